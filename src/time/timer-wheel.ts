@@ -1,0 +1,108 @@
+// A hashed timer wheel: scheduling and cancelling a timer links or unlinks it, whatever the number of timers.
+// Calls have deadlines that almost never fire; a wheel makes them nearly free. Pure: it is told the time.
+
+/** Who is called when a timer is due. */
+export interface TimerOwner {
+  onTimer(timer: Timer): void;
+}
+
+/** One timer; it is on the wheel at most once. Reusable after it fired or was cancelled. */
+export class Timer {
+  readonly owner: TimerOwner;
+  dueMs = 0;
+  previous: Timer | undefined;
+  next: Timer | undefined;
+  /** Index of the slot it hangs in; -1 when it is not scheduled. */
+  slot = -1;
+
+  constructor(owner: TimerOwner) {
+    this.owner = owner;
+  }
+
+  get scheduled(): boolean {
+    return this.slot !== -1;
+  }
+}
+
+/** Width of one slot. Timers fire up to this much late, never early. */
+export const TICK_MS = 4;
+const SLOT_COUNT = 2048;
+
+export class TimerWheel {
+  readonly #slots: (Timer | undefined)[] = new Array(SLOT_COUNT).fill(undefined);
+  /** The last tick whose slot was run. */
+  #tick: number;
+  #size = 0;
+
+  constructor(nowMs: number) {
+    this.#tick = Math.floor(nowMs / TICK_MS);
+  }
+
+  /** Timers on the wheel. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Puts `timer` on the wheel, or moves it. A `dueMs` in the past fires at the next `advance`. */
+  schedule(timer: Timer, dueMs: number): void {
+    if (timer.slot !== -1) this.cancel(timer);
+    // Rounding up keeps the promise that no timer is early.
+    const tick = Math.max(Math.ceil(dueMs / TICK_MS), this.#tick + 1);
+    const slot = tick % SLOT_COUNT;
+    timer.dueMs = tick * TICK_MS;
+    timer.slot = slot;
+    const head = this.#slots[slot];
+    timer.next = head;
+    if (head !== undefined) head.previous = timer;
+    this.#slots[slot] = timer;
+    this.#size++;
+  }
+
+  cancel(timer: Timer): void {
+    if (timer.slot === -1) return;
+    const { previous, next } = timer;
+    if (previous === undefined) this.#slots[timer.slot] = next;
+    else previous.next = next;
+    if (next !== undefined) next.previous = previous;
+    timer.previous = undefined;
+    timer.next = undefined;
+    timer.slot = -1;
+    this.#size--;
+  }
+
+  /** Fires every timer that is due at `nowMs`. Timers scheduled meanwhile wait for the next call. */
+  advance(nowMs: number): void {
+    const target = Math.floor(nowMs / TICK_MS);
+    if (target <= this.#tick) return;
+    // After a long sleep one turn of the wheel meets every slot.
+    const first = Math.max(this.#tick + 1, target - SLOT_COUNT + 1);
+    this.#tick = target;
+    const limitMs = target * TICK_MS;
+    for (let tick = first; tick <= target && this.#size > 0; tick++) {
+      this.#fireDue(tick % SLOT_COUNT, limitMs);
+    }
+  }
+
+  #fireDue(slot: number, limitMs: number): void {
+    // An owner may cancel any other timer of this slot while it runs, so the list is walked afresh.
+    for (let timer = this.#slots[slot]; timer !== undefined; ) {
+      if (timer.dueMs <= limitMs) {
+        this.cancel(timer);
+        timer.owner.onTimer(timer);
+        timer = this.#slots[slot];
+      } else {
+        timer = timer.next;
+      }
+    }
+  }
+
+  /** When `advance` next has something to look at, in the wheel's time; `undefined` with no timer. */
+  nextWakeMs(): number | undefined {
+    if (this.#size === 0) return undefined;
+    for (let ahead = 1; ahead <= SLOT_COUNT; ahead++) {
+      const tick = this.#tick + ahead;
+      if (this.#slots[tick % SLOT_COUNT] !== undefined) return tick * TICK_MS;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,40 @@
+// Socket addresses as text: `HOST:PORT`, `[IPV6]:PORT` and `unix:PATH`.
+
+import type { SocketAddress } from "./transport.ts";
+
+/**
+ * Reads `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `unix:///ABSOLUTE/PATH` (gRPC naming).
+ * @throws {TypeError} saying what was expected and what came
+ */
+export function parseAddress(text: string): SocketAddress {
+  if (text.startsWith("unix:")) {
+    const path = text.startsWith("unix://")
+      ? text.slice("unix://".length)
+      : text.slice("unix:".length);
+    if (path === "") throw malformed(text);
+    return { path };
+  }
+  const colon = text.lastIndexOf(":");
+  const host = text.slice(0, Math.max(colon, 0));
+  const port = text.slice(colon + 1);
+  if (colon === -1 || !/^[0-9]{1,5}$/.test(port) || Number(port) > 65_535) throw malformed(text);
+  if (host.startsWith("[") && host.endsWith("]") && host.length > 2) {
+    return { host: host.slice(1, -1), port: Number(port) };
+  }
+  if (host === "" || /[:[\]/\s]/.test(host)) throw malformed(text);
+  return { host, port: Number(port) };
+}
+
+function malformed(text: string): TypeError {
+  return new TypeError(
+    `expected HOST:PORT, [IPV6]:PORT or unix:PATH with a port from 0 to 65535, got ${JSON.stringify(text)}`,
+  );
+}
+
+/** The text that `parseAddress` reads; an IPv6 host gets its brackets. */
+export function formatAddress(address: SocketAddress): string {
+  if ("path" in address) return `unix:${address.path}`;
+  return address.host.includes(":")
+    ? `[${address.host}]:${address.port}`
+    : `${address.host}:${address.port}`;
+}

@@ -1,0 +1,47 @@
+// Every default of a session in one place, and the check of what a user passes instead.
+
+import { type Clock, systemClock } from "../time/clock.ts";
+import type { SessionOptions } from "./transport.ts";
+
+export const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
+
+/** Largest flow-control window that HTTP/2 can express (RFC 9113 §6.9.1). */
+export const MAX_WINDOW_BYTES = 0x7fffffff;
+
+/** `SessionOptions` with every value present and checked. */
+export type ResolvedSessionOptions = Readonly<Required<SessionOptions>>;
+
+/** @throws {RangeError} naming the option, what was expected and what came */
+export function resolveSessionOptions(options: SessionOptions): ResolvedSessionOptions {
+  const clock: Clock = options.clock ?? systemClock;
+  return {
+    maxConcurrentStreams: integer(options, "maxConcurrentStreams", 1_000, 0, 0xffffffff),
+    streamWindowBytes: integer(options, "streamWindowBytes", 262_144, 1, MAX_WINDOW_BYTES),
+    // The connection's window starts at 65,535 and SETTINGS cannot lower it (RFC 9113 §6.9.2).
+    connectionWindowBytes: integer(
+      options,
+      "connectionWindowBytes",
+      4_194_304,
+      65_535,
+      MAX_WINDOW_BYTES,
+    ),
+    maxHeaderListBytes: integer(options, "maxHeaderListBytes", 65_536, 1, 0xffffffff),
+    headerTableBytes: integer(options, "headerTableBytes", 4_096, 0, 0xffffffff),
+    settingsTimeoutMs: integer(options, "settingsTimeoutMs", 10_000, 1, 0x7fffffff),
+    clock,
+  };
+}
+
+function integer(
+  options: SessionOptions,
+  name: Exclude<keyof SessionOptions, "clock">,
+  fallback: number,
+  lowest: number,
+  highest: number,
+): number {
+  const value = options[name] ?? fallback;
+  if (!Number.isInteger(value) || value < lowest || value > highest) {
+    throw new RangeError(`${name}: expected an integer from ${lowest} to ${highest}, got ${value}`);
+  }
+  return value;
+}

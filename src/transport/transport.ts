@@ -1,0 +1,221 @@
+// The seam between the proxy and HTTP/2. Everything above this folder sees HTTP/2 through these interfaces
+// only; every implementation passes the same contract suite (test/transport/contract.ts).
+//
+// Callbacks are synchronous and in wire order. There is one listener object per stream side: no emitter,
+// no Node stream, no closure per frame, no promise per frame.
+
+import type { Clock } from "../time/clock.ts";
+import type { HeaderList } from "../wire/field.ts";
+import type { ClientTlsOptions, ServerTlsOptions, TlsInfo } from "./tls.ts";
+
+/**
+ * Why a stream ended before both sides had completed it.
+ *
+ * - `"reset"`: the peer sent RST_STREAM with `code`.
+ * - `"goaway"`: the peer sent GOAWAY and the stream is above its last stream id, or the peer's GOAWAY carried an error.
+ * - `"session"`: the connection died: socket reset, PING or SETTINGS timeout, `Session.destroy`.
+ * - `"protocol"`: the peer broke the protocol on this stream, and the transport reset it with `code`.
+ */
+export type StreamEndKind = "reset" | "goaway" | "session" | "protocol";
+
+export interface StreamEnd {
+  readonly kind: StreamEndKind;
+  /** The HTTP/2 error code that was received or sent; any 32-bit number (see `ErrorCode`). */
+  readonly code: number;
+  /**
+   * The peer cannot have processed the stream, so it may be opened again elsewhere: REFUSED_STREAM, or an id
+   * above GOAWAY's last stream id (RFC 9113 §8.7).
+   */
+  readonly unprocessed: boolean;
+  /** Lower case, names the peer: `10.0.0.7:50051 reset stream 5: REFUSED_STREAM`. */
+  readonly message: string;
+}
+
+/** What the owner of a stream is told. Methods are called from the transport, never from within the owner's own call. */
+export interface StreamListener {
+  /** Client side only: the response headers. 1xx responses are skipped. With `endStream` it is a Trailers-Only response. */
+  onHeaders(headers: HeaderList, endStream: boolean): void;
+  /**
+   * DATA as it arrived. `chunk` is a view of what the socket gave: it must not be written to, and may be kept. It is empty
+   * only together with `endStream`. No byte is given back to the peer's window before `Stream.acknowledge`.
+   */
+  onData(chunk: Buffer, endStream: boolean): void;
+  /** The trailing field section; the peer's side of the stream has ended. Always after every byte of DATA. */
+  onTrailers(trailers: HeaderList): void;
+  /** `bytes` of what `sendData` had to queue were accepted for the socket since the last call. */
+  onWritable(bytes: number): void;
+  /** The stream is over although not both sides completed it. Called at most once; nothing follows. */
+  onReset(end: StreamEnd): void;
+}
+
+/**
+ * One side of one HTTP/2 stream. After the stream has ended (both sides completed, `reset`, `onReset`) every method
+ * is a harmless no-op, so an owner never has to know which of two crossing events was first.
+ */
+export interface Stream {
+  readonly id: number;
+  readonly session: Session;
+  /** Bytes taken by `sendData` that the transport has not yet accepted for the socket. */
+  readonly queuedBytes: number;
+  /**
+   * Server side: the response headers, `:status` first; with `endStream` a Trailers-Only response.
+   * @throws {HeaderError} for a field that may not be sent; nothing was sent, the session and its other streams are untouched
+   */
+  sendHeaders(headers: HeaderList, endStream: boolean): void;
+  /**
+   * Queues `chunk` (by reference: it must not change any more) and returns how many of its bytes were accepted for the
+   * socket at once; the rest is reported by `onWritable`. `chunk` may be empty together with `endStream`. Never refuses:
+   * it is the owner who bounds the queue, by not acknowledging what it could not pass on.
+   */
+  sendData(chunk: Buffer, endStream: boolean): number;
+  /**
+   * The trailing field section with END_STREAM, after all queued DATA. On the server side, when the client has not ended its
+   * side yet, RST_STREAM(NO_ERROR) follows (RFC 9113 §8.1, gRPC "Early server closure").
+   * @throws {HeaderError} as `sendHeaders`
+   */
+  sendTrailers(trailers: HeaderList): void;
+  /** Ends the stream at once with RST_STREAM(`code`), dropping what is queued; no callback follows. Never sends END_STREAM first. */
+  reset(code: number): void;
+  /**
+   * Gives `bytes` of received DATA back to the peer's stream window. The connection window is refilled by the transport on
+   * receipt, so one stalled stream cannot starve the others; what a stream can hold is therefore its own window.
+   */
+  acknowledge(bytes: number): void;
+}
+
+/** Why a session ended. `"closed"` is the orderly end: drained and nothing lost. */
+export type SessionEndKind =
+  | "closed"
+  | "connect"
+  | "goaway"
+  | "socket"
+  | "protocol"
+  | "timeout"
+  | "destroyed";
+
+export interface SessionEnd {
+  readonly kind: SessionEndKind;
+  /** The HTTP/2 error code sent or received with GOAWAY; NO_ERROR where there was none. */
+  readonly code: number;
+  readonly message: string;
+  readonly cause?: unknown;
+}
+
+/** Who is on the other end of a connection. */
+export interface PeerInfo {
+  /** `192.0.2.1:50051`, `[2001:db8::1]:50051` or `unix:/path`; `unix:` alone for an unnamed peer. */
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  /** Present when the connection is TLS. */
+  readonly tls?: TlsInfo;
+}
+
+/** One HTTP/2 connection, either side. */
+export interface Session {
+  readonly peer: PeerInfo;
+  readonly openStreamCount: number;
+  /** No GOAWAY was sent or received and the connection stands: streams may be opened or accepted. */
+  readonly accepting: boolean;
+  /**
+   * Orderly end: announces GOAWAY, accepts or opens no more streams, closes when the last open one has ended. A server session
+   * announces in two steps (RFC 9113 §6.8), so that a request under way is not lost.
+   */
+  drain(): void;
+  /** Ends the connection now with GOAWAY(`code`); open streams are told `onReset` with kind `"session"`. */
+  destroy(code: number, message: string): void;
+  /** Sends PING; `onAcknowledged` runs when it is acknowledged, never if the session dies first. */
+  ping(onAcknowledged: () => void): void;
+}
+
+export interface ClientSession extends Session {
+  /** How many streams may be opened now; 0 before the server's SETTINGS have arrived and while at its MAX_CONCURRENT_STREAMS. */
+  readonly availableStreamCount: number;
+  /**
+   * Sends the request headers. Only while `availableStreamCount` is above 0.
+   * @param headers pseudo-header fields first
+   * @throws {HeaderError} for a field that may not be sent; the session and its other streams are untouched
+   */
+  openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream;
+}
+
+export interface SessionListener {
+  /** The peer announced GOAWAY: it takes no stream above `lastStreamId`. Streams it will not process are reset after this. */
+  onGoAway(lastStreamId: number, code: number, debugData: string): void;
+  /** The session is over; every stream has been told before. Called exactly once. */
+  onClosed(end: SessionEnd): void;
+}
+
+export interface ClientSessionListener extends SessionListener {
+  /** `availableStreamCount` rose from 0: the server's SETTINGS arrived, a stream ended, or the limit was raised. */
+  onAvailable(): void;
+}
+
+export interface ServerSessionListener extends SessionListener {
+  /** A request arrived. Its listener is returned before anything else can happen on the stream. */
+  onStream(stream: Stream, headers: HeaderList, endStream: boolean): StreamListener;
+}
+
+/** Limits and windows of one session. Every implementation documents which of them it can honour. */
+export interface SessionOptions {
+  /** Streams the peer may have open towards us (SETTINGS_MAX_CONCURRENT_STREAMS). @default 1_000 */
+  readonly maxConcurrentStreams?: number;
+  /** Receive window of each stream in bytes: what one stalled call can hold. @default 262_144 */
+  readonly streamWindowBytes?: number;
+  /** Receive window of the connection in bytes. @default 4_194_304 */
+  readonly connectionWindowBytes?: number;
+  /** Largest header list taken from the peer, by RFC 9113 §6.5.2's count (name + value + 32 per field). @default 65_536 */
+  readonly maxHeaderListBytes?: number;
+  /** Dynamic HPACK table that the peer may use towards us, in bytes. @default 4_096 */
+  readonly headerTableBytes?: number;
+  /** How long the peer may take to acknowledge our SETTINGS, in milliseconds. @default 10_000 */
+  readonly settingsTimeoutMs?: number;
+  /** @default the clock of the process */
+  readonly clock?: Clock;
+}
+
+/** Where to listen or connect: a TCP address or the path of a UNIX socket. */
+export type SocketAddress =
+  | { readonly host: string; readonly port: number }
+  | { readonly path: string };
+
+export interface ConnectOptions extends SessionOptions {
+  readonly address: SocketAddress;
+  /** With `tls` the connection is TLS with ALPN `h2`; without, HTTP/2 with prior knowledge. */
+  readonly tls?: ClientTlsOptions;
+  /** How long connecting, the TLS handshake and the server's SETTINGS may take together. @default 20_000 */
+  readonly connectTimeoutMs?: number;
+}
+
+export interface ListenOptions extends SessionOptions {
+  readonly address: SocketAddress;
+  readonly tls?: ServerTlsOptions;
+}
+
+/** What a listening socket reports. */
+export interface ListenerEvents {
+  /** A connection was accepted; its listener is returned before anything else can happen on it. */
+  onSession(session: Session): ServerSessionListener;
+  /** A connection failed before it was a session (TLS handshake, no `h2`), or the listening socket itself did. */
+  onError(error: Error): void;
+}
+
+export interface Listener {
+  /** Where it listens, with the port that the system chose. */
+  readonly address: SocketAddress;
+  /** Stops accepting; sessions go on. Resolves when the socket is closed. */
+  close(): Promise<void>;
+}
+
+/** One way of speaking HTTP/2. */
+export interface Transport {
+  readonly name: string;
+  /** Starts connecting. Failure is told by `listener.onClosed`, kind `"connect"`, never thrown; `destroy` gives up. */
+  connect(options: ConnectOptions, listener: ClientSessionListener): ClientSession;
+  /** @throws the system's error (`EADDRINUSE`, ...) when the address cannot be listened on */
+  listen(options: ListenOptions, events: ListenerEvents): Promise<Listener>;
+}
+
+/** A header field that may not be sent: bad name, bad value, connection-specific (RFC 9113 §8.2). */
+export class HeaderError extends Error {
+  override readonly name = "HeaderError";
+}

@@ -1,0 +1,39 @@
+// The header field: the one vocabulary item that HTTP/2, gRPC and the relay share.
+// A leaf: it must not know HPACK, metadata or any transport.
+
+/**
+ * One header or trailer field, in the form in which it travels through every layer.
+ *
+ * `name` is lower case. `name` and `value` hold one byte per character (0x00 - 0xff), so a field that
+ * came from a peer goes out byte-exact. Objects are immutable to everyone but the HPACK encoder, which
+ * keeps a memo on them (RFC 7541 table entries *are* these objects).
+ */
+export class HeaderField {
+  readonly name: string;
+  readonly value: string;
+  /** The peer asked that no hop ever index this field (RFC 7541 §6.2.3), or the owner does. */
+  readonly sensitive: boolean;
+
+  /** The HPACK encoder that last wrote this object, by its id; 0 for none. Owned by `h2/hpack`. */
+  encoderId = 0;
+  /** Where that encoder put it, as its running insertion number. Owned by `h2/hpack`. */
+  encoderSlot = 0;
+
+  constructor(name: string, value: string, sensitive = false) {
+    this.name = name;
+    this.value = value;
+    this.sensitive = sensitive;
+  }
+}
+
+/** Fields in wire order, duplicates kept. */
+export type HeaderList = readonly HeaderField[];
+
+/** The value of the first field called `name`, which must be lower case. */
+export function fieldValue(fields: HeaderList, name: string): string | undefined {
+  for (let i = 0; i < fields.length; i++) {
+    const candidate = fields[i];
+    if (candidate !== undefined && candidate.name === name) return candidate.value;
+  }
+  return undefined;
+}

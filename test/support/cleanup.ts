@@ -1,0 +1,34 @@
+// What a test opened is closed when the test is over, whatever way it ended.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+
+/** Runs `close` when the current test has finished; last opened, first closed. */
+export function closeAtEnd(close: () => unknown): void {
+  onTestFinished(async () => {
+    await close();
+  });
+}
+
+/** A path for a UNIX socket that is free, and removed at the end of the test. */
+export function socketPath(): string {
+  const folder = mkdtempSync(join(tmpdir(), "relay-"));
+  closeAtEnd(() => rmSync(folder, { recursive: true, force: true }));
+  return join(folder, "s");
+}
+
+/** `promise`, or a failure that says what was waited for. Only a test that fails ever waits this long. */
+export async function within<T>(what: string, promise: Promise<T>, limitMs = 5_000): Promise<T> {
+  const failure = new Error(`${what}: nothing after ${limitMs} ms`);
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(failure), limitMs);
+  });
+  try {
+    return await Promise.race([promise, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

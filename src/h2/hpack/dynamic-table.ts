@@ -1,0 +1,79 @@
+// The dynamic table (RFC 7541 §2.3.2, §4) as a ring of field objects. It must not know representations or indexes on the wire.
+
+import type { HeaderField } from "../../wire/field.ts";
+
+/** What an entry costs beside its octets (RFC 7541 §4.1); also what keeps the number of entries bounded. */
+export const ENTRY_OVERHEAD_BYTES = 32;
+
+/** The size that both ends assume before any SETTINGS (RFC 9113 §6.5.2). */
+export const DEFAULT_TABLE_BYTES = 4_096;
+
+/** Slots of a new ring. It doubles when full, so an idle connection does not pay for a large table. */
+const INITIAL_SLOTS = 16;
+
+/** RFC 7541 §4.1. */
+export function entryBytes(field: HeaderField): number {
+  return field.name.length + field.value.length + ENTRY_OVERHEAD_BYTES;
+}
+
+export class DynamicTable {
+  /** The maximum size in force (RFC 7541 §4.2). */
+  maxBytes: number;
+  sizeBytes = 0;
+  /** Entries in the table. */
+  count = 0;
+  /**
+   * Insertions so far, modulo 2^32. The newest entry is number `insertCount`; the live ones are the last `count` numbers,
+   * so whether a remembered number is still live is arithmetic, and eviction never has to touch what it evicts.
+   */
+  insertCount = 0;
+
+  private slots: (HeaderField | undefined)[] = new Array(INITIAL_SLOTS).fill(undefined);
+  private mask: number = INITIAL_SLOTS - 1;
+
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+  }
+
+  /** The entry that `age` insertions came after: 0 is the newest. */
+  at(age: number): HeaderField | undefined {
+    return age < this.count ? this.slots[(this.insertCount - age) & this.mask] : undefined;
+  }
+
+  /** Inserts an entry for which there is room: `sizeBytes + bytes <= maxBytes`. */
+  insert(field: HeaderField, bytes: number): void {
+    if (this.count > this.mask) this.grow();
+    this.insertCount = (this.insertCount + 1) | 0;
+    this.slots[this.insertCount & this.mask] = field;
+    this.count++;
+    this.sizeBytes += bytes;
+  }
+
+  /** Removes and returns the oldest entry. */
+  evict(): HeaderField | undefined {
+    const slot = (this.insertCount - this.count + 1) & this.mask;
+    const field = this.slots[slot];
+    if (field === undefined) return undefined;
+    this.slots[slot] = undefined;
+    this.count--;
+    this.sizeBytes -= entryBytes(field);
+    return field;
+  }
+
+  /** Evicts until the entries take at most `bytes` (RFC 7541 §4.3, §4.4). */
+  shrinkTo(bytes: number): void {
+    while (this.sizeBytes > bytes) this.evict();
+  }
+
+  private grow(): void {
+    const old = this.slots;
+    const oldMask = this.mask;
+    const slotCount = old.length * 2;
+    this.slots = new Array(slotCount).fill(undefined);
+    this.mask = slotCount - 1;
+    for (let age = 0; age < this.count; age++) {
+      const number = this.insertCount - age;
+      this.slots[number & this.mask] = old[number & oldMask];
+    }
+  }
+}

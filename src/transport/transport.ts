@@ -215,7 +215,4 @@ export interface Transport {
   listen(options: ListenOptions, events: ListenerEvents): Promise<Listener>;
 }
 
-/** A header field that may not be sent: bad name, bad value, connection-specific (RFC 9113 §8.2). */
-export class HeaderError extends Error {
-  override readonly name = "HeaderError";
-}
+export { HeaderError } from "../wire/field.ts";

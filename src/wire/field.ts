@@ -6,7 +6,8 @@
  *
  * `name` is lower case. `name` and `value` hold one byte per character (0x00 - 0xff), so a field that
  * came from a peer goes out byte-exact. Objects are immutable to everyone but the HPACK encoder, which
- * keeps a memo on them (RFC 7541 table entries *are* these objects).
+ * keeps a memo on them (RFC 7541 table entries *are* these objects), and the field rules, so that a field that comes
+ * again from a table is not looked at again.
  */
 export class HeaderField {
   readonly name: string;
@@ -18,6 +19,8 @@ export class HeaderField {
   encoderId = 0;
   /** Where that encoder put it, as its running insertion number. Owned by `h2/hpack`. */
   encoderSlot = 0;
+  /** What RFC 9113 §8.2 and §8.3 make of the field, 0 while nobody looked. Owned by `h2/field-rules.ts`. */
+  ruleClass = 0;
 
   constructor(name: string, value: string, sensitive = false) {
     this.name = name;
@@ -36,4 +39,9 @@ export function fieldValue(fields: HeaderList, name: string): string | undefined
     if (candidate !== undefined && candidate.name === name) return candidate.value;
   }
   return undefined;
+}
+
+/** A header field that may not be sent: bad name, bad value, connection-specific (RFC 9113 §8.2). */
+export class HeaderError extends Error {
+  override readonly name = "HeaderError";
 }

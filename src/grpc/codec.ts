@@ -1,0 +1,108 @@
+// Between frames and the messages that local handlers work with. Relayed calls never come here: they move bytes.
+
+import { ErrorReason, GrpcError } from "./error.ts";
+import { Frame } from "./frame.ts";
+import { Status } from "./status.ts";
+
+/** How messages of one kind become bytes and back; protobuf, for example. */
+export interface Codec<T = unknown> {
+  /** For diagnostics: `proto`, `json`, ... */
+  readonly name: string;
+  marshal(message: T): Buffer;
+  unmarshal(data: Buffer): T;
+}
+
+/**
+ * The codec of a server that only proxies and works with raw frames: a `Frame` passes untouched, bytes become a payload, and what
+ * arrives is a `Frame`. It knows no other messages; see `codecWithParent`.
+ */
+export function newCodec(): Codec {
+  return new RawCodec();
+}
+
+/**
+ * A codec for a server that has typed local handlers beside proxied methods: a `Frame` passes untouched, anything else
+ * goes to `parent`, and what arrives for a local handler is what `parent` makes of it.
+ */
+export function codecWithParent<T>(parent: Codec<T>): Codec<T | Frame> {
+  return new ParentCodec(parent);
+}
+
+class RawCodec implements Codec {
+  readonly name = "proxy";
+
+  marshal(message: unknown): Buffer {
+    if (message instanceof Frame) return message.payload;
+    if (Buffer.isBuffer(message)) return message;
+    if (message instanceof Uint8Array) {
+      return Buffer.from(message.buffer, message.byteOffset, message.byteLength);
+    }
+    throw new TypeError(`expected a Frame or bytes, got ${kindOf(message)}`);
+  }
+
+  unmarshal(data: Buffer): Frame {
+    return new Frame(data);
+  }
+}
+
+class ParentCodec<T> implements Codec<T | Frame> {
+  readonly name: string;
+  readonly #parent: Codec<T>;
+
+  constructor(parent: Codec<T>) {
+    this.name = `proxy>${parent.name}`;
+    this.#parent = parent;
+  }
+
+  marshal(message: T | Frame): Buffer {
+    return message instanceof Frame ? message.payload : this.#parent.marshal(message);
+  }
+
+  unmarshal(data: Buffer): T {
+    return this.#parent.unmarshal(data);
+  }
+}
+
+/**
+ * What goes on the wire for `message`. A `Frame` is sent as it is, its compressed flag included, whatever the codec.
+ * @throws {GrpcError} INTERNAL when the codec fails, as grpc-go
+ */
+export function encodeMessage<T>(codec: Codec<T>, message: T | Frame): Frame {
+  if (message instanceof Frame) return message;
+  try {
+    return new Frame(codec.marshal(message));
+  } catch (error) {
+    throw codecFailed(`grpc: error while marshaling: ${GrpcError.from(error).details}`, error);
+  }
+}
+
+/**
+ * What a handler gets for `frame`. With the codec of `newCodec` that is the frame itself, compressed or not.
+ * @throws {GrpcError} UNIMPLEMENTED for a compressed message that would have to be decoded; INTERNAL when the codec fails, as grpc-go
+ */
+export function decodeMessage<T>(codec: Codec<T>, frame: Frame): T | Frame {
+  if (codec instanceof RawCodec) return frame;
+  if (frame.compressed) {
+    throw new GrpcError(Status.UNIMPLEMENTED, "grpc: Decompressor is not installed", {
+      reason: ErrorReason.COMPRESSED_MESSAGE,
+    });
+  }
+  try {
+    return codec.unmarshal(frame.payload);
+  } catch (error) {
+    throw codecFailed(
+      `grpc: failed to unmarshal the received message: ${GrpcError.from(error).details}`,
+      error,
+    );
+  }
+}
+
+function codecFailed(details: string, cause: unknown): GrpcError {
+  return new GrpcError(Status.INTERNAL, details, { reason: ErrorReason.CODEC, cause });
+}
+
+/** `null`, `string`, `Date`, `Object`: enough to see what was passed, without its contents. */
+function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  return typeof value === "object" ? (value.constructor?.name ?? "object") : typeof value;
+}

@@ -1,0 +1,172 @@
+// The one error class of the public API, and the table of reasons. Knows no wire form; trailers.ts does.
+
+import type { HeaderList } from "../wire/field.ts";
+import { Metadata } from "./metadata.ts";
+import { isStatus, Status, statusName } from "./status.ts";
+
+/**
+ * Why a call failed, as a stable string: programs match on `status` and `reason`, never on `message`. Every entry says what happened,
+ * the status that goes with it, and what to do.
+ */
+export const ErrorReason = {
+  /** User code (handler, interceptor, hook) threw. Status: the thrown GrpcError's, UNKNOWN for any other error. Look at `cause`. */
+  HANDLER: "HANDLER",
+  /** The director threw or returned something that is no `StreamParameters`. Status: as HANDLER. Look at `cause`. */
+  DIRECTOR: "DIRECTOR",
+  /** Nothing is registered for the method. UNIMPLEMENTED. Register it, or set an unknown-service handler. */
+  UNIMPLEMENTED: "UNIMPLEMENTED",
+  /** `:path` is not `/service/method`. UNIMPLEMENTED. The client is broken. */
+  INVALID_PATH: "INVALID_PATH",
+  /** `grpc-timeout` is not 1 to 8 digits and a unit. INTERNAL. The client is broken. */
+  INVALID_TIMEOUT: "INVALID_TIMEOUT",
+  /** Metadata that cannot go on the wire was given. INTERNAL. Look at `cause` for the name. */
+  INVALID_METADATA: "INVALID_METADATA",
+  /** The deadline passed. DEADLINE_EXCEEDED. Allow more time, or find out which upstream was slow. */
+  DEADLINE: "DEADLINE",
+  /** The client reset the stream with CANCEL, or the signal of the call was aborted. CANCELLED. Nothing to do. */
+  CLIENT_CANCELLED: "CLIENT_CANCELLED",
+  /** The client broke HTTP/2 or gRPC on this stream, or reset it with another code than CANCEL. By that code. The client is broken. */
+  CLIENT_PROTOCOL: "CLIENT_PROTOCOL",
+  /** The upstream answered with a status other than OK. That status. What it says is between client and upstream. */
+  UPSTREAM_STATUS: "UPSTREAM_STATUS",
+  /** The upstream reset the stream. By its code (`statusFromErrorCode`). Look at the upstream; `retry` says whether it started. */
+  UPSTREAM_RESET: "UPSTREAM_RESET",
+  /** No connection could be made: refused, timed out, name not found, TLS handshake failed. UNAVAILABLE. Look at `cause`; safe to retry. */
+  UPSTREAM_CONNECT: "UPSTREAM_CONNECT",
+  /** The connection died under the call. UNAVAILABLE. The upstream may have processed it. */
+  UPSTREAM_SESSION: "UPSTREAM_SESSION",
+  /** The upstream is going away and did not take the stream. UNAVAILABLE. Safe to retry. */
+  UPSTREAM_GOAWAY: "UPSTREAM_GOAWAY",
+  /** The upstream ended the response without `grpc-status`. UNKNOWN. Something between here and there drops trailers. */
+  UPSTREAM_MISSING_STATUS: "UPSTREAM_MISSING_STATUS",
+  /** The upstream answered with an HTTP error, or with a content type that is not gRPC. By `statusFromHttpStatus`. Check the target. */
+  UPSTREAM_NOT_GRPC: "UPSTREAM_NOT_GRPC",
+  /** The upstream broke HTTP/2 or gRPC on this stream. INTERNAL. The upstream is broken. */
+  UPSTREAM_PROTOCOL: "UPSTREAM_PROTOCOL",
+  /** A message is larger than the configured limit. RESOURCE_EXHAUSTED. Raise the limit, or send less. */
+  MESSAGE_TOO_LARGE: "MESSAGE_TOO_LARGE",
+  /** The peeked messages are larger than the peek limit. RESOURCE_EXHAUSTED. Raise the limit, or do not peek at this method. */
+  PEEK_TOO_LARGE: "PEEK_TOO_LARGE",
+  /** The client ended its stream before the message that was to be peeked at. INVALID_ARGUMENT. The client must send one. */
+  NO_MESSAGE: "NO_MESSAGE",
+  /** Too many calls wait for an upstream stream. RESOURCE_EXHAUSTED. Safe to retry after a while; add capacity. */
+  QUEUE_FULL: "QUEUE_FULL",
+  /** The `ClientConn` was closed. CANCELLED. A program error, or a shutdown under way. */
+  CONN_CLOSED: "CONN_CLOSED",
+  /** A secondary failed and its `onError` did not swallow that. The secondary's status. Look at `cause`. */
+  SECONDARY_FAILED: "SECONDARY_FAILED",
+  /** A secondary fell further behind than allowed. RESOURCE_EXHAUSTED. Raise the lag, or let it be detached. */
+  SECONDARY_LAG: "SECONDARY_LAG",
+  /** The request finalizer failed after all else had succeeded. Status: as HANDLER. Look at `cause`. */
+  FINALIZER: "FINALIZER",
+  /** The server is stopping and the time for its calls is over. UNAVAILABLE. Retry elsewhere. */
+  SHUTDOWN: "SHUTDOWN",
+  /** A message to be decoded is compressed, and this library does not decompress. UNIMPLEMENTED. Send it uncompressed, or take raw frames. */
+  COMPRESSED_MESSAGE: "COMPRESSED_MESSAGE",
+  /** A stream ended in the middle of a message. INTERNAL. The sender is broken. */
+  TRUNCATED_MESSAGE: "TRUNCATED_MESSAGE",
+  /** A codec failed on a message. INTERNAL. Look at `cause`. */
+  CODEC: "CODEC",
+} as const;
+
+export type ErrorReason = (typeof ErrorReason)[keyof typeof ErrorReason];
+
+/** Whose doing it is: the client's, a backend's, or this process's. */
+export type ErrorSource = "downstream" | "upstream" | "proxy";
+
+export interface GrpcErrorOptions {
+  /** @default "HANDLER" */
+  readonly reason?: ErrorReason;
+  /** @default "proxy" */
+  readonly source?: ErrorSource;
+  /** `"safe"` when no upstream can have processed the call. @default "never" */
+  readonly retry?: "never" | "safe";
+  /** Custom metadata for the trailers; not copied. @default none */
+  readonly metadata?: Metadata;
+  readonly cause?: unknown;
+}
+
+/**
+ * A call that failed: what goes to the client, and what the operator wants to know.
+ * Match on `status` and `reason`; the text of `message` may change in any release.
+ */
+export class GrpcError extends Error {
+  override readonly name = "GrpcError";
+  /** Never OK. */
+  readonly status: Exclude<Status, 0>;
+  /** The `grpc-message`, decoded. */
+  readonly details: string;
+  /** Custom metadata of the trailers. */
+  readonly metadata: Metadata;
+  readonly reason: ErrorReason;
+  readonly source: ErrorSource;
+  /** `"safe"`: no upstream can have processed the call, so it may be sent again whatever it does. */
+  readonly retry: "never" | "safe";
+  #wireTrailers: HeaderList | undefined;
+  #wireMetadata: HeaderList | undefined;
+
+  /** @throws {RangeError} for a status that is OK or none: success is not an error */
+  constructor(status: Status, details: string, options?: GrpcErrorOptions) {
+    super(
+      `${statusName(status)}: ${details}`,
+      options?.cause === undefined ? undefined : { cause: options.cause },
+    );
+    if (!isStatus(status) || status === Status.OK) {
+      throw new RangeError(`status: expected an integer from 1 to 16, got ${String(status)}`);
+    }
+    this.status = status;
+    this.details = details;
+    this.metadata = options?.metadata ?? new Metadata();
+    this.reason = options?.reason ?? ErrorReason.HANDLER;
+    this.source = options?.source ?? "proxy";
+    this.retry = options?.retry ?? "never";
+  }
+
+  /**
+   * The trailing fields exactly as the upstream sent them (of a Trailers-Only response: its whole header section), so that an
+   * error that is passed on unchanged goes out byte-exact. `undefined` for an error made here, and as soon as `metadata`
+   * has been changed.
+   */
+  get wireTrailers(): HeaderList | undefined {
+    return this.metadata.toFields() === this.#wireMetadata ? this.#wireTrailers : undefined;
+  }
+
+  set wireTrailers(trailers: HeaderList | undefined) {
+    this.#wireTrailers = trailers;
+    this.#wireMetadata = this.metadata.toFields();
+  }
+
+  /**
+   * Whatever was thrown, as a GrpcError. A GrpcError is itself. An AbortError stands for the reason of the abort if that is a
+   * GrpcError, and is CANCELLED otherwise; the TimeoutError of `AbortSignal.timeout` is DEADLINE_EXCEEDED. Anything else
+   * is UNKNOWN with its message as details, as grpc-go treats a plain error that a handler returns.
+   */
+  static from(thrown: unknown): GrpcError {
+    if (thrown instanceof GrpcError) return thrown;
+    if (!(thrown instanceof Error)) {
+      return new GrpcError(Status.UNKNOWN, textOf(thrown), { cause: thrown });
+    }
+    if (thrown.name === "AbortError") {
+      if (thrown.cause instanceof GrpcError) return thrown.cause;
+      return new GrpcError(Status.CANCELLED, thrown.message, {
+        reason: ErrorReason.CLIENT_CANCELLED,
+        source: "downstream",
+        cause: thrown,
+      });
+    }
+    const status =
+      thrown.name === "TimeoutError" && thrown instanceof DOMException
+        ? Status.DEADLINE_EXCEEDED
+        : Status.UNKNOWN;
+    return new GrpcError(status, thrown.message, { cause: thrown });
+  }
+}
+
+/** Text for something thrown that is no Error; an object may have no way of becoming one. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    return "something that is not an Error was thrown";
+  }
+}

@@ -1,0 +1,288 @@
+// Finds messages in a stream of bytes whose chunks have nothing to do with them. Two ways: counting (the relay), which assembles
+// nothing, and parsing (peeking, local handlers), which hands out frames. Knows no stream and no window: the owner asks, and acknowledges.
+
+import { ErrorReason, GrpcError } from "./error.ts";
+import { Frame, MAX_PAYLOAD_BYTES, PREFIX_BYTES } from "./frame.ts";
+import { Status } from "./status.ts";
+
+/** Who sends the messages; errors name it. */
+export type MessageSource = "downstream" | "upstream";
+
+/**
+ * Counts the messages that pass and refuses one above a limit, without keeping a byte. It does not judge the flag byte: that is for
+ * whoever reads the message.
+ */
+export class MessageCounter {
+  #messageCount = 0;
+  /** Of the message under way: bytes of its prefix seen so far, 0 to 4; 0 also while its payload passes. */
+  #prefixSeen = 0;
+  /** Length as far as its bytes have been seen. */
+  #length = 0;
+  /** Bytes of the payload still to come. */
+  #payloadLeft = 0;
+  readonly #maxMessageBytes: number;
+  readonly #source: MessageSource;
+
+  /**
+   * @param maxMessageBytes largest payload; no limit but the format's by default
+   */
+  constructor(maxMessageBytes: number = MAX_PAYLOAD_BYTES, source: MessageSource = "downstream") {
+    this.#maxMessageBytes = maxMessageBytes;
+    this.#source = source;
+  }
+
+  /** Messages whose last byte has passed. */
+  get messageCount(): number {
+    return this.#messageCount;
+  }
+
+  /** No message is under way: a stream may end here. */
+  get atMessageBoundary(): boolean {
+    return this.#payloadLeft === 0 && this.#prefixSeen === 0;
+  }
+
+  /**
+   * Takes the next bytes of the stream.
+   * @throws {GrpcError} RESOURCE_EXHAUSTED as soon as a prefix announces a message above the limit; the counter is of no use afterwards
+   */
+  push(chunk: Buffer): void {
+    const size = chunk.length;
+    // Nearly every chunk that is relayed is exactly one message.
+    if (this.#payloadLeft === 0 && this.#prefixSeen === 0 && size >= PREFIX_BYTES) {
+      const length = chunk.readUInt32BE(1);
+      if (length === size - PREFIX_BYTES && length <= this.#maxMessageBytes) {
+        this.#messageCount++;
+        return;
+      }
+    }
+    this.#walk(chunk, size);
+  }
+
+  #walk(chunk: Buffer, size: number): void {
+    let at = 0;
+    while (at < size) {
+      if (this.#payloadLeft > 0) {
+        const taken = Math.min(this.#payloadLeft, size - at);
+        at += taken;
+        this.#payloadLeft -= taken;
+        if (this.#payloadLeft === 0) this.#messageCount++;
+        continue;
+      }
+      // The flag is shifted out: only the last four bytes of the prefix stay in the length.
+      this.#length = this.#prefixSeen === 0 ? 0 : this.#length * 256 + chunk.readUInt8(at);
+      at++;
+      this.#prefixSeen++;
+      if (this.#prefixSeen === PREFIX_BYTES) {
+        if (this.#length > this.#maxMessageBytes) {
+          throw messageTooLarge(this.#length, this.#maxMessageBytes, this.#source);
+        }
+        this.#prefixSeen = 0;
+        this.#payloadLeft = this.#length;
+        if (this.#length === 0) this.#messageCount++;
+      }
+    }
+  }
+}
+
+export interface MessageParserOptions {
+  /** Largest payload. @default 4_294_967_295, what the format can say */
+  readonly maxMessageBytes?: number;
+  /** @default "downstream" */
+  readonly source?: MessageSource;
+  /** Keep every byte for `drainAll`, also of messages that were taken. @default false */
+  readonly retain?: boolean;
+}
+
+/** From this many buffered chunks on, small ones are copied together ... */
+const COALESCE_FROM_CHUNKS = 16;
+/** ... if they are at most this long: the view alone costs about 100 bytes, and it keeps the whole read of the socket alive ... */
+const SMALL_CHUNK_BYTES = 1_024;
+/** ... into blocks of this size. So a peer that sends single bytes makes us hold about what it sent, not a hundred times as much. */
+const BLOCK_BYTES = 8_192;
+
+/**
+ * Cuts a stream of bytes into messages. Payloads are views of the chunks; only a message that spans chunks is copied.
+ * The owner bounds what is buffered, by acknowledging a message only when it has been taken.
+ */
+export class MessageParser {
+  /** What has not been taken, and where in the first chunk it begins. No chunk is empty. */
+  #chunks: Buffer[] = [];
+  #offset = 0;
+  #bufferedBytes = 0;
+  /** With `retain`: the chunks before those. */
+  readonly #taken: Buffer[] = [];
+  /** A block of ours that the last chunk is the used part of, if there is one. */
+  #block: Buffer | undefined;
+  #blockUsedBytes = 0;
+  /** Payload length of the next message; -1 while its prefix has not been read. */
+  #payloadBytes = -1;
+  #compressed = false;
+  readonly #maxMessageBytes: number;
+  readonly #source: MessageSource;
+  readonly #retain: boolean;
+
+  constructor(options?: MessageParserOptions) {
+    this.#maxMessageBytes = options?.maxMessageBytes ?? MAX_PAYLOAD_BYTES;
+    this.#source = options?.source ?? "downstream";
+    this.#retain = options?.retain ?? false;
+  }
+
+  /** Bytes pushed that belong to no message taken yet. */
+  get bufferedBytes(): number {
+    return this.#bufferedBytes;
+  }
+
+  /** Every byte pushed belongs to a message that was taken: the stream may end here. */
+  get atMessageBoundary(): boolean {
+    return this.#bufferedBytes === 0;
+  }
+
+  /** Takes the next bytes of the stream, by reference. */
+  push(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    this.#bufferedBytes += chunk.length;
+    if (chunk.length > SMALL_CHUNK_BYTES || this.#chunks.length < COALESCE_FROM_CHUNKS) {
+      this.#chunks.push(chunk);
+      this.#block = undefined;
+    } else {
+      this.#copyIntoBlock(chunk);
+    }
+  }
+
+  /**
+   * The next whole message, or `undefined` until there is one.
+   * @throws {GrpcError} RESOURCE_EXHAUSTED for a message above the limit, as soon as its prefix is here; INTERNAL for a flag byte other
+   * than 0 and 1. Every message before it has been handed out then; asking again throws again.
+   */
+  next(): Frame | undefined {
+    if (this.#payloadBytes === -1) {
+      if (this.#bufferedBytes < PREFIX_BYTES) return undefined;
+      this.#readPrefix();
+    }
+    const wireBytes = PREFIX_BYTES + this.#payloadBytes;
+    if (this.#bufferedBytes < wireBytes) return undefined;
+    const payload =
+      this.#view(PREFIX_BYTES, wireBytes) ?? this.#copy(wireBytes).subarray(PREFIX_BYTES);
+    this.#skip(wireBytes);
+    this.#payloadBytes = -1;
+    return new Frame(payload, this.#compressed);
+  }
+
+  /** Everything after the messages taken, uncopied, in order. The parser is empty afterwards. */
+  drainRest(): Buffer[] {
+    const [first, ...others] = this.#chunks;
+    const rest = first === undefined ? [] : [first.subarray(this.#offset), ...others];
+    this.#clear();
+    return rest;
+  }
+
+  /**
+   * With `retain`: every byte that was ever pushed, the messages taken included, uncopied, in order. The parser is empty afterwards.
+   * This is how a stream that was peeked at is relayed as if it had not been.
+   */
+  drainAll(): Buffer[] {
+    const all = [...this.#taken, ...this.#chunks];
+    this.#clear();
+    return all;
+  }
+
+  #clear(): void {
+    this.#chunks = [];
+    this.#taken.length = 0;
+    this.#offset = 0;
+    this.#bufferedBytes = 0;
+    this.#block = undefined;
+    this.#payloadBytes = -1;
+  }
+
+  /** Appends to the block at the end of the list, or starts one. What was handed out of the block lies before and stays as it is. */
+  #copyIntoBlock(chunk: Buffer): void {
+    let block = this.#block;
+    if (block === undefined || this.#blockUsedBytes + chunk.length > BLOCK_BYTES) {
+      block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+      this.#block = block;
+      this.#blockUsedBytes = 0;
+    } else {
+      this.#chunks.pop();
+    }
+    block.set(chunk, this.#blockUsedBytes);
+    this.#blockUsedBytes += chunk.length;
+    this.#chunks.push(block.subarray(0, this.#blockUsedBytes));
+  }
+
+  /** Reads the prefix at the front and leaves it there. */
+  #readPrefix(): void {
+    const prefix = this.#view(0, PREFIX_BYTES) ?? this.#copy(PREFIX_BYTES);
+    const flag = prefix.readUInt8(0);
+    if (flag > 1) {
+      throw new GrpcError(Status.INTERNAL, `grpc: received unexpected payload format ${flag}`, {
+        reason: protocolReason(this.#source),
+        source: this.#source,
+      });
+    }
+    const payloadBytes = prefix.readUInt32BE(1);
+    if (payloadBytes > this.#maxMessageBytes) {
+      throw messageTooLarge(payloadBytes, this.#maxMessageBytes, this.#source);
+    }
+    this.#compressed = flag === 1;
+    this.#payloadBytes = payloadBytes;
+  }
+
+  /** Bytes `from` to `to` of what is buffered as a view, if the first chunk holds them. */
+  #view(from: number, to: number): Buffer | undefined {
+    const first = this.#chunks[0];
+    return first !== undefined && this.#offset + to <= first.length
+      ? first.subarray(this.#offset + from, this.#offset + to)
+      : undefined;
+  }
+
+  /** The first `bytes` of what is buffered, joined; there are at least that many. */
+  #copy(bytes: number): Buffer {
+    const target = Buffer.allocUnsafe(bytes);
+    let filled = 0;
+    let from = this.#offset;
+    for (const chunk of this.#chunks) {
+      filled += chunk.copy(target, filled, from);
+      if (filled === bytes) break;
+      from = 0;
+    }
+    return target;
+  }
+
+  /** Drops the first `bytes`. */
+  #skip(bytes: number): void {
+    this.#bufferedBytes -= bytes;
+    this.#offset += bytes;
+    let usedUp = 0;
+    for (const chunk of this.#chunks) {
+      if (this.#offset < chunk.length) break;
+      this.#offset -= chunk.length;
+      usedUp++;
+    }
+    if (usedUp === 0) return;
+    const gone = this.#chunks.splice(0, usedUp);
+    if (this.#retain) for (const chunk of gone) this.#taken.push(chunk);
+    // The block was part of the last chunk: more must not be added to what is no longer in the list.
+    if (this.#chunks.length === 0) this.#block = undefined;
+  }
+}
+
+/** A stream ended in the middle of a message: neither `atMessageBoundary`. */
+export function truncatedMessage(source: MessageSource): GrpcError {
+  return new GrpcError(Status.INTERNAL, "the stream ended in the middle of a message", {
+    reason: ErrorReason.TRUNCATED_MESSAGE,
+    source,
+  });
+}
+
+function messageTooLarge(gotBytes: number, maxBytes: number, source: MessageSource): GrpcError {
+  return new GrpcError(
+    Status.RESOURCE_EXHAUSTED,
+    `grpc: received message larger than max (${gotBytes} vs. ${maxBytes})`,
+    { reason: ErrorReason.MESSAGE_TOO_LARGE, source },
+  );
+}
+
+function protocolReason(source: MessageSource): ErrorReason {
+  return source === "downstream" ? ErrorReason.CLIENT_PROTOCOL : ErrorReason.UPSTREAM_PROTOCOL;
+}

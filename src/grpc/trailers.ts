@@ -1,0 +1,166 @@
+// How a call's outcome is written in trailers and read from them (gRPC PROTOCOL-HTTP2 "Responses").
+
+import { HeaderField, type HeaderList } from "../wire/field.ts";
+import { ErrorReason, GrpcError } from "./error.ts";
+import { forwardableResponseMetadata } from "./header-filter.ts";
+import { Metadata } from "./metadata.ts";
+import { Status } from "./status.ts";
+import { decodeGrpcMessage, encodeGrpcMessage } from "./status-message.ts";
+
+// Shared objects: HPACK finds a field that it wrote before by identity.
+
+/** `:status: 200` */
+export const HTTP_STATUS_200: HeaderField = new HeaderField(":status", "200");
+/** `content-type: application/grpc` */
+export const CONTENT_TYPE_GRPC: HeaderField = new HeaderField("content-type", "application/grpc");
+
+const STATUS_FIELDS = {
+  [Status.OK]: new HeaderField("grpc-status", "0"),
+  [Status.CANCELLED]: new HeaderField("grpc-status", "1"),
+  [Status.UNKNOWN]: new HeaderField("grpc-status", "2"),
+  [Status.INVALID_ARGUMENT]: new HeaderField("grpc-status", "3"),
+  [Status.DEADLINE_EXCEEDED]: new HeaderField("grpc-status", "4"),
+  [Status.NOT_FOUND]: new HeaderField("grpc-status", "5"),
+  [Status.ALREADY_EXISTS]: new HeaderField("grpc-status", "6"),
+  [Status.PERMISSION_DENIED]: new HeaderField("grpc-status", "7"),
+  [Status.RESOURCE_EXHAUSTED]: new HeaderField("grpc-status", "8"),
+  [Status.FAILED_PRECONDITION]: new HeaderField("grpc-status", "9"),
+  [Status.ABORTED]: new HeaderField("grpc-status", "10"),
+  [Status.OUT_OF_RANGE]: new HeaderField("grpc-status", "11"),
+  [Status.UNIMPLEMENTED]: new HeaderField("grpc-status", "12"),
+  [Status.INTERNAL]: new HeaderField("grpc-status", "13"),
+  [Status.UNAVAILABLE]: new HeaderField("grpc-status", "14"),
+  [Status.DATA_LOSS]: new HeaderField("grpc-status", "15"),
+  [Status.UNAUTHENTICATED]: new HeaderField("grpc-status", "16"),
+} as const;
+
+/** Trailers of a call that succeeded and has no trailing metadata. */
+export const OK_TRAILERS: HeaderList = [STATUS_FIELDS[Status.OK]];
+
+/** The shared `grpc-status` field of `status`. */
+export function statusField(status: Status): HeaderField {
+  return STATUS_FIELDS[status];
+}
+
+/** What trailers say about the call. */
+export class ReceivedStatus {
+  readonly status: Status;
+  readonly #wireMessage: string;
+  readonly #complaint: string;
+
+  /** @param complaint what is wrong with `grpc-status`, empty when nothing is */
+  constructor(status: Status, wireMessage: string, complaint = "") {
+    this.status = status;
+    this.#wireMessage = wireMessage;
+    this.#complaint = complaint;
+  }
+
+  /** The decoded `grpc-message`, empty when there is none. Decoded each time it is read. */
+  get details(): string {
+    const message = decodeGrpcMessage(this.#wireMessage);
+    if (this.#complaint === "") return message;
+    return message === "" ? this.#complaint : `${this.#complaint}: ${message}`;
+  }
+}
+
+const PLAIN_OK = new ReceivedStatus(Status.OK, "");
+
+/**
+ * The outcome in `trailers` (or in the headers of a Trailers-Only response); `undefined` when they hold no `grpc-status`. A status
+ * that is not a plain decimal from 0 to 16 is UNKNOWN, and the details say what came.
+ */
+export function parseStatus(trailers: HeaderList): ReceivedStatus | undefined {
+  let code: string | undefined;
+  let message = "";
+  for (const field of trailers) {
+    if (field.name === "grpc-status") code ??= field.value;
+    else if (field.name === "grpc-message") message = field.value;
+  }
+  if (code === undefined) return undefined;
+  if (code === "0" && message === "") return PLAIN_OK;
+  const status = statusFromText(code);
+  if (status !== undefined) return new ReceivedStatus(status, message);
+  const complaint = /^[1-9][0-9]*$/.test(code)
+    ? `unknown grpc-status ${code}`
+    : `malformed grpc-status ${JSON.stringify(code)}`;
+  return new ReceivedStatus(Status.UNKNOWN, message, complaint);
+}
+
+const STATUS_FROM_TEXT: ReadonlyMap<string, Status> = new Map(
+  Object.values(Status).map((status) => [String(status), status]),
+);
+
+function statusFromText(code: string): Status | undefined {
+  return STATUS_FROM_TEXT.get(code);
+}
+
+/** The error that `trailers` report; `undefined` when they say OK. Without `grpc-status` it is UNKNOWN. */
+export function grpcErrorFromTrailers(trailers: HeaderList): GrpcError | undefined {
+  const received = parseStatus(trailers);
+  const metadata = Metadata.fromFields(forwardableResponseMetadata(trailers));
+  if (received === undefined) {
+    return new GrpcError(Status.UNKNOWN, "upstream ended the response without grpc-status", {
+      reason: ErrorReason.UPSTREAM_MISSING_STATUS,
+      source: "upstream",
+      metadata,
+    });
+  }
+  if (received.status === Status.OK) return undefined;
+  const error = new GrpcError(received.status, received.details, {
+    reason: ErrorReason.UPSTREAM_STATUS,
+    source: "upstream",
+    metadata,
+  });
+  error.wireTrailers = trailers;
+  return error;
+}
+
+/** Trailing fields for an outcome that is made here. */
+export function trailersFor(status: Status, details: string, metadata?: Metadata): HeaderField[] {
+  return appendOutcome([], status, details, metadata);
+}
+
+/** The header section of a Trailers-Only response: `:status`, `content-type` and the outcome, in one HEADERS frame with END_STREAM. */
+export function trailersOnlyHeaders(
+  status: Status,
+  details: string,
+  metadata?: Metadata,
+): HeaderField[] {
+  return appendOutcome([HTTP_STATUS_200, CONTENT_TYPE_GRPC], status, details, metadata);
+}
+
+function appendOutcome(
+  fields: HeaderField[],
+  status: Status,
+  details: string,
+  metadata: Metadata | undefined,
+): HeaderField[] {
+  fields.push(statusField(status));
+  if (details !== "") fields.push(new HeaderField("grpc-message", encodeGrpcMessage(details)));
+  if (metadata !== undefined) fields.push(...metadata.toFields());
+  return fields;
+}
+
+/** The trailing fields that report `error` after response headers: an upstream's own, byte-exact, if the error is still as it came. */
+export function errorTrailers(error: GrpcError): HeaderList {
+  const wire = error.wireTrailers;
+  if (wire === undefined) return trailersFor(error.status, error.details, error.metadata);
+  // A Trailers-Only response that comes to be sent after other headers loses what only belongs to headers.
+  return isHeaderSection(wire) ? wire.filter((field) => !isHeaderOnly(field.name)) : wire;
+}
+
+/** The Trailers-Only header section that reports `error`: an upstream's own, byte-exact, if the error is still as it came. */
+export function errorHeaders(error: GrpcError): HeaderList {
+  const wire = error.wireTrailers;
+  if (wire === undefined) return trailersOnlyHeaders(error.status, error.details, error.metadata);
+  return isHeaderSection(wire) ? wire : [HTTP_STATUS_200, CONTENT_TYPE_GRPC, ...wire];
+}
+
+/** Pseudo-header fields come first or not at all (RFC 9113 §8.3). */
+function isHeaderSection(fields: HeaderList): boolean {
+  return fields[0]?.name === ":status";
+}
+
+function isHeaderOnly(name: string): boolean {
+  return name === ":status" || name === "content-type" || name === "content-length";
+}

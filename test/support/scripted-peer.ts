@@ -2,6 +2,7 @@
 // acknowledge SETTINGS and PING. Every wait is for an event and bounded; a failure prints the whole trace.
 
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { HpackDecoder } from "../../src/h2/hpack/decoder.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
 import { fieldValue, type HeaderField } from "../../src/wire/field.ts";
@@ -121,9 +122,10 @@ export class ScriptedPeer {
     this.socket.end();
   }
 
-  /** Resets the connection (TCP RST): what a crash of the peer looks like. */
+  /** Resets the connection (TCP RST; with TLS just gone): what a crash of the peer looks like. */
   destroy(): void {
-    this.socket.resetAndDestroy();
+    if (this.socket instanceof TLSSocket) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 
   /** Stops reading from the socket: a peer that stalls as a whole, below flow control. */

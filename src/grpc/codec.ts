@@ -101,6 +101,11 @@ function codecFailed(details: string, cause: unknown): GrpcError {
   return new GrpcError(Status.INTERNAL, details, { reason: ErrorReason.CODEC, cause });
 }
 
+/** It hands out frames as they are, so a compressed message needs no decompression. */
+export function takesRawFrames(codec: Codec): boolean {
+  return codec instanceof RawCodec;
+}
+
 /** `null`, `string`, `Date`, `Object`: enough to see what was passed, without its contents. */
 function kindOf(value: unknown): string {
   if (value === null) return "null";

@@ -23,9 +23,9 @@ export const ErrorReason = {
   INVALID_METADATA: "INVALID_METADATA",
   /** The deadline passed. DEADLINE_EXCEEDED. Allow more time, or find out which upstream was slow. */
   DEADLINE: "DEADLINE",
-  /** The client reset the stream with CANCEL, or the signal of the call was aborted. CANCELLED. Nothing to do. */
+  /** The client reset the stream, its connection died, or the signal of the call was aborted. CANCELLED. Nothing to do. */
   CLIENT_CANCELLED: "CLIENT_CANCELLED",
-  /** The client broke HTTP/2 or gRPC on this stream, or reset it with another code than CANCEL. By that code. The client is broken. */
+  /** The client broke HTTP/2 or gRPC on this stream. CANCELLED for the former, INTERNAL for the latter. The client is broken. */
   CLIENT_PROTOCOL: "CLIENT_PROTOCOL",
   /** The upstream answered with a status other than OK. That status. What it says is between client and upstream. */
   UPSTREAM_STATUS: "UPSTREAM_STATUS",
@@ -49,9 +49,9 @@ export const ErrorReason = {
   PEEK_TOO_LARGE: "PEEK_TOO_LARGE",
   /** The client ended its stream before the message that was to be peeked at. INVALID_ARGUMENT. The client must send one. */
   NO_MESSAGE: "NO_MESSAGE",
-  /** Too many calls wait for an upstream stream. RESOURCE_EXHAUSTED. Safe to retry after a while; add capacity. */
+  /** Too many calls wait for an upstream stream (gRFC A32). UNAVAILABLE. Safe to retry after a while; add capacity. */
   QUEUE_FULL: "QUEUE_FULL",
-  /** The `ClientConn` was closed. CANCELLED. A program error, or a shutdown under way. */
+  /** The `ClientConn` was closed. UNAVAILABLE. A program error, or a shutdown under way; safe to retry elsewhere. */
   CONN_CLOSED: "CONN_CLOSED",
   /** A secondary failed and its `onError` did not swallow that. The secondary's status. Look at `cause`. */
   SECONDARY_FAILED: "SECONDARY_FAILED",

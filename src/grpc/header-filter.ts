@@ -32,6 +32,7 @@ export function isHopByHop(name: string): boolean {
  * `grpc-timeout` (the time that remains is less) and the hop-by-hop ones.
  */
 export function isReservedRequestField(name: string): boolean {
+  if (isPseudo(name)) return true;
   switch (name.length) {
     case 2:
       return name === "te";
@@ -42,7 +43,7 @@ export function isReservedRequestField(name: string): boolean {
     case 14:
       return name === "content-length";
     default:
-      return isPseudo(name) || isHopByHop(name);
+      return isHopByHop(name);
   }
 }
 
@@ -51,6 +52,7 @@ export function isReservedRequestField(name: string): boolean {
  * `grpc-status`, `grpc-message` and the hop-by-hop ones. `grpc-status-details-bin` is metadata.
  */
 export function isReservedResponseField(name: string): boolean {
+  if (isPseudo(name)) return true;
   switch (name.length) {
     case 11:
       return name === "grpc-status";
@@ -59,7 +61,7 @@ export function isReservedResponseField(name: string): boolean {
     case 14:
       return name === "content-length";
     default:
-      return isPseudo(name) || isHopByHop(name);
+      return isHopByHop(name);
   }
 }
 

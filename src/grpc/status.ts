@@ -18,7 +18,7 @@ export const Status = {
   ALREADY_EXISTS: 6,
   /** The caller is known and may not. Made here for RST_STREAM(INADEQUATE_SECURITY) and HTTP 403 from upstream. */
   PERMISSION_DENIED: 7,
-  /** A quota or limit is used up. Made here for messages above a configured limit, full queues, and RST_STREAM(ENHANCE_YOUR_CALM). */
+  /** A quota or limit is used up. Made here for messages above a configured limit, for lagging secondaries, and for RST_STREAM(ENHANCE_YOUR_CALM). */
   RESOURCE_EXHAUSTED: 8,
   /** The system is not in the state that the call needs. Never made here. */
   FAILED_PRECONDITION: 9,

@@ -47,8 +47,8 @@ export function parseTimeout(text: string): number | undefined {
 export function formatTimeout(ms: number): string {
   if (!(ms > 0)) return "0n";
   for (const { suffix, factor, divisor } of UNITS) {
-    let count = Math.ceil((ms * divisor) / factor);
-    // `ms * divisor` may have been rounded down to the integer below.
+    // Not Math.ceil: where the product is rounded up past an integer, it would add a unit to a timeout that was exact.
+    let count = Math.round((ms * divisor) / factor);
     if ((count * factor) / divisor < ms) count++;
     if (count <= MAX_COUNT) return `${count}${suffix}`;
   }

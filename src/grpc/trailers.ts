@@ -115,8 +115,12 @@ export function grpcErrorFromTrailers(trailers: HeaderList): GrpcError | undefin
   return error;
 }
 
-/** Trailing fields for an outcome that is made here. */
-export function trailersFor(status: Status, details: string, metadata?: Metadata): HeaderField[] {
+/** Trailing fields for an outcome that is made here; `details` become the `grpc-message`, none when empty. */
+export function trailersFor(
+  status: Status,
+  details: string,
+  metadata?: Metadata | HeaderList,
+): HeaderField[] {
   return appendOutcome([], status, details, metadata);
 }
 
@@ -124,7 +128,7 @@ export function trailersFor(status: Status, details: string, metadata?: Metadata
 export function trailersOnlyHeaders(
   status: Status,
   details: string,
-  metadata?: Metadata,
+  metadata?: Metadata | HeaderList,
 ): HeaderField[] {
   return appendOutcome([HTTP_STATUS_200, CONTENT_TYPE_GRPC], status, details, metadata);
 }
@@ -133,11 +137,13 @@ function appendOutcome(
   fields: HeaderField[],
   status: Status,
   details: string,
-  metadata: Metadata | undefined,
+  metadata: Metadata | HeaderList = [],
 ): HeaderField[] {
   fields.push(statusField(status));
   if (details !== "") fields.push(new HeaderField("grpc-message", encodeGrpcMessage(details)));
-  if (metadata !== undefined) fields.push(...metadata.toFields());
+  for (const field of metadata instanceof Metadata ? metadata.toFields() : metadata) {
+    fields.push(field);
+  }
   return fields;
 }
 

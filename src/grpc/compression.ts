@@ -1,0 +1,61 @@
+// Undoing message compression (gRPC doc/compression.md), for the few messages that are read here. The relay never does it.
+
+import { gunzipSync, inflateSync } from "node:zlib";
+import { ErrorReason, GrpcError } from "./error.ts";
+import { Status } from "./status.ts";
+
+/** What can be decompressed, as `grpc-accept-encoding` says it. */
+export const ACCEPTED_ENCODINGS = "identity,deflate,gzip";
+
+/**
+ * The payload of a message whose compressed flag is set.
+ * @param encoding the call's `grpc-encoding`
+ * @param maxBytes largest result
+ * @throws {GrpcError} INTERNAL for a flag without an encoding and for damaged data, UNIMPLEMENTED for an unknown encoding,
+ * RESOURCE_EXHAUSTED for a result above the limit
+ */
+export function decompress(payload: Buffer, encoding: string | undefined, maxBytes: number): Buffer {
+  const options = { maxOutputLength: Math.max(1, Math.min(maxBytes, MAX_OUTPUT_BYTES)) };
+  try {
+    switch (encoding) {
+      case "gzip":
+        return gunzipSync(payload, options);
+      case "deflate":
+        return inflateSync(payload, options);
+    }
+  } catch (cause) {
+    throw decompressionError(cause, maxBytes);
+  }
+  if (encoding === undefined || encoding === "identity") {
+    throw new GrpcError(
+      Status.INTERNAL,
+      `grpc: compressed flag set with ${encoding ?? "no"} encoding`,
+      { reason: ErrorReason.COMPRESSED_MESSAGE, source: "proxy" },
+    );
+  }
+  throw new GrpcError(
+    Status.UNIMPLEMENTED,
+    `grpc: Decompressor is not installed for grpc-encoding ${JSON.stringify(encoding)}, expected one of ${ACCEPTED_ENCODINGS}`,
+    { reason: ErrorReason.COMPRESSED_MESSAGE, source: "proxy" },
+  );
+}
+
+/** What one Buffer can hold on every supported Node. */
+const MAX_OUTPUT_BYTES = 0x7fffffff;
+
+function decompressionError(cause: unknown, maxBytes: number): GrpcError {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  if (code === "ERR_BUFFER_TOO_LARGE") {
+    return new GrpcError(
+      Status.RESOURCE_EXHAUSTED,
+      `grpc: received message larger than max after decompression: expected at most ${maxBytes} bytes`,
+      { reason: ErrorReason.MESSAGE_TOO_LARGE, source: "proxy", cause },
+    );
+  }
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return new GrpcError(Status.INTERNAL, `grpc: failed to decompress the received message: ${text}`, {
+    reason: ErrorReason.COMPRESSED_MESSAGE,
+    source: "proxy",
+    cause,
+  });
+}

@@ -1,0 +1,123 @@
+// Messages of one direction as a handler reads them: one promise per message that is waited for. Local handlers and our
+// own client use it; relayed calls never do.
+
+import { type Codec, decodeMessage, takesRawFrames } from "./codec.ts";
+import { decompress } from "./compression.ts";
+import { ErrorReason, type ErrorSource, GrpcError } from "./error.ts";
+import { Frame } from "./frame.ts";
+import { MessageParser } from "./message-parser.ts";
+import { Status } from "./status.ts";
+
+/** Where credit for what has been read goes. */
+export interface CreditSink {
+  acknowledge(bytes: number): void;
+}
+
+interface Waiter {
+  readonly resolve: (frame: Frame | undefined) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface MessageReaderOptions {
+  readonly codec: Codec;
+  readonly maxMessageBytes: number;
+  /** Who sends the messages. */
+  readonly source: ErrorSource;
+}
+
+export class MessageReader {
+  /** The call's `grpc-encoding` in this direction. */
+  encoding: string | undefined = undefined;
+  readonly #codec: Codec;
+  readonly #maxMessageBytes: number;
+  readonly #source: ErrorSource;
+  readonly #parser: MessageParser;
+  readonly #credit: CreditSink;
+  readonly #waiters: Waiter[] = [];
+  #ended = false;
+  #error: GrpcError | undefined;
+  /** Bytes received for which the sender has been given no credit. */
+  #owedBytes = 0;
+
+  constructor(options: MessageReaderOptions, credit: CreditSink) {
+    this.#codec = options.codec;
+    this.#maxMessageBytes = options.maxMessageBytes;
+    this.#source = options.source;
+    this.#credit = credit;
+    this.#parser = new MessageParser({
+      maxMessageBytes: options.maxMessageBytes,
+      source: options.source,
+    });
+  }
+
+  /** Takes the next bytes. Credit is given when the message they belong to is asked for. */
+  push(chunk: Buffer, endStream: boolean): void {
+    this.#owedBytes += chunk.length;
+    this.#parser.push(chunk);
+    if (endStream) this.#ended = true;
+    this.#settle();
+  }
+
+  /** No more bytes come. */
+  end(): void {
+    this.#ended = true;
+    this.#settle();
+  }
+
+  /** Every message that is complete can still be read; then comes the error. */
+  fail(error: GrpcError): void {
+    this.#error ??= error;
+    this.#settle();
+  }
+
+  /** The next message; `undefined` after the last. Several may be asked for at once; they come in order. */
+  async read(): Promise<unknown> {
+    const frame = await new Promise<Frame | undefined>((resolve, reject) => {
+      this.#waiters.push({ resolve, reject });
+      this.#settle();
+    });
+    return frame === undefined ? undefined : this.#decode(frame);
+  }
+
+  #decode(frame: Frame): unknown {
+    if (!frame.compressed || takesRawFrames(this.#codec)) return decodeMessage(this.#codec, frame);
+    const payload = decompress(frame.payload, this.encoding, this.#maxMessageBytes);
+    return decodeMessage(this.#codec, new Frame(payload));
+  }
+
+  #settle(): void {
+    while (this.#waiters.length > 0) {
+      let frame: Frame | undefined;
+      try {
+        frame = this.#parser.next();
+      } catch (error) {
+        this.#error = GrpcError.from(error);
+      }
+      if (frame !== undefined) {
+        this.#giveCredit(frame.wireBytes);
+        this.#waiters.shift()?.resolve(frame);
+        continue;
+      }
+      if (this.#error === undefined && this.#ended && !this.#parser.atMessageBoundary) {
+        this.#error = new GrpcError(Status.INTERNAL, "grpc: the stream ended within a message", {
+          reason: ErrorReason.TRUNCATED_MESSAGE,
+          source: this.#source,
+        });
+      }
+      if (this.#error !== undefined) this.#waiters.shift()?.reject(this.#error);
+      else if (this.#ended) this.#waiters.shift()?.resolve(undefined);
+      else {
+        // Somebody waits for a message that may be larger than the window: its limit bounds what is held.
+        this.#giveCredit(this.#owedBytes);
+        return;
+      }
+    }
+  }
+
+  #giveCredit(bytes: number): void {
+    const given = Math.min(bytes, this.#owedBytes);
+    if (given === 0) return;
+    this.#owedBytes -= given;
+    this.#credit.acknowledge(given);
+  }
+}

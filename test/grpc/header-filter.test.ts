@@ -1,0 +1,142 @@
+import { describe, expect, it } from "vitest";
+import {
+  forwardableRequestMetadata,
+  forwardableResponseMetadata,
+  isHopByHop,
+  isReservedMetadataName,
+  isReservedRequestField,
+  isReservedResponseField,
+} from "../../src/grpc/header-filter.ts";
+import { HeaderField } from "../../src/wire/field.ts";
+
+const HOP_BY_HOP = [
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+] as const;
+
+/** Every one must pass in both directions; most are as long as a name that must not. */
+const FORWARDED = [
+  "user-agent",
+  "authorization",
+  "grpc-encoding",
+  "grpc-accept-encoding",
+  "grpc-previous-rpc-attempts",
+  "grpc-retry-pushback-ms",
+  "grpc-trace-bin",
+  "grpc-tags-bin",
+  "grpc-status-details-bin",
+  "grpc-x",
+  "xx",
+  "x-te",
+  "traceid",
+  "x-forwarded",
+  "traceparent",
+  "accept-charset",
+  "x-content-types",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+] as const;
+
+function fields(...names: string[]): HeaderField[] {
+  return names.map((name, index) => new HeaderField(name, String(index)));
+}
+
+describe("header-filter", () => {
+  it.each(HOP_BY_HOP)("never forwards %s — RFC 9113 §8.2.2", (name) => {
+    expect(isHopByHop(name)).toBe(true);
+    expect(isReservedRequestField(name)).toBe(true);
+    expect(isReservedResponseField(name)).toBe(true);
+    expect(isReservedMetadataName(name)).toBe(true);
+  });
+
+  it.each([
+    ":method",
+    ":path",
+    ":authority",
+    ":x",
+    ":abc",
+    ":extensions1",
+    ":extension-abc",
+    ":status",
+    "te",
+    "host",
+    "content-type",
+    "content-length",
+    "grpc-timeout",
+  ])("keeps the request field %s to the hop that wrote it", (name) => {
+    expect(isReservedRequestField(name)).toBe(true);
+    expect(isReservedMetadataName(name)).toBe(true);
+    expect(isHopByHop(name)).toBe(false);
+  });
+
+  it.each([
+    ":status",
+    ":extension1",
+    ":x",
+    "content-type",
+    "content-length",
+    "grpc-status",
+    "grpc-message",
+  ])("keeps the response field %s out of the metadata", (name) => {
+    expect(isReservedResponseField(name)).toBe(true);
+    expect(isReservedMetadataName(name)).toBe(true);
+    expect(isHopByHop(name)).toBe(false);
+  });
+
+  it.each(FORWARDED)("forwards %s", (name) => {
+    expect(isHopByHop(name)).toBe(false);
+    expect(isReservedRequestField(name)).toBe(false);
+    expect(isReservedResponseField(name)).toBe(false);
+    expect(isReservedMetadataName(name)).toBe(false);
+  });
+});
+
+describe("forwardableRequestMetadata", () => {
+  it("keeps the same objects in the same order, repeated names included", () => {
+    const all = fields(
+      ":method",
+      "a",
+      "te",
+      "b-bin",
+      "grpc-timeout",
+      "a",
+      "user-agent",
+      "connection",
+    );
+    expect(forwardableRequestMetadata(all).map((field) => all.indexOf(field))).toEqual([
+      1, 3, 5, 6,
+    ]);
+    expect(all).toHaveLength(8);
+  });
+
+  it("returns the same list when there is nothing to leave out", () => {
+    const all = fields("a", "b");
+    expect(forwardableRequestMetadata(all)).toBe(all);
+  });
+
+  it("returns an empty list when nothing is the user's", () => {
+    expect(forwardableRequestMetadata(fields(":method", ":path", "te"))).toEqual([]);
+  });
+});
+
+describe("forwardableResponseMetadata", () => {
+  it("reads the metadata of a Trailers-Only response", () => {
+    const all = fields(
+      ":status",
+      "content-type",
+      "grpc-status",
+      "grpc-message",
+      "grpc-status-details-bin",
+      "x",
+    );
+    expect(forwardableResponseMetadata(all)).toEqual(all.slice(4));
+  });
+
+  it("returns the same list when there is nothing to leave out", () => {
+    const all = fields("te", "grpc-timeout");
+    expect(forwardableResponseMetadata(all)).toBe(all);
+  });
+});

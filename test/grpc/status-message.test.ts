@@ -1,0 +1,85 @@
+import { describe, expect, it } from "vitest";
+import { decodeGrpcMessage, encodeGrpcMessage } from "../../src/grpc/status-message.ts";
+import { Random } from "./random.ts";
+
+/** `text` as a header field holds it: one character per byte. */
+function wire(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
+}
+
+describe("encodeGrpcMessage", () => {
+  it.each([
+    ["", ""],
+    ["plain text ~!\"#$&'()", "plain text ~!\"#$&'()"],
+    ["100%", "100%25"],
+    ["a\tb\r\nc", "a%09b%0D%0Ac"],
+    ["\u0000\u007f", "%00%7F"],
+    ["\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n", undefined],
+    ["é", "%C3%A9"],
+    ["☺", "%E2%98%BA"],
+    ["😈", "%F0%9F%98%88"],
+    ["\ud83d alone", "%EF%BF%BD alone"],
+    ["alone \ude08", "alone %EF%BF%BD"],
+  ])("writes %j as %j", (text, expected) => {
+    const encoded = encodeGrpcMessage(text);
+    if (expected !== undefined) expect(encoded).toBe(expected);
+    expect(encoded).toMatch(/^[\x20-\x7e]*$/);
+  });
+});
+
+describe("decodeGrpcMessage", () => {
+  it.each([
+    ["", ""],
+    ["plain", "plain"],
+    ["100%25", "100%"],
+    ["%41%6a%6A", "Ajj"],
+    ["%E2%98%BA", "☺"],
+    ["%F0%9F%98%88!", "😈!"],
+    ["a+b", "a+b"],
+    ["tail %", "tail %"],
+    ["tail %4", "tail %4"],
+    ["%4", "%4"],
+    ["%zz%4g%g4", "%zz%4g%g4"],
+    ["%%41", "%A"],
+    ["%2541", "%41"],
+    ["%/0%0/%:0%0:%`0%0`", "%/0%0/%:0%0:%`0%0`"],
+    ["%ff%41", "\ufffdA"],
+    ["%C3", "\ufffd"],
+    [wire("raw ☺"), "raw ☺"],
+    ["\xff raw", "\ufffd raw"],
+  ])("reads %j as %j and never fails", (value, text) => {
+    expect(decodeGrpcMessage(value)).toBe(text);
+  });
+});
+
+describe("grpc-message coding", () => {
+  it("gives back any text that it encoded", () => {
+    const random = new Random(3);
+    for (let round = 0; round < 2_000; round++) {
+      const text = Array.from({ length: random.integer(20) }, () =>
+        String.fromCodePoint(
+          [random.integer(0x80), random.integer(0xd800), 0x10000 + random.integer(0x1000)][
+            random.integer(3)
+          ]!,
+        ),
+      ).join("");
+      expect(decodeGrpcMessage(encodeGrpcMessage(text))).toBe(text);
+    }
+  });
+
+  it("gives back the text of the interop case special_status_message", () => {
+    const text = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n";
+    expect(encodeGrpcMessage(text)).toBe(
+      "%09%0Atest with whitespace%0D%0Aand Unicode BMP %E2%98%BA and non-BMP %F0%9F%98%88%09%0A",
+    );
+    expect(decodeGrpcMessage(encodeGrpcMessage(text))).toBe(text);
+  });
+
+  it("reads any bytes without failing", () => {
+    const random = new Random(4);
+    for (let round = 0; round < 2_000; round++) {
+      const value = random.bytes(random.integer(12)).toString("latin1").replaceAll("\x05", "%");
+      expect(typeof decodeGrpcMessage(`%${value}`)).toBe("string");
+    }
+  });
+});

@@ -1,0 +1,250 @@
+// The client side of one node:http2 session. It opens no stream that nghttp2 would queue: such a stream looks open, moves
+// nothing and cannot be cancelled.
+
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+} from "node:http2";
+import { connect as connectSocket, isIP, type Socket } from "node:net";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import { Timer } from "../../time/timer-wheel.ts";
+import { ErrorCode } from "../../wire/error-code.ts";
+import type { HeaderList } from "../../wire/field.ts";
+import { formatAddress } from "../address.ts";
+import {
+  DEFAULT_CONNECT_TIMEOUT_MS,
+  type ResolvedSessionOptions,
+  resolveSessionOptions,
+} from "../defaults.ts";
+import {
+  type ClientSession,
+  type ClientSessionListener,
+  type ConnectOptions,
+  HeaderError,
+  type PeerInfo,
+  type SessionEnd,
+  type Stream,
+  type StreamListener,
+} from "../transport.ts";
+import { NodeClientStream } from "./client-stream.ts";
+import {
+  checkFields,
+  isSingleValueRefusal,
+  REQUEST_PSEUDO_FIELDS,
+  REQUEST_TAKES_LISTS,
+  toJoinedNodeObject,
+  toNodeList,
+  toNodeObject,
+} from "./header-lists.ts";
+import { peerInfo } from "./peer-info.ts";
+import { NodeSession } from "./session.ts";
+import { nodeSessionOptions } from "./session-options.ts";
+
+/** Stream ids end at 2^31 - 1 (RFC 9113 §5.1.1); a session near that drains, so that the next one takes over. */
+const LAST_STREAM_ID = 0x7fff0000;
+
+const WITH_BODY = { endStream: false };
+const WITHOUT_BODY = { endStream: true };
+
+export class NodeClientSession extends NodeSession implements ClientSession {
+  protected readonly listener: ClientSessionListener;
+  readonly #node: ClientHttp2Session;
+  /** The server's SETTINGS have arrived. */
+  #ready = false;
+  #peerMaxConcurrentStreams = 0;
+  readonly #connectTimer = new Timer(this);
+
+  constructor(
+    node: ClientHttp2Session,
+    socket: Socket | undefined,
+    peer: PeerInfo,
+    options: ResolvedSessionOptions,
+    listener: ClientSessionListener,
+  ) {
+    super(node, socket, peer, options);
+    this.#node = node;
+    this.listener = listener;
+    node.on("remoteSettings", () => this.#recvSettings());
+    // A pushed stream would be nobody's; ENABLE_PUSH 0 makes it a connection error, except on a session of the user.
+    node.on("stream", refusePush);
+  }
+
+  get availableStreamCount(): number {
+    if (!this.#ready || !this.accepting) return 0;
+    return Math.max(0, this.#peerMaxConcurrentStreams - this.streams.size);
+  }
+
+  override get accepting(): boolean {
+    return this.#ready && super.accepting;
+  }
+
+  openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream {
+    if (this.availableStreamCount === 0)
+      throw new Error(`${this.remoteAddress} takes no stream now`);
+    checkFields(headers, REQUEST_PSEUDO_FIELDS);
+    const node = this.#request(headers, endStream);
+    const stream = new NodeClientStream(node, this, listener, endStream);
+    this.streams.add(stream);
+    if (stream.id > LAST_STREAM_ID) this.drain();
+    return stream;
+  }
+
+  #request(headers: HeaderList, endStream: boolean): ClientHttp2Stream {
+    const options = endStream ? WITHOUT_BODY : WITH_BODY;
+    try {
+      const list = REQUEST_TAKES_LISTS ? toNodeList(headers) : toNodeObject(headers);
+      return this.#node.request(list, options);
+    } catch (error) {
+      if (isSingleValueRefusal(error)) {
+        return this.#node.request(toJoinedNodeObject(headers), options);
+      }
+      throw new HeaderError(error instanceof Error ? error.message : String(error), {
+        cause: error,
+      });
+    }
+  }
+
+  override forget(stream: NodeClientStream): void {
+    const before = this.availableStreamCount;
+    super.forget(stream);
+    if (before === 0 && this.availableStreamCount > 0) this.listener.onAvailable();
+  }
+
+  /** @param timeoutMs for everything up to the server's SETTINGS */
+  connecting(timeoutMs: number, path: string | undefined, socket: Socket): void {
+    this.options.clock.schedule(this.#connectTimer, timeoutMs);
+    const expectsTls = "encrypted" in socket;
+    this.#node.on("connect", () => {
+      if (this.#node.destroyed) return;
+      if (expectsTls && this.#node.alpnProtocol !== "h2") {
+        this.end(this.#connectFailure("the server did not choose h2 by ALPN"));
+        return;
+      }
+      this.peer = peerInfo(socket, path, "client");
+      this.started();
+    });
+    this.#node.on("error", (error) => {
+      if (!this.#ready) this.ownEnd ??= this.#connectFailure(error.message, error);
+    });
+  }
+
+  /** Takes up a session that a user opened. */
+  adopt(): void {
+    const node = this.#node;
+    if (node.destroyed) {
+      setImmediate(() => node.emit("close"));
+    } else if (node.connecting) {
+      node.on("connect", () => {
+        if (node.destroyed) return;
+        this.#learnPeer();
+        this.started();
+      });
+    } else {
+      this.#learnPeer();
+      this.started();
+      // Its SETTINGS may have come before us. They come before any acknowledgement of a PING.
+      node.ping((error) => {
+        if (error === null) this.#recvSettings();
+      });
+    }
+  }
+
+  #learnPeer(): void {
+    const { socket } = this.#node;
+    this.peer = peerInfo(socket, undefined, "client");
+    this.remoteAddress = this.peer.remoteAddress;
+  }
+
+  #recvSettings(): void {
+    if (this.#node.destroyed) return;
+    const before = this.availableStreamCount;
+    this.#peerMaxConcurrentStreams =
+      this.#node.remoteSettings.maxConcurrentStreams ?? Number.MAX_SAFE_INTEGER;
+    this.#ready = true;
+    this.options.clock.cancel(this.#connectTimer);
+    if (before === 0 && this.availableStreamCount > 0) this.listener.onAvailable();
+  }
+
+  protected announceDrain(): void {
+    this.announced = true;
+    if (this.#node.connecting) {
+      this.end({
+        kind: "closed",
+        code: ErrorCode.NO_ERROR,
+        message: `${this.remoteAddress} not needed any more`,
+      });
+    } else {
+      // Not close(): node:http2 would send no PING after it.
+      this.#node.goaway(ErrorCode.NO_ERROR);
+    }
+  }
+
+  protected isUnprocessed(id: number): boolean {
+    return this.goAway !== undefined && id > this.goAway.lastStreamId;
+  }
+
+  override onTimer(timer: Timer): void {
+    if (timer === this.#connectTimer) this.end(this.#connectFailure("connect timeout"));
+    else super.onTimer(timer);
+  }
+
+  protected override cleanUp(): void {
+    this.options.clock.cancel(this.#connectTimer);
+    if (!this.#ready) this.ownEnd ??= this.#connectFailure("connection closed before SETTINGS");
+  }
+
+  #connectFailure(reason: string, cause?: unknown): SessionEnd {
+    const message = `${this.remoteAddress} not connected: ${reason}`;
+    const end = { kind: "connect", code: ErrorCode.NO_ERROR, message } as const;
+    return cause === undefined ? end : { ...end, cause };
+  }
+}
+
+function refusePush(stream: ClientHttp2Stream): void {
+  stream.on("error", () => {});
+  stream.close(ErrorCode.REFUSED_STREAM);
+}
+
+export function connect(
+  options: ConnectOptions,
+  listener: ClientSessionListener,
+): NodeClientSession {
+  const resolved = resolveSessionOptions(options);
+  const { address } = options;
+  const path = "path" in address ? address.path : undefined;
+  const socket =
+    options.tls === undefined ? connectSocket(address) : connectTls(tlsOptions(options));
+  // Before the session attaches its own listener, and after it has let go: a late error must not end the process.
+  socket.on("error", () => {});
+  const node = connectHttp2(authorityOf(options), {
+    ...nodeSessionOptions(resolved),
+    createConnection: () => socket,
+  });
+  const remoteAddress = formatAddress(address);
+  const peer = { remoteAddress, localAddress: "" };
+  const session = new NodeClientSession(node, socket, peer, resolved, listener);
+  session.connecting(options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS, path, socket);
+  return session;
+}
+
+/** Used by node:http2 for requests that come without `:authority` or `:scheme`. */
+function authorityOf(options: ConnectOptions): string {
+  const { address } = options;
+  const scheme = options.tls === undefined ? "http" : "https";
+  return `${scheme}://${"path" in address ? "localhost" : formatAddress(address)}`;
+}
+
+function tlsOptions(options: ConnectOptions): ConnectionOptions {
+  const { address, tls = {} } = options;
+  const { serverName, ...material } = tls;
+  const host = "path" in address ? "localhost" : address.host;
+  const name = serverName ?? host;
+  return {
+    ...material,
+    ...("path" in address ? { path: address.path } : { host: address.host, port: address.port }),
+    ALPNProtocols: ["h2"],
+    // An IP address is no server name (RFC 6066 §3); the certificate is then checked against the address itself.
+    ...(isIP(name) === 0 ? { servername: name } : {}),
+  };
+}

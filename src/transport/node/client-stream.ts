@@ -1,0 +1,118 @@
+// The client side of one node:http2 stream.
+
+import type { ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
+import type { HeaderList } from "../../wire/field.ts";
+import type { StreamListener } from "../transport.ts";
+import { receivedFields } from "./header-lists.ts";
+import {
+  type CarryingStream,
+  END_STREAM_FLAG,
+  NodeStream,
+  onClose,
+  onError,
+  STATE,
+  type StreamOwner,
+} from "./stream.ts";
+
+type CarryingClientStream = CarryingStream & { [STATE]: NodeClientStream };
+
+/** Listeners on 'end' that this file adds. */
+const OWN_END_LISTENER_COUNT = 1;
+
+export class NodeClientStream extends NodeStream {
+  #headersSeen = false;
+  /** DATA that came in the same read as the response headers: node:http2 emits those a tick later. */
+  #early: Buffer[] | undefined;
+
+  constructor(
+    node: ClientHttp2Stream,
+    session: StreamOwner,
+    listener: StreamListener,
+    sendEnded: boolean,
+  ) {
+    super(node, session);
+    this.listener = listener;
+    this.sendEnded = sendEnded;
+    node.on("error", onError);
+    node.on("response", onResponse);
+    node.on("trailers", onTrailers);
+    node.on("end", onEnd);
+    node.on("close", onClose);
+    node.on("data", onData);
+  }
+
+  sendHeaders(): void {
+    // Request headers go out with the stream.
+  }
+
+  /** node:http2 must know of request trailers before it sends the headers, and gRPC has none: only END_STREAM is sent. */
+  sendTrailers(_trailers: HeaderList): void {
+    this.sendData(Buffer.alloc(0), true);
+  }
+
+  response(headers: HeaderList, endStream: boolean): void {
+    if (this.over || this.#headersSeen) return;
+    this.#headersSeen = true;
+    this.recvEnded = endStream;
+    this.listener.onHeaders(headers, endStream);
+    const early = this.#early;
+    if (early === undefined) return;
+    this.#early = undefined;
+    for (const chunk of early) this.listener.onData(chunk, false);
+  }
+
+  data(chunk: Buffer): void {
+    if (this.over) return;
+    this.received(chunk.length);
+    if (this.#headersSeen) this.listener.onData(chunk, false);
+    else if (this.#early === undefined) this.#early = [chunk];
+    else this.#early.push(chunk);
+  }
+
+  trailers(trailers: HeaderList): void {
+    if (this.over || this.recvEnded) return;
+    // Data that node:http2 has not emitted yet goes first.
+    while (this.node.readableLength > 0 && this.node.read() !== null);
+    this.recvEnded = true;
+    this.listener.onTrailers(trailers);
+  }
+
+  /** 'end' without trailers: END_STREAM on DATA, or a reset with NO_ERROR, which node:http2 makes look the same. */
+  ended(): void {
+    if (this.over || this.recvEnded) return;
+    // node:http2 adds one listener on 'end' for END_STREAM on DATA and one when the stream closes.
+    const seen = this.node.listenerCount("end") - OWN_END_LISTENER_COUNT;
+    if (this.#headersSeen && seen >= (this.node.closed ? 2 : 1)) {
+      this.recvEnded = true;
+      this.listener.onData(Buffer.alloc(0), true);
+    } else {
+      this.failAsReset();
+    }
+  }
+}
+
+function onResponse(
+  this: CarryingClientStream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: string[],
+): void {
+  this[STATE].response(receivedFields(rawHeaders, headers), (flags & END_STREAM_FLAG) !== 0);
+}
+
+function onData(this: CarryingClientStream, chunk: Buffer): void {
+  this[STATE].data(chunk);
+}
+
+function onTrailers(
+  this: CarryingClientStream,
+  headers: IncomingHttpHeaders,
+  _flags: number,
+  rawHeaders: string[],
+): void {
+  this[STATE].trailers(receivedFields(rawHeaders, headers));
+}
+
+function onEnd(this: CarryingClientStream): void {
+  this[STATE].ended();
+}

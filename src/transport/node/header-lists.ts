@@ -1,0 +1,158 @@
+// Header lists to and from what node:http2 takes and gives. Must not know streams.
+
+import {
+  sensitiveHeaders as declaredSensitiveHeaders,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from "node:http2";
+import { HeaderField, type HeaderList } from "../../wire/field.ts";
+import { HeaderError } from "../transport.ts";
+
+/** Names of never-indexed fields hang on this symbol, on what node:http2 takes and gives. */
+const sensitiveHeaders: unique symbol = declaredSensitiveHeaders as never;
+
+type Marked = { [sensitiveHeaders]?: string[] };
+
+/** What `request()` and `respond()` take here: an object, or name and value in turn where this Node can send that. */
+export type NodeHeaders = OutgoingHttpHeaders;
+
+/** Which pseudo-header fields a list may carry (RFC 9113 §8.3). */
+export const REQUEST_PSEUDO_FIELDS: ReadonlySet<string> = new Set([
+  ":method",
+  ":scheme",
+  ":authority",
+  ":path",
+  ":protocol",
+]);
+export const RESPONSE_PSEUDO_FIELDS: ReadonlySet<string> = new Set([":status"]);
+export const TRAILER_PSEUDO_FIELDS: ReadonlySet<string> = new Set();
+
+const [nodeMajor = 0, nodeMinor = 0] = process.versions.node.split(".").map(Number);
+
+/** Name and value in turn keep the order of duplicates among other fields; older Node takes objects only. */
+export const REQUEST_TAKES_LISTS: boolean =
+  nodeMajor >= 24 || (nodeMajor === 22 && nodeMinor >= 17);
+export const RESPOND_TAKES_LISTS: boolean =
+  nodeMajor >= 25 || (nodeMajor === 24 && nodeMinor >= 7) || (nodeMajor === 22 && nodeMinor >= 20);
+
+const NOT_IN_NAME = /[^!#$%&'*+\-.^_`|~0-9a-z]/;
+// Above 0xff a character is no byte: node:http2 would cut it down to one, and make CR or LF of some.
+const NOT_IN_VALUE = /[\0\r\n\u0100-\uffff]/;
+const CONNECTION_FIELDS: ReadonlySet<string> = new Set([
+  "connection",
+  "http2-settings",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** Names that a check has passed before. Bounded, since users choose metadata names. */
+const knownNames = new Set<string>();
+const KNOWN_NAME_COUNT = 512;
+
+/**
+ * node:http2 destroys the session for a bad name on Node 20 and takes CR and LF in values on all of them, so every field is
+ * checked before it goes there.
+ * @throws {HeaderError}
+ */
+export function checkFields(fields: HeaderList, pseudoFields: ReadonlySet<string>): void {
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i];
+    if (field === undefined) continue;
+    if (!knownNames.has(field.name)) checkName(field.name, pseudoFields);
+    if (field.name === "te" && field.value !== "trailers") {
+      throw new HeaderError(`te may only be "trailers", got ${JSON.stringify(field.value)}`);
+    }
+    if (NOT_IN_VALUE.test(field.value)) {
+      throw new HeaderError(`${field.name}: the value may not have NUL, CR, LF or non-bytes`);
+    }
+  }
+}
+
+function checkName(name: string, pseudoFields: ReadonlySet<string>): void {
+  if (name.startsWith(":")) {
+    if (pseudoFields.has(name)) return;
+    throw new HeaderError(`${JSON.stringify(name)} may not be sent here`);
+  }
+  if (name === "" || NOT_IN_NAME.test(name)) {
+    throw new HeaderError(`expected a lower-case field name, got ${JSON.stringify(name)}`);
+  }
+  if (CONNECTION_FIELDS.has(name)) {
+    throw new HeaderError(`${name} is connection-specific (RFC 9113 §8.2.2)`);
+  }
+  if (knownNames.size < KNOWN_NAME_COUNT) knownNames.add(name);
+}
+
+/** Fields as the peer sent them: node:http2 gives one character per byte, in wire order, duplicates kept. */
+export function receivedFields(
+  rawHeaders: readonly string[],
+  headers: IncomingHttpHeaders,
+): HeaderList {
+  const names = (headers as Marked)[sensitiveHeaders];
+  const marked = names !== undefined && names.length > 0 ? names : undefined;
+  const fields: HeaderField[] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? "";
+    fields.push(new HeaderField(name, rawHeaders[i + 1] ?? "", marked?.includes(name) ?? false));
+  }
+  return fields;
+}
+
+/**
+ * For `request()` and `respond()` where they take lists. The declared type is that of older Node; `flat` is what the
+ * `…_TAKES_LISTS` constants vouch for.
+ */
+export function toNodeList(fields: HeaderList): NodeHeaders {
+  const flat: string[] & Marked = [];
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i];
+    if (field === undefined) continue;
+    flat.push(field.name, field.value);
+    if (field.sensitive) mark(flat, field.name);
+  }
+  const list: object = flat;
+  return list as NodeHeaders;
+}
+
+/** Duplicates become arrays, which node:http2 sends one by one but next to each other. */
+export function toNodeObject(fields: HeaderList): NodeHeaders {
+  const headers: NodeHeaders & Marked = Object.create(null);
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i];
+    if (field === undefined) continue;
+    const before = headers[field.name];
+    if (before === undefined) headers[field.name] = field.value;
+    else if (Array.isArray(before)) before.push(field.value);
+    else headers[field.name] = [String(before), field.value];
+    if (field.sensitive) mark(headers, field.name);
+  }
+  return headers;
+}
+
+/**
+ * node:http2 refuses to repeat a field that it knows to have one value (`authorization`, `user-agent`, ...). gRPC lets
+ * values of one name be joined with a comma, so nothing is lost but the borders.
+ */
+export function toJoinedNodeObject(fields: HeaderList): NodeHeaders {
+  const headers = toNodeObject(fields);
+  for (const name of Object.keys(headers)) {
+    const value = headers[name];
+    if (Array.isArray(value)) headers[name] = value.join(name === "cookie" ? "; " : ",");
+  }
+  return headers;
+}
+
+function mark(headers: Marked, name: string): void {
+  const marked = headers[sensitiveHeaders];
+  // node:http2 marks by name: one sensitive value makes all values of that name sensitive.
+  if (marked !== undefined) marked.push(name);
+  else headers[sensitiveHeaders] = [name];
+}
+
+/** `send` refused a repeated single-value field; nothing was sent. */
+export function isSingleValueRefusal(error: unknown): boolean {
+  return (
+    error instanceof Error && "code" in error && error.code === "ERR_HTTP2_HEADER_SINGLE_VALUE"
+  );
+}

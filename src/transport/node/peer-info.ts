@@ -1,0 +1,48 @@
+// Who is on the other end of a socket, as text. Must not know HTTP/2.
+
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import { formatAddress } from "../address.ts";
+import type { TlsInfo } from "../tls.ts";
+import type { PeerInfo } from "../transport.ts";
+
+/** Read while the socket is connected; a closed one has forgotten its addresses. */
+export function peerInfo(
+  socket: Socket,
+  path: string | undefined,
+  side: "client" | "server",
+): PeerInfo {
+  const unixPath = `unix:${path ?? ""}`;
+  const remoteAddress = textOf(socket.remoteAddress, socket.remotePort);
+  const localAddress = textOf(socket.localAddress, socket.localPort);
+  const addresses = {
+    remoteAddress: remoteAddress ?? (side === "client" ? unixPath : "unix:"),
+    localAddress: localAddress ?? (side === "server" ? unixPath : "unix:"),
+  };
+  return socket instanceof TLSSocket ? { ...addresses, tls: new SocketTlsInfo(socket) } : addresses;
+}
+
+function textOf(host: string | undefined, port: number | undefined): string | undefined {
+  return host === undefined || port === undefined ? undefined : formatAddress({ host, port });
+}
+
+class SocketTlsInfo implements TlsInfo {
+  readonly protocol: string;
+  readonly authorized: boolean;
+  readonly serverName: string | undefined;
+  readonly #socket: TLSSocket;
+
+  constructor(socket: TLSSocket) {
+    this.#socket = socket;
+    this.protocol = socket.getProtocol() ?? "";
+    this.authorized = socket.authorized;
+    // `false` where the client sent no SNI.
+    const name: unknown = "servername" in socket ? socket.servername : undefined;
+    this.serverName = typeof name === "string" && name !== "" ? name : undefined;
+  }
+
+  get peerCertificate(): TlsInfo["peerCertificate"] {
+    const certificate = this.#socket.getPeerCertificate(true);
+    return certificate === null || Object.keys(certificate).length === 0 ? undefined : certificate;
+  }
+}

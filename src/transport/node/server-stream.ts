@@ -1,0 +1,146 @@
+// The server side of one node:http2 stream.
+
+import type { ServerHttp2Stream } from "node:http2";
+import type { HeaderList } from "../../wire/field.ts";
+import { HeaderError, type StreamListener } from "../transport.ts";
+import {
+  checkFields,
+  isSingleValueRefusal,
+  type NodeHeaders,
+  RESPOND_TAKES_LISTS,
+  RESPONSE_PSEUDO_FIELDS,
+  toJoinedNodeObject,
+  toNodeList,
+  toNodeObject,
+} from "./header-lists.ts";
+import {
+  type CarryingStream,
+  checkedTrailers,
+  NodeStream,
+  onClose,
+  onError,
+  STATE,
+  type StreamOwner,
+} from "./stream.ts";
+
+type CarryingServerStream = CarryingStream & { [STATE]: NodeServerStream };
+
+// `sendDate: false`: a relayed response carries the date of its origin, or none.
+const WITH_TRAILERS = { endStream: false, waitForTrailers: true, sendDate: false };
+const TRAILERS_ONLY = { endStream: true, sendDate: false };
+
+export class NodeServerStream extends NodeStream {
+  readonly #server: ServerHttp2Stream;
+  #trailers: NodeHeaders | undefined;
+  /** node:http2 has seen END_STREAM, and may still hold data that came before it. */
+  #endSeen: boolean;
+
+  constructor(node: ServerHttp2Stream, session: StreamOwner, endStream: boolean) {
+    super(node, session);
+    this.#server = node;
+    this.recvEnded = endStream;
+    this.#endSeen = endStream;
+    node.on("error", onError);
+    node.on("close", onClose);
+  }
+
+  /** From here on events flow. */
+  listen(listener: StreamListener): void {
+    if (this.over) return;
+    this.listener = listener;
+    const node = this.#server;
+    node.on("wantTrailers", onWantTrailers);
+    node.on("data", onData);
+    if (this.recvEnded) return;
+    node.on("end", onEnd);
+    // node:http2 adds its own listener on 'end' the moment it sees END_STREAM (or closes the stream, but then `closed` is
+    // set): a tick earlier than 'end' itself, early enough to forward END_STREAM on the last DATA frame.
+    this.#endSeen = node.listenerCount("end") > 1 && !node.closed;
+    if (!this.#endSeen) node.on("newListener", onNewListener);
+  }
+
+  sendHeaders(headers: HeaderList, endStream: boolean): void {
+    const node = this.#server;
+    if (this.over || this.sendEnded || node.destroyed || node.closed || node.headersSent) return;
+    checkFields(headers, RESPONSE_PSEUDO_FIELDS);
+    const options = endStream ? TRAILERS_ONLY : WITH_TRAILERS;
+    try {
+      node.respond(RESPOND_TAKES_LISTS ? toNodeList(headers) : toNodeObject(headers), options);
+    } catch (error) {
+      if (!isSingleValueRefusal(error)) {
+        throw new HeaderError(error instanceof Error ? error.message : String(error), {
+          cause: error,
+        });
+      }
+      node.respond(toJoinedNodeObject(headers), options);
+    }
+    if (endStream) {
+      this.sendEnded = true;
+      if (!this.recvEnded) setImmediate(closeEarly, this);
+    }
+  }
+
+  sendTrailers(trailers: HeaderList): void {
+    if (this.over || this.sendEnded || this.#server.destroyed) return;
+    this.#trailers = checkedTrailers(trailers);
+    this.sendEnded = true;
+    this.#server.end();
+  }
+
+  wantTrailers(): void {
+    this.#server.sendTrailers(this.#trailers ?? {});
+    // node:http2 submits them in an immediate; this one comes after it.
+    if (!this.recvEnded) setImmediate(closeEarly, this);
+  }
+
+  /** RFC 9113 §8.1: a response that is complete before its request asks the client to stop sending. */
+  closeEarly(): void {
+    if (!this.recvEnded) this.reset(0);
+  }
+
+  data(chunk: Buffer): void {
+    if (this.over) return;
+    this.received(chunk.length);
+    const last = this.#endSeen && this.#server.readableLength === 0;
+    if (last) this.recvEnded = true;
+    this.listener.onData(chunk, last);
+  }
+
+  endStreamSeen(): void {
+    if (this.over || this.recvEnded || this.#server.closed) return;
+    this.#endSeen = true;
+    if (this.#server.readableLength > 0) return;
+    this.recvEnded = true;
+    this.listener.onData(Buffer.alloc(0), true);
+  }
+
+  ended(): void {
+    if (this.over || this.recvEnded) return;
+    if (this.#server.closed && !this.#endSeen) {
+      this.failAsReset();
+      return;
+    }
+    this.recvEnded = true;
+    this.listener.onData(Buffer.alloc(0), true);
+  }
+}
+
+function onWantTrailers(this: CarryingServerStream): void {
+  this[STATE].wantTrailers();
+}
+
+function onData(this: CarryingServerStream, chunk: Buffer): void {
+  this[STATE].data(chunk);
+}
+
+function onEnd(this: CarryingServerStream): void {
+  this[STATE].ended();
+}
+
+function onNewListener(this: CarryingServerStream, name: string): void {
+  if (name === "end") this[STATE].endStreamSeen();
+}
+
+function closeEarly(stream: NodeServerStream): void {
+  stream.closeEarly();
+}

@@ -1,0 +1,48 @@
+// What node:http2 is told of our limits and windows.
+
+import type { SessionOptions as NodeSessionOptions, Settings } from "node:http2";
+import type { ResolvedSessionOptions } from "../defaults.ts";
+
+/** Options of newer Node that the declared types of the oldest do not have; older Node ignores them. */
+interface NewerSessionOptions {
+  /** Node 22.10: RST_STREAM frames that a client may send at once, and per second (CVE-2023-44487). */
+  readonly streamResetBurst: number;
+  readonly streamResetRate: number;
+  /** Node 24.15: repeated `authorization`, `user-agent`, ... may be sent as they are. */
+  readonly strictSingleValueFields: boolean;
+}
+
+/**
+ * A client that hedges or has short deadlines cancels in the thousands; Node's own limit of 33 a second would end its
+ * connection. This keeps a flood bounded.
+ */
+const STREAM_RESETS_PER_SECOND = 10_000;
+
+/** In megabytes. node:http2 answers streams over it with ENHANCE_YOUR_CALM; here windows bound the memory instead. */
+const UNBOUNDED_SESSION_MEMORY = 0xffffffff;
+
+export function nodeSessionOptions(
+  options: ResolvedSessionOptions,
+): NodeSessionOptions & NewerSessionOptions {
+  return {
+    settings: nodeSettings(options),
+    maxSessionMemory: UNBOUNDED_SESSION_MEMORY,
+    // The peer announces what it takes; a list over node:http2's own limit would end the whole session.
+    maxSendHeaderBlockLength: 0xffffffff,
+    // 32 bytes of overhead per field make this many the most that `maxHeaderListBytes` allows.
+    maxHeaderListPairs: Math.ceil(options.maxHeaderListBytes / 32) + 1,
+    streamResetBurst: STREAM_RESETS_PER_SECOND,
+    streamResetRate: STREAM_RESETS_PER_SECOND,
+    strictSingleValueFields: false,
+  };
+}
+
+export function nodeSettings(options: ResolvedSessionOptions): Settings {
+  return {
+    enablePush: false,
+    initialWindowSize: options.streamWindowBytes,
+    headerTableSize: options.headerTableBytes,
+    maxHeaderListSize: options.maxHeaderListBytes,
+    maxConcurrentStreams: options.maxConcurrentStreams,
+  };
+}

@@ -1,0 +1,234 @@
+// What both sides of a node:http2 session share: who is told what when it ends, drains or times out.
+
+import type { Http2Session } from "node:http2";
+import type { Socket } from "node:net";
+import { Timer, type TimerOwner } from "../../time/timer-wheel.ts";
+import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
+import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
+import type { PeerInfo, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
+import type { NodeStream, StreamOwner } from "./stream.ts";
+
+/** How long a peer may leave its end open after the session is over, or our drain's PING unanswered, in milliseconds. */
+const LINGER_MS = 1_000;
+
+interface GoAway {
+  readonly lastStreamId: number;
+  readonly code: number;
+}
+
+export abstract class NodeSession implements StreamOwner, TimerOwner {
+  peer: PeerInfo;
+  remoteAddress: string;
+  readonly holdBytes: number;
+  protected readonly node: Http2Session;
+  /** Ours to destroy; a session that a user opened keeps its socket to itself. */
+  protected readonly socket: Socket | undefined;
+  protected readonly options: ResolvedSessionOptions;
+  protected readonly streams: Set<NodeStream> = new Set();
+  protected goAway: GoAway | undefined;
+  protected draining = false;
+  /** GOAWAY with its final stream id is out, so the session ends with its last stream. */
+  protected announced = false;
+  /** Why we ended the session, when it was us. */
+  protected ownEnd: SessionEnd | undefined;
+  protected isOver = false;
+  #lostStream = false;
+  #error: Error | undefined;
+  readonly #settingsTimer = new Timer(this);
+  readonly #lingerTimer = new Timer(this);
+
+  constructor(
+    node: Http2Session,
+    socket: Socket | undefined,
+    peer: PeerInfo,
+    options: ResolvedSessionOptions,
+  ) {
+    this.node = node;
+    this.socket = socket;
+    this.peer = peer;
+    this.remoteAddress = peer.remoteAddress;
+    this.options = options;
+    // Half a window, because nghttp2 sends WINDOW_UPDATE when half a window was consumed: held before that, none is sent.
+    this.holdBytes = Math.max(1, options.streamWindowBytes >> 1);
+    node.on("error", (error) => {
+      this.#error ??= error;
+    });
+    node.on("goaway", (code, lastStreamId, debugData) => {
+      this.#recvGoAway(code, lastStreamId, debugData);
+    });
+    node.on("localSettings", () => options.clock.cancel(this.#settingsTimer));
+    node.on("close", () => this.#closed());
+  }
+
+  protected abstract readonly listener: SessionListener;
+  protected abstract announceDrain(): void;
+  /** The stream cannot have been processed by the peer. */
+  protected abstract isUnprocessed(id: number): boolean;
+
+  get openStreamCount(): number {
+    return this.streams.size;
+  }
+
+  get accepting(): boolean {
+    return !this.draining && this.goAway === undefined && this.#stands;
+  }
+
+  get #stands(): boolean {
+    return this.ownEnd === undefined && !this.node.closed && !this.node.destroyed;
+  }
+
+  /** The connection is up: windows can be set and timers run. */
+  protected started(): void {
+    // SETTINGS has no say in the connection's window (RFC 9113 §6.9.2).
+    this.node.setLocalWindowSize(Math.min(this.options.connectionWindowBytes, MAX_WINDOW_BYTES));
+    if (this.node.pendingSettingsAck) {
+      this.options.clock.schedule(this.#settingsTimer, this.options.settingsTimeoutMs);
+    }
+  }
+
+  drain(): void {
+    if (this.draining || this.isOver || this.ownEnd !== undefined) return;
+    this.draining = true;
+    if (!this.node.closed && !this.node.destroyed) this.announceDrain();
+    else this.announced = true;
+    this.endIfDrained();
+  }
+
+  destroy(code: number, message: string): void {
+    this.end({ kind: "destroyed", code, message });
+  }
+
+  ping(onAcknowledged: () => void): void {
+    if (this.isOver || this.node.destroyed) return;
+    if (this.node.closed) {
+      // node:http2 sends no PING after the peer's GOAWAY. Silence would look like a dead peer, and cost the streams that finish.
+      setImmediate(onAcknowledged);
+      return;
+    }
+    this.node.ping((error) => {
+      if (error === null) onAcknowledged();
+      else if (this.node.closed && !this.node.destroyed) onAcknowledged();
+    });
+  }
+
+  protected end(end: SessionEnd): void {
+    if (this.ownEnd !== undefined || this.isOver) return;
+    this.ownEnd = end;
+    const connecting = this.node.connecting;
+    if (end.code === ErrorCode.NO_ERROR) this.node.destroy();
+    else this.node.destroy(new Error(end.message), end.code);
+    if (connecting) this.socket?.destroy();
+    else this.#linger();
+  }
+
+  sessionEndOf(id: number): StreamEnd | undefined {
+    const { goAway } = this;
+    const unprocessed = this.isUnprocessed(id);
+    if (goAway !== undefined && (goAway.code !== ErrorCode.NO_ERROR || unprocessed)) {
+      this.#lostStream = true;
+      return {
+        kind: "goaway",
+        code: goAway.code,
+        unprocessed,
+        message: `${this.remoteAddress} announced GOAWAY: ${errorCodeName(goAway.code)}`,
+      };
+    }
+    if (!this.node.destroyed && !this.isOver) return undefined;
+    this.#lostStream = true;
+    return {
+      kind: "session",
+      code: this.ownEnd?.code ?? ErrorCode.NO_ERROR,
+      unprocessed: false,
+      message: this.ownEnd?.message ?? this.#lossMessage(),
+    };
+  }
+
+  #lossMessage(): string {
+    const reason = this.#error === undefined ? "connection closed" : this.#error.message;
+    return `${this.remoteAddress} lost: ${reason}`;
+  }
+
+  forget(stream: NodeStream): void {
+    this.streams.delete(stream);
+    this.endIfDrained();
+  }
+
+  protected endIfDrained(): void {
+    if (this.streams.size > 0 || this.isOver) return;
+    if (!this.announced && this.goAway === undefined) return;
+    // In an immediate: closed in the same turn, the session would lose a response that is still being written.
+    setImmediate(() => {
+      if (this.isOver || this.streams.size > 0) return;
+      this.node.close();
+      this.#linger();
+    });
+  }
+
+  /** A peer that reads nothing or never closes its end keeps no connection of ours. */
+  #linger(): void {
+    if (this.socket !== undefined && !this.#lingerTimer.scheduled) {
+      this.options.clock.schedule(this.#lingerTimer, LINGER_MS);
+    }
+  }
+
+  /** Announces the final GOAWAY at the latest when the drain's PING stayed unanswered. */
+  protected announceLater(timer: Timer): void {
+    this.options.clock.schedule(timer, LINGER_MS);
+  }
+
+  onTimer(timer: Timer): void {
+    if (timer === this.#lingerTimer) {
+      this.socket?.destroy();
+    } else if (timer === this.#settingsTimer) {
+      this.end({
+        kind: "timeout",
+        code: ErrorCode.SETTINGS_TIMEOUT,
+        message: `${this.remoteAddress} did not acknowledge SETTINGS within ${this.options.settingsTimeoutMs} ms`,
+      });
+    }
+  }
+
+  #recvGoAway(code: number, lastStreamId: number, debugData: Uint8Array | undefined): void {
+    this.goAway = { code, lastStreamId };
+    const text = debugData === undefined ? "" : Buffer.from(debugData).toString("latin1");
+    this.listener.onGoAway(lastStreamId, code, text);
+    this.endIfDrained();
+  }
+
+  #closed(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    for (const stream of [...this.streams]) stream.closed();
+    const { clock } = this.options;
+    clock.cancel(this.#settingsTimer);
+    clock.cancel(this.#lingerTimer);
+    this.cleanUp();
+    this.listener.onClosed(this.ownEnd ?? this.#endOf());
+  }
+
+  protected cleanUp(): void {}
+
+  #endOf(): SessionEnd {
+    const { goAway } = this;
+    const error = this.#error;
+    if (goAway !== undefined && goAway.code !== ErrorCode.NO_ERROR) {
+      const message = `${this.remoteAddress} announced GOAWAY: ${errorCodeName(goAway.code)}`;
+      return { kind: "goaway", code: goAway.code, message };
+    }
+    if (error !== undefined) {
+      const isProtocol = "code" in error && error.code === "ERR_HTTP2_ERROR";
+      return {
+        kind: isProtocol ? "protocol" : "socket",
+        code: isProtocol ? ErrorCode.PROTOCOL_ERROR : ErrorCode.NO_ERROR,
+        message: this.#lossMessage(),
+        cause: error,
+      };
+    }
+    const orderly = (this.draining || goAway !== undefined) && !this.#lostStream;
+    return {
+      kind: orderly ? "closed" : "socket",
+      code: ErrorCode.NO_ERROR,
+      message: orderly ? `${this.remoteAddress} drained` : this.#lossMessage(),
+    };
+  }
+}

@@ -1,0 +1,212 @@
+// One node:http2 stream behind the seam's `Stream`. Few listeners, all shared functions: the state is found through a symbol
+// on the node:http2 object. Must not know how sessions connect or end.
+
+import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
+import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
+import type { HeaderList } from "../../wire/field.ts";
+import type { Session, Stream, StreamEnd, StreamListener } from "../transport.ts";
+import {
+  checkFields,
+  type NodeHeaders,
+  TRAILER_PSEUDO_FIELDS,
+  toNodeObject,
+} from "./header-lists.ts";
+
+export type NodeHttp2Stream = ClientHttp2Stream | ServerHttp2Stream;
+
+/** What a stream asks of the session it belongs to. */
+export interface StreamOwner extends Session {
+  readonly remoteAddress: string;
+  /** Unacknowledged bytes from which a stream stops giving credit. */
+  readonly holdBytes: number;
+  /** Why the session's death, if it is dead, ended the stream `id`. */
+  sessionEndOf(id: number): StreamEnd | undefined;
+  /** The node:http2 stream is closed, and its place in the peer's limit with it. */
+  forget(stream: NodeStream): void;
+}
+
+export const STATE: unique symbol = Symbol("grpc-relay stream");
+
+/** A node:http2 stream with our state on it. */
+export type CarryingStream = NodeHttp2Stream & { [STATE]: NodeStream };
+
+export const END_STREAM_FLAG = 0x1;
+
+const EMPTY: Buffer = Buffer.alloc(0);
+const NOTHING = (): void => {};
+
+/** The listener of a stream that has ended. */
+const SINK: StreamListener = {
+  onHeaders: NOTHING,
+  onData: NOTHING,
+  onTrailers: NOTHING,
+  onWritable: NOTHING,
+  onReset: NOTHING,
+};
+
+export abstract class NodeStream implements Stream {
+  readonly id: number;
+  readonly session: StreamOwner;
+  queuedBytes = 0;
+  protected readonly node: NodeHttp2Stream;
+  protected listener: StreamListener = SINK;
+  /** The owner was told that the peer's side has ended. */
+  protected recvEnded = false;
+  /** The owner has ended our side. */
+  protected sendEnded = false;
+  /** Nothing passes any more in either direction. */
+  protected over = false;
+  #unacknowledgedBytes = 0;
+  #creditHeld = false;
+  #onWritten: (() => void) | undefined;
+
+  constructor(node: NodeHttp2Stream, session: StreamOwner) {
+    this.node = node;
+    this.session = session;
+    this.id = node.id ?? 0;
+    const carrying: NodeHttp2Stream & { [STATE]?: NodeStream } = node;
+    carrying[STATE] = this;
+  }
+
+  abstract sendHeaders(headers: HeaderList, endStream: boolean): void;
+  abstract sendTrailers(trailers: HeaderList): void;
+
+  sendData(chunk: Buffer, endStream: boolean): number {
+    const bytes = chunk.length;
+    const node = this.node;
+    if (this.over || this.sendEnded || node.destroyed) return bytes;
+    let accepted = bytes;
+    if (bytes > 0) {
+      // What node:http2 holds below its mark counts as accepted; it bounds that per stream.
+      if (this.queuedBytes === 0 && node.writableLength + bytes < node.writableHighWaterMark) {
+        node.write(chunk);
+      } else {
+        accepted = 0;
+        this.queuedBytes += bytes;
+        this.#onWritten ??= () => this.#reportWritten();
+        node.write(chunk, this.#onWritten);
+      }
+    }
+    if (endStream) {
+      this.sendEnded = true;
+      // In the same turn as the write, so END_STREAM travels on that DATA frame.
+      node.end();
+    }
+    return accepted;
+  }
+
+  #reportWritten(): void {
+    if (this.over) return;
+    const left = this.node.writableLength;
+    const bytes = this.queuedBytes - left;
+    if (bytes <= 0) return;
+    this.queuedBytes = left;
+    this.listener.onWritable(bytes);
+  }
+
+  reset(code: number): void {
+    if (this.over) return;
+    this.over = true;
+    this.listener = SINK;
+    resetBare(this.node, code);
+  }
+
+  acknowledge(bytes: number): void {
+    this.#unacknowledgedBytes -= bytes;
+    if (this.#creditHeld && this.#unacknowledgedBytes * 2 <= this.session.holdBytes) {
+      this.#creditHeld = false;
+      if (!this.node.destroyed) this.node._read(0);
+    }
+  }
+
+  get creditHeld(): boolean {
+    return this.#creditHeld;
+  }
+
+  /** Counts what the peer sent before it is passed on. */
+  protected received(bytes: number): void {
+    this.#unacknowledgedBytes += bytes;
+    if (this.#unacknowledgedBytes >= this.session.holdBytes && !this.#creditHeld) {
+      this.#creditHeld = true;
+      holdCredit(this.node);
+    }
+  }
+
+  /** The node:http2 stream is gone. Whatever had not completed before will not. */
+  closed(): void {
+    this.session.forget(this);
+    if (this.over) return;
+    if (this.recvEnded && this.sendEnded && this.node.rstCode === ErrorCode.NO_ERROR) {
+      this.over = true;
+      this.listener = SINK;
+      return;
+    }
+    this.fail(this.session.sessionEndOf(this.id) ?? this.#resetEnd(this.node.rstCode ?? 0));
+  }
+
+  protected fail(end: StreamEnd): void {
+    if (this.over) return;
+    const listener = this.listener;
+    this.over = true;
+    this.listener = SINK;
+    listener.onReset(end);
+  }
+
+  protected failAsReset(): void {
+    this.fail(this.session.sessionEndOf(this.id) ?? this.#resetEnd(ErrorCode.NO_ERROR));
+    this.node.destroy();
+  }
+
+  #resetEnd(code: number): StreamEnd {
+    return {
+      kind: "reset",
+      code,
+      unprocessed: code === ErrorCode.REFUSED_STREAM,
+      message: `${this.session.remoteAddress} reset stream ${this.id}: ${errorCodeName(code)}`,
+    };
+  }
+}
+
+/**
+ * RST_STREAM with any code and nothing before it. `close()` ends the writable side first, which puts DATA with END_STREAM on the
+ * wire when nothing is queued: a cancelled upload would look complete. With a write pending, if only an empty one that
+ * makes no frame, the end waits for it and RST_STREAM overtakes both.
+ */
+export function resetBare(node: NodeHttp2Stream, code: number): void {
+  if (node.destroyed || node.closed) return;
+  if (code === ErrorCode.NO_ERROR) {
+    node.destroy();
+    return;
+  }
+  // Before the response headers a write would send them; nothing can be ended then either.
+  if (!("headersSent" in node && !node.headersSent) && !node.writableEnded) node.write(EMPTY);
+  node.close(code);
+}
+
+/**
+ * Stops the peer's credit without stopping delivery. `pause()` would do both, and then a reset loses what is still buffered,
+ * trailers overtake data, and an owner that needs a whole window of data to go on never gets it.
+ */
+function holdCredit(node: NodeHttp2Stream): void {
+  node._read = readUnlessHeld;
+  // node:http2 listens for this to tell nghttp2 that what comes now is not consumed yet.
+  node.emit("pause");
+}
+
+function readUnlessHeld(this: NodeHttp2Stream, size: number): void {
+  const carrying = this as CarryingStream;
+  if (!carrying[STATE].creditHeld) Object.getPrototypeOf(this)._read.call(this, size);
+}
+
+export function onClose(this: CarryingStream): void {
+  this[STATE].closed();
+}
+
+/** What went wrong is told by 'close', which always follows; without a listener an 'error' would end the process. */
+export function onError(): void {}
+
+/** Trailers in the only form that node:http2 takes, checked. */
+export function checkedTrailers(trailers: HeaderList): NodeHeaders {
+  checkFields(trailers, TRAILER_PSEUDO_FIELDS);
+  return toNodeObject(trailers);
+}

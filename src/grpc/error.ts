@@ -61,7 +61,10 @@ export const ErrorReason = {
   FINALIZER: "FINALIZER",
   /** The server is stopping and the time for its calls is over. UNAVAILABLE. Retry elsewhere. */
   SHUTDOWN: "SHUTDOWN",
-  /** A message to be decoded is compressed, and this library does not decompress. UNIMPLEMENTED. Send it uncompressed, or take raw frames. */
+  /**
+   * A message that is read here is compressed, and it cannot be decompressed: unknown encoding (UNIMPLEMENTED), no encoding or damaged
+   * data (INTERNAL). Send it uncompressed, or take raw frames.
+   */
   COMPRESSED_MESSAGE: "COMPRESSED_MESSAGE",
   /** A stream ended in the middle of a message. INTERNAL. The sender is broken. */
   TRUNCATED_MESSAGE: "TRUNCATED_MESSAGE",

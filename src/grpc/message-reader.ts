@@ -3,9 +3,9 @@
 
 import { type Codec, decodeMessage, takesRawFrames } from "./codec.ts";
 import { decompress } from "./compression.ts";
-import { ErrorReason, type ErrorSource, GrpcError } from "./error.ts";
+import { ErrorReason, GrpcError } from "./error.ts";
 import { Frame } from "./frame.ts";
-import { MessageParser } from "./message-parser.ts";
+import { MessageParser, type MessageSource } from "./message-parser.ts";
 import { Status } from "./status.ts";
 
 /** Where credit for what has been read goes. */
@@ -22,7 +22,7 @@ export interface MessageReaderOptions {
   readonly codec: Codec;
   readonly maxMessageBytes: number;
   /** Who sends the messages. */
-  readonly source: ErrorSource;
+  readonly source: MessageSource;
 }
 
 export class MessageReader {
@@ -30,7 +30,7 @@ export class MessageReader {
   encoding: string | undefined = undefined;
   readonly #codec: Codec;
   readonly #maxMessageBytes: number;
-  readonly #source: ErrorSource;
+  readonly #source: MessageSource;
   readonly #parser: MessageParser;
   readonly #credit: CreditSink;
   readonly #waiters: Waiter[] = [];

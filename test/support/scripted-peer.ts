@@ -5,7 +5,7 @@ import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { HpackDecoder } from "../../src/h2/hpack/decoder.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
-import { fieldValue, type HeaderField } from "../../src/wire/field.ts";
+import { fieldValue, type HeaderList } from "../../src/wire/field.ts";
 import {
   ACK,
   END_HEADERS,
@@ -37,14 +37,14 @@ export interface PeerOptions {
 export interface TraceEntry {
   readonly direction: "recv" | "sent";
   readonly frame: Frame;
-  readonly fields?: HeaderField[];
+  readonly fields?: HeaderList;
   /** An expectation has claimed it. */
   taken: boolean;
 }
 
 export interface ReceivedRequest {
   readonly streamId: number;
-  readonly fields: HeaderField[];
+  readonly fields: HeaderList;
   readonly path: string;
 }
 
@@ -172,7 +172,7 @@ export class ScriptedPeer {
   async expectHeaders(
     stream: number,
     options: { readonly endStream?: boolean } = {},
-  ): Promise<HeaderField[]> {
+  ): Promise<HeaderList> {
     const { frame, fields } = await this.recv("HEADERS", { stream });
     const endStream = options.endStream ?? false;
     if (frame.endStream !== endStream) {
@@ -190,7 +190,7 @@ export class ScriptedPeer {
   }
 
   /** Trailers, or a Trailers-Only response: HEADERS with END_STREAM. */
-  expectTrailers(stream: number): Promise<HeaderField[]> {
+  expectTrailers(stream: number): Promise<HeaderList> {
     return this.expectHeaders(stream, { endStream: true });
   }
 

@@ -2,6 +2,7 @@
 // It must not know representations or tables.
 
 import { readByteString } from "./byte-string.ts";
+import { findCommonName } from "./common-names.ts";
 import { HpackError } from "./error.ts";
 import { decodeHuffman, maxDecodedBytes } from "./huffman.ts";
 
@@ -69,7 +70,7 @@ export class BlockReader {
   }
 
   /**
-   * Reads a string literal and returns its length in octets, without making a string of it: `takeText` does that,
+   * Reads a string literal and returns its length in octets, without making a string of it: `takeText` and `takeName` do that,
    * until the next literal is read.
    * @throws {HpackError} for a literal that is longer than the block, or bad Huffman code
    */
@@ -91,6 +92,14 @@ export class BlockReader {
     this.textStart = 0;
     this.textEnd = decodeHuffman(this.block, start, end, this.text);
     return this.textEnd;
+  }
+
+  /** The string literal read last, as a name: often one that needs no new string. */
+  takeName(): string {
+    return (
+      findCommonName(this.text, this.textStart, this.textEnd) ??
+      readByteString(this.text, this.textStart, this.textEnd)
+    );
   }
 
   /** The string literal read last. */

@@ -1,7 +1,8 @@
 // The HPACK decoder of one connection (RFC 7541): header blocks in, field objects out.
 // It must not know frames, streams or what a field means.
 
-import { HeaderField } from "../../wire/field.ts";
+import { HeaderField, type HeaderList } from "../../wire/field.ts";
+import { BlockCache } from "./block-cache.ts";
 import { BlockReader } from "./block-reader.ts";
 import { DEFAULT_TABLE_BYTES, DynamicTable, ENTRY_OVERHEAD_BYTES } from "./dynamic-table.ts";
 import { HpackError } from "./error.ts";
@@ -16,8 +17,14 @@ export interface HpackDecoderOptions {
   readonly maxFieldCount: number;
 }
 
-/** High bits of a literal that must never be indexed (RFC 7541 §6.2.3). */
+// The lowest first octet of each representation (RFC 7541 §6); a literal that enters no table is below all of them but the last.
+const INDEXED = 0x80;
+const INDEXED_LITERAL = 0x40;
+const SIZE_UPDATE = 0x20;
 const NEVER_INDEXED = 0x10;
+
+/** Stands in for a list between two blocks; nothing is ever added to it. */
+const NO_FIELDS: HeaderField[] = [];
 
 /** No reduction of the table is due. */
 const NONE_DUE = -1;
@@ -44,7 +51,9 @@ export class HpackDecoder {
   /** Largest size that the update due at the start of the next block may name first, or `NONE_DUE`. */
   private reductionDueBytes: number = NONE_DUE;
 
-  private fields: HeaderField[] = [];
+  private readonly cache: BlockCache = new BlockCache();
+  // Of the block that is being decoded.
+  private fields: HeaderField[] = NO_FIELDS;
   private listBytes = 0;
 
   constructor(options: HpackDecoderOptions) {
@@ -68,32 +77,41 @@ export class HpackDecoder {
 
   /**
    * Decodes the complete header block `block[start..end)`. Returns the fields in wire order; those from a table are the
-   * table's own objects.
+   * table's own objects, and a block that comes again may return the same list again.
    * @throws {HpackError} the connection cannot go on: COMPRESSION_ERROR (RFC 9113 §4.3)
    */
-  decode(block: Buffer, start: number, end: number): HeaderField[] {
+  decode(block: Buffer, start: number, end: number): HeaderList {
+    this.listTooLarge = false;
+    const version = this.table.version;
+    if (this.reductionDueBytes === NONE_DUE) {
+      const known = this.cache.find(block, start, end, version);
+      if (known !== undefined) return known;
+    }
+
     const reader = this.reader;
     reader.open(block, start, end);
-    this.fields = [];
+    const fields: HeaderField[] = [];
+    this.fields = fields;
     this.listBytes = 0;
-    this.listTooLarge = false;
     this.readSizeUpdates();
+    let literalCount = 0;
     while (reader.position < end) {
       const first = reader.readOctet();
-      if (first >= 0x80) {
+      if (first >= INDEXED) {
         const field = this.entry(reader.readInteger(first, 0x7f));
         this.list(field, field.name.length + field.value.length + ENTRY_OVERHEAD_BYTES);
-      } else if (first >= 0x40) {
-        this.readLiteral(first, 0x3f, true);
-      } else if (first < 0x20) {
-        this.readLiteral(first, 0x0f, false);
-      } else {
-        throw new HpackError("table size update inside a header block");
+        continue;
       }
+      if (first >= INDEXED_LITERAL) this.readLiteral(first, 0x3f, true);
+      else if (first < SIZE_UPDATE) this.readLiteral(first, 0x0f, false);
+      else throw new HpackError("table size update inside a header block");
+      literalCount++;
     }
     reader.close();
-    const fields = this.fields;
-    this.fields = [];
+    this.fields = NO_FIELDS;
+    if (literalCount === 0 && !this.listTooLarge && this.table.version === version) {
+      this.cache.keep(block, start, end, version, fields);
+    }
     return fields;
   }
 
@@ -102,7 +120,7 @@ export class HpackDecoder {
     const reader = this.reader;
     while (reader.position < reader.end) {
       const first = reader.block[reader.position] ?? 0;
-      if ((first & 0xe0) !== 0x20) break;
+      if ((first & 0xe0) !== SIZE_UPDATE) break;
       reader.position++;
       const bytes = reader.readInteger(first, 0x1f);
       if (bytes > this.tableLimitBytes) {
@@ -141,7 +159,7 @@ export class HpackDecoder {
       nameBytes = name.length;
     } else {
       nameBytes = reader.readString();
-      if (nameBytes + ENTRY_OVERHEAD_BYTES <= room) name = reader.takeText();
+      if (nameBytes + ENTRY_OVERHEAD_BYTES <= room) name = reader.takeName();
     }
     const bytes = nameBytes + reader.readString() + ENTRY_OVERHEAD_BYTES;
 
@@ -150,7 +168,7 @@ export class HpackDecoder {
       if (indexing) table.shrinkTo(0);
       return;
     }
-    const field = new HeaderField(name, reader.takeText(), (first & 0xf0) === NEVER_INDEXED);
+    const field = new HeaderField(name, reader.takeText(), first >= NEVER_INDEXED && !indexing);
     if (indexing) {
       // An entry larger than the whole table empties it, and that is no error (RFC 7541 §4.4).
       table.shrinkTo(Math.max(0, table.maxBytes - bytes));

@@ -27,6 +27,8 @@ export class DynamicTable {
    * so whether a remembered number is still live is arithmetic, and eviction never has to touch what it evicts.
    */
   insertCount = 0;
+  /** Changes with every insertion and eviction: as long as it is the same, an index means the same entry. */
+  version = 0;
 
   private slots: (HeaderField | undefined)[] = new Array(INITIAL_SLOTS).fill(undefined);
   private mask: number = INITIAL_SLOTS - 1;
@@ -46,6 +48,7 @@ export class DynamicTable {
     this.insertCount = (this.insertCount + 1) | 0;
     this.slots[this.insertCount & this.mask] = field;
     this.count++;
+    this.version = (this.version + 1) | 0;
     this.sizeBytes += bytes;
   }
 
@@ -56,6 +59,7 @@ export class DynamicTable {
     if (field === undefined) return undefined;
     this.slots[slot] = undefined;
     this.count--;
+    this.version = (this.version + 1) | 0;
     this.sizeBytes -= entryBytes(field);
     return field;
   }

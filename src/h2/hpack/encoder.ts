@@ -115,6 +115,9 @@ export class HpackEncoder {
       const nameIndex = this.nameIndex(name, known);
       return writeLiteral(target, offset, NEVER_INDEXED_LITERAL, PLAIN_PREFIX, nameIndex, field);
     }
+    if (known?.perCall === true) {
+      return writeLiteral(target, offset, PLAIN_LITERAL, PLAIN_PREFIX, known.staticIndex, field);
+    }
 
     const staticIndex = known?.staticValues.get(value);
     if (staticIndex !== undefined) {
@@ -135,8 +138,7 @@ export class HpackEncoder {
 
     const nameIndex = this.nameIndex(name, known);
     const bytes = entryBytes(field);
-    const perCall = known?.perCall === true;
-    if (perCall || !this.admission.admits(field, bytes, table.maxBytes, table.sizeBytes)) {
+    if (!this.admission.admits(field, bytes, table.maxBytes, table.sizeBytes)) {
       return writeLiteral(target, offset, PLAIN_LITERAL, PLAIN_PREFIX, nameIndex, field);
     }
     // The name's index is that of before: the entry it names may be evicted by this very insertion (RFC 7541 §4.4).

@@ -22,7 +22,7 @@ export function fromHex(hex: string): Buffer {
 }
 
 /** Decodes a whole block given as hex or bytes. */
-export function decode(decoder: HpackDecoder, block: string | Buffer): HeaderField[] {
+export function decode(decoder: HpackDecoder, block: string | Buffer): HeaderList {
   const bytes = typeof block === "string" ? fromHex(block) : block;
   return decoder.decode(bytes, 0, bytes.length);
 }

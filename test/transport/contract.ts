@@ -1,0 +1,42 @@
+// The contract that every transport keeps: what src/transport/transport.ts says, sentence by sentence, on both sides, against
+// raw frames where the transport has a wire and against itself.
+
+import { describe } from "vitest";
+import type { Transport } from "../../src/transport/transport.ts";
+import { creditCases } from "./contract/credit.ts";
+import { dataCases } from "./contract/data.ts";
+import { goAwayCases } from "./contract/goaway.ts";
+import type { Contract, Weakness } from "./contract/harness.ts";
+import { headerCases } from "./contract/headers.ts";
+import { listenerCases } from "./contract/listener.ts";
+import { resetCases } from "./contract/reset.ts";
+import { sessionCases } from "./contract/session.ts";
+
+export interface ContractOptions {
+  /** It speaks HTTP/2 on sockets, so scripted peers can talk to it. @default true */
+  readonly sockets?: boolean;
+  /** What it is known not to be able to do, each with the reason. @default nothing */
+  readonly weaker?: Readonly<Partial<Record<Weakness, string>>>;
+}
+
+/** Registers the contract's cases for the transport that `makeTransport` makes. */
+export function describeTransport(
+  name: string,
+  makeTransport: () => Transport,
+  options: ContractOptions = {},
+): void {
+  const contract: Contract = {
+    makeTransport,
+    sockets: options.sockets ?? true,
+    weaker: options.weaker ?? {},
+  };
+  describe(`${name} transport`, () => {
+    headerCases(contract);
+    dataCases(contract);
+    creditCases(contract);
+    resetCases(contract);
+    goAwayCases(contract);
+    sessionCases(contract);
+    if (contract.sockets) listenerCases(contract);
+  });
+}

@@ -1,0 +1,170 @@
+// Contract: listening and connecting on real sockets: TLS, UNIX sockets, what fails before there is a session.
+
+import { connect as connectSocket } from "node:net";
+import { describe, expect, it } from "vitest";
+import { makeCertificate } from "../../support/certificate.ts";
+import { closeAtEnd, socketPath } from "../../support/cleanup.ts";
+import { fieldsOf, frames, message, request, trailersOnly } from "../../support/frames.ts";
+import { ScriptedClient, ScriptedServer } from "../../support/scripted-endpoints.ts";
+import { type Contract, connect, open, serve } from "./harness.ts";
+
+const { cert, key } = makeCertificate();
+
+export function listenerCases(contract: Contract): void {
+  describe("a UNIX socket", () => {
+    it("carries a session", async () => {
+      const address = { path: socketPath() };
+      const server = await serve(contract, { address });
+      expect(server.listener.address).toEqual(address);
+      const client = connect(contract, { address });
+      const session = await server.nextSession();
+      await client.events.untilAvailable();
+      open(client).stream.sendData(message("abc"), true);
+      await (await session.events.nextStream()).untilEnded();
+      expect(client.session.peer.remoteAddress).toBe(`unix:${address.path}`);
+      expect(session.session.peer.remoteAddress).toBe("unix:");
+    });
+
+    it("that is not there is told as kind connect", async () => {
+      const end = connect(contract, { address: { path: socketPath() } });
+      const { kind, message: text } = await end.events.untilClosed();
+      expect(kind).toBe("connect");
+      expect(text).toContain("ENOENT");
+    });
+  });
+
+  describe("TLS", () => {
+    it("with ALPN h2 carries a session that knows how it is secured", async () => {
+      const server = await serve(contract, { tls: { cert, key } });
+      const client = connect(contract, {
+        address: server.listener.address,
+        tls: { ca: cert, serverName: "localhost" },
+      });
+      const { session, events } = await server.nextSession();
+      await client.events.untilAvailable();
+      open(client).stream.sendData(message("abc"), true);
+      await (await events.nextStream()).untilEnded();
+      expect(client.session.peer.tls).toMatchObject({ protocol: "TLSv1.3", authorized: true });
+      expect(client.session.peer.tls?.peerCertificate?.subject.CN).toBe("localhost");
+      expect(session.peer.tls).toMatchObject({ serverName: "localhost", authorized: false });
+      expect(session.peer.tls?.peerCertificate).toBeUndefined();
+    });
+
+    it("with a client certificate tells the server whose it is", async () => {
+      const client = makeCertificate("caller");
+      const tls = { cert, key, ca: client.cert, requestCert: true };
+      const server = await serve(contract, { tls });
+      connect(contract, {
+        address: server.listener.address,
+        tls: { ca: cert, cert: client.cert, key: client.key, serverName: "localhost" },
+      });
+      const { session } = await server.nextSession();
+      expect(session.peer.tls?.authorized).toBe(true);
+      expect(session.peer.tls?.peerCertificate?.subject.CN).toBe("caller");
+    });
+
+    it("of a server whose certificate nobody vouches for is kind connect", async () => {
+      const server = await ScriptedServer.listen({ tls: { cert, key }, handshake: false });
+      const end = connect(contract, { address: server.address, tls: { serverName: "localhost" } });
+      expect((await end.events.untilClosed()).kind).toBe("connect");
+    });
+
+    it("of a server without ALPN h2 is kind connect", async () => {
+      const server = await ScriptedServer.listen({
+        tls: { cert, key },
+        alpn: [],
+        handshake: false,
+      });
+      const end = connect(contract, {
+        address: server.address,
+        tls: { ca: cert, serverName: "localhost" },
+      });
+      const { kind, message: text } = await end.events.untilClosed();
+      expect(kind).toBe("connect");
+      expect(text).toContain("h2");
+    });
+
+    it("from a client without ALPN h2 is an error of the listener, not a session", async () => {
+      const server = await serve(contract, { tls: { cert, key } });
+      const options = { tls: { ca: cert }, alpn: [], handshake: false } as const;
+      const peer = await ScriptedClient.connect(server.listener.address, options);
+      await peer.expectClosed();
+      expect([server.sessionCount, server.errors.length]).toEqual([0, 1]);
+    });
+
+    it("that is not TLS at all is an error of the listener, which goes on", async () => {
+      const server = await serve(contract, { tls: { cert, key } });
+      const address = server.listener.address as { host: string; port: number };
+      const socket = connectSocket(address);
+      closeAtEnd(() => socket.destroy());
+      socket.on("error", () => undefined);
+      await new Promise((resolve) => {
+        socket.on("close", resolve);
+        socket.resume().write("GET / HTTP/1.1\r\n\r\n");
+      });
+      expect([server.sessionCount, server.errors.length]).toEqual([0, 1]);
+      connect(contract, { address, tls: { ca: cert, serverName: "localhost" } });
+      await server.nextSession();
+    });
+  });
+
+  describe("a listener", () => {
+    it("rejects with the system's error where another listens", async () => {
+      const { listener } = await serve(contract);
+      const again = contract
+        .makeTransport()
+        .listen(
+          { address: listener.address },
+          { onSession: () => expect.unreachable(), onError: () => undefined },
+        );
+      await expect(again).rejects.toMatchObject({ code: "EADDRINUSE" });
+    });
+
+    it("tells the port that the system chose", async () => {
+      const { listener } = await serve(contract);
+      expect(listener.address).toEqual({ host: "127.0.0.1", port: expect.any(Number) });
+      expect((listener.address as { port: number }).port).toBeGreaterThan(0);
+    });
+
+    it("closes while connections stand and streams are open", async () => {
+      const server = await serve(contract);
+      const peer = await ScriptedClient.connect(server.listener.address);
+      peer.send(frames.headers(1, request("/a/B")).end());
+      const { events } = await server.nextSession();
+      const { stream } = await events.nextStream();
+      await server.listener.close();
+      await server.listener.close();
+      stream.sendHeaders(fieldsOf(trailersOnly(0)), true);
+      await peer.expectTrailers(1);
+    });
+
+    it("survives a connection that is not HTTP/2", async () => {
+      const server = await serve(contract);
+      const address = server.listener.address as { host: string; port: number };
+      const socket = connectSocket(address);
+      closeAtEnd(() => socket.destroy());
+      socket.on("error", () => undefined);
+      await new Promise((resolve) => {
+        socket.on("close", resolve);
+        socket.resume().write("GET / HTTP/1.1\r\nhost: relay.test\r\n\r\n");
+      });
+      const end = await server.nextSession();
+      expect((await end.events.untilClosed()).kind).toBe("protocol");
+      await ScriptedClient.connect(address);
+    });
+
+    it("hears of connections that come and go at once", async () => {
+      const server = await serve(contract);
+      const peers = await Promise.all(
+        Array.from({ length: 20 }, () =>
+          ScriptedClient.connect(server.listener.address, { handshake: false }),
+        ),
+      );
+      for (const peer of peers) peer.destroy();
+      for (const _ of peers) {
+        const { events } = await server.nextSession();
+        expect((await events.untilClosed()).kind).toMatch(/^(closed|socket)$/);
+      }
+    });
+  });
+}

@@ -1,0 +1,360 @@
+// Contract: the life of a session apart from GOAWAY: availability, PING, the loss of the connection, destroy, SETTINGS.
+
+import { describe, expect, it } from "vitest";
+import { ErrorCode } from "../../../src/wire/error-code.ts";
+import { FakeClock } from "../../support/clock.ts";
+import {
+  fieldsOf,
+  frames,
+  message,
+  request,
+  response,
+  settingsOf,
+  trailersOnly,
+} from "../../support/frames.ts";
+import { ScriptedServer } from "../../support/scripted-endpoints.ts";
+import {
+  type Contract,
+  clientToScript,
+  connect,
+  loopback,
+  open,
+  requestFromScript,
+  scriptToServer,
+  settled,
+} from "./harness.ts";
+
+export function sessionCases(contract: Contract): void {
+  describe("a session", () => {
+    it("has no streams available before the server's SETTINGS, its limit after, and counts down", async () => {
+      const pair = await loopback(contract, { session: { maxConcurrentStreams: 2 } });
+      const { client } = pair;
+      expect(client.session.availableStreamCount).toBe(2);
+      const first = await pair.call();
+      expect(client.session.availableStreamCount).toBe(1);
+      await pair.call();
+      expect([client.session.availableStreamCount, client.session.openStreamCount]).toEqual([0, 2]);
+      expect(pair.server.session.openStreamCount).toBe(2);
+      expect(client.events.availableCount).toBe(1);
+      first.client.stream.sendData(message("abc"), true);
+      await first.server.untilEnded();
+      first.server.stream.sendHeaders(fieldsOf(trailersOnly(0)), true);
+      await client.events.untilAvailable(2);
+      expect(client.session.availableStreamCount).toBe(1);
+      await pair.call();
+    });
+
+    it("tells onAvailable only when the count rises from 0", async () => {
+      const pair = await loopback(contract, { session: { maxConcurrentStreams: 5 } });
+      for (const call of [await pair.call(), await pair.call()]) {
+        call.server.stream.reset(ErrorCode.REFUSED_STREAM);
+        await call.client.untilReset();
+      }
+      await settled(pair.client.session);
+      expect(pair.client.events.availableCount).toBe(1);
+    });
+
+    it("gives streams odd numbers from 1, each with its session", async () => {
+      const pair = await loopback(contract);
+      const calls = [await pair.call(), await pair.call(), await pair.call()];
+      expect(calls.map(({ client }) => client.stream.id)).toEqual([1, 3, 5]);
+      expect(calls.map(({ server }) => server.stream.id)).toEqual([1, 3, 5]);
+      expect(calls[0]?.client.stream.session.openStreamCount).toBe(3);
+    });
+
+    it("runs the callback of every PING once it is acknowledged, on both sides", async () => {
+      const pair = await loopback(contract);
+      await Promise.all([
+        settled(pair.client.session),
+        settled(pair.client.session),
+        settled(pair.server.session),
+      ]);
+    });
+
+    it.each(["client", "server"] as const)(
+      "that the %s destroys ends all its streams, then itself, once",
+      async (side) => {
+        const pair = await loopback(contract);
+        const other = side === "client" ? "server" : "client";
+        const calls = [await pair.call(), await pair.call()];
+        calls[0]?.client.stream.sendData(Buffer.alloc(500_000), false);
+        pair[side].session.destroy(ErrorCode.INTERNAL_ERROR, "broken beyond repair");
+        pair[side].session.destroy(ErrorCode.NO_ERROR, "again");
+        expect(pair[side].session.accepting).toBe(false);
+        expect(await pair[side].events.untilClosed()).toMatchObject({
+          kind: "destroyed",
+          code: ErrorCode.INTERNAL_ERROR,
+          message: expect.stringContaining("broken beyond repair"),
+        });
+        for (const call of calls) {
+          expect(call[side].reset).toMatchObject({ kind: "session", unprocessed: false });
+          expect((await call[other].untilReset()).kind).toMatch(/^(goaway|session)$/);
+        }
+        expect((await pair[other].events.untilClosed()).kind).toMatch(/^(goaway|socket)$/);
+        pair[side].session.ping(() => expect.unreachable("a PING of a dead session"));
+        pair[side].session.drain();
+      },
+    );
+
+    it("that nobody listens for is told as kind connect", async () => {
+      const address = (await loopback(contract)).listener.address;
+      const other = await loopback(contract);
+      await other.listener.close();
+      const refused = connect(contract, { address: other.listener.address });
+      expect([refused.session.accepting, refused.session.availableStreamCount]).toEqual([false, 0]);
+      const end = await refused.events.untilClosed();
+      expect(end.kind).toBe("connect");
+      expect(end.message).toContain("127.0.0.1:");
+      expect(refused.events.log).toHaveLength(1);
+      expect(address).not.toEqual(other.listener.address);
+    });
+
+    it("destroyed before it is connected is told once", async () => {
+      const { listener } = await loopback(contract);
+      const end = connect(contract, { address: listener.address });
+      end.session.destroy(ErrorCode.NO_ERROR, "changed my mind");
+      expect((await end.events.untilClosed()).kind).toBe("destroyed");
+      expect(end.events.log).toEqual(["closed(destroyed, NO_ERROR)"]);
+    });
+
+    it("drained before it is connected ends without ever being available", async () => {
+      const { listener } = await loopback(contract);
+      const end = connect(contract, { address: listener.address });
+      end.session.drain();
+      await end.events.untilClosed();
+      expect(end.events.availableCount).toBe(0);
+    });
+
+    it("outlives the listener it came from, which takes no more", async () => {
+      const pair = await loopback(contract);
+      await pair.listener.close();
+      await pair.call();
+      const late = connect(contract, { address: pair.listener.address });
+      expect((await late.events.untilClosed()).kind).toBe("connect");
+    });
+
+    it("knows both addresses", async () => {
+      const pair = await loopback(contract);
+      const address = pair.listener.address as { port: number };
+      expect(pair.client.session.peer.remoteAddress).toBe(`127.0.0.1:${address.port}`);
+      expect(pair.server.session.peer.localAddress).toBe(`127.0.0.1:${address.port}`);
+      expect(pair.client.session.peer.localAddress).toBe(pair.server.session.peer.remoteAddress);
+      expect(pair.client.session.peer.tls).toBeUndefined();
+    });
+  });
+
+  if (!contract.sockets) return;
+  describe("the loss of a connection", () => losses(contract));
+  describe("SETTINGS and limits", () => limits(contract));
+  describe("the clock", () => timeouts(contract));
+}
+
+function losses(contract: Contract): void {
+  it.each(["reset", "FIN"])("by %s ends all streams of a client, then the session", async (how) => {
+    const end = await clientToScript(contract);
+    const streams = [open(end), open(end), open(end)];
+    for (const _ of streams) await end.peer.expectRequest();
+    end.peer.send(frames.headers(3, response()), frames.data(3, message("abc")));
+    await streams[1]?.untilBytes(8);
+    if (how === "FIN") end.peer.end();
+    else end.peer.destroy();
+    expect(await end.events.untilClosed()).toMatchObject({ kind: "socket" });
+    for (const stream of streams)
+      expect(stream.reset).toMatchObject({ kind: "session", unprocessed: false });
+    expect(streams[1]?.outline).toEqual(["headers", "data(8)", expect.stringMatching(/^reset/)]);
+    await end.events.untilClosed();
+  });
+
+  it.each(["reset", "FIN"])("by %s ends all streams of a server, then the session", async (how) => {
+    const end = await scriptToServer(contract);
+    end.peer.send(frames.headers(1, request("/a/B")), frames.headers(3, request("/a/B")).end());
+    const streams = [await end.events.nextStream(), await end.events.nextStream()];
+    streams[1]?.stream.sendHeaders(fieldsOf(response()), false);
+    await end.peer.expectHeaders(3);
+    if (how === "FIN") end.peer.end();
+    else end.peer.destroy();
+    expect((await end.events.untilClosed()).kind).toBe("socket");
+    for (const stream of streams) expect(stream.reset?.kind).toBe("session");
+  });
+
+  it("by FIN loses no byte that came before it", async () => {
+    const end = await clientToScript(contract);
+    const stream = open(end);
+    await end.peer.expectRequest();
+    end.peer.send(frames.headers(1, response()), frames.data(1, Buffer.alloc(16_000)));
+    end.peer.end();
+    await stream.untilReset();
+    expect(stream.outline.slice(0, 2)).toEqual(["headers", "data(16000)"]);
+  });
+
+  it("by FIN with nothing open ends the session once", async () => {
+    const end = await clientToScript(contract);
+    end.peer.end();
+    expect((await end.events.untilClosed()).kind).toMatch(/^(closed|socket)$/);
+  });
+
+  it("leaves PINGs unanswered for good", async () => {
+    const end = await clientToScript(contract, { peer: { ackPings: false } });
+    end.session.ping(() => expect.unreachable("a PING that nobody acknowledged"));
+    await end.peer.recv("PING");
+    end.peer.destroy();
+    await end.events.untilClosed();
+  });
+
+  it("on our side is GOAWAY with the code, then the end of the socket", async () => {
+    const end = await scriptToServer(contract);
+    await requestFromScript(end, frames.headers(5, request("/a/B")));
+    end.session.destroy(ErrorCode.ENHANCE_YOUR_CALM, "too many pings");
+    expect(await end.peer.expectGoAway(ErrorCode.ENHANCE_YOUR_CALM)).toMatchObject({
+      lastStreamId: 5,
+    });
+    await end.peer.expectClosed();
+    end.peer.expectNoEndStream(5);
+  });
+
+  it.each(["client", "server"] as const)(
+    "of a %s whose peer breaks the protocol is GOAWAY(PROTOCOL_ERROR)",
+    async (side) => {
+      const end = await (side === "client" ? clientToScript : scriptToServer)(contract);
+      end.peer.send(frames.raw(0, 0, 0, "DATA on stream 0"));
+      await end.peer.expectGoAway(ErrorCode.PROTOCOL_ERROR);
+      expect(await end.events.untilClosed()).toMatchObject({
+        kind: "protocol",
+        code: ErrorCode.PROTOCOL_ERROR,
+      });
+      await end.peer.expectClosed();
+    },
+  );
+
+  it("answers the peer's PING meanwhile", async () => {
+    const end = await scriptToServer(contract);
+    await end.peer.sync();
+  });
+}
+
+function limits(contract: Contract): void {
+  const session = {
+    maxConcurrentStreams: 7,
+    streamWindowBytes: 99_999,
+    maxHeaderListBytes: 20_000,
+    headerTableBytes: 1_024,
+  };
+
+  it.each(["client", "server"] as const)("of a %s are announced", async (side) => {
+    const end = await (side === "client" ? clientToScript : scriptToServer)(contract, { session });
+    const frame = end.peer.trace.find(
+      (entry) => entry.frame.name === "SETTINGS" && entry.direction === "recv",
+    )!.frame;
+    const announced = Object.fromEntries(settingsOf(frame));
+    expect(announced).toMatchObject({
+      INITIAL_WINDOW_SIZE: 99_999,
+      MAX_HEADER_LIST_SIZE: 20_000,
+      HEADER_TABLE_SIZE: 1_024,
+    });
+    if (side === "server") expect(announced["MAX_CONCURRENT_STREAMS"]).toBe(7);
+    else expect(announced["ENABLE_PUSH"]).toBe(0);
+  });
+
+  it("the server's stream limit raised, lowered and lifted moves availability", async () => {
+    const end = await clientToScript(contract, {
+      peer: { settings: { MAX_CONCURRENT_STREAMS: 1 } },
+    });
+    open(end);
+    expect(end.session.availableStreamCount).toBe(0);
+    end.peer.send(frames.settings({ MAX_CONCURRENT_STREAMS: 3 }));
+    await end.events.untilAvailable(2);
+    expect(end.session.availableStreamCount).toBe(2);
+    open(end);
+    end.peer.send(frames.settings({ MAX_CONCURRENT_STREAMS: 0 }));
+    await end.peer.sync();
+    expect(end.session.availableStreamCount).toBe(0);
+    expect(end.session.openStreamCount).toBe(2);
+    for (const _ of [1, 2]) await end.peer.expectRequest();
+  });
+
+  it("a server that sets no stream limit can be sent many", async () => {
+    const end = await clientToScript(contract);
+    for (let i = 0; i < 300; i++) {
+      expect(end.session.availableStreamCount).toBeGreaterThan(0);
+      open(end);
+    }
+    for (let i = 0; i < 300; i++) await end.peer.expectRequest();
+  });
+
+  it("no stream is available while SETTINGS are missing", async () => {
+    const backend = await ScriptedServer.listen({ handshake: false });
+    const end = connect(contract, { address: backend.address });
+    const peer = await backend.connection();
+    await peer.expectSettings();
+    expect([end.session.availableStreamCount, end.events.availableCount]).toEqual([0, 0]);
+    peer.send(frames.settings({ MAX_CONCURRENT_STREAMS: 4 }));
+    await end.events.untilAvailable();
+    expect(end.session.availableStreamCount).toBe(4);
+  });
+
+  it("a client above our stream limit is refused, the streams below it are served", async () => {
+    const end = await scriptToServer(contract, { session: { maxConcurrentStreams: 1 } });
+    const stream = await requestFromScript(
+      end,
+      frames.headers(1, request("/a/B")).end(),
+      frames.headers(3, request("/a/Beyond")).end(),
+    );
+    await end.peer.expectReset(3, ErrorCode.REFUSED_STREAM);
+    stream.stream.sendHeaders(fieldsOf(trailersOnly(0)), true);
+    await end.peer.expectTrailers(1);
+    expect(end.events.streams).toHaveLength(1);
+  });
+}
+
+function timeouts(contract: Contract): void {
+  it("ends a connection whose server sends no SETTINGS within connectTimeoutMs", async () => {
+    const clock = new FakeClock();
+    const backend = await ScriptedServer.listen({ handshake: false });
+    const end = connect(contract, { address: backend.address, connectTimeoutMs: 500, clock });
+    const peer = await backend.connection();
+    await peer.expectSettings();
+    clock.advance(496);
+    expect(end.events.end).toBeUndefined();
+    clock.advance(8);
+    expect((await end.events.untilClosed()).kind).toBe("connect");
+    await peer.expectClosed();
+    expect(clock.timerCount).toBe(0);
+  });
+
+  it.each(["client", "server"] as const)(
+    "ends a session of a %s whose SETTINGS are not acknowledged",
+    async (side) => {
+      const clock = new FakeClock();
+      const options = {
+        session: { clock, settingsTimeoutMs: 1_000 },
+        peer: { handshake: false, ackSettings: false },
+      };
+      const end =
+        side === "server"
+          ? await scriptToServer(contract, options)
+          : await clientToScript(contract, options);
+      if (side === "server") end.peer.send(frames.preface());
+      end.peer.send(frames.settings());
+      await end.peer.expectSettings();
+      await end.peer.expectSettingsAck();
+      clock.advance(1_008);
+      expect(await end.events.untilClosed()).toMatchObject({
+        kind: "timeout",
+        code: ErrorCode.SETTINGS_TIMEOUT,
+      });
+      await end.peer.expectGoAway(ErrorCode.SETTINGS_TIMEOUT);
+      expect(clock.timerCount).toBe(0);
+    },
+  );
+
+  it("holds no timer of a session that is over, and none against one that stands", async () => {
+    const clock = new FakeClock();
+    const end = await clientToScript(contract, { session: { clock } });
+    await end.peer.sync();
+    clock.advance(60_000);
+    await settled(end.session);
+    end.session.destroy(ErrorCode.NO_ERROR, "done");
+    await end.events.untilClosed();
+    expect(clock.timerCount).toBe(0);
+  });
+}

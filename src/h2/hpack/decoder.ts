@@ -94,7 +94,8 @@ export class HpackDecoder {
     this.fields = fields;
     this.listBytes = 0;
     this.readSizeUpdates();
-    let literalCount = 0;
+    // Whether the block does nothing to the table, so that it can be answered from the cache next time.
+    let onlyReferences = reader.position === start;
     while (reader.position < end) {
       const first = reader.readOctet();
       if (first >= INDEXED) {
@@ -105,11 +106,11 @@ export class HpackDecoder {
       if (first >= INDEXED_LITERAL) this.readLiteral(first, 0x3f, true);
       else if (first < SIZE_UPDATE) this.readLiteral(first, 0x0f, false);
       else throw new HpackError("table size update inside a header block");
-      literalCount++;
+      onlyReferences = false;
     }
     reader.close();
     this.fields = NO_FIELDS;
-    if (literalCount === 0 && !this.listTooLarge && this.table.version === version) {
+    if (onlyReferences && !this.listTooLarge) {
       this.cache.keep(block, start, end, version, fields);
     }
     return fields;

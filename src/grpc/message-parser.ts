@@ -262,7 +262,7 @@ export class MessageParser {
     if (usedUp === 0) return;
     const gone = this.#chunks.splice(0, usedUp);
     if (this.#retain) for (const chunk of gone) this.#taken.push(chunk);
-    // The block was part of the last chunk: more must not be added to what is no longer in the list.
+    // A parser that waits for its next message holds no memory for it.
     if (this.#chunks.length === 0) this.#block = undefined;
   }
 }

@@ -5,6 +5,7 @@ import {
   decodeMessage,
   encodeMessage,
   newCodec,
+  takesRawFrames,
 } from "../../src/grpc/codec.ts";
 import { GrpcError } from "../../src/grpc/error.ts";
 import { Frame } from "../../src/grpc/frame.ts";
@@ -70,6 +71,14 @@ describe("codecWithParent", () => {
     expect(codec.marshal(new Frame(payload))).toBe(payload);
     expect(codec.marshal({ x: 1 }).toString()).toBe('{"x":1}');
     expect(codec.unmarshal(Buffer.from('{"x":2}'))).toEqual({ x: 2 });
+  });
+});
+
+describe("takesRawFrames", () => {
+  it("is true for newCodec alone", () => {
+    expect(takesRawFrames(newCodec())).toBe(true);
+    expect(takesRawFrames(json as Codec)).toBe(false);
+    expect(takesRawFrames(codecWithParent(json) as Codec)).toBe(false);
   });
 });
 

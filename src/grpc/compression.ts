@@ -14,7 +14,11 @@ export const ACCEPTED_ENCODINGS = "identity,deflate,gzip";
  * @throws {GrpcError} INTERNAL for a flag without an encoding and for damaged data, UNIMPLEMENTED for an unknown encoding,
  * RESOURCE_EXHAUSTED for a result above the limit
  */
-export function decompress(payload: Buffer, encoding: string | undefined, maxBytes: number): Buffer {
+export function decompress(
+  payload: Buffer,
+  encoding: string | undefined,
+  maxBytes: number,
+): Buffer {
   const options = { maxOutputLength: Math.max(1, Math.min(maxBytes, MAX_OUTPUT_BYTES)) };
   try {
     switch (encoding) {
@@ -53,9 +57,13 @@ function decompressionError(cause: unknown, maxBytes: number): GrpcError {
     );
   }
   const text = cause instanceof Error ? cause.message : String(cause);
-  return new GrpcError(Status.INTERNAL, `grpc: failed to decompress the received message: ${text}`, {
-    reason: ErrorReason.COMPRESSED_MESSAGE,
-    source: "proxy",
-    cause,
-  });
+  return new GrpcError(
+    Status.INTERNAL,
+    `grpc: failed to decompress the received message: ${text}`,
+    {
+      reason: ErrorReason.COMPRESSED_MESSAGE,
+      source: "proxy",
+      cause,
+    },
+  );
 }

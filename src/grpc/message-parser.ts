@@ -47,40 +47,39 @@ export class MessageCounter {
    */
   push(chunk: Buffer): void {
     const size = chunk.length;
-    // Nearly every chunk that is relayed is exactly one message.
-    if (this.#payloadLeft === 0 && this.#prefixSeen === 0 && size >= PREFIX_BYTES) {
-      const length = chunk.readUInt32BE(1);
-      if (length === size - PREFIX_BYTES && length <= this.#maxMessageBytes) {
-        this.#messageCount++;
-        return;
-      }
+    const from = this.#prefixSeen === 0 ? 0 : this.#readPrefix(chunk, 0);
+    // Where the message under way ends and the next prefix begins; 0 for nearly every chunk that is relayed.
+    let next = from + this.#payloadLeft;
+    if (next > from && next <= size) this.#messageCount++;
+    while (next + PREFIX_BYTES <= size) {
+      const length = chunk.readUInt32BE(next + 1);
+      if (length > this.#maxMessageBytes) throw this.#tooLarge(length);
+      next += PREFIX_BYTES + length;
+      if (next <= size) this.#messageCount++;
     }
-    this.#walk(chunk, size);
+    this.#payloadLeft = Math.max(0, next - size);
+    if (next < size) this.#readPrefix(chunk, next);
   }
 
-  #walk(chunk: Buffer, size: number): void {
-    let at = 0;
-    while (at < size) {
-      if (this.#payloadLeft > 0) {
-        const taken = Math.min(this.#payloadLeft, size - at);
-        at += taken;
-        this.#payloadLeft -= taken;
-        if (this.#payloadLeft === 0) this.#messageCount++;
-        continue;
-      }
-      // The flag is shifted out: only the last four bytes of the prefix stay in the length.
-      this.#length = this.#prefixSeen === 0 ? 0 : this.#length * 256 + chunk.readUInt8(at);
-      at++;
+  /** Reads what `chunk` holds, from `at` on, of a prefix that spans chunks; returns where that ends. */
+  #readPrefix(chunk: Buffer, at: number): number {
+    const end = Math.min(chunk.length, at + PREFIX_BYTES - this.#prefixSeen);
+    for (let i = at; i < end; i++) {
+      // The flag comes first and must not count.
+      this.#length = this.#prefixSeen === 0 ? 0 : this.#length * 256 + chunk.readUInt8(i);
       this.#prefixSeen++;
-      if (this.#prefixSeen === PREFIX_BYTES) {
-        if (this.#length > this.#maxMessageBytes) {
-          throw messageTooLarge(this.#length, this.#maxMessageBytes, this.#source);
-        }
-        this.#prefixSeen = 0;
-        this.#payloadLeft = this.#length;
-        if (this.#length === 0) this.#messageCount++;
-      }
     }
+    if (this.#prefixSeen === PREFIX_BYTES) {
+      if (this.#length > this.#maxMessageBytes) throw this.#tooLarge(this.#length);
+      this.#prefixSeen = 0;
+      this.#payloadLeft = this.#length;
+      if (this.#length === 0) this.#messageCount++;
+    }
+    return end;
+  }
+
+  #tooLarge(length: number): GrpcError {
+    return messageTooLarge(length, this.#maxMessageBytes, this.#source);
   }
 }
 
@@ -259,9 +258,10 @@ export class MessageParser {
       this.#offset -= chunk.length;
       usedUp++;
     }
-    if (usedUp === 0) return;
-    const gone = this.#chunks.splice(0, usedUp);
-    if (this.#retain) for (const chunk of gone) this.#taken.push(chunk);
+    for (; usedUp > 0; usedUp--) {
+      const chunk = this.#chunks.shift();
+      if (this.#retain && chunk !== undefined) this.#taken.push(chunk);
+    }
     // A parser that waits for its next message holds no memory for it.
     if (this.#chunks.length === 0) this.#block = undefined;
   }

@@ -70,6 +70,13 @@ export class MessageReader {
     this.#settle();
   }
 
+  /** Ends reading: what has arrived behind the messages that were read, and how much of it the sender has credit for already. */
+  takeRest(): { readonly chunks: Buffer[]; readonly creditedBytes: number } {
+    const { bufferedBytes } = this.#parser;
+    const creditedBytes = Math.max(0, bufferedBytes - this.#owedBytes);
+    return { chunks: this.#parser.drainRest(), creditedBytes };
+  }
+
   /** The next message; `undefined` after the last. Several may be asked for at once; they come in order. */
   async read(): Promise<unknown> {
     const frame = await new Promise<Frame | undefined>((resolve, reject) => {

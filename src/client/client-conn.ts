@@ -1,0 +1,380 @@
+// A connection to one backend that comes and goes: connects when the first call wants it, again after a loss, with backoff
+// after a failure. Calls wait here for a session and for room under the backend's MAX_CONCURRENT_STREAMS.
+
+import { GrpcError } from "../grpc/error.ts";
+import { Status } from "../grpc/status.ts";
+import { connState } from "../observe/channels.ts";
+import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
+import { type HandedOverClientSession, wrapSession } from "../transport/node/index.ts";
+import {
+  type ClientSession,
+  type ClientSessionListener,
+  HeaderError,
+  type SessionEnd,
+  type Stream,
+  type StreamListener,
+} from "../transport/transport.ts";
+import { ErrorCode } from "../wire/error-code.ts";
+import { HeaderField, type HeaderList } from "../wire/field.ts";
+import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
+import { ConnectionBackoff } from "./connection-backoff.ts";
+import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
+
+/** Connectivity, as gRPC names it (grpc/grpc doc/connectivity-semantics-and-api.md). */
+export type ConnState = "idle" | "connecting" | "ready" | "transientFailure" | "shutdown";
+
+/** Who wants a stream to the backend. */
+export interface StreamRequest extends StreamListener {
+  /** Wait through failures to connect instead of failing with them (gRPC "wait for ready"). */
+  readonly waitForReady: boolean;
+  /** The request headers, asked for at the moment they are sent, because `grpc-timeout` is what remains then. */
+  requestHeaders(): HeaderList;
+  /** The stream is open and its headers are sent. From now on the stream's own events follow. */
+  onOpened(stream: Stream): void;
+  /** There will be no stream. */
+  onOpenFailed(error: GrpcError): void;
+}
+
+/** One attempt at a session, from `connect` to its end. A conn outlives many. */
+class Attempt implements ClientSessionListener {
+  readonly conn: ClientConn;
+  session: ClientSession | undefined = undefined;
+  wasReady = false;
+
+  constructor(conn: ClientConn) {
+    this.conn = conn;
+  }
+
+  onAvailable(): void {
+    this.conn.onSessionAvailable(this);
+  }
+
+  onGoAway(): void {
+    this.conn.onSessionDraining(this);
+  }
+
+  onClosed(end: SessionEnd): void {
+    this.conn.onSessionClosed(this, end);
+  }
+}
+
+type State =
+  | { readonly kind: "idle" }
+  | { readonly kind: "connecting"; readonly attempt: Attempt }
+  | { readonly kind: "ready"; readonly attempt: Attempt; readonly session: ClientSession }
+  | { readonly kind: "transientFailure"; readonly error: GrpcError }
+  | { readonly kind: "shutdown" };
+
+/** Where a conn's sessions come from. */
+export interface SessionSource {
+  connect(listener: ClientSessionListener): ClientSession;
+  /** It can be asked again. */
+  readonly reconnects: boolean;
+}
+
+/** What a conn is called. */
+export interface ConnName {
+  /** For messages. */
+  readonly name: string;
+  /** Default `:authority`. */
+  readonly authority: string;
+}
+
+export class ClientConn implements TimerOwner {
+  /** The address as text, for messages and `:authority`. */
+  readonly target: string;
+  readonly authority: string;
+  readonly scheme: "http" | "https";
+  /** `:authority` as it is sent, one object for all calls. */
+  readonly authorityField: HeaderField;
+  readonly options: ResolvedDialOptions;
+
+  #state: State = { kind: "idle" };
+  readonly #source: SessionSource;
+  readonly #backoff: ConnectionBackoff;
+  readonly #backoffTimer: Timer;
+  /** Calls that wait for a session or for room on it, in order of arrival. */
+  readonly #waiting = new Set<StreamRequest>();
+  /** Sessions that still stand: the current one, and drained ones with streams under way. */
+  readonly #attempts = new Set<Attempt>();
+  #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
+
+  /** Made by `dial` and `ClientConn.fromSession`. */
+  constructor(target: ConnName, options: ResolvedDialOptions, source: SessionSource) {
+    this.target = target.name;
+    this.authority = options.authority ?? target.authority;
+    this.authorityField = new HeaderField(":authority", this.authority);
+    this.scheme = options.tls === undefined ? "http" : "https";
+    this.options = options;
+    this.#source = source;
+    this.#backoff = new ConnectionBackoff(options.backoff, options.random);
+    this.#backoffTimer = new Timer(this);
+  }
+
+  /**
+   * A connection over a session that `http2.connect` made, connected or not. It does not reconnect: when the session ends, so
+   * does the connection. `close` closes the session.
+   */
+  static fromSession(session: HandedOverClientSession, options: DialOptions = {}): ClientConn {
+    return new ClientConn(
+      { name: "(session)", authority: "localhost" },
+      resolveDialOptions(options),
+      { connect: (listener) => wrapSession(session, options, listener), reconnects: false },
+    );
+  }
+
+  get state(): ConnState {
+    return this.#state.kind;
+  }
+
+  /** Calls that wait for a connection or for room on it. */
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
+  /** Streams open on all of its sessions. */
+  get openStreamCount(): number {
+    let count = 0;
+    for (const attempt of this.#attempts) count += attempt.session?.openStreamCount ?? 0;
+    return count;
+  }
+
+  /** Connects now instead of with the first call. */
+  connect(): void {
+    if (this.#state.kind === "idle") this.#startConnecting();
+  }
+
+  /**
+   * Makes a call of our own. `fullMethodName` is `/package.Service/Method`.
+   * @throws {TypeError} when it is not
+   */
+  newStream<Request = unknown, Response = unknown>(
+    fullMethodName: string,
+    options: ClientStreamOptions = {},
+  ): ClientStream<Request, Response> {
+    if (!/^\/[^/\s]+\/[^/\s]+$/.test(fullMethodName)) {
+      throw new TypeError(
+        `method: expected "/package.Service/Method", got ${JSON.stringify(fullMethodName)}`,
+      );
+    }
+    return new ClientStream(this, fullMethodName, options);
+  }
+
+  /** @internal Opens a stream for `request`, now if there is room, otherwise when there is. */
+  open(request: StreamRequest): void {
+    const state = this.#state;
+    switch (state.kind) {
+      case "ready":
+        if (this.#waiting.size === 0 && state.session.availableStreamCount > 0) {
+          this.#openOn(state.session, request);
+          return;
+        }
+        break;
+      case "idle":
+        this.#startConnecting();
+        break;
+      case "connecting":
+        break;
+      case "transientFailure":
+        if (!request.waitForReady) {
+          request.onOpenFailed(state.error);
+          return;
+        }
+        break;
+      case "shutdown":
+        request.onOpenFailed(this.#closedError());
+        return;
+    }
+    // Connecting may have failed already, or given the session at once.
+    if (this.#state !== state) {
+      if (this.#state.kind !== "connecting") {
+        this.open(request);
+        return;
+      }
+    }
+    if (this.#waiting.size >= this.options.maxWaitingCalls) {
+      request.onOpenFailed(
+        new GrpcError(
+          Status.UNAVAILABLE,
+          `upstream ${this.target}: ${this.#waiting.size} calls are waiting already, the limit`,
+          { reason: "QUEUE_FULL", source: "proxy", retry: "safe" },
+        ),
+      );
+      return;
+    }
+    this.#waiting.add(request);
+  }
+
+  /** @internal `request` no longer wants a stream. No callback follows. */
+  abandon(request: StreamRequest): void {
+    this.#waiting.delete(request);
+  }
+
+  /**
+   * Takes no more calls: those that wait fail with UNAVAILABLE. Calls under way may go on for `graceMs` milliseconds, then they are
+   * ended as lost. Resolves when every session is closed.
+   * @default graceMs 0
+   */
+  close(graceMs = 0): Promise<void> {
+    if (this.#closed === undefined) {
+      let resolve: () => void = () => {};
+      const promise = new Promise<void>((settle) => {
+        resolve = settle;
+      });
+      this.#closed = { promise, resolve };
+      this.#setState({ kind: "shutdown" });
+      this.options.clock.cancel(this.#backoffTimer);
+      this.#failWaiting(() => true, this.#closedError());
+      for (const attempt of [...this.#attempts]) attempt.session?.drain();
+    }
+    if (this.#attempts.size === 0) this.#closed.resolve();
+    else if (graceMs <= 0) this.#destroyAll();
+    else this.options.clock.schedule(this.#backoffTimer, graceMs);
+    return this.#closed.promise;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #destroyAll(): void {
+    for (const attempt of [...this.#attempts]) {
+      attempt.session?.destroy(ErrorCode.CANCEL, "connection closed by its owner");
+    }
+  }
+
+  #openOn(session: ClientSession, request: StreamRequest): void {
+    let stream: Stream;
+    try {
+      stream = session.openStream(request.requestHeaders(), false, request);
+    } catch (error) {
+      if (!(error instanceof HeaderError)) throw error;
+      request.onOpenFailed(
+        new GrpcError(Status.INTERNAL, `upstream ${this.target}: ${error.message}`, {
+          reason: "INVALID_METADATA",
+          source: "proxy",
+          cause: error,
+        }),
+      );
+      return;
+    }
+    request.onOpened(stream);
+  }
+
+  #startConnecting(): void {
+    const attempt = new Attempt(this);
+    this.#attempts.add(attempt);
+    this.#setState({ kind: "connecting", attempt });
+    attempt.session = this.#source.connect(attempt);
+    // A session that was handed over may be ready already.
+    if (attempt.session.availableStreamCount > 0) this.onSessionAvailable(attempt);
+  }
+
+  #setState(state: State): void {
+    const changed = state.kind !== this.#state.kind;
+    this.#state = state;
+    if (!changed) return;
+    const error = state.kind === "transientFailure" ? state.error : undefined;
+    if (connState.hasSubscribers)
+      connState.publish({ target: this.target, state: state.kind, error });
+    this.options.onStateChange?.(state.kind, error);
+  }
+
+  /** @internal The session can take streams: it is new, or one of its streams ended. */
+  onSessionAvailable(attempt: Attempt): void {
+    const session = attempt.session;
+    // While `connect` still runs, `#startConnecting` looks again.
+    if (session === undefined) return;
+    const state = this.#state;
+    if (state.kind === "connecting" && state.attempt === attempt) {
+      attempt.wasReady = true;
+      this.#backoff.reset();
+      this.#setState({ kind: "ready", attempt, session });
+    }
+    this.#openWaiting();
+  }
+
+  #openWaiting(): void {
+    for (const request of this.#waiting) {
+      const state = this.#state;
+      if (state.kind !== "ready" || state.session.availableStreamCount <= 0) return;
+      this.#waiting.delete(request);
+      this.#openOn(state.session, request);
+    }
+  }
+
+  /** @internal GOAWAY: streams under way go on, new ones need another session. */
+  onSessionDraining(attempt: Attempt): void {
+    this.#leave(attempt);
+  }
+
+  /** @internal */
+  onSessionClosed(attempt: Attempt, end: SessionEnd): void {
+    this.#attempts.delete(attempt);
+    const state = this.#state;
+    if (state.kind === "connecting" && state.attempt === attempt) this.#connectFailed(end);
+    else this.#leave(attempt);
+    if (this.#closed !== undefined && this.#attempts.size === 0) {
+      this.options.clock.cancel(this.#backoffTimer);
+      this.#closed.resolve();
+    }
+  }
+
+  #leave(attempt: Attempt): void {
+    const state = this.#state;
+    if (!("attempt" in state) || state.attempt !== attempt) return;
+    if (!this.#source.reconnects) {
+      this.#setState({ kind: "shutdown" });
+      this.#failWaiting(() => true, this.#closedError());
+      return;
+    }
+    // The connection did work, so there is no backoff: the next call, or one that waits, connects at once.
+    this.#setState({ kind: "idle" });
+    if (this.#waiting.size > 0) this.#startConnecting();
+  }
+
+  #connectFailed(end: SessionEnd): void {
+    const error = new GrpcError(Status.UNAVAILABLE, `upstream ${this.target}: ${end.message}`, {
+      reason: "UPSTREAM_CONNECT",
+      source: "upstream",
+      retry: "safe",
+      cause: end.cause,
+    });
+    if (!this.#source.reconnects) {
+      this.#setState({ kind: "shutdown" });
+      this.#failWaiting(() => true, error);
+      return;
+    }
+    this.options.clock.schedule(this.#backoffTimer, this.#backoff.nextMs());
+    this.#setState({ kind: "transientFailure", error });
+    this.#failWaiting((request) => !request.waitForReady, error);
+  }
+
+  #failWaiting(fails: (request: StreamRequest) => boolean, error: GrpcError): void {
+    for (const request of [...this.#waiting]) {
+      if (!this.#waiting.has(request) || !fails(request)) continue;
+      this.#waiting.delete(request);
+      request.onOpenFailed(error);
+    }
+  }
+
+  /** @internal The backoff is over, or the grace of `close` is. */
+  onTimer(): void {
+    if (this.#closed !== undefined) {
+      this.#destroyAll();
+      return;
+    }
+    if (this.#state.kind !== "transientFailure") return;
+    // Nobody waits: stay lazy, the next call connects.
+    if (this.#waiting.size > 0) this.#startConnecting();
+    else this.#setState({ kind: "idle" });
+  }
+
+  #closedError(): GrpcError {
+    return new GrpcError(Status.UNAVAILABLE, `upstream ${this.target}: the connection is closed`, {
+      reason: "CONN_CLOSED",
+      source: "proxy",
+      retry: "safe",
+    });
+  }
+}

@@ -1,0 +1,292 @@
+// A call of our own to a backend, message by message: Go's `grpc.ClientStream`. The relay does not use it.
+
+import { type Codec, newCodec } from "../grpc/codec.ts";
+import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
+import { MessageReader } from "../grpc/message-reader.ts";
+import { MessageWriter } from "../grpc/message-writer.ts";
+import { Metadata } from "../grpc/metadata.ts";
+import { Status } from "../grpc/status.ts";
+import { CONTENT_TYPE_GRPC, grpcErrorFromTrailers } from "../grpc/trailers.ts";
+import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
+import type { Stream, StreamEnd } from "../transport/transport.ts";
+import { ErrorCode } from "../wire/error-code.ts";
+import { fieldValue, HeaderField, type HeaderList } from "../wire/field.ts";
+import { type CallOptions, type ResolvedCallOptions, resolveCallOptions } from "./call-options.ts";
+import type { ClientConn, StreamRequest } from "./client-conn.ts";
+import { notGrpc, requestHeaders } from "./headers.ts";
+import { errorFromStreamEnd } from "./stream-error.ts";
+
+export interface ClientStreamOptions extends CallOptions {
+  /** What messages are. @default newCodec(): frames and bytes */
+  readonly codec?: Codec;
+  /** Aborting it cancels the call. */
+  readonly signal?: AbortSignal;
+}
+
+const EMPTY = Buffer.alloc(0);
+const NO_FIELDS: HeaderList = [];
+
+/** The state of one call, told by the transport. */
+class ClientCall implements StreamRequest, TimerOwner {
+  readonly waitForReady: boolean;
+  readonly reader: MessageReader;
+  readonly writer: MessageWriter;
+  readonly header: Promise<Metadata>;
+  readonly status: Promise<Metadata>;
+  ended = false;
+  readonly #conn: ClientConn;
+  readonly #path: HeaderField;
+  readonly #options: ResolvedCallOptions;
+  readonly #deadlineMs: number;
+  readonly #timer: Timer | undefined;
+  readonly #signal: AbortSignal | undefined;
+  #stream: Stream | undefined;
+  /** What was sent before the stream was open. */
+  #waiting: Buffer[] = [];
+  #endWaiting = false;
+  #endSent = false;
+  #gotHeaders = false;
+  #resolveHeader: (metadata: Metadata) => void = () => {};
+  #resolveStatus: (trailers: Metadata) => void = () => {};
+  #rejectStatus: (error: GrpcError) => void = () => {};
+
+  constructor(conn: ClientConn, method: string, options: ClientStreamOptions) {
+    const codec = options.codec ?? newCodec();
+    this.#conn = conn;
+    this.#path = new HeaderField(":path", method);
+    this.#options = resolveCallOptions(options);
+    this.#signal = options.signal;
+    this.waitForReady = this.#options.waitForReady;
+    this.reader = new MessageReader(
+      { codec, maxMessageBytes: this.#options.maxResponseMessageBytes, source: "upstream" },
+      this,
+    );
+    this.writer = new MessageWriter(codec, this);
+    this.header = new Promise((resolve) => {
+      this.#resolveHeader = resolve;
+    });
+    this.status = new Promise((resolve, reject) => {
+      this.#resolveStatus = resolve;
+      this.#rejectStatus = reject;
+    });
+    // Whoever reads messages hears of the failure there; asking for the status too is not required.
+    this.status.catch(() => {});
+    const { clock } = conn.options;
+    const { timeoutMs } = this.#options;
+    this.#deadlineMs = clock.nowMs() + timeoutMs;
+    if (timeoutMs !== Number.POSITIVE_INFINITY) {
+      this.#timer = new Timer(this);
+      clock.schedule(this.#timer, timeoutMs);
+    }
+  }
+
+  start(): void {
+    if (this.#signal?.aborted) {
+      this.#onAbort();
+      return;
+    }
+    this.#signal?.addEventListener("abort", this.#onAbort);
+    this.#conn.open(this);
+  }
+
+  readonly #onAbort = (): void => {
+    const reason: unknown = this.#signal?.reason;
+    this.fail(
+      reason instanceof GrpcError
+        ? reason
+        : new GrpcError(Status.CANCELLED, "call aborted", {
+            reason: ErrorReason.CLIENT_CANCELLED,
+            cause: reason,
+          }),
+    );
+  };
+
+  onTimer(): void {
+    this.fail(
+      new GrpcError(Status.DEADLINE_EXCEEDED, "deadline exceeded", {
+        reason: ErrorReason.DEADLINE,
+      }),
+    );
+  }
+
+  requestHeaders(): HeaderList {
+    return requestHeaders({
+      conn: this.#conn,
+      path: this.#path,
+      contentType: CONTENT_TYPE_GRPC,
+      remainingMs: this.#deadlineMs - this.#conn.options.clock.nowMs(),
+      metadata: this.#options.metadata?.toFields() ?? NO_FIELDS,
+      extraMetadata: undefined,
+      authority: this.#options.authority,
+    });
+  }
+
+  onOpened(stream: Stream): void {
+    this.#stream = stream;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    waiting.forEach((chunk, index) => {
+      const last = this.#endWaiting && index === waiting.length - 1;
+      if (last) this.#endSent = true;
+      this.writer.onWritable(stream.sendData(chunk, last));
+    });
+  }
+
+  onOpenFailed(error: GrpcError): void {
+    this.fail(error);
+  }
+
+  /** For the writer. */
+  sendData(chunk: Buffer): number {
+    if (this.#stream !== undefined) return this.#stream.sendData(chunk, false);
+    this.#waiting.push(chunk);
+    return 0;
+  }
+
+  closeSend(): void {
+    if (this.ended || this.#endSent || this.#endWaiting) return;
+    if (this.#stream === undefined) {
+      this.#endWaiting = true;
+      this.#waiting.push(EMPTY);
+      return;
+    }
+    this.#endSent = true;
+    this.#stream.sendData(EMPTY, true);
+  }
+
+  /** For the reader. */
+  acknowledge(bytes: number): void {
+    this.#stream?.acknowledge(bytes);
+  }
+
+  onHeaders(headers: HeaderList, endStream: boolean): void {
+    const error = notGrpc(headers, this.#conn);
+    if (error !== undefined) {
+      this.fail(error);
+      return;
+    }
+    this.#gotHeaders = true;
+    this.reader.encoding = fieldValue(headers, "grpc-encoding");
+    this.#resolveHeader(
+      Metadata.fromFields(endStream ? NO_FIELDS : forwardableResponseMetadata(headers)),
+    );
+    if (endStream) this.onTrailers(headers);
+  }
+
+  onData(chunk: Buffer, endStream: boolean): void {
+    this.reader.push(chunk, false);
+    if (endStream) this.onTrailers(NO_FIELDS);
+  }
+
+  onTrailers(trailers: HeaderList): void {
+    if (!this.#endSent) this.#stream?.reset(ErrorCode.NO_ERROR);
+    const error = grpcErrorFromTrailers(trailers);
+    if (error !== undefined) this.#end(error);
+    else {
+      this.#end(undefined);
+      this.#resolveStatus(Metadata.fromFields(forwardableResponseMetadata(trailers)));
+    }
+  }
+
+  onWritable(bytes: number): void {
+    this.writer.onWritable(bytes);
+  }
+
+  onReset(end: StreamEnd): void {
+    this.#end(errorFromStreamEnd(end, this.#conn));
+  }
+
+  /** Ends the call from our side. */
+  fail(error: GrpcError): void {
+    if (this.ended) return;
+    if (this.#stream !== undefined) this.#stream.reset(ErrorCode.CANCEL);
+    else this.#conn.abandon(this);
+    this.#end(error);
+  }
+
+  #end(error: GrpcError | undefined): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.#waiting = [];
+    if (this.#timer !== undefined) this.#conn.options.clock.cancel(this.#timer);
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    if (!this.#gotHeaders) this.#resolveHeader(new Metadata());
+    this.writer.fail(error ?? OVER);
+    if (error === undefined) this.reader.end();
+    else {
+      this.reader.fail(error);
+      this.#rejectStatus(error);
+    }
+  }
+}
+
+const OVER = new GrpcError(Status.INTERNAL, "the call is over: the server has answered");
+
+/**
+ * A call to a backend, made by `ClientConn.newStream`: for gateways that ask backends something themselves, and for demos and tests.
+ * Messages are written with `sendMessage` and read with `recvMessage` or by iterating.
+ */
+export class ClientStream<Request = unknown, Response = unknown> {
+  readonly method: string;
+  readonly #call: ClientCall;
+
+  /** @internal */
+  constructor(conn: ClientConn, method: string, options: ClientStreamOptions) {
+    this.method = method;
+    this.#call = new ClientCall(conn, method, options);
+    this.#call.start();
+  }
+
+  /**
+   * Sends one request message. Resolves when the backend has taken enough of what was sent for more to be welcome.
+   * @throws {GrpcError} when the call is over, or the codec cannot encode the message
+   */
+  sendMessage(message: Request): Promise<void> {
+    return this.#call.writer.write(message);
+  }
+
+  /** Ends the request: no more messages follow. */
+  closeSend(): void {
+    this.#call.closeSend();
+  }
+
+  /**
+   * The next response message; `undefined` after the last when the call ended with OK.
+   * @throws {GrpcError} the error that the call ended with
+   */
+  recvMessage(): Promise<Response | undefined> {
+    // The codec decides what a message is; the type parameter is the user's word for it.
+    return this.#call.reader.read() as Promise<Response | undefined>;
+  }
+
+  /** Response headers, as soon as they are here; empty when the call ended without. Never rejects. */
+  header(): Promise<Metadata> {
+    return this.#call.header;
+  }
+
+  /**
+   * Trailing metadata, when the call has ended with OK.
+   * @throws {GrpcError} the error that it ended with; its `metadata` is the trailing metadata then
+   */
+  trailer(): Promise<Metadata> {
+    return this.#call.status;
+  }
+
+  /** Ends the call with CANCELLED, if it has not ended. */
+  cancel(details = "call cancelled"): void {
+    this.#call.fail(
+      new GrpcError(Status.CANCELLED, details, { reason: ErrorReason.CLIENT_CANCELLED }),
+    );
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Response, void, undefined> {
+    for (
+      let message = await this.recvMessage();
+      message !== undefined;
+      message = await this.recvMessage()
+    ) {
+      yield message;
+    }
+  }
+}

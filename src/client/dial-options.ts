@@ -1,0 +1,58 @@
+// The options of `dial`, with their defaults and checks.
+
+import type { GrpcError } from "../grpc/error.ts";
+import { type Clock, systemClock } from "../time/clock.ts";
+import type { TransportName } from "../transport/select.ts";
+import type { ClientTlsOptions } from "../transport/tls.ts";
+import type { SessionOptions, Transport } from "../transport/transport.ts";
+import type { ConnState } from "./client-conn.ts";
+import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
+
+export interface DialOptions extends SessionOptions {
+  /** Which HTTP/2 implementation to use. @default "node" */
+  readonly transport?: TransportName | Transport;
+  /** Makes the connection TLS (ALPN `h2`); `{}` trusts the system's certificate authorities. @default plain HTTP/2 with prior knowledge */
+  readonly tls?: ClientTlsOptions;
+  /** `:authority` of calls, also what virtual hosts are chosen by. @default the target */
+  readonly authority?: string;
+  /** How long connecting, the TLS handshake and the server's SETTINGS may take together, in milliseconds. @default 20_000 */
+  readonly connectTimeoutMs?: number;
+  /** Waits between attempts to connect. @default gRPC's: 1 s, times 1.6, up to 120 s, spread by 20 % */
+  readonly backoff?: ConnectionBackoffOptions;
+  /**
+   * Calls that may wait for a connection, or for room under the server's MAX_CONCURRENT_STREAMS; one more fails with
+   * UNAVAILABLE. @default 10_000
+   */
+  readonly maxWaitingCalls?: number;
+  /**
+   * Told of every change of connectivity; `error` says why it failed. Must not throw.
+   */
+  readonly onStateChange?: (state: ConnState, error: GrpcError | undefined) => void;
+  /** Source of jitter: numbers from 0 up to but not including 1. @default Math.random */
+  readonly random?: () => number;
+}
+
+export type ResolvedDialOptions = Omit<
+  DialOptions,
+  "clock" | "maxWaitingCalls" | "random" | "backoff"
+> & {
+  readonly clock: Clock;
+  readonly maxWaitingCalls: number;
+  readonly random: () => number;
+  readonly backoff: ConnectionBackoffOptions;
+};
+
+/** @throws {RangeError} naming the option, what was expected and what came */
+export function resolveDialOptions(options: DialOptions): ResolvedDialOptions {
+  const maxWaitingCalls = options.maxWaitingCalls ?? 10_000;
+  if (!Number.isInteger(maxWaitingCalls) || maxWaitingCalls < 0) {
+    throw new RangeError(`maxWaitingCalls: expected an integer from 0 up, got ${maxWaitingCalls}`);
+  }
+  return {
+    ...options,
+    maxWaitingCalls,
+    clock: options.clock ?? systemClock,
+    random: options.random ?? Math.random,
+    backoff: options.backoff ?? {},
+  };
+}

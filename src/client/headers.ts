@@ -1,0 +1,105 @@
+// The header sections that the relay writes and judges: request headers to a backend, response headers from it.
+
+import { isGrpcContentType } from "../grpc/content-type.ts";
+import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import type { Metadata } from "../grpc/metadata.ts";
+import { Status } from "../grpc/status.ts";
+import { statusFromHttpStatus } from "../grpc/status-mapping.ts";
+import { formatTimeout } from "../grpc/timeout.ts";
+import { HTTP_STATUS_200 } from "../grpc/trailers.ts";
+import { HeaderField, type HeaderList } from "../wire/field.ts";
+import type { ClientConn } from "./client-conn.ts";
+
+// Shared objects: HPACK finds a field that it wrote before by identity.
+const METHOD_POST = new HeaderField(":method", "POST");
+const TE_TRAILERS = new HeaderField("te", "trailers");
+const SCHEMES = {
+  http: new HeaderField(":scheme", "http"),
+  https: new HeaderField(":scheme", "https"),
+};
+
+/** What request headers to a backend are made of. */
+export interface RequestHeaderParts {
+  readonly conn: ClientConn;
+  readonly path: HeaderField;
+  readonly contentType: HeaderField;
+  /** What is left until the deadline; Infinity for none. */
+  readonly remainingMs: number;
+  readonly metadata: HeaderList;
+  /** Metadata whose names replace those of `metadata`. */
+  readonly extraMetadata: Metadata | undefined;
+  readonly authority: string | undefined;
+}
+
+/** Pseudo-header fields, then `grpc-timeout`, then the rest of the Call-Definition, then metadata (gRPC PROTOCOL-HTTP2 "Requests"). */
+export function requestHeaders(parts: RequestHeaderParts): HeaderList {
+  const { conn, metadata, extraMetadata, authority, remainingMs } = parts;
+  const fields: HeaderField[] = [
+    METHOD_POST,
+    SCHEMES[conn.scheme],
+    parts.path,
+    authority === undefined ? conn.authorityField : new HeaderField(":authority", authority),
+  ];
+  if (remainingMs !== Number.POSITIVE_INFINITY) {
+    fields.push(new HeaderField("grpc-timeout", formatTimeout(remainingMs)));
+  }
+  fields.push(TE_TRAILERS, parts.contentType);
+  if (extraMetadata === undefined) {
+    for (let i = 0; i < metadata.length; i++) fields.push(metadata[i] as HeaderField);
+    return fields;
+  }
+  for (const field of metadata) if (!extraMetadata.has(field.name)) fields.push(field);
+  for (const field of extraMetadata.toFields()) fields.push(field);
+  return fields;
+}
+
+/**
+ * Checks the head of a response. A response that is not gRPC is an error with the status that its HTTP status stands for (gRPC
+ * http-grpc-status-mapping); `undefined` when it can be passed on, or when it carries `grpc-status`, which counts before all else.
+ */
+export function notGrpc(headers: HeaderList, conn: ClientConn): GrpcError | undefined {
+  let httpStatus = "";
+  let contentType: string | undefined;
+  for (let i = 0; i < headers.length; i++) {
+    const field = headers[i] as HeaderField;
+    if (field.name === ":status") httpStatus = field.value;
+    else if (field.name === "content-type") contentType = field.value;
+    else if (field.name === "grpc-status") return undefined;
+  }
+  if (httpStatus !== "200") {
+    return new GrpcError(
+      statusFromHttpStatus(Number(httpStatus)),
+      `upstream ${conn.target} answered with HTTP status ${httpStatus}`,
+      { reason: ErrorReason.UPSTREAM_NOT_GRPC, source: "upstream" },
+    );
+  }
+  if (isGrpcContentType(contentType)) return undefined;
+  return new GrpcError(
+    Status.UNKNOWN,
+    `upstream ${conn.target} answered with content-type ${contentType ?? "(none)"}, expected application/grpc`,
+    { reason: ErrorReason.UPSTREAM_NOT_GRPC, source: "upstream" },
+  );
+}
+
+/**
+ * A response with `grpc-status` says all in it, so whatever HTTP status stands before it becomes 200 (gRPC PROTOCOL-HTTP2: a proxy
+ * may have put it there). The same list when it is 200, or trailers.
+ */
+export function withHttpStatus200(fields: HeaderList): HeaderList {
+  const first = fields[0];
+  if (first?.name !== ":status" || first.value === "200") return fields;
+  return [HTTP_STATUS_200, ...fields.slice(1)];
+}
+
+/**
+ * Response headers as they go on to the client: all of them but `content-length`, which would be wrong for a response that the relay
+ * has to cut short. The same list when there is nothing to leave out.
+ */
+export function forwardableResponseHeaders(headers: HeaderList): HeaderList {
+  for (let i = 0; i < headers.length; i++) {
+    if (headers[i]?.name === "content-length") {
+      return headers.filter((field) => field.name !== "content-length");
+    }
+  }
+  return headers;
+}

@@ -1,0 +1,47 @@
+// The public API, all of it.
+
+export type { CallOptions } from "./client/call-options.ts";
+export { ClientConn, type ConnState } from "./client/client-conn.ts";
+export { ClientStream, type ClientStreamOptions } from "./client/client-stream.ts";
+export type { ConnectionBackoffOptions } from "./client/connection-backoff.ts";
+export { dial } from "./client/dial.ts";
+export type { DialOptions } from "./client/dial-options.ts";
+export { type Codec, codecWithParent, newCodec } from "./grpc/codec.ts";
+export {
+  ErrorReason,
+  type ErrorSource,
+  GrpcError,
+  type GrpcErrorOptions,
+} from "./grpc/error.ts";
+export { Frame } from "./grpc/frame.ts";
+export {
+  Metadata,
+  type MetadataFieldOptions,
+  type MetadataInput,
+  type MetadataValue,
+} from "./grpc/metadata.ts";
+export { Status, statusName } from "./grpc/status.ts";
+export type { CallEndEvent, CallStartEvent, ConnStateEvent } from "./observe/channels.ts";
+export {
+  type Destination,
+  type LagPolicy,
+  type RequestFinalizer,
+  type StreamDirector,
+  StreamParameters,
+} from "./proxy/director.ts";
+export { InvalidPeekCountError, type StreamPeeker } from "./proxy/peeker.ts";
+export type { CallResult, DestinationResult } from "./proxy/results.ts";
+export {
+  handleStream,
+  registerService,
+  registerStreamHandlers,
+  type TransparentHandlerOptions,
+  transparentHandler,
+} from "./proxy/transparent-handler.ts";
+export { CallContext, incomingToOutgoing } from "./server/call-context.ts";
+export type { StreamHandler, StreamInterceptor, StreamServerInfo } from "./server/interceptor.ts";
+export { type ListenSettings, Server, type ServerOptions } from "./server/server.ts";
+export { ServerStream } from "./server/server-stream.ts";
+export type { TransportName } from "./transport/select.ts";
+export type { ClientTlsOptions, ServerTlsOptions, TlsInfo, TlsMaterial } from "./transport/tls.ts";
+export type { PeerInfo, SessionOptions, SocketAddress } from "./transport/transport.ts";

@@ -1,0 +1,124 @@
+// What a director is and what it answers: where one call goes.
+
+import type { CallOptions } from "../client/call-options.ts";
+import type { ClientConn } from "../client/client-conn.ts";
+import type { GrpcError } from "../grpc/error.ts";
+import type { CallContext } from "../server/call-context.ts";
+import type { StreamPeeker } from "./peeker.ts";
+import type { CallResult, DestinationResult } from "./results.ts";
+
+/**
+ * Decides where a call goes. It runs after all interceptors. Answering at once, without a promise, costs the call none.
+ *
+ * Throwing refuses the call: a `GrpcError` gives its status, anything else UNKNOWN with its message, as in Go.
+ * The request waits meanwhile, held back by flow control; `peeker` can look at its first messages.
+ */
+export type StreamDirector = (
+  ctx: CallContext,
+  fullMethodName: string,
+  peeker: StreamPeeker,
+) => StreamParameters | Promise<StreamParameters>;
+
+/** What to do with a secondary that takes the request more slowly than the primary. */
+export interface LagPolicy {
+  /**
+   * - `"backpressure"`: the client is slowed down to it.
+   * - `"drop"`: it is reset and its `onError` told; what that returns is ignored, the call goes on.
+   * - `"fail"`: it is reset and its `onError` told; the call fails unless that swallows the error.
+   */
+  readonly policy: "backpressure" | "drop" | "fail";
+  /**
+   * How many bytes of the request it may be behind the primary, for `"drop"` and `"fail"`. They are kept in memory.
+   * @default 1_048_576
+   */
+  readonly maxLagBytes?: number;
+}
+
+/** One backend that takes part in a call. */
+export interface Destination {
+  /** The connection to it, from `dial` or `ClientConn.fromSession`. */
+  readonly conn: ClientConn;
+  /**
+   * Its own metadata, deadline and cancellation; derive it from the context that the director is given.
+   * @default the context of the call: the client's metadata is forwarded as it came
+   */
+  readonly ctx?: CallContext;
+  /**
+   * Payload of the first message that it gets, without the length prefix. When the director has peeked it takes the place of the
+   * client's first message (rewriting), otherwise it goes in front of what the client sends (injecting). An empty
+   * buffer is a message of no bytes; leave the property out to send what the client sends.
+   */
+  readonly message?: Uint8Array;
+  /**
+   * Told once when the call to this destination has failed: it could not be opened, it was reset, or it ended with a status other than OK.
+   * What it returns stands for the outcome: an error (this or another) fails the call, `undefined` or `null` swallows it.
+   * Throwing is the same as returning what is thrown. Without it the error counts.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a handler that only logs swallows too
+  readonly onError?: (
+    error: GrpcError,
+    result: DestinationResult,
+  ) => Error | null | undefined | void;
+  /** Only for secondaries. @default { policy: "backpressure" } */
+  readonly lag?: LagPolicy;
+}
+
+/**
+ * Runs once when every destination has ended, whatever the outcome, before the client is told. Throwing turns a call that would have
+ * ended with OK into that error; an error that the call already has stays. It also runs when the client has gone, and
+ * nothing cancels it.
+ */
+export type RequestFinalizer = (result: CallResult) => void | Promise<void>;
+
+/** Where a call goes: the director's answer. */
+export class StreamParameters {
+  readonly #primary: Destination;
+  readonly #secondaries: readonly Destination[];
+  readonly #requestFinalizer: RequestFinalizer | undefined;
+  readonly #callOptions: CallOptions | undefined;
+
+  /**
+   * @param primary its responses go to the client
+   * @param secondaries get the same request; their responses are read and dropped
+   * @throws {TypeError} when a destination has no connection
+   */
+  constructor(
+    primary: Destination,
+    secondaries: readonly Destination[] = NO_DESTINATIONS,
+    requestFinalizer?: RequestFinalizer,
+    callOptions?: CallOptions,
+  ) {
+    requireConn(primary, "primary");
+    for (const secondary of secondaries) requireConn(secondary, "secondary");
+    this.#primary = primary;
+    this.#secondaries = secondaries;
+    this.#requestFinalizer = requestFinalizer;
+    this.#callOptions = callOptions;
+  }
+
+  primary(): Destination {
+    return this.#primary;
+  }
+
+  secondaries(): readonly Destination[] {
+    return this.#secondaries;
+  }
+
+  requestFinalizer(): RequestFinalizer | undefined {
+    return this.#requestFinalizer;
+  }
+
+  callOptions(): CallOptions | undefined {
+    return this.#callOptions;
+  }
+}
+
+const NO_DESTINATIONS: readonly Destination[] = [];
+
+function requireConn(destination: Destination, role: string): void {
+  if (typeof destination?.conn?.open !== "function") {
+    throw new TypeError(
+      `${role} destination: expected a conn made by dial(), got ${String(destination?.conn)}`,
+    );
+  }
+}

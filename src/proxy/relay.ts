@@ -1,0 +1,363 @@
+// The relay of one call: the client's request to every destination, the primary's response to the client, and how it all
+// ends, exactly once. Works on bytes as they arrive; messages are counted, not assembled.
+
+import { type ResolvedCallOptions, resolveCallOptions } from "../client/call-options.ts";
+import { forwardableResponseHeaders } from "../client/headers.ts";
+import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { MessageCounter } from "../grpc/message-parser.ts";
+import { Status } from "../grpc/status.ts";
+import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "../grpc/trailers.ts";
+import type { CallContext } from "../server/call-context.ts";
+import type { RequestSink, ServerCall } from "../server/server-call.ts";
+import type { Clock } from "../time/clock.ts";
+import { HeaderError } from "../transport/transport.ts";
+import type { HeaderField, HeaderList } from "../wire/field.ts";
+import type { Destination, StreamParameters } from "./director.ts";
+import type { CallResult } from "./results.ts";
+import { type LegOwner, UpstreamLeg } from "./upstream-leg.ts";
+
+/** Who is told how the call went; what is not told there was answered to the client already. */
+export interface RelayListener {
+  /** Every destination has ended and the finalizer has run. The client is still to be told `error`, or OK with these trailers. */
+  onRelayEnd(relay: Relay, error: GrpcError | undefined): void;
+}
+
+const DEFAULT_MAX_LAG_BYTES = 1_048_576;
+
+export class Relay implements RequestSink, LegOwner {
+  readonly call: ServerCall;
+  readonly clock: Clock;
+  /** Of destinations that have none of their own. */
+  readonly context: CallContext;
+  readonly callOptions: ResolvedCallOptions;
+  readonly timeoutAtMs: number;
+  readonly path: HeaderField;
+  readonly contentType: HeaderField;
+  readonly primary: UpstreamLeg;
+  readonly secondaries: readonly UpstreamLeg[];
+
+  private readonly params: StreamParameters;
+  private readonly listener: RelayListener;
+  private readonly requestCounter: MessageCounter;
+  /** What the client's first message takes on the wire, if the director peeked. */
+  private readonly peekedBytes: number;
+  private openCount = 0;
+  private endedCount = 0;
+  private receivedBytes = 0;
+  private acknowledgedBytes = 0;
+  /** Some destination could not be opened; all have been told. */
+  private openError: GrpcError | undefined = undefined;
+  /** The client cancelled, its deadline passed, its request was refused, or the server goes down. */
+  private clientError: GrpcError | undefined = undefined;
+  private primaryError: GrpcError | undefined = undefined;
+  private secondaryError: GrpcError | undefined = undefined;
+  private finalizing = false;
+
+  constructor(
+    call: ServerCall,
+    context: CallContext,
+    path: HeaderField,
+    params: StreamParameters,
+    peekedBytes: number,
+    listener: RelayListener,
+  ) {
+    this.call = call;
+    this.clock = call.clock;
+    this.context = context;
+    this.params = params;
+    this.listener = listener;
+    this.peekedBytes = peekedBytes;
+    this.path = path;
+    this.contentType = call.head.contentType ?? CONTENT_TYPE_GRPC;
+    this.callOptions = resolveCallOptions(params.callOptions());
+    this.timeoutAtMs =
+      this.callOptions.timeoutMs === Number.POSITIVE_INFINITY
+        ? Number.POSITIVE_INFINITY
+        : this.clock.nowMs() + this.callOptions.timeoutMs;
+    this.requestCounter = new MessageCounter(this.callOptions.maxRequestMessageBytes, "downstream");
+    this.primary = new UpstreamLeg(this, params.primary(), "primary", 0);
+    const secondaries = params.secondaries();
+    this.secondaries =
+      secondaries.length === 0
+        ? NO_LEGS
+        : secondaries.map(
+            (secondary, index) => new UpstreamLeg(this, secondary, "secondary", index),
+          );
+  }
+
+  get callContext(): CallContext {
+    return this.call.context;
+  }
+
+  get requestMessageCount(): number {
+    return this.requestCounter.messageCount;
+  }
+
+  private get legCount(): number {
+    return 1 + this.secondaries.length;
+  }
+
+  start(): void {
+    const reason = this.call.context.reason;
+    if (reason !== undefined) {
+      // It ended while the director was at work; the finalizer runs all the same.
+      this.failClient(reason);
+      return;
+    }
+    this.primary.open(this.peekedBytes);
+    for (const leg of this.secondaries) {
+      if (this.openError !== undefined) break;
+      leg.open(this.peekedBytes);
+    }
+    // What the client sends waits in the legs until all of them are open.
+    this.call.attach(this);
+  }
+
+  // The request.
+
+  onRequestData(chunk: Buffer, endStream: boolean): void {
+    if (this.finalizing) {
+      this.call.acknowledge(chunk.length);
+      return;
+    }
+    this.receivedBytes += chunk.length;
+    if (chunk.length > 0) {
+      try {
+        this.requestCounter.push(chunk);
+      } catch (error) {
+        this.failClient(GrpcError.from(error));
+        return;
+      }
+    }
+    this.primary.send(chunk, endStream);
+    for (const leg of this.secondaries) leg.send(chunk, endStream);
+    this.settleCredit();
+  }
+
+  onLegProgress(): void {
+    this.settleCredit();
+  }
+
+  /** Gives the client credit for what every destination that counts has taken. A destination that has ended counts no more. */
+  private settleCredit(): void {
+    let progress = this.primary.ended ? this.receivedBytes : this.primary.progressBytes;
+    for (const leg of this.secondaries) {
+      if (leg.ended) continue;
+      const lag = leg.destination.lag;
+      if (lag === undefined || lag.policy === "backpressure") {
+        progress = Math.min(progress, leg.progressBytes);
+      } else if (progress - leg.progressBytes > (lag.maxLagBytes ?? DEFAULT_MAX_LAG_BYTES)) {
+        this.dropLaggard(leg, lag.policy === "fail");
+      }
+    }
+    if (progress > this.acknowledgedBytes) {
+      const bytes = progress - this.acknowledgedBytes;
+      this.acknowledgedBytes = progress;
+      this.call.acknowledge(bytes);
+    }
+  }
+
+  private dropLaggard(leg: UpstreamLeg, counts: boolean): void {
+    const behind = this.receivedBytes - leg.progressBytes;
+    leg.dropped = !counts;
+    leg.cancel(
+      new GrpcError(
+        Status.UNAVAILABLE,
+        `upstream ${leg.conn.target} is ${behind} bytes behind the primary`,
+        { reason: ErrorReason.SECONDARY_LAG, source: "upstream" },
+      ),
+    );
+  }
+
+  // Opening.
+
+  onLegOpened(): void {
+    this.openCount++;
+    if (this.openCount < this.legCount) return;
+    this.primary.release();
+    for (const leg of this.secondaries) leg.release();
+    this.settleCredit();
+  }
+
+  onLegOpenFailed(failed: UpstreamLeg, error: GrpcError): void {
+    if (this.openError !== undefined) return;
+    this.openError = error;
+    failed.cancel(error);
+    this.primary.cancel(error);
+    for (const leg of this.secondaries) leg.cancel(error);
+  }
+
+  // The response.
+
+  onLegHeaders(leg: UpstreamLeg, headers: HeaderList): void {
+    if (leg !== this.primary) return;
+    try {
+      this.call.sendHeaders(forwardableResponseHeaders(headers));
+    } catch (error) {
+      if (!(error instanceof HeaderError)) throw error;
+      leg.cancel(
+        new GrpcError(Status.INTERNAL, `upstream ${leg.conn.target}: ${error.message}`, {
+          reason: ErrorReason.UPSTREAM_PROTOCOL,
+          source: "upstream",
+          cause: error,
+        }),
+      );
+    }
+  }
+
+  onLegData(leg: UpstreamLeg, chunk: Buffer): void {
+    if (leg !== this.primary) {
+      leg.acknowledge(chunk.length);
+      return;
+    }
+    const accepted = this.call.sendData(chunk);
+    if (accepted > 0) leg.acknowledge(accepted);
+  }
+
+  onResponseWritable(bytes: number): void {
+    this.primary.acknowledge(bytes);
+  }
+
+  // Ends.
+
+  /** The client cancelled or is gone, its deadline passed, or the server goes down. */
+  onCancelled(reason: GrpcError): void {
+    this.failClient(reason);
+  }
+
+  private failClient(reason: GrpcError): void {
+    this.clientError ??= reason;
+    this.primary.cancel(reason);
+    for (const leg of this.secondaries) leg.cancel(reason);
+  }
+
+  onLegEnd(leg: UpstreamLeg): void {
+    this.endedCount++;
+    if (leg.error !== undefined) this.judge(leg, leg.error);
+    if (this.endedCount === this.legCount) {
+      this.finalize();
+      return;
+    }
+    if (leg === this.primary && leg.error !== undefined && !leg.swallowed)
+      this.stopSecondaries(leg);
+    // It is a sink now: the others decide how fast the client may send.
+    this.settleCredit();
+  }
+
+  /** Lets `onError` have its say. When a destination could not be opened all are told, and none can swallow it. */
+  private judge(leg: UpstreamLeg, error: GrpcError): void {
+    const outcome = leg.dropped ? undefined : error;
+    const judged =
+      leg.destination.onError === undefined ? outcome : tell(leg.destination, error, leg);
+    if (this.openError !== undefined || leg.dropped) {
+      leg.swallowed = leg.dropped;
+      return;
+    }
+    if (judged === undefined) leg.swallowed = true;
+    else if (leg === this.primary) this.primaryError = judged;
+    else this.secondaryError ??= judged;
+  }
+
+  /**
+   * A primary that failed by its status leaves secondaries which have the whole request to finish: whether they agree is what a
+   * caller wants to know. Any other failure, or a request that is still under way, ends them.
+   */
+  private stopSecondaries(primary: UpstreamLeg): void {
+    for (const leg of this.secondaries) {
+      if (leg.ended || (!primary.broken && leg.requestComplete)) continue;
+      leg.cancel(
+        new GrpcError(Status.CANCELLED, `the primary failed: ${primary.error?.message ?? ""}`, {
+          source: "proxy",
+        }),
+      );
+    }
+  }
+
+  /** The outcome so far, by precedence. */
+  private outcome(): GrpcError | undefined {
+    return this.clientError ?? this.openError ?? this.primaryError ?? this.secondaryError;
+  }
+
+  private finalize(): void {
+    this.finalizing = true;
+    const finalizer = this.params.requestFinalizer();
+    if (finalizer === undefined) {
+      this.finish(undefined);
+      return;
+    }
+    try {
+      const pending = finalizer(this.result());
+      if (pending === undefined) this.finish(undefined);
+      else {
+        pending.then(
+          () => this.finish(undefined),
+          (error: unknown) => this.finish(finalizerError(error)),
+        );
+      }
+    } catch (error) {
+      this.finish(finalizerError(error));
+    }
+  }
+
+  private finish(finalizerFailure: GrpcError | undefined): void {
+    // A call that expired or was cancelled while the finalizer ran is not reported as OK.
+    const error = this.outcome() ?? this.call.context.reason ?? finalizerFailure;
+    this.listener.onRelayEnd(this, error);
+  }
+
+  private result(): CallResult {
+    const error = this.outcome();
+    return {
+      method: this.path.value,
+      status: error?.status ?? Status.OK,
+      details: error?.details ?? this.primary.details,
+      error,
+      clientGone: this.call.gone,
+      primary: this.primary,
+      secondaries: this.secondaries,
+      durationMs: this.clock.nowMs() - this.call.startedMs,
+    };
+  }
+
+  /** Answers the client. */
+  answer(error: GrpcError | undefined): void {
+    const { call, primary } = this;
+    if (call.gone) call.abandon(error?.status ?? Status.OK);
+    else if (error !== undefined) call.finishError(error);
+    else if (primary.error === undefined && primary.wireTrailers !== undefined) {
+      const trailers = primary.wireTrailers;
+      call.finishWith(
+        Status.OK,
+        trailers,
+        trailers[0]?.name === ":status"
+          ? trailers
+          : [HTTP_STATUS_200, this.contentType, ...trailers],
+      );
+    } else {
+      // The primary failed and `onError` swallowed it.
+      call.finishOk(primary.trailers);
+    }
+  }
+}
+
+const NO_LEGS: readonly UpstreamLeg[] = [];
+
+/** What `onError` makes of the error: an error that counts, or `undefined` when it swallows it. */
+function tell(destination: Destination, error: GrpcError, leg: UpstreamLeg): GrpcError | undefined {
+  try {
+    const outcome = destination.onError?.(error, leg);
+    return outcome === undefined || outcome === null ? undefined : GrpcError.from(outcome);
+  } catch (thrown) {
+    return GrpcError.from(thrown);
+  }
+}
+
+function finalizerError(error: unknown): GrpcError {
+  if (error instanceof GrpcError) return error;
+  const cause = GrpcError.from(error);
+  return new GrpcError(cause.status, cause.details, {
+    reason: ErrorReason.FINALIZER,
+    source: "proxy",
+    cause: error,
+  });
+}

@@ -1,0 +1,47 @@
+// How a proxied call went: for `onError`, the request finalizer and whoever keeps statistics.
+
+import type { ClientConn } from "../client/client-conn.ts";
+import type { GrpcError } from "../grpc/error.ts";
+import type { Metadata } from "../grpc/metadata.ts";
+
+/** How the call to one destination went. */
+export interface DestinationResult {
+  readonly role: "primary" | "secondary";
+  /** Position among the secondaries, from 0; 0 for the primary. */
+  readonly index: number;
+  readonly conn: ClientConn;
+  /** The gRPC status it ended with; UNKNOWN while it has not ended. */
+  readonly status: number;
+  /** The `grpc-message` that came with it. */
+  readonly details: string;
+  /** Trailing metadata; empty when it sent none. */
+  readonly trailers: Metadata;
+  /** Why it counts as failed; `undefined` when it ended with OK. Stays when `onError` swallows it. */
+  readonly error: GrpcError | undefined;
+  /** `onError` swallowed the error. */
+  readonly swallowed: boolean;
+  /** Bytes of request messages, prefixes included, that were passed to the transport for it. */
+  readonly requestBytes: number;
+  /** Bytes of response messages, prefixes included, that came from it. */
+  readonly responseBytes: number;
+  /** Complete request messages that were passed to the transport for it. */
+  readonly requestMessages: number;
+  /** Complete response messages that came from it. */
+  readonly responseMessages: number;
+}
+
+/** How a proxied call went, before the finalizer had its say. */
+export interface CallResult {
+  readonly method: string;
+  /** The status that the client gets unless the finalizer turns it. */
+  readonly status: number;
+  readonly details: string;
+  /** `undefined` when the call ends with OK. */
+  readonly error: GrpcError | undefined;
+  /** The client cancelled or disconnected: it will not be told anything. */
+  readonly clientGone: boolean;
+  readonly primary: DestinationResult;
+  readonly secondaries: readonly DestinationResult[];
+  /** From the request's arrival, in milliseconds. */
+  readonly durationMs: number;
+}

@@ -1,0 +1,199 @@
+// From a director to a handler, and the engine below the director.
+
+import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { Status } from "../grpc/status.ts";
+import type { CallContext } from "../server/call-context.ts";
+import { answerDirectly, type StreamHandler } from "../server/interceptor.ts";
+import type { Server } from "../server/server.ts";
+import type { ServerCall } from "../server/server-call.ts";
+import { ServerStream } from "../server/server-stream.ts";
+import { HeaderField } from "../wire/field.ts";
+import { type StreamDirector, StreamParameters } from "./director.ts";
+import { CallPeeker } from "./peeker.ts";
+import { Relay, type RelayListener } from "./relay.ts";
+
+export interface TransparentHandlerOptions {
+  /** How many bytes of messages a director may look at per call. @default 4_194_304 */
+  readonly maxPeekBytes?: number;
+}
+
+/**
+ * A handler that passes every call on to where `director` says: the server's `unknownServiceHandler`, to proxy all that is not
+ * registered, or the handler of single methods (`registerService`).
+ */
+export function transparentHandler(
+  director: StreamDirector,
+  options: TransparentHandlerOptions = {},
+): StreamHandler {
+  if (typeof director !== "function") {
+    throw new TypeError(`director: expected a function, got ${typeof director}`);
+  }
+  const maxPeekBytes = options.maxPeekBytes ?? 4_194_304;
+  if (!(maxPeekBytes >= 0)) {
+    throw new RangeError(`maxPeekBytes: expected a number from 0 up, got ${maxPeekBytes}`);
+  }
+  return Object.assign(
+    (stream: ServerStream): Promise<void> => {
+      const call = stream.takeOver();
+      return settled(stream, (listener) =>
+        direct(director, call, stream.context, maxPeekBytes, listener),
+      );
+    },
+    {
+      [answerDirectly]: (call: ServerCall): void => {
+        direct(director, call, call.context, maxPeekBytes, ANSWER_CLIENT);
+      },
+    },
+  );
+}
+
+/**
+ * Passes every call of these methods on to where `director` says.
+ * @throws {Error} when the service is registered already
+ */
+export function registerService(
+  server: Server,
+  director: StreamDirector,
+  serviceName: string,
+  ...methodNames: string[]
+): void {
+  const handler = transparentHandler(director);
+  server.register(serviceName, Object.fromEntries(methodNames.map((method) => [method, handler])));
+}
+
+/**
+ * Registers handlers that answer calls of a service themselves, or pass them on by `handleStream`. Methods of the service that have
+ * none go to the unknown-service handler.
+ * @throws {Error} when the service is registered already
+ */
+export function registerStreamHandlers(
+  server: Server,
+  serviceName: string,
+  handlers: Readonly<Record<string, StreamHandler>>,
+): void {
+  server.register(serviceName, handlers);
+}
+
+/**
+ * The engine below the director: relays the call `stream` to the destinations of `params`, as `fullMethodName`. Resolves when it
+ * ended with OK, which the client is told when the handler returns; rejects with the error that it ended with otherwise.
+ * Messages that were read from the stream are not relayed; give them to destinations as `message`.
+ * @throws {TypeError} when something was sent on the stream, or it is relayed already
+ */
+export function handleStream(
+  stream: ServerStream,
+  fullMethodName: string,
+  params: StreamParameters,
+): Promise<void> {
+  if (!(stream instanceof ServerStream)) {
+    throw new TypeError("handleStream: expected the ServerStream that the handler was given");
+  }
+  if (!/^\/[^/\s]+\/[^/\s]+$/.test(fullMethodName)) {
+    throw new TypeError(
+      `handleStream: expected "/package.Service/Method", got ${JSON.stringify(fullMethodName)}`,
+    );
+  }
+  requireParameters(params);
+  const call = stream.takeOver();
+  return settled(stream, (listener) => {
+    new Relay(call, stream.context, pathOf(call, fullMethodName), params, 0, listener).start();
+  });
+}
+
+/** Who hears how a call went that a director was asked for. */
+interface DirectedListener extends RelayListener {
+  /** There was no relay: the director refused the call. */
+  onRefused(call: ServerCall, error: GrpcError): void;
+}
+
+/** Answers the client right away: no handler waits for the relay. */
+const ANSWER_CLIENT: DirectedListener = {
+  onRelayEnd: (relay, error) => relay.answer(error),
+  onRefused: (call, error) => call.finishError(error),
+};
+
+/** Runs a relay for a handler that waits for it; the client is answered when the handler has ended. */
+function settled(stream: ServerStream, run: (listener: DirectedListener) => void): Promise<void> {
+  const promise = new Promise<void>((resolve, reject) => {
+    run({
+      onRelayEnd: (relay, error) => {
+        stream.relayDone((outcome) => relay.answer(outcome), error);
+        if (error === undefined) resolve();
+        else reject(error);
+      },
+      onRefused: (call, error) => {
+        stream.relayDone((outcome) => call.finishError(outcome ?? error), error);
+        reject(error);
+      },
+    });
+  });
+  // A handler that does not wait for it must not bring the process down: the call ends with the relay then.
+  promise.catch(() => {});
+  return promise;
+}
+
+function direct(
+  director: StreamDirector,
+  call: ServerCall,
+  context: CallContext,
+  maxPeekBytes: number,
+  listener: DirectedListener,
+): void {
+  const peeker = new CallPeeker(call, maxPeekBytes);
+  let answer: StreamParameters | Promise<StreamParameters>;
+  try {
+    answer = director(context, call.method, peeker);
+  } catch (error) {
+    listener.onRefused(call, directorError(error));
+    return;
+  }
+  if (answer instanceof StreamParameters) {
+    begin(answer, call, context, peeker, listener);
+    return;
+  }
+  Promise.resolve(answer).then(
+    (params) => begin(params, call, context, peeker, listener),
+    (error: unknown) => listener.onRefused(call, directorError(error)),
+  );
+}
+
+function begin(
+  params: StreamParameters,
+  call: ServerCall,
+  context: CallContext,
+  peeker: CallPeeker,
+  listener: DirectedListener,
+): void {
+  let relay: Relay;
+  try {
+    requireParameters(params);
+    const path = pathOf(call, call.method);
+    relay = new Relay(call, context, path, params, peeker.firstMessageBytes, listener);
+  } catch (error) {
+    listener.onRefused(call, directorError(error));
+    return;
+  }
+  relay.start();
+}
+
+/** The client's own field object where it says the same: HPACK knows it already. */
+function pathOf(call: ServerCall, fullMethodName: string): HeaderField {
+  const { path } = call.head;
+  return path?.value === fullMethodName ? path : new HeaderField(":path", fullMethodName);
+}
+
+function requireParameters(params: unknown): asserts params is StreamParameters {
+  if (params instanceof StreamParameters) return;
+  throw new GrpcError(
+    Status.INTERNAL,
+    `director: expected StreamParameters, got ${params === null ? "null" : typeof params}`,
+    { reason: ErrorReason.DIRECTOR },
+  );
+}
+
+/** A GrpcError is what the director means to say; anything else is a failure of its own, UNKNOWN as in Go. */
+function directorError(error: unknown): GrpcError {
+  if (error instanceof GrpcError) return error;
+  const { status, details } = GrpcError.from(error);
+  return new GrpcError(status, details, { reason: ErrorReason.DIRECTOR, cause: error });
+}

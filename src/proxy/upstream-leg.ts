@@ -1,0 +1,385 @@
+// One destination of a call: the stream to it, what has been sent, how it ended. Tells the relay; knows nothing of its siblings.
+
+import type { ResolvedCallOptions } from "../client/call-options.ts";
+import type { StreamRequest } from "../client/client-conn.ts";
+import { notGrpc, requestHeaders, withHttpStatus200 } from "../client/headers.ts";
+import { errorFromStreamEnd } from "../client/stream-error.ts";
+import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { frameChunks } from "../grpc/frame.ts";
+import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
+import { MessageCounter } from "../grpc/message-parser.ts";
+import { Metadata } from "../grpc/metadata.ts";
+import { Status } from "../grpc/status.ts";
+import { grpcErrorFromTrailers, parseStatus } from "../grpc/trailers.ts";
+import {
+  type CallContext,
+  type ContextListener,
+  deadlineExceeded,
+} from "../server/call-context.ts";
+import type { Clock } from "../time/clock.ts";
+import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
+import type { Stream, StreamEnd } from "../transport/transport.ts";
+import { ErrorCode } from "../wire/error-code.ts";
+import { fieldValue, type HeaderField, type HeaderList } from "../wire/field.ts";
+import type { Destination } from "./director.ts";
+import type { DestinationResult } from "./results.ts";
+
+/** What a leg needs of the call it belongs to. */
+export interface LegOwner {
+  readonly clock: Clock;
+  /** Of destinations that have none of their own. */
+  readonly context: CallContext;
+  /** Its end and its deadline are watched by the call. */
+  readonly callContext: CallContext;
+  readonly callOptions: ResolvedCallOptions;
+  /** When `callOptions.timeoutMs` is over, on the clock; Infinity for never. */
+  readonly timeoutAtMs: number;
+  readonly path: HeaderField;
+  readonly contentType: HeaderField;
+  /** Complete request messages that the client has sent so far. */
+  readonly requestMessageCount: number;
+  /** Its stream is open. Nothing is sent on it before `UpstreamLeg.release`. */
+  onLegOpened(leg: UpstreamLeg): void;
+  /** There will be no stream. The leg has not ended yet. */
+  onLegOpenFailed(leg: UpstreamLeg, error: GrpcError): void;
+  /** Response headers that are not the whole response. */
+  onLegHeaders(leg: UpstreamLeg, headers: HeaderList): void;
+  /** Owes `UpstreamLeg.acknowledge` for every byte. */
+  onLegData(leg: UpstreamLeg, chunk: Buffer): void;
+  /** More of the request was accepted for its socket. */
+  onLegProgress(leg: UpstreamLeg): void;
+  /** It has ended, with `leg.error` if it failed. Exactly once. */
+  onLegEnd(leg: UpstreamLeg): void;
+}
+
+/**
+ * Request bytes kept until the backend answers, so that a call which it cannot have processed is sent again (gRFC A6
+ * "transparent retries"). A call of more bytes is not repeatable; nearly every unary call has less.
+ */
+const MAX_REPLAY_BYTES = 65_536;
+
+export class UpstreamLeg implements StreamRequest, DestinationResult, ContextListener, TimerOwner {
+  readonly role: "primary" | "secondary";
+  readonly index: number;
+  readonly destination: Destination;
+  readonly waitForReady: boolean;
+  stream: Stream | undefined = undefined;
+  ended = false;
+  status: number = Status.UNKNOWN;
+  details = "";
+  error: GrpcError | undefined = undefined;
+  swallowed = false;
+  /** The trailers, or the header section of a Trailers-Only response, as they came. */
+  wireTrailers: HeaderList | undefined = undefined;
+  /** It was too slow and the call goes on without it, whatever `onError` says. */
+  dropped = false;
+  /** It failed otherwise than by a status that the backend sent. */
+  broken = false;
+  requestBytes = 0;
+  responseBytes = 0;
+
+  private readonly owner: LegOwner;
+  private readonly context: CallContext;
+  private readonly responseCounter: MessageCounter;
+  private deadlineTimer: Timer | undefined = undefined;
+  private requestMessagesAtEnd = 0;
+
+  /** The request: `sentCount` chunks that are kept to be sent again, then those not yet sent. */
+  private queue: Buffer[] | undefined = undefined;
+  private sentCount = 0;
+  private endQueued = false;
+  private endSent = false;
+  private released = false;
+  /** It may still be sent again from the beginning. */
+  private replayable = true;
+  private retried = false;
+  /** Bytes that the transport accepted, in this attempt. */
+  private acceptedBytes = 0;
+  /** Bytes at the front that take the place of the client's first message. */
+  private injectedBytes = 0;
+  /** Bytes of the client's request that this destination does not get. */
+  private skippedBytes = 0;
+  private leftToSkip = 0;
+
+  constructor(
+    owner: LegOwner,
+    destination: Destination,
+    role: "primary" | "secondary",
+    index: number,
+  ) {
+    this.owner = owner;
+    this.destination = destination;
+    this.role = role;
+    this.index = index;
+    this.context = destination.ctx ?? owner.context;
+    this.waitForReady = owner.callOptions.waitForReady;
+    this.responseCounter = new MessageCounter(
+      owner.callOptions.maxResponseMessageBytes,
+      "upstream",
+    );
+  }
+
+  get conn(): Destination["conn"] {
+    return this.destination.conn;
+  }
+
+  get trailers(): Metadata {
+    return this.wireTrailers === undefined
+      ? new Metadata()
+      : Metadata.fromFields(forwardableResponseMetadata(this.wireTrailers));
+  }
+
+  get requestMessages(): number {
+    return this.ended ? this.requestMessagesAtEnd : this.owner.requestMessageCount;
+  }
+
+  get responseMessages(): number {
+    return this.responseCounter.messageCount;
+  }
+
+  /** The backend has the whole request. */
+  get requestComplete(): boolean {
+    return this.endSent;
+  }
+
+  /** How far it has taken the request, in bytes as the client sent them. */
+  get progressBytes(): number {
+    return this.skippedBytes + Math.max(0, this.acceptedBytes - this.injectedBytes);
+  }
+
+  /**
+   * Asks for the stream.
+   * @param peekedBytes what the client's first message takes on the wire, if the director has looked at it; 0 if not
+   */
+  open(peekedBytes: number): void {
+    const { message } = this.destination;
+    if (message !== undefined) {
+      this.leftToSkip = peekedBytes;
+      const payload = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
+      for (const chunk of frameChunks(payload)) {
+        this.injectedBytes += chunk.length;
+        this.enqueue(chunk);
+      }
+    }
+    if (this.context !== this.owner.callContext) {
+      this.context.subscribe(this);
+      if (this.ended) return;
+    }
+    const { clock } = this.owner;
+    const deadlineMs = this.deadlineMs;
+    if (deadlineMs !== Number.POSITIVE_INFINITY) {
+      const remainingMs = deadlineMs - clock.nowMs();
+      if (remainingMs <= 0) {
+        this.owner.onLegOpenFailed(this, deadlineExceeded());
+        return;
+      }
+      // The call's own deadline is watched by the call.
+      if (deadlineMs < this.owner.callContext.deadlineMs) {
+        this.deadlineTimer = new Timer(this);
+        clock.schedule(this.deadlineTimer, remainingMs);
+      }
+    }
+    this.conn.open(this);
+  }
+
+  private get deadlineMs(): number {
+    return Math.min(this.context.deadlineMs, this.owner.timeoutAtMs);
+  }
+
+  requestHeaders(): HeaderList {
+    const { owner, context, conn } = this;
+    const deadlineMs = this.deadlineMs;
+    const remainingMs =
+      deadlineMs === Number.POSITIVE_INFINITY ? deadlineMs : deadlineMs - owner.clock.nowMs();
+    return requestHeaders({
+      conn,
+      path: owner.path,
+      contentType: owner.contentType,
+      remainingMs,
+      metadata: context.metadataFields(),
+      extraMetadata: owner.callOptions.metadata,
+      authority: owner.callOptions.authority,
+    });
+  }
+
+  onOpened(stream: Stream): void {
+    this.stream = stream;
+    if (this.released) this.flush();
+    else this.owner.onLegOpened(this);
+  }
+
+  onOpenFailed(error: GrpcError): void {
+    if (this.retried) this.fail(error);
+    else this.owner.onLegOpenFailed(this, error);
+  }
+
+  /** Every destination is open: the request may go out. */
+  release(): void {
+    this.released = true;
+    this.flush();
+  }
+
+  /** Takes the next bytes of the request. An ended leg is a sink. */
+  send(chunk: Buffer, endStream: boolean): void {
+    if (this.ended) return;
+    let rest = chunk;
+    if (this.leftToSkip > 0) {
+      const skipped = Math.min(this.leftToSkip, chunk.length);
+      this.leftToSkip -= skipped;
+      this.skippedBytes += skipped;
+      rest = chunk.subarray(skipped);
+    }
+    if (endStream) this.endQueued = true;
+    if (rest.length > 0 || endStream) this.enqueue(rest);
+    if (this.released && this.stream !== undefined) this.flush();
+  }
+
+  private enqueue(chunk: Buffer): void {
+    if (this.queue === undefined) this.queue = [chunk];
+    else this.queue.push(chunk);
+  }
+
+  private flush(): void {
+    const { stream, queue } = this;
+    if (stream === undefined || queue === undefined) return;
+    while (this.sentCount < queue.length) {
+      const chunk = queue[this.sentCount] as Buffer;
+      this.sentCount++;
+      const last = this.endQueued && this.sentCount === queue.length;
+      if (last) this.endSent = true;
+      this.requestBytes += chunk.length;
+      this.acceptedBytes += stream.sendData(chunk, last);
+    }
+    if (this.replayable && this.requestBytes > MAX_REPLAY_BYTES) this.replayable = false;
+    if (!this.replayable) this.forgetSent();
+  }
+
+  private forgetSent(): void {
+    this.queue = undefined;
+    this.sentCount = 0;
+  }
+
+  acknowledge(bytes: number): void {
+    this.stream?.acknowledge(bytes);
+  }
+
+  // The upstream stream's events.
+
+  onHeaders(headers: HeaderList, endStream: boolean): void {
+    if (this.ended) return;
+    this.commit();
+    const error = notGrpc(headers, this.conn);
+    if (error !== undefined) this.fail(error);
+    else if (endStream || fieldValue(headers, ":status") !== "200")
+      this.complete(headers, endStream);
+    else this.owner.onLegHeaders(this, headers);
+  }
+
+  /** The backend has begun to answer: the call is no longer repeatable (gRFC A6 "committed"). */
+  private commit(): void {
+    if (!this.replayable) return;
+    this.replayable = false;
+    this.forgetSent();
+  }
+
+  onData(chunk: Buffer, endStream: boolean): void {
+    if (this.ended) return;
+    if (chunk.length > 0) {
+      this.responseBytes += chunk.length;
+      try {
+        this.responseCounter.push(chunk);
+      } catch (error) {
+        this.fail(GrpcError.from(error));
+        return;
+      }
+      this.owner.onLegData(this, chunk);
+    }
+    if (endStream) {
+      this.fail(
+        new GrpcError(
+          Status.UNKNOWN,
+          `upstream ${this.conn.target} ended the response without trailers`,
+          {
+            reason: ErrorReason.UPSTREAM_MISSING_STATUS,
+            source: "upstream",
+          },
+        ),
+      );
+    }
+  }
+
+  onTrailers(trailers: HeaderList): void {
+    if (!this.ended) this.complete(trailers, true);
+  }
+
+  onWritable(bytes: number): void {
+    this.acceptedBytes += bytes;
+    if (!this.ended) this.owner.onLegProgress(this);
+  }
+
+  onReset(end: StreamEnd): void {
+    if (this.ended) return;
+    this.stream = undefined;
+    // Not processed for certain, and all of it is still here: once more, at once (gRFC A6 "transparent retries").
+    if (end.unprocessed && this.replayable && !this.retried) {
+      this.retried = true;
+      this.sentCount = 0;
+      this.acceptedBytes = 0;
+      this.requestBytes = 0;
+      this.endSent = false;
+      this.conn.open(this);
+      return;
+    }
+    this.fail(errorFromStreamEnd(end, this.conn));
+  }
+
+  // Ends.
+
+  /** The context of this destination alone was cancelled. */
+  onContextDone(reason: GrpcError): void {
+    this.cancel(reason);
+  }
+
+  /** The deadline of this destination alone has passed. */
+  onTimer(): void {
+    this.cancel(deadlineExceeded());
+  }
+
+  /** Ends the call to this destination from our side. */
+  cancel(reason: GrpcError): void {
+    if (!this.ended) this.fail(reason);
+  }
+
+  private complete(fields: HeaderList, endStream: boolean): void {
+    const trailers = withHttpStatus200(fields);
+    this.wireTrailers = trailers;
+    const received = parseStatus(trailers);
+    if (received !== undefined) {
+      this.status = received.status;
+      this.details = received.details;
+    }
+    if (received?.status !== Status.OK) this.error = grpcErrorFromTrailers(trailers);
+    // The server has answered; what the client still sends is not wanted (gRPC "Early server closure").
+    if (!this.endSent || !endStream) this.stream?.reset(ErrorCode.NO_ERROR);
+    this.end();
+  }
+
+  private fail(error: GrpcError): void {
+    this.error = error;
+    this.status = error.status;
+    this.details = error.details;
+    this.broken = true;
+    if (this.stream !== undefined) this.stream.reset(ErrorCode.CANCEL);
+    else this.conn.abandon(this);
+    this.end();
+  }
+
+  private end(): void {
+    this.ended = true;
+    this.requestMessagesAtEnd = this.owner.requestMessageCount;
+    this.queue = undefined;
+    if (this.deadlineTimer !== undefined) this.owner.clock.cancel(this.deadlineTimer);
+    if (this.context !== this.owner.callContext) this.context.unsubscribe(this);
+    this.owner.onLegEnd(this);
+  }
+}

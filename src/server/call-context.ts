@@ -1,0 +1,222 @@
+// The context of one call, Go's `context.Context` in TypeScript: metadata, deadline, cancellation, peer.
+// Cheap until used: no AbortController, timer or Metadata object exists before somebody asks for one.
+
+import { GrpcError } from "../grpc/error.ts";
+import { Metadata } from "../grpc/metadata.ts";
+import { Status } from "../grpc/status.ts";
+import type { Clock } from "../time/clock.ts";
+import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
+import type { PeerInfo } from "../transport/transport.ts";
+import type { HeaderList } from "../wire/field.ts";
+
+/** Told once when a context is cancelled or its deadline passes. */
+export interface ContextListener {
+  onContextDone(reason: GrpcError): void;
+}
+
+/** What every context of one call shares. */
+export interface CallOrigin {
+  readonly method: string;
+  readonly authority: string;
+  readonly peer: PeerInfo;
+  readonly clock: Clock;
+  /** The metadata that the client sent. */
+  readonly requestMetadata: HeaderList;
+}
+
+export class CallContext implements ContextListener, TimerOwner {
+  readonly #origin: CallOrigin;
+  readonly #parent: CallContext | undefined;
+  /** On the clock of the call; Infinity for none. */
+  readonly #deadlineMs: number;
+  #metadata: Metadata | undefined;
+  #reason: GrpcError | undefined;
+  #listeners: Set<ContextListener> | undefined;
+  #controller: AbortController | undefined;
+  #timer: Timer | undefined;
+
+  /** Contexts are made by the server for each call, and by `withMetadata`, `withTimeout` and `withCancel`. */
+  constructor(origin: CallOrigin, deadlineMs: number, parent?: CallContext, metadata?: Metadata) {
+    this.#origin = origin;
+    this.#deadlineMs = deadlineMs;
+    this.#parent = parent;
+    this.#metadata = metadata;
+  }
+
+  /** Full method name with its leading slash: `/pkg.Service/Method`. */
+  get method(): string {
+    return this.#origin.method;
+  }
+
+  /** The `:authority` that the client asked for; empty when it sent none. */
+  get authority(): string {
+    return this.#origin.authority;
+  }
+
+  /** Who made the call. */
+  get peer(): PeerInfo {
+    return this.#origin.peer;
+  }
+
+  /**
+   * What the client sent (gRPC "Custom-Metadata", plus reserved `grpc-` fields that travel end to end), or what `withMetadata`
+   * was given. A destination is sent the metadata of its context. Changing it in place changes what is forwarded.
+   */
+  get metadata(): Metadata {
+    if (this.#metadata === undefined) {
+      this.#metadata =
+        this.#parent === undefined
+          ? Metadata.fromFields(this.#origin.requestMetadata)
+          : this.#parent.metadata;
+    }
+    return this.#metadata;
+  }
+
+  /** The fields to forward, without making a `Metadata` when nobody has asked for one. */
+  metadataFields(): HeaderList {
+    if (this.#metadata !== undefined) return this.#metadata.toFields();
+    return this.#parent === undefined
+      ? this.#origin.requestMetadata
+      : this.#parent.metadataFields();
+  }
+
+  /** When the call has to be over; `undefined` when the client set no limit. */
+  get deadline(): Date | undefined {
+    const remainingMs = this.remainingMs;
+    return Number.isFinite(remainingMs) ? new Date(Date.now() + remainingMs) : undefined;
+  }
+
+  /** Milliseconds until the deadline, not below 0; `Infinity` without one. */
+  get remainingMs(): number {
+    if (this.#deadlineMs === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
+    return Math.max(0, this.#deadlineMs - this.#origin.clock.nowMs());
+  }
+
+  /** The deadline on the clock of the call; `Infinity` without one. */
+  get deadlineMs(): number {
+    return this.#deadlineMs;
+  }
+
+  /** Why the context is done: CANCELLED or DEADLINE_EXCEEDED; `undefined` while it is not. */
+  get reason(): GrpcError | undefined {
+    if (this.#reason === undefined && this.#parent !== undefined) {
+      const inherited = this.#parent.reason;
+      if (inherited !== undefined) this.cancel(inherited);
+    }
+    return this.#reason;
+  }
+
+  /**
+   * Aborted when the client cancels or disconnects and when the deadline passes, with the `GrpcError` as its reason. A call
+   * that completes does not abort it. The AbortController is only made by reading this property.
+   */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      const reason = this.reason;
+      if (reason !== undefined) this.#controller.abort(reason);
+      else this.#watch();
+    }
+    return this.#controller.signal;
+  }
+
+  /** A context with other metadata: `ctx.withMetadata(new Metadata())` forwards none. */
+  withMetadata(metadata: Metadata): CallContext {
+    return new CallContext(this.#origin, this.#deadlineMs, this, metadata);
+  }
+
+  /**
+   * A context whose deadline is at most `timeoutMs` from now; a deadline is never prolonged.
+   * @throws {RangeError} for anything but a number of milliseconds from 0 up
+   */
+  withTimeout(timeoutMs: number): CallContext {
+    if (!(timeoutMs >= 0)) {
+      throw new RangeError(
+        `timeoutMs: expected a number of milliseconds from 0 up, got ${timeoutMs}`,
+      );
+    }
+    const deadlineMs = Math.min(this.#deadlineMs, this.#origin.clock.nowMs() + timeoutMs);
+    return new CallContext(this.#origin, deadlineMs, this);
+  }
+
+  /** A context that can be cancelled on its own. Cancelling is idempotent; the parent is not touched. */
+  withCancel(): { readonly ctx: CallContext; readonly cancel: (details?: string) => void } {
+    const ctx = new CallContext(this.#origin, this.#deadlineMs, this);
+    return {
+      ctx,
+      cancel: (details = "context cancelled") => {
+        ctx.cancel(new GrpcError(Status.CANCELLED, details, { source: "proxy" }));
+      },
+    };
+  }
+
+  /** Tells `listener` when the context is done; at once when it already is. */
+  subscribe(listener: ContextListener): void {
+    const reason = this.reason;
+    if (reason !== undefined) {
+      listener.onContextDone(reason);
+      return;
+    }
+    this.#listeners ??= new Set();
+    this.#listeners.add(listener);
+    this.#watch();
+  }
+
+  unsubscribe(listener: ContextListener): void {
+    if (this.#listeners?.delete(listener) && this.#listeners.size === 0) this.#unwatch();
+  }
+
+  /** Marks the context done. Only its first reason counts. */
+  cancel(reason: GrpcError): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    const listeners = this.#listeners;
+    this.#listeners = undefined;
+    this.#stopWatching();
+    this.#controller?.abort(reason);
+    if (listeners !== undefined) for (const listener of listeners) listener.onContextDone(reason);
+  }
+
+  /** The parent's end. */
+  onContextDone(reason: GrpcError): void {
+    this.cancel(reason);
+  }
+
+  onTimer(): void {
+    this.cancel(deadlineExceeded());
+  }
+
+  /** A derived context hears of its parent's end and of its own deadline only while somebody listens. */
+  #watch(): void {
+    const parent = this.#parent;
+    if (parent === undefined) return;
+    parent.subscribe(this);
+    if (this.#reason !== undefined || this.#deadlineMs >= parent.#deadlineMs) return;
+    this.#timer ??= new Timer(this);
+    if (!this.#timer.scheduled) this.#origin.clock.schedule(this.#timer, this.remainingMs);
+  }
+
+  #unwatch(): void {
+    if (this.#controller === undefined) this.#stopWatching();
+  }
+
+  #stopWatching(): void {
+    this.#parent?.unsubscribe(this);
+    if (this.#timer !== undefined) this.#origin.clock.cancel(this.#timer);
+  }
+}
+
+export function deadlineExceeded(): GrpcError {
+  return new GrpcError(Status.DEADLINE_EXCEEDED, "deadline exceeded", {
+    reason: "DEADLINE",
+    source: "proxy",
+  });
+}
+
+/**
+ * A context to change before it is given to a destination: a copy of the client's metadata that can be edited without
+ * touching what other destinations get (Go: `metadata.IncomingToOutgoing`).
+ */
+export function incomingToOutgoing(ctx: CallContext): CallContext {
+  return ctx.withMetadata(ctx.metadata.clone());
+}

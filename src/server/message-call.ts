@@ -1,0 +1,133 @@
+// A call that is answered message by message: between the downstream stream's bytes and a handler's promises.
+
+import type { Codec } from "../grpc/codec.ts";
+import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { MessageReader } from "../grpc/message-reader.ts";
+import { MessageWriter } from "../grpc/message-writer.ts";
+import { Metadata } from "../grpc/metadata.ts";
+import { Status } from "../grpc/status.ts";
+import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "../grpc/trailers.ts";
+import { HeaderError } from "../transport/transport.ts";
+import type { RequestSink, ServerCall } from "./server-call.ts";
+
+/** What a call that is answered message by message needs of its server. */
+export interface MessageCallOptions {
+  readonly codec: Codec;
+  readonly maxRequestMessageBytes: number;
+}
+
+export class MessageCall implements RequestSink {
+  /** Sent with the first message, or by `sendHeader`. */
+  readonly header: Metadata = new Metadata();
+  readonly trailer: Metadata = new Metadata();
+  readonly #call: ServerCall;
+  readonly #reader: MessageReader;
+  readonly #writer: MessageWriter;
+
+  constructor(call: ServerCall, options: MessageCallOptions) {
+    this.#call = call;
+    this.#reader = new MessageReader(
+      {
+        codec: options.codec,
+        maxMessageBytes: options.maxRequestMessageBytes,
+        source: "downstream",
+      },
+      call,
+    );
+    this.#reader.encoding = call.head.messageEncoding;
+    this.#writer = new MessageWriter(options.codec, call);
+    call.attach(this);
+  }
+
+  recv(): Promise<unknown> {
+    return this.#reader.read();
+  }
+
+  async send(message: unknown): Promise<void> {
+    if (this.#call.ended) throw this.#over();
+    if (!this.#call.headersSent) this.#sendHeaders();
+    await this.#writer.write(message);
+  }
+
+  sendHeader(metadata: Metadata | undefined): void {
+    this.setHeader(metadata);
+    if (this.#call.ended) throw this.#over();
+    this.#sendHeaders();
+  }
+
+  setHeader(metadata: Metadata | undefined): void {
+    if (this.#call.headersSent) {
+      throw new GrpcError(Status.INTERNAL, "headers were sent already", {
+        reason: ErrorReason.HANDLER,
+      });
+    }
+    if (metadata !== undefined) this.header.merge(metadata);
+  }
+
+  #sendHeaders(): void {
+    const contentType = this.#call.head.contentType ?? CONTENT_TYPE_GRPC;
+    try {
+      this.#call.sendHeaders([HTTP_STATUS_200, contentType, ...this.header.toFields()]);
+    } catch (error) {
+      if (!(error instanceof HeaderError)) throw error;
+      throw invalidHeader(error);
+    }
+  }
+
+  /** Gives the request back to the call, without the messages that were read. */
+  release(): void {
+    const rest = this.#reader.takeRest();
+    this.#call.detach(rest.chunks, rest.creditedBytes);
+  }
+
+  /** The handler has returned. */
+  finishOk(): void {
+    if (!this.#call.headersSent && this.header.size > 0 && !this.#call.ended) this.#sendHeaders();
+    this.#call.finishOk(this.trailer);
+    this.#close();
+  }
+
+  /** The handler has thrown. */
+  finishError(error: GrpcError): void {
+    // What the handler has set as trailer goes out with the error's own metadata, as in Go.
+    if (this.trailer.size > 0) error.metadata.merge(this.trailer);
+    this.#call.finishError(error);
+    this.#close();
+  }
+
+  #close(): void {
+    const error = this.#over();
+    this.#reader.fail(error);
+    this.#writer.fail(error);
+  }
+
+  #over(): GrpcError {
+    return (
+      this.#call.context.reason ??
+      new GrpcError(Status.INTERNAL, "the call is over", { reason: ErrorReason.HANDLER })
+    );
+  }
+
+  onRequestData(chunk: Buffer, endStream: boolean): void {
+    this.#reader.push(chunk, endStream);
+  }
+
+  onResponseWritable(bytes: number): void {
+    this.#writer.onWritable(bytes);
+  }
+
+  onCancelled(reason: GrpcError): void {
+    this.#reader.fail(reason);
+    this.#writer.fail(reason);
+    // The handler may take its time to notice; the client is not kept waiting.
+    if (this.#call.gone) this.#call.abandon(reason.status);
+    else this.#call.finishError(reason);
+  }
+}
+
+function invalidHeader(cause: HeaderError): GrpcError {
+  return new GrpcError(Status.INTERNAL, cause.message, {
+    reason: ErrorReason.INVALID_METADATA,
+    cause,
+  });
+}

@@ -1,0 +1,76 @@
+// The head of a gRPC request: what its header fields say, checked as grpc-go checks it. Knows no stream.
+
+import { isGrpcContentType } from "../grpc/content-type.ts";
+import { isReservedRequestField } from "../grpc/header-filter.ts";
+import { parseTimeout } from "../grpc/timeout.ts";
+import type { HeaderField, HeaderList } from "../wire/field.ts";
+
+/** What the header fields of one request say. */
+export class RequestHead {
+  httpMethod = "";
+  scheme = "http";
+  authority = "";
+  path: HeaderField | undefined = undefined;
+  contentType: HeaderField | undefined = undefined;
+  timeout: string | undefined = undefined;
+  /** `grpc-encoding`: how messages with the compressed flag are compressed. */
+  messageEncoding: string | undefined = undefined;
+  /** Everything that travels end to end, in wire order: the metadata of the call. */
+  readonly metadata: HeaderField[] = [];
+
+  constructor(headers: HeaderList) {
+    for (let i = 0; i < headers.length; i++) {
+      const field = headers[i];
+      if (field !== undefined) this.#take(field);
+    }
+  }
+
+  #take(field: HeaderField): void {
+    switch (field.name) {
+      case ":method":
+        this.httpMethod = field.value;
+        return;
+      case ":scheme":
+        this.scheme = field.value;
+        return;
+      case ":authority":
+        this.authority = field.value;
+        return;
+      case ":path":
+        this.path = field;
+        return;
+      case "host":
+        // RFC 9113 §8.3.1: `:authority` stands before `host`.
+        if (this.authority === "") this.authority = field.value;
+        return;
+      case "content-type":
+        this.contentType ??= field;
+        return;
+      case "grpc-timeout":
+        this.timeout ??= field.value;
+        return;
+      case "grpc-encoding":
+        this.messageEncoding ??= field.value;
+        break;
+    }
+    if (!isReservedRequestField(field.name)) this.metadata.push(field);
+  }
+
+  /** Full method name; empty when the client sent no path. */
+  get method(): string {
+    return this.path?.value ?? "";
+  }
+
+  /** Why this is not a gRPC request at all, as one line of text for an HTTP 415; `undefined` when it is one. */
+  refusal(): string | undefined {
+    if (this.httpMethod !== "POST") return `expected method POST, got ${this.httpMethod}`;
+    if (this.contentType === undefined) return "expected content-type application/grpc, got none";
+    if (isGrpcContentType(this.contentType.value)) return undefined;
+    return `expected content-type application/grpc, got ${this.contentType.value}`;
+  }
+
+  /** Milliseconds that the client allows; Infinity when it sets no limit, `undefined` when the field is malformed. */
+  timeoutMs(): number | undefined {
+    return this.timeout === undefined ? Number.POSITIVE_INFINITY : parseTimeout(this.timeout);
+  }
+}

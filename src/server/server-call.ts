@@ -1,0 +1,284 @@
+// One call as the server side sees it: the downstream stream, its deadline, and what has been sent so far. Whoever
+// answers the call (a local handler, the relay) attaches as its sink; until then request DATA waits here,
+// unacknowledged and so bounded by the stream's window.
+
+import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import type { Metadata } from "../grpc/metadata.ts";
+import { Status } from "../grpc/status.ts";
+import { errorHeaders, errorTrailers, trailersFor, trailersOnlyHeaders } from "../grpc/trailers.ts";
+import type { Clock } from "../time/clock.ts";
+import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
+import {
+  HeaderError,
+  type PeerInfo,
+  type Stream,
+  type StreamEnd,
+  type StreamListener,
+} from "../transport/transport.ts";
+import { ErrorCode } from "../wire/error-code.ts";
+import type { HeaderList } from "../wire/field.ts";
+import { CallContext, type CallOrigin, deadlineExceeded } from "./call-context.ts";
+import type { RequestHead } from "./request-head.ts";
+
+/** Who answers a call. Called synchronously, in wire order. */
+export interface RequestSink {
+  /** Owes `ServerCall.acknowledge` for every byte. `chunk` is empty only together with `endStream`. */
+  onRequestData(chunk: Buffer, endStream: boolean): void;
+  /** `bytes` of the response that `sendData` had to queue were accepted for the socket. */
+  onResponseWritable(bytes: number): void;
+  /**
+   * The call is over before it was answered: the client reset it or is gone (nothing can be sent any more), its deadline
+   * has passed, or the server is going down (the sink still owes `finish`).
+   */
+  onCancelled(reason: GrpcError): void;
+}
+
+/** Sees request DATA that waits for a sink: the peeker. */
+export interface RequestTap {
+  onBuffered(chunk: Buffer, endStream: boolean): void;
+  onCancelled(reason: GrpcError): void;
+}
+
+export interface CallOwner {
+  readonly clock: Clock;
+  /** The call was answered or is gone. Exactly once. */
+  onCallEnd(call: ServerCall): void;
+}
+
+export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
+  readonly stream: Stream;
+  readonly head: RequestHead;
+  readonly context: CallContext;
+  readonly owner: CallOwner;
+  readonly startedMs: number;
+
+  /** Request DATA that arrived before a sink was attached. */
+  buffered: Buffer[] | undefined = undefined;
+  /** The client has ended its side of the stream. */
+  requestEnded = false;
+  headersSent = false;
+  /** Answered, or nobody is left to answer. */
+  ended = false;
+  /** The client is gone: reset, or its connection died. */
+  gone = false;
+  requestBytes = 0;
+  responseBytes = 0;
+  /** What the client was told, or would have been. */
+  status: number = Status.UNKNOWN;
+
+  private sink: RequestSink | undefined = undefined;
+  private tap: RequestTap | undefined = undefined;
+  /** Credit given back ahead of time by the peeker. */
+  private prepaidBytes = 0;
+  private deadlineTimer: Timer | undefined = undefined;
+
+  /** Neighbours in the server's list of open calls. */
+  previous: ServerCall | undefined = undefined;
+  next: ServerCall | undefined = undefined;
+
+  /** @param timeoutMs how long the client gives it; Infinity for as long as it takes */
+  constructor(stream: Stream, head: RequestHead, owner: CallOwner, timeoutMs: number) {
+    this.stream = stream;
+    this.head = head;
+    this.owner = owner;
+    const nowMs = owner.clock.nowMs();
+    this.startedMs = nowMs;
+    this.context = new CallContext(this, nowMs + timeoutMs);
+    if (timeoutMs !== Number.POSITIVE_INFINITY) {
+      this.deadlineTimer = new Timer(this);
+      owner.clock.schedule(this.deadlineTimer, timeoutMs);
+    }
+  }
+
+  get method(): string {
+    return this.head.method;
+  }
+
+  get authority(): string {
+    return this.head.authority;
+  }
+
+  get peer(): PeerInfo {
+    return this.stream.session.peer;
+  }
+
+  get clock(): Clock {
+    return this.owner.clock;
+  }
+
+  get requestMetadata(): HeaderList {
+    return this.head.metadata;
+  }
+
+  /** Hands the request to `sink`, beginning with what has waited for it. At most once per call. */
+  attach(sink: RequestSink): void {
+    this.sink = sink;
+    this.tap = undefined;
+    const waiting = this.buffered;
+    this.buffered = undefined;
+    if (waiting !== undefined) {
+      for (let i = 0; i < waiting.length; i++) {
+        const chunk = waiting[i];
+        if (chunk !== undefined)
+          sink.onRequestData(chunk, this.requestEnded && i === waiting.length - 1);
+      }
+    } else if (this.requestEnded) {
+      sink.onRequestData(EMPTY, true);
+    }
+    const reason = this.context.reason;
+    if (reason !== undefined) sink.onCancelled(reason);
+  }
+
+  /** Takes the request back from its sink: `chunks` wait for the next one; of them `creditedBytes` were acknowledged. */
+  detach(chunks: Buffer[], creditedBytes: number): void {
+    this.sink = undefined;
+    this.buffered = chunks.length === 0 ? undefined : chunks;
+    this.prepaidBytes += creditedBytes;
+  }
+
+  /** Lets `tap` see what waits and what still comes, until a sink is attached. */
+  setTap(tap: RequestTap | undefined): void {
+    this.tap = tap;
+  }
+
+  acknowledge(bytes: number): void {
+    if (this.prepaidBytes > 0) {
+      const covered = Math.min(this.prepaidBytes, bytes);
+      this.prepaidBytes -= covered;
+      if (covered === bytes) return;
+      this.stream.acknowledge(bytes - covered);
+      return;
+    }
+    this.stream.acknowledge(bytes);
+  }
+
+  /** Lets the client go on sending although `bytes` are still kept here; the owner has a bound of its own. */
+  acknowledgeAhead(bytes: number): void {
+    this.prepaidBytes += bytes;
+    this.stream.acknowledge(bytes);
+  }
+
+  sendHeaders(headers: HeaderList): void {
+    this.stream.sendHeaders(headers, false);
+    this.headersSent = true;
+  }
+
+  /** As `Stream.sendData`: returns the bytes accepted at once. */
+  sendData(chunk: Buffer): number {
+    this.responseBytes += chunk.length;
+    return this.stream.sendData(chunk, false);
+  }
+
+  /**
+   * Ends the call with these trailers, or with `trailersOnly` when no headers were sent. The first end counts.
+   * A field that cannot be sent costs the trailers, not the client its answer.
+   */
+  finishWith(status: number, trailers: HeaderList, trailersOnly: HeaderList): void {
+    if (!this.end(status)) return;
+    try {
+      if (this.headersSent) this.stream.sendTrailers(trailers);
+      else this.stream.sendHeaders(trailersOnly, true);
+    } catch (error) {
+      if (!(error instanceof HeaderError)) throw error;
+      this.status = Status.INTERNAL;
+      const details = `trailers cannot be sent: ${error.message}`;
+      if (this.headersSent) this.stream.sendTrailers(trailersFor(Status.INTERNAL, details));
+      else this.stream.sendHeaders(trailersOnlyHeaders(Status.INTERNAL, details), true);
+    }
+  }
+
+  /** Ends the call with OK and the given trailing metadata. */
+  finishOk(metadata: Metadata): void {
+    // A stream of no messages that ends well is headers and trailers in one, too (gRPC "Responses").
+    if (this.headersSent)
+      this.finishWith(Status.OK, trailersFor(Status.OK, "", metadata), NO_FIELDS);
+    else this.finishWith(Status.OK, NO_FIELDS, trailersOnlyHeaders(Status.OK, "", metadata));
+  }
+
+  /** Ends the call with an error, byte-exact where it is one that came from upstream. */
+  finishError(error: GrpcError): void {
+    if (this.headersSent) this.finishWith(error.status, errorTrailers(error), NO_FIELDS);
+    else this.finishWith(error.status, NO_FIELDS, errorHeaders(error));
+  }
+
+  /** Nobody is there to be answered: the call just ends. */
+  abandon(status: number): void {
+    this.end(status);
+  }
+
+  private end(status: number): boolean {
+    if (this.ended) return false;
+    this.ended = true;
+    this.status = status;
+    if (this.deadlineTimer !== undefined) this.clock.cancel(this.deadlineTimer);
+    this.buffered = undefined;
+    this.owner.onCallEnd(this);
+    return !this.gone;
+  }
+
+  /** Ends the call from outside (server shutdown, deadline): the sink answers, or this does. */
+  cancel(reason: GrpcError): void {
+    if (this.ended) return;
+    this.context.cancel(reason);
+    if (this.sink !== undefined) {
+      this.sink.onCancelled(reason);
+      return;
+    }
+    this.tap?.onCancelled(reason);
+    if (this.gone) this.abandon(reason.status);
+    else this.finishError(reason);
+  }
+
+  onTimer(): void {
+    this.cancel(deadlineExceeded());
+  }
+
+  // The downstream stream's events.
+
+  onHeaders(): void {
+    // A server stream's headers come with `onStream`.
+  }
+
+  onData(chunk: Buffer, endStream: boolean): void {
+    this.requestBytes += chunk.length;
+    if (endStream) this.requestEnded = true;
+    if (this.sink !== undefined) {
+      this.sink.onRequestData(chunk, endStream);
+      return;
+    }
+    if (this.ended) {
+      // Answered before it was read: nobody wants the rest, and the stream is being closed.
+      this.stream.acknowledge(chunk.length);
+      return;
+    }
+    if (chunk.length > 0) {
+      if (this.buffered === undefined) this.buffered = [chunk];
+      else this.buffered.push(chunk);
+    }
+    this.tap?.onBuffered(chunk, endStream);
+  }
+
+  onTrailers(): void {
+    // gRPC has no request trailers; they only end the request.
+    this.onData(EMPTY, true);
+  }
+
+  onWritable(bytes: number): void {
+    this.sink?.onResponseWritable(bytes);
+  }
+
+  onReset(end: StreamEnd): void {
+    this.gone = true;
+    const byClient = end.kind === "reset" && end.code === ErrorCode.CANCEL;
+    this.cancel(
+      new GrpcError(Status.CANCELLED, byClient ? "client cancelled the call" : end.message, {
+        reason:
+          end.kind === "protocol" ? ErrorReason.CLIENT_PROTOCOL : ErrorReason.CLIENT_CANCELLED,
+        source: "downstream",
+      }),
+    );
+  }
+}
+
+export const EMPTY: Buffer = Buffer.alloc(0);
+const NO_FIELDS: HeaderList = [];

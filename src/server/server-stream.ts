@@ -1,0 +1,151 @@
+// The call as handlers and interceptors see it: Go's `grpc.ServerStream`.
+
+import type { GrpcError } from "../grpc/error.ts";
+import type { Metadata } from "../grpc/metadata.ts";
+import type { CallContext } from "./call-context.ts";
+import { MessageCall, type MessageCallOptions } from "./message-call.ts";
+import type { ServerCall } from "./server-call.ts";
+
+/** What all views of one call share. */
+class StreamCore {
+  readonly call: ServerCall;
+  readonly options: MessageCallOptions;
+  /** Made when the first message is read or written: a relayed call has none. */
+  messages: MessageCall | undefined = undefined;
+  /** The relay has taken the call over. */
+  relayed = false;
+  /** Tells the client what the relay has found out. */
+  answer: (() => void) | undefined = undefined;
+  /** The handler has returned, although the relay is still at work. */
+  returned = false;
+
+  constructor(call: ServerCall, options: MessageCallOptions) {
+    this.call = call;
+    this.options = options;
+  }
+
+  messageCall(): MessageCall {
+    if (this.relayed)
+      throw new TypeError(
+        "expected a stream that is not relayed, got one that was given to handleStream",
+      );
+    this.messages ??= new MessageCall(this.call, this.options);
+    return this.messages;
+  }
+}
+
+/**
+ * One call, for stream handlers and interceptors. Requests are read with `recvMessage` or by iterating, responses are written with
+ * `sendMessage`. The call ends when the handler returns, with OK, or with the error that it throws.
+ *
+ * With the codec of `newCodec()` messages are `Frame`s; with `codecWithParent(codec)` they are what that codec makes of them.
+ */
+export class ServerStream<Request = unknown, Response = unknown> {
+  /** Metadata, deadline, cancellation and peer of the call. */
+  readonly context: CallContext;
+  readonly #core: StreamCore;
+
+  private constructor(core: StreamCore, context: CallContext) {
+    this.#core = core;
+    this.context = context;
+  }
+
+  /** @internal */
+  static create(call: ServerCall, options: MessageCallOptions): ServerStream {
+    return new ServerStream(new StreamCore(call, options), call.context);
+  }
+
+  /** Full method name: `/pkg.Service/Method`. */
+  get method(): string {
+    return this.#core.call.head.method;
+  }
+
+  /** The same call with another context, for interceptors to pass on: other metadata, a shorter deadline. */
+  withContext(context: CallContext): ServerStream<Request, Response> {
+    return new ServerStream(this.#core, context);
+  }
+
+  /**
+   * The next request message; `undefined` when the client has ended its side. Compressed messages are decompressed (gzip, deflate)
+   * before they are decoded; raw frames come as they are.
+   * @throws {GrpcError} CANCELLED, DEADLINE_EXCEEDED, or what is wrong with the message
+   */
+  recvMessage(): Promise<Request | undefined> {
+    // The codec decides what a message is; the type parameter is the user's word for it.
+    return this.#core.messageCall().recv() as Promise<Request | undefined>;
+  }
+
+  /**
+   * Sends one response message, headers first if they have not been sent. Resolves when the client has taken enough of what was
+   * sent for more to be welcome: await it, and a slow client slows the handler down.
+   * @throws {GrpcError} when the call is over, or the codec cannot encode the message
+   */
+  sendMessage(message: Response): Promise<void> {
+    return this.#core.messageCall().send(message);
+  }
+
+  /** Adds to the response headers. @throws {GrpcError} INTERNAL when they were sent already */
+  setHeader(metadata: Metadata): void {
+    this.#core.messageCall().setHeader(metadata);
+  }
+
+  /** Sends the response headers now, instead of with the first message. @throws {GrpcError} INTERNAL when they were sent already */
+  sendHeader(metadata?: Metadata): void {
+    this.#core.messageCall().sendHeader(metadata);
+  }
+
+  /** Adds to the trailing metadata, which is sent with the status. */
+  setTrailer(metadata: Metadata): void {
+    this.#core.messageCall().trailer.merge(metadata);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Request, void, undefined> {
+    for (
+      let message = await this.recvMessage();
+      message !== undefined;
+      message = await this.recvMessage()
+    ) {
+      yield message;
+    }
+  }
+
+  /** @internal For the relay: takes the call over; from then on nothing can be read or written here. */
+  takeOver(): ServerCall {
+    const core = this.#core;
+    if (core.relayed) {
+      throw new TypeError(
+        "handleStream: expected a stream that is not relayed yet, got one that is",
+      );
+    }
+    if (core.call.headersSent) {
+      throw new TypeError(
+        "handleStream: expected a stream without a response, got one whose headers were sent",
+      );
+    }
+    core.relayed = true;
+    // Messages that were read are gone; the bytes behind them go to the relay.
+    core.messages?.release();
+    core.messages = undefined;
+    return core.call;
+  }
+
+  /**
+   * @internal For the relay: it has ended, with `error` or well. A handler that waits for it decides what the client is told: returning
+   * means OK. For one that has returned already the relay's own outcome stands.
+   */
+  relayDone(answer: (outcome: GrpcError | undefined) => void, error: GrpcError | undefined): void {
+    if (this.#core.returned) answer(error);
+    else this.#core.answer = () => answer(undefined);
+  }
+
+  /** @internal For the server: the handler has ended. */
+  finish(error: GrpcError | undefined): void {
+    const core = this.#core;
+    if (error !== undefined) {
+      if (core.messages !== undefined) core.messages.finishError(error);
+      else core.call.finishError(error);
+    } else if (!core.relayed) core.messageCall().finishOk();
+    else if (core.answer !== undefined) core.answer();
+    else core.returned = true;
+  }
+}

@@ -1,0 +1,392 @@
+// The server: listening sockets, their sessions, and which handler a call goes to.
+
+import { type Codec, newCodec } from "../grpc/codec.ts";
+import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { Status } from "../grpc/status.ts";
+import { callEnd, callStart } from "../observe/channels.ts";
+import { type Clock, systemClock } from "../time/clock.ts";
+import { Timer } from "../time/timer-wheel.ts";
+import { parseAddress } from "../transport/address.ts";
+import { attachServer, type HandedOverServer } from "../transport/node/index.ts";
+import { selectTransport, type TransportName } from "../transport/select.ts";
+import type { ServerTlsOptions } from "../transport/tls.ts";
+import type {
+  Listener,
+  ListenerEvents,
+  ServerSessionListener,
+  Session,
+  SessionOptions,
+  SocketAddress,
+  Stream,
+  StreamListener,
+  Transport,
+} from "../transport/transport.ts";
+import { ErrorCode } from "../wire/error-code.ts";
+import { HeaderField, type HeaderList } from "../wire/field.ts";
+import {
+  answerDirectly,
+  chainInterceptors,
+  type DirectHandler,
+  type StreamHandler,
+  type StreamInterceptor,
+} from "./interceptor.ts";
+import { ServiceRegistry } from "./registry.ts";
+import { RequestHead } from "./request-head.ts";
+import { type CallOwner, ServerCall } from "./server-call.ts";
+import { ServerStream } from "./server-stream.ts";
+
+export interface ServerOptions extends SessionOptions {
+  /** Which HTTP/2 implementation listening sockets use. @default "node" */
+  readonly transport?: TransportName | Transport;
+  /** Makes listening sockets TLS (ALPN `h2`). @default plain HTTP/2 with prior knowledge */
+  readonly tls?: ServerTlsOptions;
+  /** What local handlers read and write; proxied calls stay bytes. @default newCodec() */
+  readonly codec?: Codec;
+  /** Answers calls of methods that are not registered: usually `transparentHandler(director)`. @default UNIMPLEMENTED */
+  readonly unknownServiceHandler?: StreamHandler;
+  /** Run before every handler, the first one outermost. @default none */
+  readonly interceptors?: readonly StreamInterceptor[];
+  /** Largest request message that a local handler reads, in bytes; proxied calls have no limit of their own. @default 4_194_304 */
+  readonly maxRequestMessageBytes?: number;
+  /**
+   * Told of connections that failed before they were sessions (TLS handshake, no `h2`) and of listening sockets that failed.
+   * @default ignored
+   */
+  readonly onConnectionError?: (error: Error) => void;
+}
+
+export interface ListenSettings {
+  /** @default the server's */
+  readonly transport?: TransportName | Transport;
+  /** @default the server's */
+  readonly tls?: ServerTlsOptions;
+}
+
+/** After the grace, the statuses of calls that were cut off get this long to reach their clients. */
+const LAST_WORDS_MS = 100;
+
+export class Server implements CallOwner {
+  readonly clock: Clock;
+  readonly #options: ServerOptions;
+  readonly #transport: Transport;
+  readonly #codec: Codec;
+  readonly #maxRequestMessageBytes: number;
+  readonly #interceptors: readonly StreamInterceptor[];
+  readonly #registry = new ServiceRegistry();
+  readonly #listeners = new Set<{ close(): Promise<void> }>();
+  readonly #sessions = new Set<Session>();
+  #firstCall: ServerCall | undefined;
+  #openCallCount = 0;
+  #closing:
+    | { readonly timer: Timer; finished: () => void; readonly done: Promise<void> }
+    | undefined;
+
+  /** @throws {TypeError | RangeError} naming the option, what was expected and what came */
+  constructor(options: ServerOptions = {}) {
+    this.#options = options;
+    this.clock = options.clock ?? systemClock;
+    this.#transport = selectTransport(options.transport);
+    this.#codec = options.codec ?? newCodec();
+    this.#interceptors = options.interceptors ?? [];
+    this.#maxRequestMessageBytes = options.maxRequestMessageBytes ?? 4_194_304;
+    if (!(this.#maxRequestMessageBytes >= 0)) {
+      throw new RangeError(
+        `maxRequestMessageBytes: expected a number from 0 up, got ${this.#maxRequestMessageBytes}`,
+      );
+    }
+  }
+
+  /** Calls under way. */
+  get openCallCount(): number {
+    return this.#openCallCount;
+  }
+
+  /** Connections that stand. */
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /**
+   * Registers the handlers of a service. Methods that are left out go to the unknown-service handler.
+   * @throws {Error} when the service is registered already
+   * @throws {TypeError} for names that no path can have, and for a service without methods
+   */
+  register(serviceName: string, handlers: Readonly<Record<string, StreamHandler>>): void {
+    this.#registry.register(serviceName, handlers);
+  }
+
+  /**
+   * Listens on `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; port 0 lets the system choose. May be called several times.
+   * @returns where it listens, with the port that the system chose
+   * @throws the system's error (`EADDRINUSE`, ...) when it cannot, and `TypeError` for an address that is none
+   */
+  async listen(
+    address: string | SocketAddress,
+    settings: ListenSettings = {},
+  ): Promise<SocketAddress> {
+    if (this.#closing !== undefined) throw new Error("the server is closed");
+    const transport =
+      settings.transport === undefined ? this.#transport : selectTransport(settings.transport);
+    const tls = settings.tls ?? this.#options.tls;
+    const listener: Listener = await transport.listen(
+      {
+        ...this.#options,
+        address: typeof address === "string" ? parseAddress(address) : address,
+        ...(tls === undefined ? {} : { tls }),
+      },
+      this.#events(),
+    );
+    this.#listeners.add(listener);
+    if (this.#closing !== undefined) await listener.close();
+    return listener.address;
+  }
+
+  /**
+   * Answers the requests of a server made by `http2.createServer` or `http2.createSecureServer`, which listens and is closed by whoever
+   * made it; `close` here only drains its sessions. Install it before the server listens, and install no other `stream` listener.
+   */
+  attach(http2Server: HandedOverServer): void {
+    if (this.#closing !== undefined) throw new Error("the server is closed");
+    const detach = attachServer(http2Server, this.#options, this.#events());
+    this.#listeners.add({
+      close: () => {
+        detach();
+        return Promise.resolve();
+      },
+    });
+  }
+
+  #events(): ListenerEvents {
+    return {
+      onSession: (session) => this.#onSession(session),
+      onError: (error) => this.#options.onConnectionError?.(error),
+    };
+  }
+
+  #onSession(session: Session): ServerSessionListener {
+    this.#sessions.add(session);
+    if (this.#closing !== undefined) session.drain();
+    return {
+      onStream: (stream, headers) => this.#onStream(stream, headers),
+      onGoAway: () => {},
+      onClosed: () => {
+        this.#sessions.delete(session);
+        if (this.#sessions.size === 0) this.#closing?.finished();
+      },
+    };
+  }
+
+  // One call.
+
+  #onStream(stream: Stream, headers: HeaderList): StreamListener {
+    const head = new RequestHead(headers);
+    const refusal = head.refusal();
+    if (refusal !== undefined) return refuseHttp(stream, refusal);
+    const timeoutMs = head.timeoutMs();
+    const call = new ServerCall(stream, head, this, timeoutMs ?? Number.POSITIVE_INFINITY);
+    this.#addCall(call);
+    if (callStart.hasSubscribers) {
+      callStart.publish({
+        method: head.method,
+        authority: head.authority,
+        remoteAddress: call.peer.remoteAddress,
+      });
+    }
+    if (timeoutMs === undefined) call.finishError(malformedTimeout(head.timeout ?? ""));
+    else this.#dispatch(call);
+    return call;
+  }
+
+  #dispatch(call: ServerCall): void {
+    const registered = this.#registry.lookUp(call.method);
+    const handler: DirectHandler | undefined = registered ?? this.#options.unknownServiceHandler;
+    if (handler === undefined || isMalformedPath(call.method)) {
+      call.finishError(this.#unimplemented(call.method));
+      return;
+    }
+    if (this.#interceptors.length === 0) {
+      const direct = handler[answerDirectly];
+      if (direct !== undefined) {
+        direct(call);
+        return;
+      }
+      this.#run(handler, call);
+      return;
+    }
+    const info = { fullMethod: call.method, registered: registered !== undefined };
+    this.#run(chainInterceptors(this.#interceptors, info, handler), call);
+  }
+
+  #run(handler: StreamHandler, call: ServerCall): void {
+    const stream = ServerStream.create(call, {
+      codec: this.#codec,
+      maxRequestMessageBytes: this.#maxRequestMessageBytes,
+    });
+    let pending: void | Promise<void>;
+    try {
+      pending = handler(stream);
+    } catch (error) {
+      stream.finish(GrpcError.from(error));
+      return;
+    }
+    if (pending === undefined) stream.finish(undefined);
+    else {
+      Promise.resolve(pending).then(
+        () => stream.finish(undefined),
+        (error: unknown) => stream.finish(GrpcError.from(error)),
+      );
+    }
+  }
+
+  /** Worded as grpc-go does. */
+  #unimplemented(method: string): GrpcError {
+    const options = { reason: ErrorReason.UNIMPLEMENTED } as const;
+    if (isMalformedPath(method)) {
+      return new GrpcError(
+        Status.UNIMPLEMENTED,
+        `malformed method name: ${JSON.stringify(method)}`,
+        {
+          reason: ErrorReason.INVALID_PATH,
+          source: "downstream",
+        },
+      );
+    }
+    const slash = method.lastIndexOf("/");
+    const service = method.slice(1, slash);
+    return this.#registry.hasService(service)
+      ? new GrpcError(
+          Status.UNIMPLEMENTED,
+          `unknown method ${method.slice(slash + 1)} for service ${service}`,
+          options,
+        )
+      : new GrpcError(Status.UNIMPLEMENTED, `unknown service ${service}`, options);
+  }
+
+  #addCall(call: ServerCall): void {
+    this.#openCallCount++;
+    const first = this.#firstCall;
+    call.next = first;
+    if (first !== undefined) first.previous = call;
+    this.#firstCall = call;
+  }
+
+  /** @internal */
+  onCallEnd(call: ServerCall): void {
+    this.#openCallCount--;
+    const { previous, next } = call;
+    if (previous === undefined) this.#firstCall = next;
+    else previous.next = next;
+    if (next !== undefined) next.previous = previous;
+    call.previous = undefined;
+    call.next = undefined;
+    if (callEnd.hasSubscribers) {
+      callEnd.publish({
+        method: call.method,
+        authority: call.authority,
+        remoteAddress: call.peer.remoteAddress,
+        status: call.status,
+        clientGone: call.gone,
+        durationMs: this.clock.nowMs() - call.startedMs,
+        requestBytes: call.requestBytes,
+        responseBytes: call.responseBytes,
+      });
+    }
+  }
+
+  // The end.
+
+  /**
+   * Stops listening and lets calls finish for up to `graceMs` milliseconds; calls that are still open then are ended with UNAVAILABLE.
+   * Clients are told by GOAWAY to open no new calls here. Resolves when every connection is closed.
+   * Calling it again with a shorter grace shortens it.
+   * @default graceMs 0
+   */
+  close(graceMs = 0): Promise<void> {
+    if (!(graceMs >= 0)) {
+      throw new RangeError(`graceMs: expected a number of milliseconds from 0 up, got ${graceMs}`);
+    }
+    if (this.#closing === undefined) this.#startClosing();
+    const closing = this.#closing;
+    if (closing === undefined) return Promise.resolve();
+    if (graceMs === 0) this.#cutOff();
+    else if (graceMs !== Number.POSITIVE_INFINITY) this.clock.schedule(closing.timer, graceMs);
+    return closing.done;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #startClosing(): void {
+    let finished = (): void => {};
+    const sessionsClosed = new Promise<void>((resolve) => {
+      finished = resolve;
+    });
+    const timer = new Timer({ onTimer: () => this.#onCloseTimer() });
+    const listenersClosed = Promise.all([...this.#listeners].map((listener) => listener.close()));
+    this.#closing = {
+      timer,
+      finished,
+      done: Promise.all([sessionsClosed, listenersClosed]).then(() => this.clock.cancel(timer)),
+    };
+    for (const session of [...this.#sessions]) session.drain();
+    if (this.#sessions.size === 0) finished();
+  }
+
+  #cut = false;
+
+  #onCloseTimer(): void {
+    if (!this.#cut) this.#cutOff();
+    else {
+      for (const session of [...this.#sessions]) {
+        session.destroy(ErrorCode.NO_ERROR, "the server is shutting down");
+      }
+    }
+  }
+
+  #cutOff(): void {
+    this.#cut = true;
+    const reason = new GrpcError(Status.UNAVAILABLE, "the server is shutting down", {
+      reason: ErrorReason.SHUTDOWN,
+    });
+    for (let call = this.#firstCall; call !== undefined; ) {
+      const next: ServerCall | undefined = call.next;
+      call.cancel(reason);
+      call = next;
+    }
+    const timer = this.#closing?.timer;
+    if (timer !== undefined && this.#sessions.size > 0) this.clock.schedule(timer, LAST_WORDS_MS);
+  }
+}
+
+function isMalformedPath(path: string): boolean {
+  return path.charCodeAt(0) !== SLASH || path.lastIndexOf("/") === 0;
+}
+
+const SLASH = 0x2f;
+
+function malformedTimeout(text: string): GrpcError {
+  return new GrpcError(
+    Status.INTERNAL,
+    `malformed grpc-timeout: expected 1 to 8 digits and one of H M S m u n, got ${JSON.stringify(text)}`,
+    { reason: ErrorReason.INVALID_TIMEOUT, source: "downstream" },
+  );
+}
+
+const REFUSED_HEAD: HeaderList = [
+  new HeaderField(":status", "415"),
+  new HeaderField("content-type", "text/plain; charset=utf-8"),
+];
+
+/** Not gRPC at all: an HTTP answer without a gRPC status (gRPC PROTOCOL-HTTP2 "Content-Type"). */
+function refuseHttp(stream: Stream, text: string): StreamListener {
+  stream.sendHeaders(REFUSED_HEAD, false);
+  stream.sendData(Buffer.from(`${text}\n`), true);
+  return {
+    onHeaders: () => {},
+    onData: (chunk) => stream.acknowledge(chunk.length),
+    onTrailers: () => {},
+    onWritable: () => {},
+    onReset: () => {},
+  };
+}

@@ -1,0 +1,19 @@
+// Which transport a name stands for.
+
+import { nodeTransport } from "./node/index.ts";
+import type { Transport } from "./transport.ts";
+
+/** The HTTP/2 implementations that come with grpc-relay. */
+export type TransportName = "node" | "engine";
+
+/** @throws {TypeError} for a name that no transport has */
+export function selectTransport(transport: TransportName | Transport | undefined): Transport {
+  if (typeof transport === "object") return transport;
+  switch (transport) {
+    case undefined:
+    case "node":
+      return nodeTransport();
+    default:
+      throw new TypeError(`transport: expected "node", got ${JSON.stringify(transport)}`);
+  }
+}

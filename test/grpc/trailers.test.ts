@@ -158,6 +158,12 @@ describe("grpcErrorFromTrailers", () => {
     expect(error?.wireTrailers).toBe(trailers);
   });
 
+  it("takes no stack of the place that reads the socket, and leaves that to other errors", () => {
+    const error = grpcErrorFromTrailers(list(["grpc-status", "5"], ["grpc-message", "x"]));
+    expect(error?.stack).not.toContain("trailers.test.ts");
+    expect(new Error("x").stack).toContain("trailers.test.ts");
+  });
+
   it("keeps the bytes of a malformed status too", () => {
     const trailers = list(["grpc-status", "042"]);
     const error = grpcErrorFromTrailers(trailers);

@@ -50,14 +50,13 @@ export class HpackEncoder {
 
   /** A size update is due at the start of the next block, because of a change since the last one. */
   private sizeUpdateDue: boolean;
-  /** The smallest maximum size since the last block (RFC 7541 §4.2). */
-  private lowestTableBytes: number;
+  /** The smallest maximum size that was set since the last block (RFC 7541 §4.2). */
+  private lowestTableBytes: number = Number.POSITIVE_INFINITY;
 
   constructor(options: HpackEncoderOptions = {}) {
     this.maxTableBytes = options.maxTableBytes ?? DEFAULT_TABLE_BYTES;
     const bytes = Math.min(this.maxTableBytes, DEFAULT_TABLE_BYTES);
     this.table = new DynamicTable(bytes);
-    this.lowestTableBytes = bytes;
     this.sizeUpdateDue = bytes !== DEFAULT_TABLE_BYTES;
   }
 
@@ -179,7 +178,7 @@ export class HpackEncoder {
     if (this.lowestTableBytes < bytes) {
       at = writeInteger(target, at, SIZE_UPDATE, SIZE_UPDATE_PREFIX, this.lowestTableBytes);
     }
-    this.lowestTableBytes = bytes;
+    this.lowestTableBytes = Number.POSITIVE_INFINITY;
     this.sizeUpdateDue = false;
     return writeInteger(target, at, SIZE_UPDATE, SIZE_UPDATE_PREFIX, bytes);
   }

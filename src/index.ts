@@ -24,6 +24,7 @@ export { Status, statusName } from "./grpc/status.ts";
 export type { CallEndEvent, CallStartEvent, ConnStateEvent } from "./observe/channels.ts";
 export {
   type Destination,
+  type DestinationErrorHandler,
   type LagPolicy,
   type RequestFinalizer,
   type StreamDirector,

@@ -34,6 +34,18 @@ export interface LagPolicy {
   readonly maxLagBytes?: number;
 }
 
+/**
+ * Told once when the call to a destination has failed: it could not be opened, it was reset, or it ended with a status other than OK.
+ * What it returns stands for the outcome: an error (this or another) fails the call; nothing, `undefined` or `null` swallows it.
+ * Throwing is the same as returning what is thrown. When a destination could not be opened, those of all destinations are
+ * told, and none can swallow it.
+ */
+// biome-ignore lint/suspicious/noConfusingVoidType: a handler that only takes note has no return statement
+export type DestinationErrorHandler = (
+  error: GrpcError,
+  result: DestinationResult,
+) => Error | null | undefined | void;
+
 /** One backend that takes part in a call. */
 export interface Destination {
   /** The connection to it, from `dial` or `ClientConn.fromSession`. */
@@ -49,16 +61,8 @@ export interface Destination {
    * buffer is a message of no bytes; leave the property out to send what the client sends.
    */
   readonly message?: Uint8Array;
-  /**
-   * Told once when the call to this destination has failed: it could not be opened, it was reset, or it ended with a status other than OK.
-   * What it returns stands for the outcome: an error (this or another) fails the call, `undefined` or `null` swallows it.
-   * Throwing is the same as returning what is thrown. Without it the error counts.
-   */
-  // biome-ignore lint/suspicious/noConfusingVoidType: a handler that only logs swallows too
-  readonly onError?: (
-    error: GrpcError,
-    result: DestinationResult,
-  ) => Error | null | undefined | void;
+  /** Told once when the call to this destination has failed. Without it the error counts. */
+  readonly onError?: DestinationErrorHandler;
   /** Only for secondaries. @default { policy: "backpressure" } */
   readonly lag?: LagPolicy;
 }

@@ -40,10 +40,10 @@ export interface LagPolicy {
  * Throwing is the same as returning what is thrown. When a destination could not be opened, those of all destinations are
  * told, and none can swallow it.
  */
-// biome-ignore lint/suspicious/noConfusingVoidType: a handler that only takes note has no return statement
 export type DestinationErrorHandler = (
   error: GrpcError,
   result: DestinationResult,
+  // biome-ignore lint/suspicious/noConfusingVoidType: a handler that only takes note has no return statement
 ) => Error | null | undefined | void;
 
 /** One backend that takes part in a call. */

@@ -1,0 +1,111 @@
+// The method: each subject proves that it is correct, then the subjects of a scenario take turns round by round, each
+// alone with the load, and the CPU time of its processes is read at both ends of each round.
+
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { CertificatePair } from "./certificate.ts";
+import { Generator } from "./load/controller.ts";
+import type { CpuPlan } from "./measure/cpus.ts";
+import type { Announcement } from "./process/child.ts";
+import { type Launched, launchNode } from "./process/launch.ts";
+import type { BackendKind } from "./scenarios.ts";
+import type { RunningSubject, Subject } from "./subjects/subject.ts";
+import { independentTransport } from "./transport.ts";
+import { type Verdict, verify } from "./verify/verify.ts";
+
+/** Everything that the rounds need and that lives as long as the run. */
+export class Harness {
+  readonly cpus: CpuPlan;
+  readonly directory: string;
+  readonly certificate: CertificatePair | undefined;
+  readonly generator: Generator;
+  readonly #backends = new Map<BackendKind, { process: Launched; where: Announcement }>();
+  #startedCount = 0;
+
+  private constructor(
+    cpus: CpuPlan,
+    directory: string,
+    certificate: CertificatePair | undefined,
+    generator: Generator,
+  ) {
+    this.cpus = cpus;
+    this.directory = directory;
+    this.certificate = certificate;
+    this.generator = generator;
+  }
+
+  static async start(
+    cpus: CpuPlan,
+    directory: string,
+    certificate: CertificatePair | undefined,
+  ): Promise<Harness> {
+    const generator = await Generator.start({ cpus: cpus.load });
+    return new Harness(cpus, directory, certificate, generator);
+  }
+
+  /** The backend of that kind, started when it is first asked for. */
+  async backend(kind: BackendKind): Promise<Announcement> {
+    let backend = this.#backends.get(kind);
+    if (backend === undefined) {
+      const args = ["--kind", kind];
+      if (this.certificate !== undefined) {
+        args.push("--cert", this.certificate.certPath, "--key", this.certificate.keyPath);
+      }
+      backend = await launchNode("backends/main", args, { cpus: this.cpus.backend });
+      this.#backends.set(kind, backend);
+    }
+    if (backend.process.death !== undefined) throw new Error(backend.process.death);
+    return backend.where;
+  }
+
+  /** @throws with what the subject said when it does not start */
+  async startSubject(subject: Subject, kind: BackendKind): Promise<RunningSubject> {
+    const { port, tlsPort = 0 } = await this.backend(kind);
+    const directory = join(this.directory, `${subject.id}-${++this.#startedCount}`);
+    mkdirSync(directory);
+    return await subject.start({
+      backendPort: port,
+      backendTlsPort: tlsPort,
+      certificate: this.certificate ?? { certPath: "", keyPath: "" },
+      directory,
+      cpus: this.cpus.subject,
+    });
+  }
+
+  /** Starts the subject for the checks alone. A subject that does not even start has failed them. */
+  async verify(subject: Subject, limitMs: number): Promise<Verdict> {
+    let running: RunningSubject | undefined;
+    try {
+      const backend = await this.backend("lean");
+      running = await this.startSubject(subject, "lean");
+      const certificate = subject.tls ? this.#certificateText() : undefined;
+      const verdict = await verify(independentTransport(), {
+        subject: { port: running.port, certificate },
+        backend: { port: backend.port },
+        limitMs,
+      });
+      const death = running.process?.death;
+      return death === undefined ? verdict : { ...verdict, failures: [...verdict.failures, death] };
+    } catch (error) {
+      return { failures: [messageOf(error)], defects: [] };
+    } finally {
+      await running?.process?.stop();
+    }
+  }
+
+  #certificateText(): string | undefined {
+    return this.certificate === undefined
+      ? undefined
+      : readFileSync(this.certificate.certPath, "utf8");
+  }
+
+  async stop(): Promise<void> {
+    await this.generator.stop();
+    for (const { process } of this.#backends.values()) await process.stop();
+    this.#backends.clear();
+  }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

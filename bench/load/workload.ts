@@ -1,0 +1,48 @@
+// What a load does and what it reports: the words between the harness and whoever makes the load.
+
+import type { LatencyFigures } from "../measure/statistics.ts";
+
+/** The shape of the calls. */
+export type CallKind = "unary" | "server_stream" | "client_stream" | "bidi";
+
+export interface Workload {
+  readonly kind: CallKind;
+  readonly connectionCount: number;
+  /** Calls under way on each connection. */
+  readonly streamsPerConnection: number;
+  /** Encoded size of every message, without gRPC's prefix. */
+  readonly messageBytes: number;
+  /** Messages in a streamed direction; for `bidi` how many are in flight on each stream, which stays open. */
+  readonly messagesPerCall: number;
+  /** Metadata entries beside those that every call has. */
+  readonly metadataCount: number;
+}
+
+export interface LoadTarget {
+  readonly port: number;
+  readonly tls: boolean;
+}
+
+/** What one round of load found. A unit is a call; for streamed kinds a message. */
+export interface LoadResult {
+  readonly callCount: number;
+  readonly messageCount: number;
+  readonly elapsedMs: number;
+  /** How many calls went wrong, by the reason. */
+  readonly failures: Readonly<Record<string, number>>;
+  readonly latency: LatencyFigures | undefined;
+  /** Open loop only: how late the generator itself was, 99th percentile. */
+  readonly latenessP99Us?: number | undefined;
+}
+
+export function failureCount(result: LoadResult): number {
+  return Object.values(result.failures).reduce((sum, count) => sum + count, 0);
+}
+
+/** Beside content-type and te: the same 20-odd byte values for every call, as tracing and auth headers are. */
+export function metadataOf(count: number): [name: string, value: string][] {
+  return Array.from({ length: count }, (_, i) => [
+    `x-meta-${String(i).padStart(2, "0")}`,
+    `value-of-entry-${String(i).padStart(2, "0")}-0123456789`,
+  ]);
+}

@@ -1,0 +1,334 @@
+// The rounds of one scenario: start its subjects, warm them, let them take turns, judge the result.
+
+import type { LoadTool } from "./flags.ts";
+import { type Harness, messageOf } from "./harness.ts";
+import type { LoadPlan } from "./load/generator.ts";
+import { runH2load } from "./load/h2load.ts";
+import { failureCount, type LoadResult, type LoadTarget } from "./load/workload.ts";
+import { type Usage, usageOfTree } from "./measure/usage.ts";
+import type { Round, ScenarioRecord, SubjectResult } from "./record.ts";
+import type { Progress } from "./report/progress.ts";
+import type {
+  BackendKind,
+  LatencyScenario,
+  MemoryScenario,
+  Scenario,
+  ThroughputScenario,
+} from "./scenarios.ts";
+import type { RunningSubject, Subject } from "./subjects/subject.ts";
+
+export interface RoundOptions {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly backend: BackendKind;
+  readonly load: LoadTool;
+  readonly ratePerSecond: number | undefined;
+}
+
+/** Node needs this long under load until its hot code is compiled. */
+const WARMUP_SECONDS = 1;
+const CHECKED_SECONDS = 0.2;
+const SHORT_WARMUP_MS = 150;
+/** After connections were opened: until buffers of the handshake are given back. */
+const SETTLE_MS = 1_000;
+const LATENCY_CALIBRATION_MS = 400;
+const MEBIBYTE = 1_048_576;
+
+/** One subject during one scenario. */
+class Contestant {
+  readonly subject: Subject;
+  readonly rounds: (Round | null)[] = [];
+  running: RunningSubject | undefined;
+  reason: string | undefined;
+  /** What the last round carried, from which h2load's number of calls is chosen. */
+  callsPerSecond = 0;
+
+  constructor(subject: Subject) {
+    this.subject = subject;
+  }
+
+  get target(): LoadTarget {
+    return { port: this.running?.port ?? 0, tls: this.subject.tls };
+  }
+
+  usage(): Usage | undefined {
+    const pid = this.running?.process?.pid;
+    return pid === undefined ? undefined : usageOfTree(pid);
+  }
+
+  /** Runs one step; a step that throws, or after which the subject is dead, fails the contestant. */
+  async attempt(step: () => Promise<void>): Promise<void> {
+    if (this.reason !== undefined) return;
+    try {
+      await step();
+    } catch (error) {
+      this.reason = messageOf(error);
+    }
+    this.reason = this.running?.process?.death ?? this.reason;
+  }
+
+  judge(result: LoadResult): void {
+    if (failureCount(result) === 0 && result.callCount + result.messageCount > 0) return;
+    const reasons = Object.entries(result.failures).map(([why, count]) => `${count} x ${why}`);
+    throw new Error(reasons.length === 0 ? "no call completed" : reasons.slice(0, 3).join("; "));
+  }
+
+  get result(): SubjectResult {
+    const { reason, rounds } = this;
+    return reason === undefined ? { status: "ok", rounds } : { status: "failed", reason, rounds };
+  }
+}
+
+export async function runScenario(
+  harness: Harness,
+  scenario: Scenario,
+  subjects: readonly Subject[],
+  options: RoundOptions,
+  progress: Progress,
+): Promise<ScenarioRecord> {
+  const contestants = subjects.map((subject) => new Contestant(subject));
+  const run = new ScenarioRun(harness, options, contestants, progress);
+  let ratePerSecond: number | undefined;
+  if (scenario.measures === "memory") await run.memory(scenario);
+  else {
+    try {
+      await run.startAll();
+      if (scenario.measures === "latency") ratePerSecond = await run.latency(scenario);
+      else await run.throughput(scenario);
+    } finally {
+      await run.stopAll();
+    }
+  }
+  const results: Record<string, SubjectResult> = {};
+  for (const contestant of contestants) results[contestant.subject.id] = contestant.result;
+  const { backend, load } = options;
+  return { scenario, backend, load, ratePerSecond, results };
+}
+
+class ScenarioRun {
+  readonly #harness: Harness;
+  readonly #options: RoundOptions;
+  readonly #contestants: readonly Contestant[];
+  readonly #progress: Progress;
+
+  constructor(
+    harness: Harness,
+    options: RoundOptions,
+    contestants: readonly Contestant[],
+    progress: Progress,
+  ) {
+    this.#harness = harness;
+    this.#options = options;
+    this.#contestants = contestants;
+    this.#progress = progress;
+  }
+
+  async startAll(): Promise<void> {
+    for (const contestant of this.#contestants) await this.#start(contestant);
+  }
+
+  async #start(contestant: Contestant): Promise<void> {
+    await contestant.attempt(async () => {
+      const { backend } = this.#options;
+      contestant.running = await this.#harness.startSubject(contestant.subject, backend);
+    });
+  }
+
+  async stopAll(): Promise<void> {
+    for (const contestant of this.#contestants) await contestant.running?.process?.stop();
+  }
+
+  async throughput(scenario: ThroughputScenario): Promise<void> {
+    for (const contestant of this.#contestants) {
+      this.#progress.step(scenario.id, "warm-up", contestant.subject.id);
+      await contestant.attempt(() => this.#warm(contestant, scenario));
+    }
+    await this.#takeTurns(scenario.id, async (contestant) =>
+      this.#options.load === "h2load"
+        ? await this.#h2loadRound(contestant, scenario)
+        : await this.#generatorRound(contestant, scenario),
+    );
+  }
+
+  /** The subjects one after the other in every round, beginning with another one each time. */
+  async #takeTurns(id: string, round: (contestant: Contestant) => Promise<Round>): Promise<void> {
+    const count = this.#contestants.length;
+    for (let number = 0; number < this.#options.rounds; number++) {
+      for (let turn = 0; turn < count; turn++) {
+        const contestant = this.#contestants[(turn + number) % count]!;
+        const label = `round ${number + 1} of ${this.#options.rounds}`;
+        this.#progress.step(id, label, contestant.subject.id);
+        contestant.rounds[number] = null;
+        await contestant.attempt(async () => {
+          contestant.rounds[number] = await round(contestant);
+        });
+      }
+    }
+  }
+
+  #plan(contestant: Contestant, scenario: ThroughputScenario | LatencyScenario): LoadPlan {
+    return {
+      workload: scenario.workload,
+      target: contestant.target,
+      warmupMs: SHORT_WARMUP_MS,
+      durationMs: this.#options.seconds * 1_000,
+    };
+  }
+
+  async #warm(contestant: Contestant, scenario: ThroughputScenario): Promise<void> {
+    const seconds = Math.min(WARMUP_SECONDS, 2 * this.#options.seconds);
+    const plan = this.#plan(contestant, scenario);
+    const { generator } = this.#harness;
+    // Our generator looks into every reply, so it goes first even where h2load makes the load.
+    const checked = this.#options.load === "h2load" ? CHECKED_SECONDS : seconds;
+    const result = await generator.run({ ...plan, warmupMs: 0, durationMs: checked * 1_000 });
+    // A cold subject may need longer than this for its first calls; what it answered must be right.
+    if (failureCount(result) > 0) contestant.judge(result);
+    if (this.#options.load !== "h2load") return;
+    const { workload } = scenario;
+    const warm = await runH2load({
+      workload,
+      target: contestant.target,
+      amount: { seconds: Math.max(1, Math.round(seconds)) },
+      directory: this.#harness.directory,
+      cpus: this.#harness.cpus.load,
+    });
+    contestant.judge(warm);
+    contestant.callsPerSecond = (warm.callCount * 1_000) / warm.elapsedMs;
+  }
+
+  async #generatorRound(contestant: Contestant, scenario: ThroughputScenario): Promise<Round> {
+    let before: Usage | undefined;
+    let after: Usage | undefined;
+    const result = await this.#harness.generator.run(this.#plan(contestant, scenario), {
+      onMeasuring: () => {
+        before = contestant.usage();
+      },
+      onMeasured: () => {
+        after = contestant.usage();
+      },
+    });
+    contestant.judge(result);
+    return roundOf(result, before, after, unitsOf(result, scenario));
+  }
+
+  async #h2loadRound(contestant: Contestant, scenario: ThroughputScenario): Promise<Round> {
+    const { workload } = scenario;
+    const inFlight = workload.connectionCount * workload.streamsPerConnection;
+    const calls = Math.round(contestant.callsPerSecond * this.#options.seconds);
+    const before = contestant.usage();
+    const result = await runH2load({
+      workload,
+      target: contestant.target,
+      amount: { calls: Math.max(calls, inFlight, 10) },
+      directory: this.#harness.directory,
+      cpus: this.#harness.cpus.load,
+    });
+    const after = contestant.usage();
+    contestant.judge(result);
+    contestant.callsPerSecond = (result.callCount * 1_000) / result.elapsedMs;
+    return roundOf(result, before, after, unitsOf(result, scenario));
+  }
+
+  /** @returns the rate that every subject had to carry */
+  async latency(scenario: LatencyScenario): Promise<number> {
+    let slowest = Number.POSITIVE_INFINITY;
+    for (const contestant of this.#contestants) {
+      this.#progress.step(scenario.id, "calibration", contestant.subject.id);
+      await contestant.attempt(async () => {
+        const plan = { ...this.#plan(contestant, scenario), warmupMs: WARMUP_SECONDS * 500 };
+        const { generator } = this.#harness;
+        const result = await generator.run({ ...plan, durationMs: LATENCY_CALIBRATION_MS });
+        contestant.judge(result);
+        slowest = Math.min(slowest, (result.callCount * 1_000) / result.elapsedMs);
+      });
+    }
+    const half = Number.isFinite(slowest) ? Math.max(1, Math.round(slowest / 2)) : 1;
+    const ratePerSecond = this.#options.ratePerSecond ?? half;
+    await this.#takeTurns(scenario.id, async (contestant) => {
+      const plan = { ...this.#plan(contestant, scenario), ratePerSecond };
+      let before: Usage | undefined;
+      let after: Usage | undefined;
+      const result = await this.#harness.generator.run(plan, {
+        onMeasuring: () => {
+          before = contestant.usage();
+        },
+        onMeasured: () => {
+          after = contestant.usage();
+        },
+      });
+      contestant.judge(result);
+      const carried = (result.callCount * 1_000) / result.elapsedMs;
+      if (carried < ratePerSecond * 0.9) {
+        throw new Error(`carried ${Math.round(carried)} of ${ratePerSecond} calls/s`);
+      }
+      return roundOf(result, before, after, result.callCount);
+    });
+    return ratePerSecond;
+  }
+
+  /** A fresh process in each round: what it once held it may keep. */
+  async memory(scenario: MemoryScenario): Promise<void> {
+    const { generator } = this.#harness;
+    await this.#takeTurns(scenario.id, async (contestant) => {
+      await this.#start(contestant);
+      if (contestant.reason !== undefined) throw new Error(contestant.reason);
+      try {
+        const { connectionCount, streamsPerConnection } = scenario;
+        const { target } = contestant;
+        // The first tenth pays for what is bought once: pools, tables, compiled code.
+        const first = Math.max(1, Math.round(connectionCount / 10));
+        const rest = connectionCount - first;
+        await generator.hold({ target, connectionCount: first, streamsPerConnection });
+        await sleep(SETTLE_MS);
+        const before = contestant.usage();
+        await generator.hold({ target, connectionCount: rest, streamsPerConnection });
+        await sleep(SETTLE_MS);
+        const after = contestant.usage();
+        const count = rest * Math.max(1, streamsPerConnection);
+        if (before === undefined || after === undefined) return {};
+        const bytesEach = (after.rssBytes - before.rssBytes) / count;
+        return { bytesEach, rssBytes: after.rssBytes };
+      } finally {
+        await generator.release();
+        await contestant.running?.process?.stop();
+      }
+    });
+  }
+}
+
+function unitsOf(result: LoadResult, scenario: ThroughputScenario): number {
+  switch (scenario.unit) {
+    case "call":
+      return result.callCount;
+    case "message":
+      return result.messageCount;
+    case "MiB":
+      return (result.messageCount * scenario.workload.messageBytes) / MEBIBYTE;
+  }
+}
+
+function roundOf(
+  result: LoadResult,
+  before: Usage | undefined,
+  after: Usage | undefined,
+  units: number,
+): Round {
+  const seconds = result.elapsedMs / 1_000;
+  const round: Round = {
+    unitsPerSecond: units / seconds,
+    callsPerSecond: result.callCount / seconds,
+    latency: result.latency,
+  };
+  if (before === undefined || after === undefined) return round;
+  return {
+    ...round,
+    cpuUserUs: (after.userUs - before.userUs) / units,
+    cpuSystemUs: (after.systemUs - before.systemUs) / units,
+    rssBytes: after.rssBytes,
+  };
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,245 @@
+// `npm run bench`: flags in, tables and files out. Exit 0: measured; 1: a subject of ours failed; 2: a bad flag.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { makeCertificate } from "./certificate.ts";
+import { crossCheck } from "./cross-check.ts";
+import { describeEnvironment } from "./environment.ts";
+import { type Flags, HELP, parseFlags, UsageError } from "./flags.ts";
+import { Harness, messageOf } from "./harness.ts";
+import { cpuPlan } from "./measure/cpus.ts";
+import {
+  type BenchRecord,
+  parseRecord,
+  RECORD_VERSION,
+  type ScenarioRecord,
+  type SubjectRecord,
+} from "./record.ts";
+import { htmlReport } from "./report/html.ts";
+import { markdownReport } from "./report/markdown.ts";
+import { Progress } from "./report/progress.ts";
+import { runScenario } from "./rounds.ts";
+import { SCENARIOS, type Scenario, shrunk } from "./scenarios.ts";
+import { missing, SUBJECTS, versionOf } from "./subjects/registry.ts";
+import type { Subject } from "./subjects/subject.ts";
+
+const VERIFY_LIMIT_MS = 5_000;
+
+async function main(argv: readonly string[]): Promise<number> {
+  const known = {
+    scenarioIds: SCENARIOS.map((scenario) => scenario.id),
+    subjectIds: SUBJECTS.map((subject) => subject.id),
+  };
+  const flags = parseFlags(argv, known);
+  if (flags.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  if (flags.list) {
+    list();
+    return 0;
+  }
+  if (flags.fromPath !== undefined) {
+    deliver(readRecord(flags.fromPath), flags);
+    return 0;
+  }
+  const record = await measure(
+    flags,
+    `npm run bench${argv.length > 0 ? ` -- ${argv.join(" ")}` : ""}`,
+  );
+  deliver(record, flags);
+  return ourFailures(record).length === 0 ? 0 : 1;
+}
+
+function list(): void {
+  const width = Math.max(...[...SCENARIOS, ...SUBJECTS].map((entry) => entry.id.length)) + 2;
+  const lines = ["Scenarios (* part of --smoke)"];
+  for (const { id, title, smoke } of SCENARIOS) {
+    lines.push(`${smoke ? "*" : " "} ${id.padEnd(width)}${title}`);
+  }
+  lines.push("", "Subjects");
+  for (const subject of SUBJECTS) {
+    const reason = missing(subject);
+    const note = reason === undefined ? "" : `; skipped: ${reason}`;
+    lines.push(`  ${subject.id.padEnd(width)}${subject.title}${note}`);
+  }
+  if (versionOf("h2load") === undefined) {
+    lines.push(
+      "",
+      "h2load is not installed (Debian package nghttp2-client): our generator makes the load.",
+    );
+  }
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function readRecord(path: string): BenchRecord {
+  try {
+    return parseRecord(readFileSync(resolve(startFolder(), path), "utf8"));
+  } catch (error) {
+    throw new UsageError(`--from ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** npm runs the script in bench/; file names are meant from where the user is. */
+function startFolder(): string {
+  const { INIT_CWD } = process.env;
+  return INIT_CWD ?? process.cwd();
+}
+
+async function measure(flags: Flags, command: string): Promise<BenchRecord> {
+  const startedAt = new Date();
+  const directory = mkdtempSync(join(tmpdir(), "grpc-relay-bench-"));
+  const cpus = cpuPlan(flags.pin);
+  const scenarios = SCENARIOS.filter((scenario) => flags.scenarioIds.includes(scenario.id))
+    .filter((scenario) => !flags.smoke || scenario.smoke)
+    .map((scenario) => (flags.smoke ? shrunk(scenario) : scenario));
+  const progress = new Progress(process.stderr, scenarios.length);
+  const certificate = makeCertificate(directory);
+  const harness = await Harness.start(cpus, directory, certificate);
+  try {
+    progress.say(`CPUs: ${cpus.description}`);
+    const chosen = SUBJECTS.filter((subject) => flags.subjectIds.includes(subject.id));
+    const subjects: SubjectRecord[] = [];
+    for (const subject of chosen) {
+      const record = await admit(harness, subject, flags, progress);
+      if (record !== undefined) subjects.push(record);
+    }
+    const admitted = chosen.filter((subject) =>
+      subjects.some((record) => record.id === subject.id && record.status === "ok"),
+    );
+    const useH2load =
+      !flags.smoke && flags.load !== "generator" && versionOf("h2load") !== undefined;
+    const records: ScenarioRecord[] = [];
+    for (const scenario of scenarios) {
+      const record = await runOne(harness, scenario, admitted, flags, useH2load, progress);
+      if (record !== undefined) records.push(record);
+      progress.finished();
+    }
+    const checked = useH2load && scenarios.length > 1 ? await crossCheck(harness) : undefined;
+    return {
+      version: RECORD_VERSION,
+      command,
+      startedAt: startedAt.toISOString(),
+      seconds: (Date.now() - startedAt.getTime()) / 1_000,
+      roundSeconds: flags.seconds,
+      baseId: baseOf(flags, admitted),
+      environment: describeEnvironment(cpus.description),
+      subjects,
+      scenarios: records,
+      crossCheck: checked,
+    };
+  } finally {
+    await harness.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Is it here, and is it correct? `undefined`: not part of this run at all. */
+async function admit(
+  harness: Harness,
+  subject: Subject,
+  flags: Flags,
+  progress: Progress,
+): Promise<SubjectRecord | undefined> {
+  const { id, title, family } = subject;
+  // A smoke run shows the same on every machine, whatever is installed.
+  if (flags.smoke && !flags.subjectsNamed && subject.needs !== undefined) return undefined;
+  const reason =
+    missing(subject) ??
+    (subject.tls && harness.certificate === undefined
+      ? "openssl is not installed (Debian package openssl)"
+      : undefined);
+  if (reason !== undefined) {
+    progress.say(`skipped  ${id}: ${reason}`);
+    return { id, title, family, status: "skipped", reason, defects: [] };
+  }
+  progress.step("correctness", "checks", id);
+  const { failures, defects } = await harness.verify(subject, VERIFY_LIMIT_MS);
+  for (const defect of defects) progress.say(`defect   ${id}: ${defect}`);
+  if (failures.length > 0) {
+    const why = failures.join("; ");
+    progress.say(`FAILED   ${id}: ${why}`);
+    return { id, title, family, status: "failed", reason: why, defects };
+  }
+  progress.say(`correct  ${id}`);
+  return { id, title, family, status: "ok", defects };
+}
+
+async function runOne(
+  harness: Harness,
+  scenario: Scenario,
+  admitted: readonly Subject[],
+  flags: Flags,
+  useH2load: boolean,
+  progress: Progress,
+): Promise<ScenarioRecord | undefined> {
+  const backend = flags.backend ?? scenario.backend;
+  const contestants = admitted.filter((subject) => {
+    // The grpc-js backend listens without TLS only; direct has no memory to measure.
+    if (subject.tls) return scenario.withTls && backend === "lean";
+    return scenario.measures !== "memory" || subject.id !== "direct";
+  });
+  if (contestants.length === 0) return undefined;
+  const unaryLoop = scenario.measures === "throughput" && scenario.workload.kind === "unary";
+  const options = {
+    rounds:
+      scenario.measures === "memory" ? Math.min(flags.rounds, flags.smoke ? 1 : 3) : flags.rounds,
+    seconds: flags.seconds,
+    backend,
+    load: useH2load && unaryLoop ? ("h2load" as const) : ("generator" as const),
+    ratePerSecond: flags.ratePerSecond,
+  };
+  const record = await runScenario(harness, scenario, contestants, options, progress);
+  for (const [id, result] of Object.entries(record.results)) {
+    if (result.status === "failed")
+      progress.say(`FAILED   ${scenario.id}, ${id}: ${result.reason}`);
+  }
+  return record;
+}
+
+function baseOf(flags: Flags, admitted: readonly Subject[]): string | undefined {
+  const candidates = flags.baseId === undefined ? ["nghttpx", "tcp-relay"] : [flags.baseId];
+  return candidates.find((id) => admitted.some((subject) => subject.id === id));
+}
+
+function deliver(record: BenchRecord, flags: Flags): void {
+  const markdown = markdownReport(record);
+  process.stdout.write(`${markdown}\n`);
+  const write = (path: string | undefined, content: () => string): void => {
+    if (path === undefined) return;
+    writeFileSync(resolve(startFolder(), path), content());
+    process.stderr.write(`wrote ${path}\n`);
+  };
+  write(flags.jsonPath, () => `${JSON.stringify(record, undefined, 1)}\n`);
+  write(flags.markdownPath, () => markdown);
+  write(flags.reportPath, () => htmlReport(record));
+}
+
+/** A peer may fail; what is in this repository may not. */
+function ourFailures(record: BenchRecord): string[] {
+  const ours = new Set(
+    record.subjects.filter((subject) => subject.family !== "native").map((subject) => subject.id),
+  );
+  const failed = record.subjects
+    .filter((subject) => ours.has(subject.id) && subject.status === "failed")
+    .map((subject) => subject.id);
+  for (const { scenario, results } of record.scenarios) {
+    for (const [id, result] of Object.entries(results)) {
+      if (ours.has(id) && result.status === "failed") failed.push(`${scenario.id}: ${id}`);
+    }
+  }
+  return failed;
+}
+
+process.on("SIGINT", () => process.exit(130));
+process.on("SIGTERM", () => process.exit(143));
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (error instanceof UsageError) {
+    process.stderr.write(`bench: ${error.message}\n`);
+    process.exitCode = 2;
+  } else throw error;
+}

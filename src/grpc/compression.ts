@@ -48,22 +48,16 @@ export function decompress(
 const MAX_OUTPUT_BYTES = 0x7fffffff;
 
 function decompressionError(cause: unknown, maxBytes: number): GrpcError {
-  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
-  if (code === "ERR_BUFFER_TOO_LARGE") {
+  if (cause instanceof Error && "code" in cause && cause.code === "ERR_BUFFER_TOO_LARGE") {
     return new GrpcError(
       Status.RESOURCE_EXHAUSTED,
       `grpc: received message larger than max after decompression: expected at most ${maxBytes} bytes`,
       { reason: ErrorReason.MESSAGE_TOO_LARGE, source: "proxy", cause },
     );
   }
-  const text = cause instanceof Error ? cause.message : String(cause);
   return new GrpcError(
     Status.INTERNAL,
-    `grpc: failed to decompress the received message: ${text}`,
-    {
-      reason: ErrorReason.COMPRESSED_MESSAGE,
-      source: "proxy",
-      cause,
-    },
+    `grpc: failed to decompress the received message: ${GrpcError.from(cause).details}`,
+    { reason: ErrorReason.COMPRESSED_MESSAGE, source: "proxy", cause },
   );
 }

@@ -140,4 +140,17 @@ describe("MessageReader", () => {
     reader.push(frameMessage(Buffer.from("any bytes"), true), true);
     expect(await reader.read()).toEqual(new Frame(Buffer.from("any bytes"), true));
   });
+
+  it("gives the rest up, and says what of it the sender has credit for already", async () => {
+    const { reader, credit } = createReader();
+    const read = reader.read();
+    reader.push(message("abcd").subarray(0, 3), false);
+    reader.push(Buffer.concat([message("abcd").subarray(3), message("ef")]), false);
+    expect(await read).toBe("abcd");
+    expect(credit.given).toEqual([3, 9]);
+    const { chunks, creditedBytes } = reader.takeRest();
+    expect(Buffer.concat(chunks)).toEqual(message("ef"));
+    expect(creditedBytes).toBe(3);
+    expect(createReader().reader.takeRest()).toEqual({ chunks: [], creditedBytes: 0 });
+  });
 });

@@ -4,7 +4,7 @@ import { type Codec, newCodec } from "../grpc/codec.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
 import { MessageReader } from "../grpc/message-reader.ts";
-import { MessageWriter } from "../grpc/message-writer.ts";
+import { MessageWriter, tolerant } from "../grpc/message-writer.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
 import { CONTENT_TYPE_GRPC, grpcErrorFromTrailers } from "../grpc/trailers.ts";
@@ -71,7 +71,7 @@ class ClientCall implements StreamRequest, TimerOwner {
       this.#rejectStatus = reject;
     });
     // Whoever reads messages hears of the failure there; asking for the status too is not required.
-    this.status.catch(() => {});
+    tolerant(this.status);
     const { clock } = conn.options;
     const { timeoutMs } = this.#options;
     this.#deadlineMs = clock.nowMs() + timeoutMs;
@@ -243,7 +243,7 @@ export class ClientStream<Request = unknown, Response = unknown> {
    * @throws {GrpcError} when the call is over, or the codec cannot encode the message
    */
   sendMessage(message: Request): Promise<void> {
-    return this.#call.writer.write(message);
+    return tolerant(this.#call.writer.write(message));
   }
 
   /** Ends the request: no more messages follow. */
@@ -257,7 +257,7 @@ export class ClientStream<Request = unknown, Response = unknown> {
    */
   recvMessage(): Promise<Response | undefined> {
     // The codec decides what a message is; the type parameter is the user's word for it.
-    return this.#call.reader.read() as Promise<Response | undefined>;
+    return tolerant(this.#call.reader.read()) as Promise<Response | undefined>;
   }
 
   /** Response headers, as soon as they are here; empty when the call ended without. Never rejects. */

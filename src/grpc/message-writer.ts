@@ -65,3 +65,14 @@ export class MessageWriter {
 }
 
 const DONE: Promise<void> = Promise.resolve();
+
+/**
+ * A promise whose rejection may be left unhandled: a handler that does not wait for its messages must not bring the process
+ * down when the peer goes away.
+ */
+export function tolerant<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(NOTHING);
+  return promise;
+}
+
+const NOTHING = (): void => {};

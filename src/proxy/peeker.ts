@@ -5,6 +5,7 @@ import { decompress } from "../grpc/compression.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { type Frame, PREFIX_BYTES } from "../grpc/frame.ts";
 import { MessageParser } from "../grpc/message-parser.ts";
+import { tolerant } from "../grpc/message-writer.ts";
 import { Status } from "../grpc/status.ts";
 import type { RequestTap, ServerCall } from "../server/server-call.ts";
 
@@ -66,7 +67,11 @@ export class CallPeeker implements StreamPeeker, RequestTap {
 
   peek(): Promise<Buffer>;
   peek(count: number): Promise<Buffer[]>;
-  async peek(count?: number): Promise<Buffer | Buffer[]> {
+  peek(count?: number): Promise<Buffer | Buffer[]> {
+    return tolerant(this.#peek(count));
+  }
+
+  async #peek(count: number | undefined): Promise<Buffer | Buffer[]> {
     const wanted = count ?? 1;
     if (!Number.isInteger(wanted) || wanted < 1) throw new InvalidPeekCountError(count);
     const frames = await this.#firstFrames(wanted);

@@ -1,6 +1,7 @@
 // From a director to a handler, and the engine below the director.
 
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { tolerant } from "../grpc/message-writer.ts";
 import { Status } from "../grpc/status.ts";
 import type { CallContext } from "../server/call-context.ts";
 import { answerDirectly, type StreamHandler } from "../server/interceptor.ts";
@@ -127,9 +128,8 @@ function settled(stream: ServerStream, run: (listener: DirectedListener) => void
       },
     });
   });
-  // A handler that does not wait for it must not bring the process down: the call ends with the relay then.
-  promise.catch(() => {});
-  return promise;
+  // The call of a handler that does not wait for it ends with the relay.
+  return tolerant(promise);
 }
 
 function direct(

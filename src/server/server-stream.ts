@@ -1,6 +1,7 @@
 // The call as handlers and interceptors see it: Go's `grpc.ServerStream`.
 
 import type { GrpcError } from "../grpc/error.ts";
+import { tolerant } from "../grpc/message-writer.ts";
 import type { Metadata } from "../grpc/metadata.ts";
 import type { CallContext } from "./call-context.ts";
 import { MessageCall, type MessageCallOptions } from "./message-call.ts";
@@ -72,7 +73,7 @@ export class ServerStream<Request = unknown, Response = unknown> {
    */
   recvMessage(): Promise<Request | undefined> {
     // The codec decides what a message is; the type parameter is the user's word for it.
-    return this.#core.messageCall().recv() as Promise<Request | undefined>;
+    return tolerant(this.#core.messageCall().recv()) as Promise<Request | undefined>;
   }
 
   /**
@@ -81,7 +82,7 @@ export class ServerStream<Request = unknown, Response = unknown> {
    * @throws {GrpcError} when the call is over, or the codec cannot encode the message
    */
   sendMessage(message: Response): Promise<void> {
-    return this.#core.messageCall().send(message);
+    return tolerant(this.#core.messageCall().send(message));
   }
 
   /** Adds to the response headers. @throws {GrpcError} INTERNAL when they were sent already */

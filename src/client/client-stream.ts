@@ -66,12 +66,13 @@ class ClientCall implements StreamRequest, TimerOwner {
     this.header = new Promise((resolve) => {
       this.#resolveHeader = resolve;
     });
-    this.status = new Promise((resolve, reject) => {
-      this.#resolveStatus = resolve;
-      this.#rejectStatus = reject;
-    });
     // Whoever reads messages hears of the failure there; asking for the status too is not required.
-    tolerant(this.status);
+    this.status = tolerant(
+      new Promise((resolve, reject) => {
+        this.#resolveStatus = resolve;
+        this.#rejectStatus = reject;
+      }),
+    );
     const { clock } = conn.options;
     const { timeoutMs } = this.#options;
     this.#deadlineMs = clock.nowMs() + timeoutMs;

@@ -1,0 +1,422 @@
+// One HTTP/2 connection (RFC 9113), either side, sans-I/O: bytes and the time come in, events and bytes go out. It must not
+// know sockets, timers or clocks. Its halves are inbound.ts and outbound.ts; here are its life and the answer to every error.
+
+import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
+import { HeaderError, type HeaderList } from "../wire/field.ts";
+import { connectionError, H2Error } from "./error.ts";
+import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "./events.ts";
+import { FloodGuard } from "./flood-guard.ts";
+import { CLIENT_PREFACE, DEFAULT_WINDOW_BYTES, MAX_STREAM_ID } from "./frame.ts";
+import { FrameReader } from "./frame-reader.ts";
+import { HpackError } from "./hpack/error.ts";
+import { Inbound, type InboundHost } from "./inbound.ts";
+import { IGNORE, InboundMessages, type StreamAcceptor } from "./inbound-messages.ts";
+import { MessageRules } from "./message-rules.ts";
+import { Outbound } from "./outbound.ts";
+import type { Output } from "./output.ts";
+import { localSettingPairs, type Role } from "./settings.ts";
+import { H2Stream, NO_EVENTS, type StreamEndInfo, type StreamEvents } from "./stream.ts";
+import { CLOSED, nextState, RECV_END_STREAM } from "./stream-state.ts";
+import { RESET_RECEIVED, RESET_SENT, StreamTable } from "./stream-table.ts";
+
+/** Marks our own PINGs: the first half of their opaque octets; the second counts. */
+const PING_MARK = 0x67725072;
+const PING_SCRATCH: Buffer = Buffer.alloc(8);
+
+export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
+  /** What to call the other end in messages. */
+  peer = "peer";
+  /** The peer's first SETTINGS are here. */
+  settingsReady = false;
+  /** The peer has acknowledged our SETTINGS. */
+  settingsAcked = false;
+  /** How it ended, from the moment nothing more is taken in; the streams and the owner are told in the next `turn`. */
+  ended: ConnectionEnd | undefined = undefined;
+
+  private readonly role: Role;
+  private readonly owner: Owner;
+  private readonly options: ConnectionOptions;
+  private readonly events: ConnectionEvents<Owner>;
+  private readonly streams: StreamTable<Owner>;
+  private readonly outbound: Outbound<Owner>;
+  private readonly messages: InboundMessages<Owner>;
+  private readonly inbound: Inbound<Owner>;
+  private readonly reader: FrameReader;
+  private readonly rules: MessageRules = new MessageRules();
+  private readonly guard: FloodGuard;
+
+  private prefaceLeft: number;
+  private draining = false;
+  /** The GOAWAY that names the last stream we take was sent. */
+  private lastGoAwaySent = false;
+  private goAway: { readonly lastStreamId: number; readonly code: number } | undefined = undefined;
+  /** Somebody may be waiting to open a stream. */
+  private wasFull = true;
+  private ownerTold = false;
+  private doomed: H2Stream<Owner>[] = [];
+  private readonly pings = new Map<number, () => void>();
+  private lastPing = 0;
+
+  constructor(
+    role: Role,
+    owner: Owner,
+    options: ConnectionOptions,
+    events: ConnectionEvents<Owner>,
+    nowMs: number,
+  ) {
+    this.role = role;
+    this.owner = owner;
+    this.options = options;
+    this.events = events;
+    this.prefaceLeft = role === "server" ? CLIENT_PREFACE.length : 0;
+    this.streams = new StreamTable(role);
+    this.guard = new FloodGuard(options.limits, nowMs);
+    const onDirty = (): void => events.onDirty();
+    const { streams, guard } = this;
+    this.outbound = new Outbound(role, streams, guard, options.streamWindowBytes, onDirty);
+    this.messages = new InboundMessages(role, options, this, this.outbound, streams, guard);
+    this.inbound = new Inbound(role, this, this.messages, this.outbound, streams, guard);
+    this.reader = new FrameReader(this.inbound);
+  }
+
+  // For the binding
+
+  get output(): Output {
+    return this.outbound.output;
+  }
+
+  /** The first flight: preface, SETTINGS, and the connection window where it is not the default. */
+  start(): void {
+    const { writer } = this.outbound;
+    if (this.role === "client") writer.raw(CLIENT_PREFACE);
+    writer.settings(localSettingPairs(this.role, this.options));
+    const extra = this.options.connectionWindowBytes - DEFAULT_WINDOW_BYTES;
+    if (extra > 0) {
+      writer.windowUpdate(0, extra);
+      this.messages.windowBytes += extra;
+    }
+    this.events.onDirty();
+  }
+
+  /** Takes what the socket gave. Views of `chunk` are handed to the streams' owners. */
+  receive(chunk: Buffer, nowMs: number): void {
+    if (this.ended !== undefined) return;
+    this.guard.nowMs = nowMs;
+    this.reader.feed(this.prefaceLeft > 0 ? this.readPreface(chunk) : chunk);
+    for (let more = true; more; ) {
+      try {
+        this.reader.run();
+        more = false;
+      } catch (error) {
+        this.raise(error);
+      }
+    }
+    if (this.wantsTurn()) this.events.onDirty();
+  }
+
+  /**
+   * The work of one turn of the event loop: tells what had to wait, and moves queued DATA into the output. Afterwards the
+   * binding writes the output and calls `written`.
+   */
+  turn(): void {
+    if (this.ended === undefined) {
+      this.outbound.pump();
+      if (this.wasFull && this.availableStreamCount > 0) {
+        this.wasFull = false;
+        this.events.onAvailable();
+        this.outbound.pump();
+      }
+      if (this.isDrained()) this.end(this.orderlyEnd(), false);
+    }
+    if (this.ended !== undefined && !this.ownerTold) this.tellEnd(this.ended);
+  }
+
+  /** How many bytes the socket still has to write, and how many DATA may be given to it until the next report. */
+  written(backlogBytes: number, budgetBytes: number): void {
+    this.outbound.budgetBytes = budgetBytes;
+    if (this.outbound.isBlockedByBudget && budgetBytes > 0) this.events.onDirty();
+    // DATA stops at the budget; what goes on growing is answers to a peer that sends but does not read.
+    if (budgetBytes > 0 || backlogBytes <= this.options.limits.maxQueuedControlBytes) return;
+    this.fail(connectionError(ErrorCode.ENHANCE_YOUR_CALM, `${backlogBytes} bytes are not read`));
+  }
+
+  /** The transport is gone, or has to go for a reason of the binding's. With `code` GOAWAY is said first. */
+  abort(end: ConnectionEnd, sendGoAway: boolean): void {
+    const { goAway } = this;
+    const announced =
+      goAway === undefined ? this.lastGoAwaySent : goAway.code !== 0 || this.streams.count === 0;
+    // The end of the socket is what GOAWAY had announced.
+    if (end.kind === "socket" && announced && goAway !== undefined)
+      this.end(this.orderlyEnd(), false);
+    else this.end(end, sendGoAway);
+  }
+
+  // For the owner
+
+  get openStreamCount(): number {
+    return this.streams.count;
+  }
+
+  get accepting(): boolean {
+    return (
+      this.ended === undefined &&
+      !this.draining &&
+      this.goAway === undefined &&
+      this.streams.idsLeft > 0
+    );
+  }
+
+  get availableStreamCount(): number {
+    if (!this.settingsReady || !this.accepting) return 0;
+    const free = this.inbound.peerSettings.maxConcurrentStreams - this.streams.count;
+    return Math.max(0, Math.min(free, this.streams.idsLeft));
+  }
+
+  openStream(headers: HeaderList, endStream: boolean, listener: StreamEvents): H2Stream<Owner> {
+    if (this.availableStreamCount === 0) {
+      throw new H2Error("stream", ErrorCode.REFUSED_STREAM, "local", 0, "no stream can be opened");
+    }
+    const problem = this.rules.request(headers);
+    if (problem !== undefined) throw new HeaderError(problem);
+    const stream = this.createStream(this.streams.takeLocalId(), listener);
+    stream.isHead = this.rules.isHead;
+    this.outbound.sendRequest(stream, headers, endStream);
+    if (this.availableStreamCount === 0) this.wasFull = true;
+    return stream;
+  }
+
+  /** Announces the end; see `finishDrain`. It closes when the last stream has ended. */
+  drain(): void {
+    if (this.ended !== undefined || this.draining) return;
+    this.draining = true;
+    if (this.role === "server") {
+      // In two steps, so that requests under way still count (§6.8): a PING makes sure that the client has seen the first.
+      this.outbound.writer.goAway(MAX_STREAM_ID, ErrorCode.NO_ERROR, "");
+      this.ping(() => this.finishDrain());
+    } else {
+      this.outbound.writer.goAway(0, ErrorCode.NO_ERROR, "");
+      this.lastGoAwaySent = true;
+    }
+    this.events.onDirty();
+  }
+
+  /** The second step of a server's drain: names the last stream that is taken. By itself after one round trip, or when the binding finds it too long. */
+  finishDrain(): void {
+    if (this.ended !== undefined || !this.draining || this.lastGoAwaySent) return;
+    this.lastGoAwaySent = true;
+    this.outbound.writer.goAway(this.streams.lastPeerId, ErrorCode.NO_ERROR, "");
+    this.events.onDirty();
+  }
+
+  ping(onAcknowledged: () => void): void {
+    if (this.ended !== undefined) return;
+    this.lastPing = (this.lastPing + 1) >>> 0;
+    this.pings.set(this.lastPing, onAcknowledged);
+    PING_SCRATCH.writeUInt32BE(PING_MARK, 0);
+    PING_SCRATCH.writeUInt32BE(this.lastPing, 4);
+    this.outbound.writer.ping(PING_SCRATCH, 0, false);
+    this.events.onDirty();
+  }
+
+  // For the receiving half
+
+  refusal(): number | undefined {
+    if (this.lastGoAwaySent) return IGNORE;
+    return this.streams.count >= this.options.maxConcurrentStreams
+      ? ErrorCode.REFUSED_STREAM
+      : undefined;
+  }
+
+  acceptStream(
+    streamId: number,
+    headers: HeaderList,
+    endStream: boolean,
+    contentLength: number,
+  ): void {
+    const stream = this.createStream(streamId, NO_EVENTS);
+    stream.headersReceived = true;
+    stream.contentLeft = contentLength;
+    if (endStream) stream.state = nextState(stream.state, RECV_END_STREAM);
+    stream.listener = this.events.onStream(stream, headers, endStream);
+  }
+
+  streamReset(stream: H2Stream<Owner>, code: number): void {
+    this.outbound.close(stream, RESET_RECEIVED);
+    this.tellReset(stream, {
+      kind: "reset",
+      code,
+      unprocessed: code === ErrorCode.REFUSED_STREAM,
+      message: `${this.peer} reset stream ${stream.id}: ${errorCodeName(code)}`,
+    });
+  }
+
+  settingsReceived(): void {
+    this.settingsReady = true;
+  }
+
+  settingsAcknowledged(): void {
+    if (this.settingsAcked) {
+      throw connectionError(ErrorCode.PROTOCOL_ERROR, "SETTINGS acknowledged that were not sent");
+    }
+    this.settingsAcked = true;
+    const { headerTableBytes, streamWindowBytes } = this.options;
+    this.messages.decoder.setMaxTableBytes(headerTableBytes);
+    // Until now the peer may have used the default window (§6.9.2); the streams' windows may become negative.
+    const excess = DEFAULT_WINDOW_BYTES - streamWindowBytes;
+    if (excess <= 0) return;
+    for (const stream of this.streams.all()) stream.recvWindow -= excess;
+  }
+
+  pingAcknowledged(opaque: Buffer, start: number): void {
+    if (opaque.readUInt32BE(start) !== PING_MARK) return;
+    const number = opaque.readUInt32BE(start + 4);
+    const onAcknowledged = this.pings.get(number);
+    if (onAcknowledged === undefined) return;
+    this.pings.delete(number);
+    onAcknowledged();
+  }
+
+  goAwayReceived(lastStreamId: number, code: number, debugData: string): void {
+    if (this.goAway !== undefined && lastStreamId > this.goAway.lastStreamId) {
+      // "Endpoints MUST NOT increase the value they send in the last stream identifier" (§6.8).
+      throw connectionError(ErrorCode.PROTOCOL_ERROR, "GOAWAY with a higher last stream id");
+    }
+    this.goAway = { lastStreamId, code };
+    this.events.onGoAway(lastStreamId, code, debugData);
+    // What the peer names are streams that we opened; a server has none.
+    if (this.role === "server") return;
+    for (const stream of [...this.streams.all()]) {
+      if (stream.id <= lastStreamId || stream.state === CLOSED) continue;
+      this.outbound.close(stream, RESET_RECEIVED);
+      this.tellReset(stream, {
+        kind: "goaway",
+        code,
+        unprocessed: true,
+        message: `${this.peer} went away before stream ${stream.id}: ${errorCodeName(code)}`,
+      });
+    }
+  }
+
+  // Errors: here, and only here, scope becomes a frame
+
+  private raise(error: unknown): void {
+    if (error instanceof HpackError) {
+      this.fail(connectionError(ErrorCode.COMPRESSION_ERROR, error.message));
+    } else if (!(error instanceof H2Error)) {
+      // A defect in the code of an owner. The connection cannot know what was missed.
+      this.fail(connectionError(ErrorCode.INTERNAL_ERROR, "internal error"));
+      throw error;
+    } else {
+      this.fail(error);
+    }
+  }
+
+  private fail(error: H2Error): void {
+    if (error.scope === "connection") {
+      const message = `${this.peer} broke the protocol: ${error.message}`;
+      this.end({ kind: "protocol", code: error.code, message, cause: error }, true);
+      return;
+    }
+    const { streamId, code } = error;
+    this.outbound.writer.rstStream(streamId, code);
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      this.streams.remember(streamId, RESET_SENT);
+    } else {
+      this.outbound.close(stream, RESET_SENT);
+      const message = `${this.peer} broke the protocol on stream ${streamId}: ${error.message}`;
+      this.tellReset(stream, { kind: "protocol", code, unprocessed: false, message });
+    }
+    try {
+      this.guard.countProvokedReset();
+    } catch (flood) {
+      this.raise(flood);
+    }
+  }
+
+  private end(end: ConnectionEnd, sendGoAway: boolean): void {
+    if (this.ended !== undefined) return;
+    if (sendGoAway) {
+      const message = end.kind === "protocol" ? causeText(end) : end.message;
+      this.outbound.writer.goAway(this.streams.lastPeerId, end.code, message);
+    }
+    this.ended = end;
+    this.reader.stop();
+    // From here on the streams' methods do nothing.
+    this.doomed = [...this.streams.all()];
+    for (const stream of this.doomed) this.outbound.close(stream, RESET_SENT);
+    this.pings.clear();
+    this.events.onDirty();
+  }
+
+  private tellEnd(end: ConnectionEnd): void {
+    this.ownerTold = true;
+    const doomed = this.doomed;
+    this.doomed = [];
+    const kind = end.kind === "goaway" ? "goaway" : "session";
+    for (const stream of doomed) {
+      this.tellReset(stream, { kind, code: end.code, unprocessed: false, message: end.message });
+    }
+    this.events.onClosed(end);
+  }
+
+  private tellReset(stream: H2Stream<Owner>, end: StreamEndInfo): void {
+    if (stream.silent) return;
+    stream.silent = true;
+    stream.listener.onReset(end);
+  }
+
+  private orderlyEnd(): ConnectionEnd {
+    const code = this.goAway?.code ?? ErrorCode.NO_ERROR;
+    return code === ErrorCode.NO_ERROR
+      ? { kind: "closed", code, message: `connection with ${this.peer} was closed in order` }
+      : { kind: "goaway", code, message: `${this.peer} went away: ${errorCodeName(code)}` };
+  }
+
+  /** Nothing is open and nothing new can come. */
+  private isDrained(): boolean {
+    return this.streams.count === 0 && (this.lastGoAwaySent || this.goAway !== undefined);
+  }
+
+  private wantsTurn(): boolean {
+    return (
+      this.output.byteCount > 0 ||
+      this.ended !== undefined ||
+      (this.wasFull && this.availableStreamCount > 0) ||
+      this.isDrained()
+    );
+  }
+
+  private createStream(id: number, listener: StreamEvents): H2Stream<Owner> {
+    const { streamWindowBytes } = this.options;
+    const recvWindow = this.settingsAcked
+      ? streamWindowBytes
+      : Math.max(streamWindowBytes, DEFAULT_WINDOW_BYTES);
+    const stream = new H2Stream(
+      id,
+      this.owner,
+      this.outbound,
+      listener,
+      this.inbound.peerSettings.initialWindowBytes,
+      recvWindow,
+    );
+    this.streams.add(stream);
+    return stream;
+  }
+
+  /** The rest of `chunk` behind what of it is preface (§3.4). */
+  private readPreface(chunk: Buffer): Buffer {
+    const from = CLIENT_PREFACE.length - this.prefaceLeft;
+    const length = Math.min(this.prefaceLeft, chunk.length);
+    if (CLIENT_PREFACE.compare(chunk, 0, length, from, from + length) !== 0) {
+      this.fail(connectionError(ErrorCode.PROTOCOL_ERROR, "the client preface is not HTTP/2's"));
+    }
+    this.prefaceLeft -= length;
+    return chunk.subarray(length);
+  }
+}
+
+/** What to tell the peer: without our name for it. */
+function causeText(end: ConnectionEnd): string {
+  return end.cause instanceof Error ? end.cause.message : end.message;
+}

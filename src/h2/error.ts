@@ -1,0 +1,52 @@
+// What goes wrong on a connection, as a value: how far it reaches decides the frame that answers it.
+
+import { ErrorCode } from "../wire/error-code.ts";
+
+/** `connection` is answered with GOAWAY and ends everything, `stream` with RST_STREAM (RFC 9113 §5.4). */
+export type ErrorScope = "connection" | "stream";
+
+/** Who is to blame: the peer broke a rule or a bound, or it is a local matter. */
+export type ErrorInitiator = "peer" | "local";
+
+export class H2Error extends Error {
+  override readonly name = "H2Error";
+  readonly scope: ErrorScope;
+  readonly code: number;
+  readonly initiator: ErrorInitiator;
+  /** 0 for an error of the connection. */
+  readonly streamId: number;
+
+  constructor(
+    scope: ErrorScope,
+    code: number,
+    initiator: ErrorInitiator,
+    streamId: number,
+    message: string,
+  ) {
+    super(message);
+    this.scope = scope;
+    this.code = code;
+    this.initiator = initiator;
+    this.streamId = streamId;
+  }
+}
+
+/** The peer did what ends the connection. */
+export function connectionError(code: ErrorCode, message: string): H2Error {
+  return new H2Error("connection", code, "peer", 0, message);
+}
+
+/** The peer did what ends one stream. */
+export function streamError(streamId: number, code: ErrorCode, message: string): H2Error {
+  return new H2Error("stream", code, "peer", streamId, message);
+}
+
+/** A frame type whose length does not fit (RFC 9113 §4.2). */
+export function badFrameSize(frame: string, bytes: number): H2Error {
+  return connectionError(ErrorCode.FRAME_SIZE_ERROR, `${frame} of ${bytes} bytes`);
+}
+
+/** A frame of a stream on the connection itself. */
+export function onStreamZero(frame: string): H2Error {
+  return connectionError(ErrorCode.PROTOCOL_ERROR, `${frame} on stream 0`);
+}

@@ -1,0 +1,41 @@
+// What a connection reports to its binding, and how it is configured.
+
+import type { HeaderList } from "../wire/field.ts";
+import type { H2Limits } from "./limits.ts";
+import type { LocalSettings } from "./settings.ts";
+import type { H2Stream, StreamEvents } from "./stream.ts";
+
+export interface ConnectionOptions extends LocalSettings {
+  /** Receive window of the whole connection in bytes, at least 65,535. */
+  readonly connectionWindowBytes: number;
+  readonly limits: H2Limits;
+}
+
+/** `"closed"` is the orderly end. The last three are the binding's to say. */
+export type ConnectionEndKind =
+  | "closed"
+  | "goaway"
+  | "protocol"
+  | "destroyed"
+  | "connect"
+  | "socket"
+  | "timeout";
+
+export interface ConnectionEnd {
+  readonly kind: ConnectionEndKind;
+  readonly code: number;
+  readonly message: string;
+  readonly cause?: unknown;
+}
+
+export interface ConnectionEvents<Owner> {
+  /** There is something for `turn` to do. May be called many times before it. */
+  onDirty(): void;
+  /** Server side: a request arrived. Returns the stream's listener. */
+  onStream(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): StreamEvents;
+  onGoAway(lastStreamId: number, code: number, debugData: string): void;
+  /** Client side: streams may be opened again. */
+  onAvailable(): void;
+  /** Called once, from `turn`; every stream was told before. Output may be left to write: GOAWAY. */
+  onClosed(end: ConnectionEnd): void;
+}

@@ -1,0 +1,107 @@
+// Counts what a peer can send for nothing, in token buckets. It is told the time and never reads a clock.
+
+import { ErrorCode } from "../wire/error-code.ts";
+import { connectionError } from "./error.ts";
+import { type H2Limits, IDLE_FRAMES_PER_WORK_FRAME, PINGS_PER_WORK_FRAME } from "./limits.ts";
+
+/** A bucket that is looked at again only when it is empty, so a frame costs one decrement. */
+export class TokenBucket {
+  readonly #burst: number;
+  readonly #perMs: number;
+  readonly #perWorkFrame: number;
+  #tokens: number;
+  #refilledMs: number;
+  #workFrames = 0;
+
+  constructor(burst: number, perSecond: number, perWorkFrame: number, nowMs: number) {
+    this.#burst = burst;
+    this.#perMs = perSecond / 1_000;
+    this.#perWorkFrame = perWorkFrame;
+    this.#tokens = burst;
+    this.#refilledMs = nowMs;
+  }
+
+  /**
+   * Takes one token; false when there is none.
+   * @param workFrames frames that did work on this connection so far, which refill the bucket as time does
+   */
+  take(nowMs: number, workFrames: number): boolean {
+    if (this.#tokens >= 1) {
+      this.#tokens -= 1;
+      return true;
+    }
+    const earned =
+      (nowMs - this.#refilledMs) * this.#perMs +
+      (workFrames - this.#workFrames) * this.#perWorkFrame;
+    this.#tokens = Math.min(this.#burst, this.#tokens + earned);
+    this.#refilledMs = nowMs;
+    this.#workFrames = workFrames;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+}
+
+/** The buckets of one connection. Every method counts one event and throws when there are too many: ENHANCE_YOUR_CALM. */
+export class FloodGuard {
+  /** The time, as it came with the last chunk. */
+  nowMs: number;
+  /** Frames that carried something, either way. */
+  workFrames = 0;
+
+  private readonly resets: TokenBucket;
+  private readonly provokedResets: TokenBucket;
+  private readonly settings: TokenBucket;
+  private readonly pings: TokenBucket;
+  private readonly idleFrames: TokenBucket;
+
+  constructor(limits: H2Limits, nowMs: number) {
+    this.nowMs = nowMs;
+    this.resets = new TokenBucket(limits.resetBurst, limits.resetsPerSecond, 0, nowMs);
+    this.provokedResets = new TokenBucket(
+      limits.provokedResetBurst,
+      limits.provokedResetsPerSecond,
+      0,
+      nowMs,
+    );
+    this.settings = new TokenBucket(limits.settingsBurst, limits.settingsPerSecond, 0, nowMs);
+    this.pings = new TokenBucket(
+      limits.pingBurst,
+      limits.pingsPerSecond,
+      PINGS_PER_WORK_FRAME,
+      nowMs,
+    );
+    this.idleFrames = new TokenBucket(
+      limits.idleFrameBurst,
+      limits.idleFramesPerSecond,
+      IDLE_FRAMES_PER_WORK_FRAME,
+      nowMs,
+    );
+  }
+
+  countReset(): void {
+    this.take(this.resets, "RST_STREAM");
+  }
+
+  countProvokedReset(): void {
+    this.take(this.provokedResets, "stream errors");
+  }
+
+  countSettings(): void {
+    this.take(this.settings, "SETTINGS");
+  }
+
+  countPing(): void {
+    this.take(this.pings, "PING");
+  }
+
+  /** A frame that moves nothing. */
+  countIdleFrame(what: string): void {
+    this.take(this.idleFrames, what);
+  }
+
+  private take(bucket: TokenBucket, what: string): void {
+    if (bucket.take(this.nowMs, this.workFrames)) return;
+    throw connectionError(ErrorCode.ENHANCE_YOUR_CALM, `too many: ${what}`);
+  }
+}

@@ -1,0 +1,344 @@
+// What the peer's messages mean: header blocks, DATA and trailers of each stream, flow control of what is received, and frames that
+// come too late (RFC 9113 §5.1, §6.1, §6.2, §6.10, §8). Broken rules are thrown as H2Error.
+
+import { ErrorCode } from "../wire/error-code.ts";
+import type { HeaderList } from "../wire/field.ts";
+import { badFrameSize, connectionError, onStreamZero, streamError } from "./error.ts";
+import type { ConnectionOptions } from "./events.ts";
+import type { FloodGuard } from "./flood-guard.ts";
+import {
+  DEFAULT_WINDOW_BYTES,
+  FLAG_END_HEADERS,
+  FLAG_END_STREAM,
+  FLAG_PADDED,
+  FLAG_PRIORITY,
+} from "./frame.ts";
+import { HeaderBlock } from "./header-block.ts";
+import { HpackDecoder } from "./hpack/decoder.ts";
+import { MessageRules, NO_LENGTH } from "./message-rules.ts";
+import type { Outbound } from "./outbound.ts";
+import type { Role } from "./settings.ts";
+import type { H2Stream } from "./stream.ts";
+import { CLOSED, nextState, RECV_END_STREAM, remoteIsOpen } from "./stream-state.ts";
+import {
+  ENDED,
+  NOT_REMEMBERED,
+  RESET_RECEIVED,
+  RESET_SENT,
+  type StreamTable,
+} from "./stream-table.ts";
+
+/** Who decides about new streams: the connection. */
+export interface StreamAcceptor {
+  /** Server side: the well-formed request that opens a stream. */
+  acceptStream(
+    streamId: number,
+    headers: HeaderList,
+    endStream: boolean,
+    contentLength: number,
+  ): void;
+  /** Why a new stream would not be taken: an error code, or `IGNORE`; `undefined` when it would. */
+  refusal(): number | undefined;
+}
+
+/** GOAWAY has told the peer that the stream will not be looked at. */
+export const IGNORE = -1;
+
+const NOTHING: Buffer = Buffer.alloc(0);
+
+export class InboundMessages<Owner> {
+  readonly decoder: HpackDecoder;
+  /** What the peer may still send on the whole connection. */
+  windowBytes: number = DEFAULT_WINDOW_BYTES;
+
+  private readonly role: Role;
+  private readonly connectionWindowBytes: number;
+  private readonly acceptor: StreamAcceptor;
+  private readonly outbound: Outbound<Owner>;
+  private readonly streams: StreamTable<Owner>;
+  private readonly guard: FloodGuard;
+  private readonly rules: MessageRules = new MessageRules();
+  private readonly block: HeaderBlock;
+
+  /** Received bytes not yet given back by WINDOW_UPDATE on the connection. */
+  private creditBytes = 0;
+  /** Where the pieces of the DATA frame being read go; nowhere when it is ignored. */
+  private dataStream: H2Stream<Owner> | undefined = undefined;
+  private dataEndsStream = false;
+
+  constructor(
+    role: Role,
+    options: ConnectionOptions,
+    acceptor: StreamAcceptor,
+    outbound: Outbound<Owner>,
+    streams: StreamTable<Owner>,
+    guard: FloodGuard,
+  ) {
+    const { limits } = options;
+    this.role = role;
+    this.connectionWindowBytes = options.connectionWindowBytes;
+    this.acceptor = acceptor;
+    this.outbound = outbound;
+    this.streams = streams;
+    this.guard = guard;
+    this.decoder = new HpackDecoder({
+      maxTableBytes: options.headerTableBytes,
+      maxHeaderListBytes: options.maxHeaderListBytes,
+      maxFieldCount: limits.maxFieldCount,
+    });
+    this.block = new HeaderBlock(limits.maxContinuationFrames, limits.maxHeaderBlockBytes);
+  }
+
+  /** A header block has begun: nothing but its CONTINUATION may come (§4.3). */
+  get blockIsOpen(): boolean {
+    return this.block.streamId !== 0;
+  }
+
+  // DATA (§6.1)
+
+  recvData(streamId: number, payloadBytes: number, dataBytes: number, flags: number): void {
+    this.dataStream = undefined;
+    this.chargeConnection(payloadBytes);
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      this.lateData(streamId);
+      return;
+    }
+    if (!remoteIsOpen(stream.state)) {
+      throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA after END_STREAM");
+    }
+    if (payloadBytes > stream.recvWindow) {
+      throw streamError(streamId, ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream window");
+    }
+    stream.recvWindow -= payloadBytes;
+    if (!stream.headersReceived) {
+      throw streamError(streamId, ErrorCode.PROTOCOL_ERROR, "DATA before the response headers");
+    }
+    const endStream = (flags & FLAG_END_STREAM) !== 0;
+    if (stream.contentLeft !== NO_LENGTH) {
+      stream.contentLeft -= dataBytes;
+      this.checkContent(stream, endStream);
+    }
+    if (dataBytes > 0) this.guard.workFrames++;
+    else if (!endStream) this.guard.countIdleFrame("empty DATA");
+    stream.unacknowledgedBytes += dataBytes;
+    // Padding never reaches the owner, so its credit goes back here.
+    if (dataBytes < payloadBytes) this.outbound.returnCredit(stream, payloadBytes - dataBytes);
+    if (stream.recvWindow === 0 && !endStream) this.outbound.relieve(stream);
+    if (dataBytes > 0) {
+      this.dataStream = stream;
+      this.dataEndsStream = endStream;
+    } else if (endStream) {
+      this.endRemote(stream);
+      stream.listener.onData(NOTHING, true);
+    }
+  }
+
+  recvDataPiece(chunk: Buffer, start: number, end: number, last: boolean): void {
+    const stream = this.dataStream;
+    // The owner may have reset the stream since its first piece.
+    if (stream === undefined || stream.state === CLOSED) return;
+    const endStream = last && this.dataEndsStream;
+    if (last) this.dataStream = undefined;
+    if (endStream) this.endRemote(stream);
+    stream.listener.onData(chunk.subarray(start, end), endStream);
+  }
+
+  /** Flow control of the connection counts every DATA frame, whatever becomes of it (§6.9). */
+  private chargeConnection(bytes: number): void {
+    if (bytes > this.windowBytes) {
+      throw connectionError(
+        ErrorCode.FLOW_CONTROL_ERROR,
+        "DATA beyond the window of the connection",
+      );
+    }
+    this.windowBytes -= bytes;
+    this.creditBytes += bytes;
+    if (this.creditBytes * 2 < this.connectionWindowBytes) return;
+    this.outbound.writer.windowUpdate(0, this.creditBytes);
+    this.windowBytes += this.creditBytes;
+    this.creditBytes = 0;
+  }
+
+  private lateData(streamId: number): void {
+    if (this.streams.isIdle(streamId)) {
+      throw connectionError(ErrorCode.PROTOCOL_ERROR, `DATA on idle stream ${streamId}`);
+    }
+    switch (this.streams.recall(streamId)) {
+      case RESET_SENT:
+        // Under way when we reset the stream; bounded by the window of the connection (§5.1).
+        return;
+      case ENDED:
+        throw connectionError(ErrorCode.STREAM_CLOSED, `DATA on closed stream ${streamId}`);
+      default:
+        throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA on a closed stream");
+    }
+  }
+
+  /** The DATA of a message adds up to its content-length (§8.1.1). */
+  private checkContent(stream: H2Stream<Owner>, endStream: boolean): void {
+    if (stream.contentLeft < 0 || (endStream && stream.contentLeft > 0)) {
+      throw streamError(
+        stream.id,
+        ErrorCode.PROTOCOL_ERROR,
+        "DATA does not add up to content-length",
+      );
+    }
+  }
+
+  /** The peer's side of `stream` is complete. */
+  private endRemote(stream: H2Stream<Owner>): void {
+    stream.state = nextState(stream.state, RECV_END_STREAM);
+    if (stream.state === CLOSED) this.streams.remove(stream, ENDED);
+  }
+
+  // HEADERS and CONTINUATION (§6.2, §6.10, §8)
+
+  recvHeaders(flags: number, streamId: number, buffer: Buffer, start: number, end: number): void {
+    if (streamId === 0) throw onStreamZero("HEADERS");
+    let from = start;
+    let to = end;
+    if ((flags & FLAG_PADDED) !== 0) {
+      if (from === to) throw badFrameSize("HEADERS", 0);
+      to -= buffer.readUInt8(from++);
+    }
+    let dependsOnItself = false;
+    if ((flags & FLAG_PRIORITY) !== 0) {
+      if (end - from < 5) throw badFrameSize("HEADERS", end - start);
+      dependsOnItself = (buffer.readInt32BE(from) & 0x7fffffff) === streamId;
+      from += 5;
+    }
+    if (to < from)
+      throw connectionError(ErrorCode.PROTOCOL_ERROR, "HEADERS padded beyond its length");
+    const endStream = (flags & FLAG_END_STREAM) !== 0;
+    if ((flags & FLAG_END_HEADERS) !== 0) {
+      this.finishHeaders(streamId, endStream, dependsOnItself, buffer, from, to);
+      return;
+    }
+    this.block.begin(streamId, endStream, dependsOnItself);
+    this.block.append(buffer, from, to);
+  }
+
+  recvContinuation(
+    flags: number,
+    streamId: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    const { block } = this;
+    if (block.streamId === 0 || block.streamId !== streamId) {
+      throw connectionError(ErrorCode.PROTOCOL_ERROR, `unexpected CONTINUATION on ${streamId}`);
+    }
+    block.countContinuation();
+    block.append(buffer, start, end);
+    if ((flags & FLAG_END_HEADERS) === 0) return;
+    const { bytes, length, endStream, dependsOnItself } = block;
+    block.clear();
+    this.finishHeaders(streamId, endStream, dependsOnItself, bytes, 0, length);
+  }
+
+  /** A complete header block. It is decoded whatever the stream's fate, or the HPACK state would be lost (§4.3). */
+  private finishHeaders(
+    streamId: number,
+    endStream: boolean,
+    dependsOnItself: boolean,
+    block: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    const fields = this.decoder.decode(block, start, end);
+    const stream = this.streams.get(streamId);
+    if (stream === undefined && !this.opensStream(streamId)) return;
+    if (stream !== undefined && !remoteIsOpen(stream.state)) {
+      throw streamError(streamId, ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM");
+    }
+    if (dependsOnItself) {
+      throw streamError(streamId, ErrorCode.PROTOCOL_ERROR, "stream depends on itself");
+    }
+    if (this.decoder.listTooLarge) {
+      throw streamError(streamId, ErrorCode.ENHANCE_YOUR_CALM, "header list too large");
+    }
+    if (stream === undefined) this.recvRequest(streamId, fields, endStream);
+    else if (stream.headersReceived) this.recvTrailers(stream, fields, endStream);
+    else this.recvResponse(stream, fields, endStream);
+  }
+
+  /** HEADERS without a stream: true when they may open one, false when they are to be ignored. */
+  private opensStream(streamId: number): boolean {
+    const { streams } = this;
+    if (streams.isIdle(streamId)) {
+      if (this.role === "client" || (streamId & 1) === 0) {
+        throw connectionError(ErrorCode.PROTOCOL_ERROR, `HEADERS on idle stream ${streamId}`);
+      }
+      streams.lastPeerId = streamId;
+      const refusal = this.acceptor.refusal();
+      if (refusal === undefined) return true;
+      streams.remember(streamId, RESET_SENT);
+      if (refusal === ErrorCode.REFUSED_STREAM) {
+        throw streamError(streamId, refusal, "too many concurrent streams");
+      }
+      return false;
+    }
+    switch (streams.recall(streamId)) {
+      case RESET_SENT:
+        this.guard.countIdleFrame("HEADERS on ended streams");
+        return false;
+      case RESET_RECEIVED:
+        throw streamError(streamId, ErrorCode.STREAM_CLOSED, "HEADERS after RST_STREAM");
+      case NOT_REMEMBERED:
+        // Either long closed or skipped: the id is lower than one used before (§5.1.1).
+        throw connectionError(ErrorCode.PROTOCOL_ERROR, `stream id ${streamId} is not a new one`);
+      default:
+        throw connectionError(ErrorCode.STREAM_CLOSED, `HEADERS on closed stream ${streamId}`);
+    }
+  }
+
+  private recvRequest(streamId: number, fields: HeaderList, endStream: boolean): void {
+    const problem = this.rules.request(fields);
+    if (problem !== undefined) throw malformed(streamId, problem);
+    const { contentLength } = this.rules;
+    if (endStream && contentLength > 0) {
+      throw malformed(streamId, "content-length without content");
+    }
+    this.guard.workFrames++;
+    this.acceptor.acceptStream(streamId, fields, endStream, contentLength);
+  }
+
+  private recvResponse(stream: H2Stream<Owner>, fields: HeaderList, endStream: boolean): void {
+    const problem = this.rules.response(fields);
+    if (problem !== undefined) throw malformed(stream.id, problem);
+    const { status, contentLength } = this.rules;
+    if (status < 200) {
+      // §8.1: any number of interim responses, none of which ends the stream.
+      if (endStream) throw malformed(stream.id, "a 1xx response ends the stream");
+      this.guard.countIdleFrame("1xx response");
+      return;
+    }
+    stream.headersReceived = true;
+    // §8.1.1: what HEAD, 204 and 304 say is not the length of their (empty) content.
+    if (!stream.isHead && status !== 204 && status !== 304) {
+      stream.contentLeft = contentLength;
+      if (endStream && contentLength > 0) {
+        throw malformed(stream.id, "content-length without content");
+      }
+    }
+    this.guard.workFrames++;
+    if (endStream) this.endRemote(stream);
+    stream.listener.onHeaders(fields, endStream);
+  }
+
+  private recvTrailers(stream: H2Stream<Owner>, fields: HeaderList, endStream: boolean): void {
+    if (!endStream) throw malformed(stream.id, "trailers without END_STREAM");
+    const problem = this.rules.trailers(fields);
+    if (problem !== undefined) throw malformed(stream.id, problem);
+    if (stream.contentLeft !== NO_LENGTH) this.checkContent(stream, true);
+    this.guard.workFrames++;
+    this.endRemote(stream);
+    stream.listener.onTrailers(fields);
+  }
+}
+
+function malformed(streamId: number, problem: string): Error {
+  return streamError(streamId, ErrorCode.PROTOCOL_ERROR, problem);
+}

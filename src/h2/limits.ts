@@ -1,0 +1,92 @@
+// Every bound that a peer can run into on one connection, with its unit, default and reason.
+
+/**
+ * Bounds against peers that lie, flood or do not read. A rate is a token bucket: `burst` tokens to begin with and at most,
+ * refilled by `PerSecond`. Running out ends the connection with GOAWAY(ENHANCE_YOUR_CALM).
+ */
+export interface H2Limits {
+  /**
+   * Fields of one header list; one more resets the stream. A gRPC call has about 10.
+   * @default 256
+   */
+  readonly maxFieldCount: number;
+  /**
+   * CONTINUATION frames of one header block. Each may be empty, so bytes alone do not bound them. A sender that fills its frames
+   * needs 4 for the largest list we take by default.
+   * @default 32
+   */
+  readonly maxContinuationFrames: number;
+  /**
+   * Encoded bytes of one header block that spans frames, which has to be kept until it is complete. Twice the default list
+   * bound: Huffman code is at most 3.75 times as long as what it stands for, but nobody sends that.
+   * @default 131_072
+   */
+  readonly maxHeaderBlockBytes: number;
+  /**
+   * RST_STREAM frames on open streams, server side: rapid reset (CVE-2023-44487). A gRPC client with hedging or short deadlines
+   * cancels 1,000 calls a second for good, and all of its 1,000 streams at once; an attack needs tens of thousands a second to
+   * be worth it. What stays possible costs no more than the same number of ordinary calls.
+   * @default 2_000
+   */
+  readonly resetsPerSecond: number;
+  /** @default 6_000 */
+  readonly resetBurst: number;
+  /**
+   * Stream errors that the peer provoked us to answer with RST_STREAM, REFUSED_STREAM included: MadeYouReset (CVE-2025-8671).
+   * A correct peer provokes them only by racing our first SETTINGS.
+   * @default 100
+   */
+  readonly provokedResetsPerSecond: number;
+  /** @default 2_000 */
+  readonly provokedResetBurst: number;
+  /**
+   * SETTINGS frames. Each costs an acknowledgement and may touch every open stream; real peers send one to three.
+   * @default 10
+   */
+  readonly settingsPerSecond: number;
+  /** @default 100 */
+  readonly settingsBurst: number;
+  /**
+   * PING frames, each of which costs an answer. Bandwidth probes send one per round trip while data flows, so every frame
+   * that did work pays for one as well.
+   * @default 100
+   */
+  readonly pingsPerSecond: number;
+  /** @default 1_000 */
+  readonly pingBurst: number;
+  /**
+   * Frames that move nothing: PRIORITY, WINDOW_UPDATE, empty DATA, RST_STREAM on ended streams, unknown types. Every frame that
+   * did work pays for four: some peers update both windows for each DATA frame, or reset after our early answer.
+   * @default 2_000
+   */
+  readonly idleFramesPerSecond: number;
+  /** @default 10_000 */
+  readonly idleFrameBurst: number;
+  /**
+   * Bytes that wait for a peer that does not read, beside the DATA that backpressure bounds: headers, acknowledgements, resets.
+   * 1,000 streams' headers and trailers are about 200 KiB.
+   * @default 1_048_576
+   */
+  readonly maxQueuedControlBytes: number;
+}
+
+export const DEFAULT_LIMITS: H2Limits = {
+  maxFieldCount: 256,
+  maxContinuationFrames: 32,
+  maxHeaderBlockBytes: 131_072,
+  resetsPerSecond: 2_000,
+  resetBurst: 6_000,
+  provokedResetsPerSecond: 100,
+  provokedResetBurst: 2_000,
+  settingsPerSecond: 10,
+  settingsBurst: 100,
+  pingsPerSecond: 100,
+  pingBurst: 1_000,
+  idleFramesPerSecond: 2_000,
+  idleFrameBurst: 10_000,
+  maxQueuedControlBytes: 1_048_576,
+};
+
+/** Frames of work that pay for one PING, and idle frames that one frame of work pays for. */
+export const PINGS_PER_WORK_FRAME = 1;
+export const IDLE_FRAMES_PER_WORK_FRAME = 4;

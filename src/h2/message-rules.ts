@@ -1,0 +1,95 @@
+// Which header lists make a well-formed request, response or trailer section (RFC 9113 §8.1 - §8.3), received or to be sent.
+
+import type { HeaderList } from "../wire/field.ts";
+import {
+  CONTENT_LENGTH,
+  classOf,
+  describeMalformed,
+  FIRST_MALFORMED,
+  PSEUDO_AUTHORITY,
+  PSEUDO_METHOD,
+  PSEUDO_PATH,
+  PSEUDO_SCHEME,
+  PSEUDO_STATUS,
+  REGULAR,
+} from "./field-rules.ts";
+
+/** No content-length field. */
+export const NO_LENGTH = -1;
+
+const METHOD = 1 << PSEUDO_METHOD;
+const SCHEME = 1 << PSEUDO_SCHEME;
+const AUTHORITY = 1 << PSEUDO_AUTHORITY;
+const PATH = 1 << PSEUDO_PATH;
+const STATUS = 1 << PSEUDO_STATUS;
+const OF_REQUESTS = METHOD | SCHEME | AUTHORITY | PATH;
+const REQUIRED = METHOD | SCHEME | PATH;
+
+/**
+ * Judges header lists. One for each connection: what it found out about the last list is kept on it.
+ * Every method returns what is wrong, or `undefined`.
+ */
+export class MessageRules {
+  /** Value of content-length, or `NO_LENGTH`. */
+  contentLength: number = NO_LENGTH;
+  /** Value of `:status`. */
+  status = 0;
+  /** The method was HEAD, so content-length of the response does not count its DATA. */
+  isHead = false;
+
+  private method = "";
+
+  request(fields: HeaderList): string | undefined {
+    const seen = this.pseudoHeaders(fields, OF_REQUESTS);
+    if (typeof seen === "string") return seen;
+    this.isHead = this.method === "HEAD";
+    if ((seen & REQUIRED) === REQUIRED && this.method !== "CONNECT") return undefined;
+    if (this.method !== "CONNECT") return "a request pseudo-header field is missing";
+    // §8.5
+    return seen === (METHOD | AUTHORITY) ? undefined : "CONNECT takes :authority alone";
+  }
+
+  response(fields: HeaderList): string | undefined {
+    const seen = this.pseudoHeaders(fields, STATUS);
+    if (typeof seen === "string") return seen;
+    if (seen !== STATUS) return ":status is missing";
+    // §8.6
+    return this.status === 101 ? "status 101 does not exist in HTTP/2" : undefined;
+  }
+
+  trailers(fields: HeaderList): string | undefined {
+    const seen = this.pseudoHeaders(fields, 0);
+    return typeof seen === "string" ? seen : undefined;
+  }
+
+  /** The pseudo-header fields that are there, as a mask; or what is wrong with the list. */
+  private pseudoHeaders(fields: HeaderList, allowed: number): number | string {
+    let seen = 0;
+    let regular = false;
+    this.contentLength = NO_LENGTH;
+    for (const field of fields) {
+      const found = classOf(field);
+      if (found === REGULAR) {
+        regular = true;
+      } else if (found >= FIRST_MALFORMED) {
+        return describeMalformed(field);
+      } else if (found === CONTENT_LENGTH) {
+        regular = true;
+        const length = Number(field.value);
+        if (this.contentLength !== NO_LENGTH && this.contentLength !== length) {
+          return "content-length fields disagree";
+        }
+        this.contentLength = length;
+      } else {
+        const bit = 1 << found;
+        if ((allowed & bit) === 0) return `${field.name} does not belong here`;
+        if ((seen & bit) !== 0) return `${field.name} comes twice`;
+        if (regular) return `${field.name} after a regular field`;
+        seen |= bit;
+        if (found === PSEUDO_METHOD) this.method = field.value;
+        else if (found === PSEUDO_STATUS) this.status = Number(field.value);
+      }
+    }
+    return seen;
+  }
+}

@@ -1,0 +1,307 @@
+// The sending half of a connection: what owners of streams call, both levels of flow control, and whose DATA goes next.
+// Control frames and headers go out at once, in order; DATA takes turns. It must not know sockets or received frames.
+
+import { ErrorCode } from "../wire/error-code.ts";
+import { HeaderError, type HeaderList } from "../wire/field.ts";
+import { connectionError, streamError } from "./error.ts";
+import type { FloodGuard } from "./flood-guard.ts";
+import { DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES } from "./frame.ts";
+import { FrameWriter } from "./frame-writer.ts";
+import { MessageRules } from "./message-rules.ts";
+import { Output } from "./output.ts";
+import { ReadyList } from "./ready-list.ts";
+import type { Role } from "./settings.ts";
+import type { H2Stream, StreamHost } from "./stream.ts";
+import {
+  CLOSED,
+  localIsOpen,
+  nextState,
+  RESET,
+  remoteIsOpen,
+  SEND_END_STREAM,
+} from "./stream-state.ts";
+import { ENDED, type HowEnded, RESET_SENT, type StreamTable } from "./stream-table.ts";
+
+/** DATA that a stream may send before the next one gets its turn: one frame. */
+const QUANTUM_BYTES = DEFAULT_MAX_FRAME_BYTES;
+
+export class Outbound<Owner> implements StreamHost<Owner> {
+  readonly output: Output = new Output();
+  readonly writer: FrameWriter = new FrameWriter(this.output);
+  /** The connection's send window (RFC 9113 §6.9). */
+  windowBytes: number = DEFAULT_WINDOW_BYTES;
+  /** DATA that may be put into the output before the binding says how much the socket took. */
+  budgetBytes = 0;
+
+  private readonly role: Role;
+  private readonly streams: StreamTable<Owner>;
+  private readonly guard: FloodGuard;
+  private readonly streamWindowBytes: number;
+  private readonly onDirty: () => void;
+  private readonly rules: MessageRules = new MessageRules();
+  private readonly ready = new ReadyList<Owner>();
+
+  /**
+   * @param streamWindowBytes our receive window of each stream
+   * @param onDirty something was put into the output or waits for `pump`; it may be called many times a turn
+   */
+  constructor(
+    role: Role,
+    streams: StreamTable<Owner>,
+    guard: FloodGuard,
+    streamWindowBytes: number,
+    onDirty: () => void,
+  ) {
+    this.role = role;
+    this.streams = streams;
+    this.guard = guard;
+    this.streamWindowBytes = streamWindowBytes;
+    this.onDirty = onDirty;
+  }
+
+  // What owners call
+
+  sendHeaders(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): void {
+    if (!localIsOpen(stream.state) || stream.endQueued) return;
+    if (stream.headersSent) throw new HeaderError("the headers of this stream were sent already");
+    const problem = this.rules.response(headers);
+    if (problem !== undefined) throw new HeaderError(problem);
+    if (this.rules.status < 200 && endStream) throw new HeaderError("a 1xx response cannot end");
+    stream.headersSent = this.rules.status >= 200;
+    this.writer.headers(stream.id, headers, endStream);
+    if (endStream) this.endLocal(stream);
+    this.onDirty();
+  }
+
+  /** Sends the request headers of a stream that the connection has just opened. */
+  sendRequest(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): void {
+    stream.headersSent = true;
+    this.writer.headers(stream.id, headers, endStream);
+    if (endStream) this.endLocal(stream);
+    this.onDirty();
+  }
+
+  sendData(stream: H2Stream<Owner>, chunk: Buffer, endStream: boolean): number {
+    const length = chunk.length;
+    if (!localIsOpen(stream.state) || stream.endQueued) return 0;
+    if (!stream.headersSent) throw new HeaderError("DATA before the headers of the stream");
+    if (length === 0 && !endStream) return 0;
+    this.onDirty();
+    if (endStream) stream.endQueued = true;
+    let sent = 0;
+    if (stream.queuedBytes === 0 && this.ready.head === undefined) {
+      sent = Math.min(length, stream.sendWindow, this.windowBytes, this.budgetBytes);
+      if (sent === length) {
+        this.writeChunk(stream, chunk, length, endStream);
+        if (endStream) this.endLocal(stream);
+        return length;
+      }
+      if (sent > 0) this.writeChunk(stream, chunk, sent, false);
+      else sent = 0;
+    }
+    if (stream.queuedBytes === 0) stream.queueOffset = sent;
+    stream.queuedBytes += length - sent;
+    if (length > 0) stream.queue.push(chunk);
+    if (stream.sendWindow > 0) this.ready.push(stream);
+    return sent;
+  }
+
+  sendTrailers(stream: H2Stream<Owner>, trailers: HeaderList): void {
+    if (!localIsOpen(stream.state) || stream.endQueued) return;
+    if (!stream.headersSent) throw new HeaderError("trailers before the headers of the stream");
+    const problem = this.rules.trailers(trailers);
+    if (problem !== undefined) throw new HeaderError(problem);
+    stream.endQueued = true;
+    if (stream.queuedBytes > 0) {
+      stream.trailers = trailers;
+      return;
+    }
+    this.writer.headers(stream.id, trailers, true);
+    this.endLocal(stream);
+    this.onDirty();
+  }
+
+  reset(stream: H2Stream<Owner>, code: number): void {
+    stream.silent = true;
+    if (stream.state === CLOSED) return;
+    this.writer.rstStream(stream.id, code);
+    this.close(stream, RESET_SENT);
+    this.onDirty();
+  }
+
+  acknowledge(stream: H2Stream<Owner>, bytes: number): void {
+    const returned = Math.min(bytes, stream.unacknowledgedBytes);
+    if (returned <= 0) return;
+    stream.unacknowledgedBytes -= returned;
+    this.returnCredit(stream, returned);
+  }
+
+  // What the connection calls
+
+  /** Gives `bytes` back to the peer's stream window, announced when about half the window has come together. */
+  returnCredit(stream: H2Stream<Owner>, bytes: number): void {
+    // A peer that has ended its side needs no window.
+    if (!remoteIsOpen(stream.state)) return;
+    const credit = stream.creditBytes + bytes;
+    if (credit * 2 < this.streamWindowBytes) {
+      stream.creditBytes = credit;
+      return;
+    }
+    this.announceCredit(stream, credit);
+  }
+
+  /** The peer has used up its window: what little it can have back it gets now, or it would wait for the rest of the batch. */
+  relieve(stream: H2Stream<Owner>): void {
+    if (stream.creditBytes > 0) this.announceCredit(stream, stream.creditBytes);
+  }
+
+  private announceCredit(stream: H2Stream<Owner>, bytes: number): void {
+    stream.creditBytes = 0;
+    stream.recvWindow += bytes;
+    this.writer.windowUpdate(stream.id, bytes);
+    this.onDirty();
+  }
+
+  /** WINDOW_UPDATE on a stream. @throws {H2Error} beyond 2^31 - 1 (RFC 9113 §6.9.1) */
+  growStreamWindow(stream: H2Stream<Owner>, increment: number): void {
+    if (stream.sendWindow + increment > MAX_WINDOW_BYTES) {
+      throw streamError(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "stream window overflow");
+    }
+    stream.sendWindow += increment;
+    this.wake(stream);
+  }
+
+  /** WINDOW_UPDATE on the connection. @throws {H2Error} beyond 2^31 - 1 */
+  growWindow(increment: number): void {
+    if (this.windowBytes + increment > MAX_WINDOW_BYTES) {
+      throw connectionError(ErrorCode.FLOW_CONTROL_ERROR, "connection window overflow");
+    }
+    this.windowBytes += increment;
+    if (this.ready.head !== undefined) this.onDirty();
+  }
+
+  /** The peer changed SETTINGS_INITIAL_WINDOW_SIZE by `delta`, for all streams (§6.9.2). @throws {H2Error} beyond 2^31 - 1 */
+  shiftStreamWindows(delta: number): void {
+    for (const stream of this.streams.all()) {
+      if (stream.sendWindow + delta > MAX_WINDOW_BYTES) {
+        throw connectionError(ErrorCode.FLOW_CONTROL_ERROR, "stream window overflow by SETTINGS");
+      }
+      stream.sendWindow += delta;
+      this.wake(stream);
+    }
+  }
+
+  /** Queued DATA could go out now. */
+  get isBlockedByBudget(): boolean {
+    return this.ready.head !== undefined && this.windowBytes > 0;
+  }
+
+  /** Puts queued DATA into the output, stream by stream, as far as windows and budget reach, and tells the owners. */
+  pump(): void {
+    for (;;) {
+      const stream = this.ready.head;
+      if (stream === undefined || this.budgetBytes <= 0 || this.windowBytes <= 0) return;
+      this.ready.remove(stream);
+      const sent = Math.min(
+        QUANTUM_BYTES,
+        stream.queuedBytes,
+        stream.sendWindow,
+        this.windowBytes,
+        this.budgetBytes,
+      );
+      // The window may have become negative since the stream was put in the list.
+      if (sent <= 0) continue;
+      this.writeQueued(stream, sent);
+      if (!stream.silent) stream.listener.onWritable(sent);
+    }
+  }
+
+  /** Ends `stream` without a frame: it leaves the table and the list, and what it had queued is dropped. */
+  close(stream: H2Stream<Owner>, how: HowEnded): void {
+    stream.state = nextState(stream.state, RESET);
+    this.ready.remove(stream);
+    stream.queue.length = 0;
+    stream.queuedBytes = 0;
+    stream.trailers = undefined;
+    this.streams.remove(stream, how);
+  }
+
+  private wake(stream: H2Stream<Owner>): void {
+    if (stream.queuedBytes === 0 || stream.sendWindow <= 0) return;
+    this.ready.push(stream);
+    this.onDirty();
+  }
+
+  /** Our side of `stream` is complete. */
+  private endLocal(stream: H2Stream<Owner>): void {
+    stream.endQueued = true;
+    stream.state = nextState(stream.state, SEND_END_STREAM);
+    if (stream.state === CLOSED) {
+      this.streams.remove(stream, ENDED);
+    } else if (this.role === "server") {
+      // The response is complete, so the rest of the request is not wanted (§8.1).
+      this.writer.rstStream(stream.id, ErrorCode.NO_ERROR);
+      stream.silent = true;
+      this.close(stream, RESET_SENT);
+    }
+  }
+
+  /** DATA frames with the first `bytes` of `chunk`, END_STREAM on the last one; `bytes` is 0 only for a lone END_STREAM. */
+  private writeChunk(
+    stream: H2Stream<Owner>,
+    chunk: Buffer,
+    bytes: number,
+    endStream: boolean,
+  ): void {
+    stream.sendWindow -= bytes;
+    this.windowBytes -= bytes;
+    this.budgetBytes -= bytes;
+    let start = 0;
+    do {
+      const end = Math.min(bytes, start + DEFAULT_MAX_FRAME_BYTES);
+      this.writer.dataHead(stream.id, end - start, endStream && end === bytes);
+      this.writer.dataPayload(chunk, start, end);
+      this.guard.workFrames++;
+      start = end;
+    } while (start < bytes);
+  }
+
+  /** One DATA frame of `bytes` from the queue, and what comes after the queue when it is empty then. */
+  private writeQueued(stream: H2Stream<Owner>, bytes: number): void {
+    stream.sendWindow -= bytes;
+    this.windowBytes -= bytes;
+    this.budgetBytes -= bytes;
+    stream.queuedBytes -= bytes;
+    const done = stream.queuedBytes === 0;
+    const { trailers } = stream;
+    this.writer.dataHead(stream.id, bytes, done && stream.endQueued && trailers === undefined);
+    this.guard.workFrames++;
+    this.writeFromQueue(stream, bytes);
+    if (!done) {
+      if (stream.sendWindow > 0) this.ready.push(stream);
+    } else if (stream.endQueued) {
+      if (trailers !== undefined) this.writer.headers(stream.id, trailers, true);
+      this.endLocal(stream);
+    }
+  }
+
+  private writeFromQueue(stream: H2Stream<Owner>, bytes: number): void {
+    const { queue } = stream;
+    let left = bytes;
+    let sentChunks = 0;
+    let start = stream.queueOffset;
+    for (const chunk of queue) {
+      const end = Math.min(chunk.length, start + left);
+      this.writer.dataPayload(chunk, start, end);
+      left -= end - start;
+      start = end;
+      if (end < chunk.length) break;
+      sentChunks++;
+      start = 0;
+      if (left === 0) break;
+    }
+    stream.queueOffset = start;
+    // A queue is as long as its source's window at most, so moving the rest up is cheap beside the bytes that went.
+    queue.splice(0, sentChunks);
+  }
+}

@@ -1,0 +1,120 @@
+// One stream: its state, windows and send queue, and the methods its owner calls. It must not know frames or other streams.
+
+import type { HeaderList } from "../wire/field.ts";
+import { OPEN, type StreamState } from "./stream-state.ts";
+
+/** Why a stream ended early. `unprocessed`: the peer cannot have acted on it (RFC 9113 §8.7). */
+export interface StreamEndInfo {
+  readonly kind: "reset" | "goaway" | "session" | "protocol";
+  readonly code: number;
+  readonly unprocessed: boolean;
+  readonly message: string;
+}
+
+/** What the owner of a stream is told, synchronously and in wire order. */
+export interface StreamEvents {
+  onHeaders(headers: HeaderList, endStream: boolean): void;
+  onData(chunk: Buffer, endStream: boolean): void;
+  onTrailers(trailers: HeaderList): void;
+  onWritable(bytes: number): void;
+  onReset(end: StreamEndInfo): void;
+}
+
+/** Where the calls of an owner go: the sending half of the connection. */
+export interface StreamHost<Owner> {
+  sendHeaders(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): void;
+  sendData(stream: H2Stream<Owner>, chunk: Buffer, endStream: boolean): number;
+  sendTrailers(stream: H2Stream<Owner>, trailers: HeaderList): void;
+  reset(stream: H2Stream<Owner>, code: number): void;
+  acknowledge(stream: H2Stream<Owner>, bytes: number): void;
+}
+
+/** Stands in until the owner has returned the listener of a new stream. */
+export const NO_EVENTS: StreamEvents = {
+  onHeaders() {},
+  onData() {},
+  onTrailers() {},
+  onWritable() {},
+  onReset() {},
+};
+
+/** `Owner` is what the binding calls the session; this layer only hands it on. */
+export class H2Stream<Owner> {
+  readonly id: number;
+  readonly session: Owner;
+  private readonly host: StreamHost<Owner>;
+
+  // Everything below belongs to the connection.
+
+  listener: StreamEvents;
+  state: StreamState = OPEN;
+  /** No callback may follow. */
+  silent = false;
+
+  /** The final header section was received, sent. */
+  headersReceived = false;
+  headersSent = false;
+  /** END_STREAM waits behind the queue, or is sent. */
+  endQueued = false;
+  /** A request with HEAD: the response's content-length says nothing about its DATA. */
+  isHead = false;
+  /** DATA still to come by the peer's content-length; -1 when it did not say. */
+  contentLeft = -1;
+
+  /** May become negative when the peer lowers its SETTINGS_INITIAL_WINDOW_SIZE (§6.9.2). */
+  sendWindow: number;
+  /** What the peer may still send. */
+  recvWindow: number;
+  /** Received and not yet acknowledged by the owner. */
+  unacknowledgedBytes = 0;
+  /** Acknowledged and not yet announced by WINDOW_UPDATE. */
+  creditBytes = 0;
+
+  queuedBytes = 0;
+  /** Queued chunks; the first has `queueOffset` bytes sent already. */
+  readonly queue: Buffer[] = [];
+  queueOffset = 0;
+  /** Sent when the queue is empty. */
+  trailers: HeaderList | undefined = undefined;
+
+  /** Links of the scheduler's list. */
+  isReady = false;
+  readyPrevious: H2Stream<Owner> | undefined = undefined;
+  readyNext: H2Stream<Owner> | undefined = undefined;
+
+  constructor(
+    id: number,
+    session: Owner,
+    host: StreamHost<Owner>,
+    listener: StreamEvents,
+    sendWindow: number,
+    recvWindow: number,
+  ) {
+    this.id = id;
+    this.session = session;
+    this.host = host;
+    this.listener = listener;
+    this.sendWindow = sendWindow;
+    this.recvWindow = recvWindow;
+  }
+
+  sendHeaders(headers: HeaderList, endStream: boolean): void {
+    this.host.sendHeaders(this, headers, endStream);
+  }
+
+  sendData(chunk: Buffer, endStream: boolean): number {
+    return this.host.sendData(this, chunk, endStream);
+  }
+
+  sendTrailers(trailers: HeaderList): void {
+    this.host.sendTrailers(this, trailers);
+  }
+
+  reset(code: number): void {
+    this.host.reset(this, code);
+  }
+
+  acknowledge(bytes: number): void {
+    this.host.acknowledge(this, bytes);
+  }
+}

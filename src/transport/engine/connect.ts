@@ -1,0 +1,57 @@
+// Connects a socket for a client session: TCP or UNIX, plain or TLS with ALPN h2.
+
+import { connect as connectSocket, isIP, type Socket } from "node:net";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { formatAddress } from "../address.ts";
+import { DEFAULT_CONNECT_TIMEOUT_MS, resolveSessionOptions } from "../defaults.ts";
+import type { ClientTlsOptions } from "../tls.ts";
+import type {
+  ClientSession,
+  ClientSessionListener,
+  ConnectOptions,
+  SocketAddress,
+} from "../transport.ts";
+import { peerOf } from "./peer.ts";
+import { EngineClientSession } from "./session.ts";
+
+export function connect(options: ConnectOptions, listener: ClientSessionListener): ClientSession {
+  const resolved = resolveSessionOptions(options);
+  const { address, tls, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
+  const path = "path" in address ? address.path : undefined;
+  const peer = { remoteAddress: formatAddress(address), localAddress: "" };
+  const secure = tls === undefined ? undefined : openTls(address, tls);
+  const socket = secure ?? openPlain(address);
+  const session = new EngineClientSession(socket, peer, resolved, connectTimeoutMs, listener);
+  socket.setNoDelay(true);
+  if (secure === undefined) {
+    socket.once("connect", () => session.connected(peerOf(socket, path)));
+  } else {
+    secure.once("secureConnect", () => {
+      if (secure.alpnProtocol === "h2") session.connected(peerOf(secure, path));
+      else session.failed(`${peer.remoteAddress} does not speak HTTP/2 (ALPN h2)`, undefined);
+    });
+  }
+  return session;
+}
+
+function openPlain(address: SocketAddress): Socket {
+  return "path" in address
+    ? connectSocket({ path: address.path })
+    : connectSocket({ host: address.host, port: address.port });
+}
+
+function openTls(address: SocketAddress, tls: ClientTlsOptions): TLSSocket {
+  const { serverName, rejectUnauthorized = true, ...material } = tls;
+  const host = "path" in address ? undefined : address.host;
+  const name = serverName ?? host ?? "localhost";
+  const where =
+    "path" in address ? { path: address.path } : { host: address.host, port: address.port };
+  return connectTls({
+    ...material,
+    ...where,
+    rejectUnauthorized,
+    ALPNProtocols: ["h2"],
+    // SNI takes names only (RFC 6066 §3); the certificate is checked against addresses as well.
+    ...(isIP(name) === 0 ? { servername: name } : {}),
+  });
+}

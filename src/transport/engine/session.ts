@@ -1,0 +1,339 @@
+// One HTTP/2 connection on one socket: bytes from the socket to the connection, its output to the socket once per turn, and the
+// timers. What the bytes mean is the connection's.
+
+import type { Socket } from "node:net";
+import { Connection } from "../../h2/connection.ts";
+import type { ConnectionEnd, ConnectionEvents } from "../../h2/events.ts";
+import { DEFAULT_LIMITS } from "../../h2/limits.ts";
+import type { Role } from "../../h2/settings.ts";
+import type { H2Stream } from "../../h2/stream.ts";
+import type { Clock } from "../../time/clock.ts";
+import { Timer } from "../../time/timer-wheel.ts";
+import { ErrorCode } from "../../wire/error-code.ts";
+import type { HeaderList } from "../../wire/field.ts";
+import type { ResolvedSessionOptions } from "../defaults.ts";
+import type {
+  ClientSession,
+  ClientSessionListener,
+  PeerInfo,
+  ServerSessionListener,
+  Session,
+  SessionEndKind,
+  Stream,
+  StreamListener,
+} from "../transport.ts";
+import { awaitTurn, type TurnTaker } from "./turn-queue.ts";
+
+/**
+ * DATA that one socket may have waiting in user space. The kernel's buffer comes on top; more than a few frames here only delays
+ * the small calls behind them, less costs bulk transfers a turn per write.
+ */
+const DATA_HIGH_WATER_BYTES = 262_144;
+
+/** How long a closing socket may take to deliver GOAWAY and see the peer's FIN. */
+const LINGER_MS = 1_000;
+
+/** How long the PING of an orderly end may take before the end goes on without it. */
+const DRAIN_PING_MS = 1_000;
+
+export abstract class SocketSession implements Session, ConnectionEvents<Session>, TurnTaker {
+  readonly clock: Clock;
+  peer: PeerInfo;
+
+  protected readonly connection: Connection<Session>;
+  protected socket: Socket;
+  private readonly settingsTimeoutMs: number;
+  private isWaitingForTurn = false;
+  private settingsTimer: Timer | undefined;
+  private drainTimer: Timer | undefined;
+  private lingerTimer: Timer | undefined;
+  private socketClosed = false;
+
+  constructor(role: Role, socket: Socket, peer: PeerInfo, options: ResolvedSessionOptions) {
+    this.clock = options.clock;
+    this.socket = socket;
+    this.peer = peer;
+    this.settingsTimeoutMs = options.settingsTimeoutMs;
+    this.connection = new Connection<Session>(
+      role,
+      this,
+      { ...options, limits: DEFAULT_LIMITS },
+      this,
+      this.clock.nowMs(),
+    );
+    this.connection.peer = peer.remoteAddress;
+  }
+
+  // The seam
+
+  get openStreamCount(): number {
+    return this.connection.openStreamCount;
+  }
+
+  get accepting(): boolean {
+    return this.connection.accepting;
+  }
+
+  drain(): void {
+    this.connection.drain();
+    if (this.drainTimer !== undefined || this.connection.ended !== undefined) return;
+    this.drainTimer = new Timer(this);
+    this.clock.schedule(this.drainTimer, DRAIN_PING_MS);
+  }
+
+  destroy(code: number, message: string): void {
+    this.abort("destroyed", code, message, undefined, true);
+  }
+
+  ping(onAcknowledged: () => void): void {
+    this.connection.ping(onAcknowledged);
+  }
+
+  // The connection
+
+  onDirty(): void {
+    if (this.isWaitingForTurn) return;
+    this.isWaitingForTurn = true;
+    awaitTurn(this);
+  }
+
+  abstract onStream(
+    stream: H2Stream<Session>,
+    headers: HeaderList,
+    endStream: boolean,
+  ): StreamListener;
+  abstract onGoAway(lastStreamId: number, code: number, debugData: string): void;
+  abstract onAvailable(): void;
+  /** The session is over, and with it the socket. */
+  protected abstract tellClosed(end: ConnectionEnd): void;
+
+  /** The streams have been told; the owner is told when the socket is gone, so that nothing of the session is left then. */
+  onClosed(): void {
+    this.dropSettingsTimer();
+    if (this.drainTimer !== undefined) this.clock.cancel(this.drainTimer);
+  }
+
+  // The socket
+
+  /** The socket is connected: begins to speak. */
+  protected start(): void {
+    const { socket } = this;
+    socket.on("data", (chunk: Buffer) => this.onSocketData(chunk));
+    socket.on("end", () => this.onSocketLost("closed the connection", undefined));
+    this.settingsTimer = new Timer(this);
+    this.clock.schedule(this.settingsTimer, this.settingsTimeoutMs);
+    this.connection.written(0, DATA_HIGH_WATER_BYTES);
+    this.connection.start();
+  }
+
+  /** Before the socket is connected, too. */
+  protected watchSocket(): void {
+    const { socket } = this;
+    socket.on("error", (error: Error) => this.onSocketLost(error.message, error));
+    socket.on("close", () => this.onSocketClosed());
+  }
+
+  protected onSettings(): void {}
+
+  private onSocketData(chunk: Buffer): void {
+    const { connection } = this;
+    connection.receive(chunk, this.clock.nowMs());
+    if (this.settingsTimer !== undefined && connection.settingsAcked) this.dropSettingsTimer();
+    this.onSettings();
+  }
+
+  protected onSocketLost(problem: string, cause: Error | undefined): void {
+    this.abort(
+      "socket",
+      ErrorCode.NO_ERROR,
+      `${this.peer.remoteAddress}: ${problem}`,
+      cause,
+      false,
+    );
+  }
+
+  private onSocketClosed(): void {
+    this.socketClosed = true;
+    this.onSocketLost("closed the connection", undefined);
+    if (this.lingerTimer !== undefined) this.clock.cancel(this.lingerTimer);
+    this.connection.turn();
+    this.connection.output.discard();
+    if (this.connection.ended !== undefined) this.tellClosed(this.connection.ended);
+  }
+
+  protected abort(
+    kind: SessionEndKind,
+    code: number,
+    message: string,
+    cause: unknown,
+    sendGoAway: boolean,
+  ): void {
+    this.connection.abort({ kind, code, message, cause }, sendGoAway);
+  }
+
+  takeTurn(): void {
+    this.isWaitingForTurn = false;
+    this.connection.turn();
+    if (!this.socketClosed) this.write();
+  }
+
+  private write(): void {
+    const { socket, connection } = this;
+    const { output } = connection;
+    if (output.byteCount > 0) {
+      const pieces = output.take();
+      if (pieces.length > 1) socket.cork();
+      for (const piece of pieces) socket.write(piece, this.onWritten);
+      if (pieces.length > 1) socket.uncork();
+      output.settle(socket.writableLength === 0);
+    }
+    const backlog = socket.writableLength;
+    connection.written(backlog, Math.max(0, DATA_HIGH_WATER_BYTES - backlog));
+    if (connection.ended !== undefined && this.lingerTimer === undefined) this.close();
+  }
+
+  /** The socket has passed on one piece. When it has nothing left, the slabs are free and DATA may flow again. */
+  private readonly onWritten = (): void => {
+    const backlog = this.socket.writableLength;
+    if (backlog === 0) this.connection.output.releaseWritten();
+    this.connection.written(backlog, Math.max(0, DATA_HIGH_WATER_BYTES - backlog));
+  };
+
+  /** Ends the socket after the output. What still comes is read and dropped, or the system would take back our GOAWAY. */
+  private close(): void {
+    if (this.connection.ended?.kind === "connect" || this.socket.connecting) {
+      this.socket.destroy();
+      return;
+    }
+    this.socket.end();
+    this.lingerTimer = new Timer(this);
+    this.clock.schedule(this.lingerTimer, LINGER_MS);
+  }
+
+  // Timers
+
+  onTimer(timer: Timer): void {
+    if (timer === this.lingerTimer) this.socket.destroy();
+    else if (timer === this.drainTimer) this.connection.finishDrain();
+    else if (timer === this.settingsTimer) {
+      const message = `${this.peer.remoteAddress} did not acknowledge SETTINGS`;
+      this.abort("timeout", ErrorCode.SETTINGS_TIMEOUT, message, undefined, true);
+    }
+  }
+
+  private dropSettingsTimer(): void {
+    if (this.settingsTimer === undefined) return;
+    this.clock.cancel(this.settingsTimer);
+    this.settingsTimer = undefined;
+  }
+}
+
+/** A server's end of a connection. */
+export class ServerSession extends SocketSession {
+  private listener: ServerSessionListener | undefined;
+
+  /** The socket is connected; `listener` is asked for and the first flight goes out. */
+  open(onSession: (session: Session) => ServerSessionListener): void {
+    this.watchSocket();
+    this.listener = onSession(this);
+    this.start();
+  }
+
+  onStream(stream: H2Stream<Session>, headers: HeaderList, endStream: boolean): StreamListener {
+    if (this.listener === undefined) throw new TypeError("the session is not open");
+    return this.listener.onStream(stream, headers, endStream);
+  }
+
+  onGoAway(lastStreamId: number, code: number, debugData: string): void {
+    this.listener?.onGoAway(lastStreamId, code, debugData);
+  }
+
+  onAvailable(): void {}
+
+  protected tellClosed(end: ConnectionEnd): void {
+    this.listener?.onClosed(end);
+  }
+}
+
+/** A client's end of a connection, from before it is connected. */
+export class EngineClientSession extends SocketSession implements ClientSession {
+  private readonly listener: ClientSessionListener;
+  private connectTimer: Timer | undefined;
+
+  constructor(
+    socket: Socket,
+    peer: PeerInfo,
+    options: ResolvedSessionOptions,
+    connectTimeoutMs: number,
+    listener: ClientSessionListener,
+  ) {
+    super("client", socket, peer, options);
+    this.listener = listener;
+    this.connectTimer = new Timer(this);
+    this.clock.schedule(this.connectTimer, connectTimeoutMs);
+    this.watchSocket();
+  }
+
+  /** The socket is connected and, with TLS, has agreed on h2. */
+  connected(peer: PeerInfo): void {
+    if (this.connection.ended !== undefined) return;
+    this.peer = peer;
+    this.start();
+  }
+
+  /** The connection cannot be made. */
+  failed(message: string, cause: unknown): void {
+    this.abort("connect", ErrorCode.NO_ERROR, message, cause, false);
+  }
+
+  get availableStreamCount(): number {
+    return this.connection.availableStreamCount;
+  }
+
+  openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream {
+    return this.connection.openStream(headers, endStream, listener);
+  }
+
+  onStream(): StreamListener {
+    throw new TypeError("a client session has no incoming streams");
+  }
+
+  onGoAway(lastStreamId: number, code: number, debugData: string): void {
+    this.listener.onGoAway(lastStreamId, code, debugData);
+  }
+
+  onAvailable(): void {
+    this.listener.onAvailable();
+  }
+
+  override onClosed(): void {
+    super.onClosed();
+    this.dropConnectTimer();
+  }
+
+  protected tellClosed(end: ConnectionEnd): void {
+    this.listener.onClosed(end);
+  }
+
+  protected override onSettings(): void {
+    if (this.connectTimer !== undefined && this.connection.settingsReady) this.dropConnectTimer();
+  }
+
+  /** Until the server's SETTINGS have come the connection is not made, whatever the socket says. */
+  protected override onSocketLost(problem: string, cause: Error | undefined): void {
+    if (this.connection.settingsReady) super.onSocketLost(problem, cause);
+    else this.failed(`cannot connect to ${this.peer.remoteAddress}: ${problem}`, cause);
+  }
+
+  override onTimer(timer: Timer): void {
+    if (timer === this.connectTimer) {
+      this.failed(`cannot connect to ${this.peer.remoteAddress}: timed out`, undefined);
+    } else super.onTimer(timer);
+  }
+
+  private dropConnectTimer(): void {
+    if (this.connectTimer === undefined) return;
+    this.clock.cancel(this.connectTimer);
+    this.connectTimer = undefined;
+  }
+}

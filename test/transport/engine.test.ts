@@ -1,0 +1,4 @@
+import { engineTransport } from "../../src/transport/engine/index.ts";
+import { describeTransport } from "./contract.ts";
+
+describeTransport("engine", () => engineTransport());

@@ -41,19 +41,13 @@ export class BlockCache {
     return remembered.fields;
   }
 
-  keep(
-    block: Uint8Array,
-    start: number,
-    end: number,
-    tableVersion: number,
-    fields: HeaderList,
-  ): void {
+  keep(block: Buffer, start: number, end: number, tableVersion: number, fields: HeaderList): void {
     const length = end - start;
     if (length > MAX_BLOCK_BYTES) return;
     const slot = slotOf(block, end, length);
     const remembered = this.slots[slot] ?? new RememberedBlock();
     this.slots[slot] = remembered;
-    for (let i = 0; i < length; i++) remembered.octets[i] = block[start + i] ?? 0;
+    block.copy(remembered.octets, 0, start, end);
     remembered.length = length;
     remembered.tableVersion = tableVersion;
     remembered.fields = fields;

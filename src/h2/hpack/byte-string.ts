@@ -20,7 +20,7 @@ const LONGEST_BY_HAND = 10;
 /** `fromCharCode` makes one flat string only if all characters are passed at once, hence a case for each length. */
 function readShort(bytes: Buffer, start: number, length: number): string {
   const char = String.fromCharCode;
-  const at = (i: number): number => bytes[start + i] ?? 0;
+  const at = (i: number): number => Number(bytes[start + i]);
   switch (length) {
     case 0:
       return "";

@@ -120,9 +120,11 @@ export class HpackDecoder {
   private readSizeUpdates(): void {
     const reader = this.reader;
     while (reader.position < reader.end) {
-      const first = reader.block[reader.position] ?? 0;
-      if ((first & 0xe0) !== SIZE_UPDATE) break;
-      reader.position++;
+      const first = reader.readOctet();
+      if ((first & 0xe0) !== SIZE_UPDATE) {
+        reader.position--;
+        break;
+      }
       const bytes = reader.readInteger(first, 0x1f);
       if (bytes > this.tableLimitBytes) {
         throw new HpackError(`table size ${bytes} is over the limit of ${this.tableLimitBytes}`);

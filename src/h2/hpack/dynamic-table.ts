@@ -52,10 +52,10 @@ export class DynamicTable {
     this.sizeBytes += bytes;
   }
 
-  /** Removes and returns the oldest entry. */
-  evict(): HeaderField | undefined {
+  /** Removes and returns the oldest entry if the entries take more than `bytes` (RFC 7541 §4.3, §4.4). */
+  evictAbove(bytes: number): HeaderField | undefined {
     const slot = (this.insertCount - this.count + 1) & this.mask;
-    const field = this.slots[slot];
+    const field = this.sizeBytes > bytes ? this.slots[slot] : undefined;
     if (field === undefined) return undefined;
     this.slots[slot] = undefined;
     this.count--;
@@ -64,9 +64,9 @@ export class DynamicTable {
     return field;
   }
 
-  /** Evicts until the entries take at most `bytes` (RFC 7541 §4.3, §4.4). */
+  /** Evicts until the entries take at most `bytes`. */
   shrinkTo(bytes: number): void {
-    while (this.sizeBytes > bytes) this.evict();
+    while (this.evictAbove(bytes) !== undefined);
   }
 
   private grow(): void {

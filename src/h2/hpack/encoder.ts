@@ -157,9 +157,10 @@ export class HpackEncoder {
   }
 
   private evictTo(bytes: number): void {
-    while (this.table.sizeBytes > bytes) {
-      const evicted = this.table.evict();
-      if (evicted !== undefined) this.index.remove(evicted);
+    for (;;) {
+      const evicted = this.table.evictAbove(bytes);
+      if (evicted === undefined) return;
+      this.index.remove(evicted);
     }
   }
 

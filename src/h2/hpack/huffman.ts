@@ -21,6 +21,7 @@ const CODE_LENGTHS: readonly number[] = [
 ];
 
 const EOS = 256;
+const NO_SYMBOL = -1;
 const LONGEST_CODE_BITS = 30;
 const SHORTEST_CODE_BITS = 5;
 
@@ -33,6 +34,8 @@ const ROOT = 0;
 const FIRST_SHIFT = 8;
 const SECOND_SHIFT = 16;
 const COUNT_SHIFT = 24;
+const ONE_SYMBOL = 1 << COUNT_SHIFT;
+const TWO_SYMBOLS = 2 << COUNT_SHIFT;
 const FAILED = 1 << 26;
 
 interface Tables {
@@ -40,6 +43,13 @@ interface Tables {
   readonly transitions: Int32Array;
   /** 1 for a state in which a string may end: fewer than 8 bits since the last symbol, all of them ones (§5.2). */
   readonly mayEnd: Uint8Array;
+}
+
+/** A node of the code tree; a leaf has a symbol, an inner node a state. */
+class CodeNode {
+  readonly children: (CodeNode | undefined)[] = [undefined, undefined];
+  symbol: number = NO_SYMBOL;
+  state: number = ROOT;
 }
 
 const { transitions: TRANSITIONS, mayEnd: MAY_END }: Tables = buildTables();
@@ -54,7 +64,7 @@ export function maxDecodedBytes(bytes: number): number {
  * @throws {HpackError} for an encoded EOS, padding of 8 bits or more, or padding that is not all ones (RFC 7541 §5.2)
  */
 export function decodeHuffman(
-  source: Uint8Array,
+  source: Buffer,
   start: number,
   end: number,
   target: Uint8Array,
@@ -62,11 +72,11 @@ export function decodeHuffman(
   let state = ROOT;
   let length = 0;
   for (let i = start; i < end; i++) {
-    const entry = TRANSITIONS[(state << 8) | (source[i] ?? 0)] ?? FAILED;
-    if (entry >= 1 << COUNT_SHIFT) {
-      if (entry >= FAILED) throw new HpackError("huffman string contains EOS");
+    const entry = TRANSITIONS[(state << 8) | Number(source[i])];
+    if (entry === undefined || entry >= FAILED) throw new HpackError("huffman string contains EOS");
+    if (entry >= ONE_SYMBOL) {
       target[length++] = (entry >> FIRST_SHIFT) & 0xff;
-      if (entry >= 2 << COUNT_SHIFT) target[length++] = (entry >> SECOND_SHIFT) & 0xff;
+      if (entry >= TWO_SYMBOLS) target[length++] = (entry >> SECOND_SHIFT) & 0xff;
     }
     state = entry & 0xff;
   }
@@ -75,54 +85,73 @@ export function decodeHuffman(
 }
 
 function buildTables(): Tables {
-  // The tree: CHILDREN[2 * state + bit] is the next state, or ~symbol for a leaf.
-  const children = new Int32Array(2 * STATE_COUNT);
-  let stateCount = 1;
-  let code = 0;
-  for (let length = SHORTEST_CODE_BITS; length <= LONGEST_CODE_BITS; length++) {
-    for (let symbol = 0; symbol <= EOS; symbol++) {
-      if (CODE_LENGTHS[symbol] !== length) continue;
-      let state = ROOT;
-      for (let shift = length - 1; shift > 0; shift--) {
-        const edge = 2 * state + ((code >> shift) & 1);
-        if (children[edge] === 0) children[edge] = stateCount++;
-        state = children[edge] ?? ROOT;
-      }
-      children[2 * state + (code & 1)] = ~symbol;
-      code++;
+  const root = new CodeNode();
+  const nibbles = new Int32Array(STATE_COUNT << 4);
+  for (const node of growTree(root)) {
+    for (let nibble = 0; nibble < 16; nibble++) {
+      nibbles[(node.state << 4) | nibble] = nibbleEntry(root, node, nibble);
     }
-    code <<= 1;
   }
-
   const transitions = new Int32Array(STATE_COUNT << 8);
-  for (let state = 0; state < STATE_COUNT; state++) {
-    for (let octet = 0; octet < 256; octet++) {
-      transitions[(state << 8) | octet] = transition(children, state, octet);
-    }
+  for (let index = 0; index < transitions.length; index++) {
+    const high = Number(nibbles[index >> 4]);
+    const low = Number(nibbles[((high & 0xff) << 4) | (index & 0xf)]);
+    transitions[index] = joinEntries(high, low);
   }
-
   const mayEnd = new Uint8Array(STATE_COUNT);
-  for (let state = ROOT, bits = 0; bits < 8; bits++) {
-    mayEnd[state] = 1;
-    state = children[2 * state + 1] ?? ROOT;
+  let node: CodeNode | undefined = root;
+  for (let bits = 0; bits < 8 && node !== undefined; bits++) {
+    mayEnd[node.state] = 1;
+    node = node.children[1];
   }
   return { transitions, mayEnd };
 }
 
-function transition(children: Int32Array, from: number, octet: number): number {
-  let state = from;
-  let symbols = 0;
-  let count = 0;
-  for (let shift = 7; shift >= 0; shift--) {
-    const next = children[2 * state + ((octet >> shift) & 1)] ?? ROOT;
-    if (next >= 0) {
-      state = next;
-      continue;
+/** Adds all codes to `root` and returns the inner nodes, by state. */
+function growTree(root: CodeNode): readonly CodeNode[] {
+  const inner = [root];
+  let code = 0;
+  for (let bits = SHORTEST_CODE_BITS; bits <= LONGEST_CODE_BITS; bits++) {
+    for (let symbol = 0; symbol <= EOS; symbol++) {
+      if (CODE_LENGTHS[symbol] !== bits) continue;
+      let node = root;
+      for (let shift = bits - 1; shift >= 0; shift--) {
+        const bit = (code >> shift) & 1;
+        const next = node.children[bit] ?? new CodeNode();
+        node.children[bit] = next;
+        if (shift > 0 && next.state === ROOT) next.state = inner.push(next) - 1;
+        node = next;
+      }
+      node.symbol = symbol;
+      code++;
     }
-    if (~next === EOS) return FAILED;
-    symbols |= ~next << (count === 0 ? FIRST_SHIFT : SECOND_SHIFT);
-    count++;
-    state = ROOT;
+    code <<= 1;
   }
-  return state | symbols | (count << COUNT_SHIFT);
+  return inner;
+}
+
+/** What four bits do in the state of `from`, as an entry of TRANSITIONS; they complete at most one symbol. */
+function nibbleEntry(root: CodeNode, from: CodeNode, nibble: number): number {
+  let node = from;
+  let completed = 0;
+  for (let shift = 3; shift >= 0; shift--) {
+    const next = node.children[(nibble >> shift) & 1];
+    if (next === undefined || next.symbol === EOS) return FAILED;
+    if (next.symbol === NO_SYMBOL) {
+      node = next;
+    } else {
+      completed = ONE_SYMBOL | (next.symbol << FIRST_SHIFT);
+      node = root;
+    }
+  }
+  return completed | node.state;
+}
+
+/** One entry for what `high` does and then `low`. */
+function joinEntries(high: number, low: number): number {
+  if (high >= FAILED || low >= FAILED) return FAILED;
+  if (high < ONE_SYMBOL) return low;
+  if (low < ONE_SYMBOL) return (high & ~0xff) | low;
+  const second = (low >> FIRST_SHIFT) & 0xff;
+  return TWO_SYMBOLS | (second << SECOND_SHIFT) | (high & 0xff00) | (low & 0xff);
 }

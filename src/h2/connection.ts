@@ -160,6 +160,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   get accepting(): boolean {
     return (
       this.ended === undefined &&
+      // A client's connection stands when the server has spoken.
+      (this.settingsReady || this.role === "server") &&
       !this.draining &&
       this.goAway === undefined &&
       this.streams.idsLeft > 0
@@ -167,7 +169,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   }
 
   get availableStreamCount(): number {
-    if (!this.settingsReady || !this.accepting) return 0;
+    if (!this.accepting) return 0;
     const free = this.inbound.peerSettings.maxConcurrentStreams - this.streams.count;
     return Math.max(0, Math.min(free, this.streams.idsLeft));
   }

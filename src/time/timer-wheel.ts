@@ -78,8 +78,14 @@ export class TimerWheel {
     const first = Math.max(this.#tick + 1, target - SLOT_COUNT + 1);
     this.#tick = target;
     const limitMs = target * TICK_MS;
-    for (let tick = first; tick <= target && this.#size > 0; tick++) {
-      this.#fireDue(tick % SLOT_COUNT, limitMs);
+    let tick = first;
+    let completed = false;
+    try {
+      for (; tick <= target && this.#size > 0; tick++) this.#fireDue(tick % SLOT_COUNT, limitMs);
+      completed = true;
+    } finally {
+      // An owner threw: what it kept from firing is due at the next call, not a turn of the wheel later.
+      if (!completed) this.#tick = tick - 1;
     }
   }
 

@@ -8,6 +8,7 @@ import type {
   ListenOptions,
   Session,
   SessionOptions,
+  StreamEndKind,
   Transport,
 } from "../../../src/transport/transport.ts";
 import { ErrorCode } from "../../../src/wire/error-code.ts";
@@ -30,8 +31,16 @@ import type { PeerOptions, ScriptedPeer } from "../../support/scripted-peer.ts";
  * - `resetCode`: once headers were sent a reset may carry another code; it is bare all the same.
  * - `acceptedBytes`: `sendData` accepts a bounded amount beyond the peer's window.
  * - `drainSteps`: a server announces its drain in one step.
+ * - `protocolKind`: a stream that the transport reset because the peer broke the protocol is told as kind "reset".
+ * - `streamLimit`: a client above our MAX_CONCURRENT_STREAMS loses the connection instead of the stream.
  */
-export type Weakness = "fieldOrder" | "resetCode" | "acceptedBytes" | "drainSteps";
+export type Weakness =
+  | "fieldOrder"
+  | "resetCode"
+  | "acceptedBytes"
+  | "drainSteps"
+  | "protocolKind"
+  | "streamLimit";
 
 export interface Contract {
   readonly makeTransport: () => Transport;
@@ -178,6 +187,11 @@ export async function serve(
       return ends[index]!;
     },
   };
+}
+
+/** The kind of a stream's end that the peer's breach of the protocol brought about. */
+export function protocolKind(contract: Contract): StreamEndKind {
+  return contract.weaker.protocolKind === undefined ? "protocol" : "reset";
 }
 
 /** Opens a stream whose recorder is `events`' newest. */

@@ -1,0 +1,13 @@
+// Which transports the suites above the seam run on.
+
+import type { TransportName } from "../../src/transport/select.ts";
+
+export interface TransportCombo {
+  /** Towards clients. */
+  readonly server: TransportName;
+  /** Towards backends. */
+  readonly client: TransportName;
+}
+
+/** For `describe.each`, whose title says `$server $client`. */
+export const transportCombos: readonly TransportCombo[] = [{ server: "node", client: "node" }];

@@ -1,0 +1,178 @@
+// A relay between scripted peers or real clients and backends, on real sockets. What it opened is closed when the test
+// ends, and a call, stream or waiting call that was left over by then fails the test.
+
+import type { ClientConn } from "../../src/client/client-conn.ts";
+import { dial } from "../../src/client/dial.ts";
+import type { DialOptions } from "../../src/client/dial-options.ts";
+import { type StreamDirector, StreamParameters } from "../../src/proxy/director.ts";
+import { transparentHandler } from "../../src/proxy/transparent-handler.ts";
+import { Server, type ServerOptions } from "../../src/server/server.ts";
+import { formatAddress } from "../../src/transport/address.ts";
+import type { SocketAddress } from "../../src/transport/transport.ts";
+import { closeAtEnd } from "./cleanup.ts";
+import { FakeClock } from "./clock.ts";
+import type { TransportCombo } from "./combos.ts";
+import {
+  ScriptedClient,
+  type ScriptedClientOptions,
+  ScriptedServer,
+  type ScriptedServerOptions,
+} from "./scripted-endpoints.ts";
+import type { ScriptedPeer } from "./scripted-peer.ts";
+
+/** Only a test that fails waits this long. */
+const WAIT_LIMIT_MS = 5_000;
+
+/** Waits until `check` holds, looking again in every turn of the event loop. */
+export async function eventually(what: string, check: () => boolean): Promise<void> {
+  const failure = new Error();
+  const startedMs = performance.now();
+  while (!check()) {
+    if (performance.now() - startedMs > WAIT_LIMIT_MS) {
+      failure.message = `waited in vain until ${what}`;
+      throw failure;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Waits for `promise`, moving `clock` on meanwhile if it is a fake one. */
+async function pumped(promise: Promise<void>, clock: unknown): Promise<void> {
+  let done = false;
+  const settled = promise.finally(() => {
+    done = true;
+  });
+  await eventually("it is closed", () => {
+    if (clock instanceof FakeClock) clock.advance(100);
+    return done;
+  });
+  await settled;
+}
+
+/** A connection to a backend that leaves nothing open. */
+export function dialTo(
+  combo: TransportCombo,
+  address: SocketAddress | string,
+  options: DialOptions = {},
+): ClientConn {
+  const target = typeof address === "string" ? address : formatAddress(address);
+  return watchConn(dial(target, { transport: combo.client, ...options }));
+}
+
+/** `conn`, closed at the end of the test, when no stream may be left on it. */
+export function watchConn(conn: ClientConn): ClientConn {
+  closeAtEnd(async () => {
+    try {
+      await eventually(
+        `no stream is left to ${conn.target} (${conn.openStreamCount} open, ${conn.waitingCount} waiting)`,
+        () => conn.openStreamCount === 0 && conn.waitingCount === 0,
+      );
+    } finally {
+      await pumped(conn.close(), conn.options.clock);
+    }
+  });
+  return conn;
+}
+
+/** A server on a free port that leaves no call open. */
+export async function listen(
+  combo: TransportCombo,
+  options: ServerOptions = {},
+  address: SocketAddress | string = "127.0.0.1:0",
+): Promise<{ readonly server: Server; readonly address: SocketAddress }> {
+  const server = watchServer(new Server({ transport: combo.server, ...options }));
+  return { server, address: await server.listen(address) };
+}
+
+/** `server`, closed at the end of the test, when no call may be left on it. */
+export function watchServer(server: Server): Server {
+  closeAtEnd(async () => {
+    try {
+      await eventually("no call is left", () => server.openCallCount === 0);
+    } finally {
+      await pumped(server.close(), server.clock);
+    }
+  });
+  return server;
+}
+
+/** A server whose calls all go where `director` says. */
+export function listenRelay(
+  combo: TransportCombo,
+  director: StreamDirector,
+  options: ServerOptions & { readonly maxPeekBytes?: number } = {},
+): Promise<{ readonly server: Server; readonly address: SocketAddress }> {
+  const { maxPeekBytes, ...rest } = options;
+  const unknownServiceHandler = transparentHandler(
+    director,
+    maxPeekBytes === undefined ? {} : { maxPeekBytes },
+  );
+  return listen(combo, { unknownServiceHandler, ...rest });
+}
+
+export interface ScriptedBackend {
+  readonly scripted: ScriptedServer;
+  readonly conn: ClientConn;
+  /** Its end of the connection, made by the first call or by `connectTo`. */
+  peer(): Promise<ScriptedPeer>;
+}
+
+/** A scripted backend and a connection to it, not yet made. */
+export async function scriptedBackend(
+  combo: TransportCombo,
+  options: ScriptedServerOptions = {},
+  dialOptions: DialOptions = {},
+): Promise<ScriptedBackend> {
+  const scripted = await ScriptedServer.listen({ refillWindows: true, ...options });
+  const conn = dialTo(combo, scripted.address, dialOptions);
+  return { scripted, conn, peer: () => scripted.connection() };
+}
+
+export interface ScriptedRelayOptions {
+  /** @default everything to the backend */
+  readonly director?: (conn: ClientConn) => StreamDirector;
+  readonly server?: ServerOptions & { readonly maxPeekBytes?: number };
+  readonly dial?: DialOptions;
+  readonly backend?: ScriptedServerOptions;
+  readonly client?: ScriptedClientOptions;
+  /** Of server and connection. @default the clock of the process */
+  readonly clock?: FakeClock;
+}
+
+export interface ScriptedRelay {
+  readonly server: Server;
+  readonly address: SocketAddress;
+  readonly conn: ClientConn;
+  readonly scripted: ScriptedServer;
+  /** Plays the backend. */
+  readonly backend: ScriptedPeer;
+  /** Plays the client. */
+  readonly client: ScriptedPeer;
+}
+
+/** client <-> relay <-> backend, both ends scripted, both connections standing. */
+export async function scriptedRelay(
+  combo: TransportCombo,
+  options: ScriptedRelayOptions = {},
+): Promise<ScriptedRelay> {
+  const clock = options.clock === undefined ? {} : { clock: options.clock };
+  const upstream = await scriptedBackend(combo, options.backend, { ...options.dial, ...clock });
+  const { conn } = upstream;
+  const director = options.director?.(conn) ?? (() => new StreamParameters({ conn }));
+  const { server, address } = await listenRelay(combo, director, { ...options.server, ...clock });
+  conn.connect();
+  const [backend, client] = await Promise.all([
+    upstream.peer(),
+    ScriptedClient.connect(address, { refillWindows: true, ...options.client }),
+  ]);
+  await eventually("the connection to the backend is ready", () => conn.state === "ready");
+  return { server, address, conn, scripted: upstream.scripted, backend, client };
+}
+
+/** Connects and waits until calls can be made. */
+export async function connectTo(backend: ScriptedBackend): Promise<ScriptedPeer> {
+  backend.conn.connect();
+  const peer = await backend.peer();
+  await eventually("the connection is ready", () => backend.conn.state === "ready");
+  return peer;
+}

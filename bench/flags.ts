@@ -51,7 +51,7 @@ instead, each as a ratio to a base subject measured in the same rounds.
   --seconds S          length of one round (1)
   --backend KIND       lean or grpc-js, instead of what the scenario says
   --load TOOL          h2load or generator, for unary scenarios (h2load where installed)
-  --rate N             calls per second of latency scenarios, instead of half of the slowest subject's
+  --rate N             calls per second of latency scenarios, for every subject
   --no-pin             do not bind processes to CPUs
   --json FILE          everything that was measured
   --report FILE        one HTML page with pictures, readable without network
@@ -81,8 +81,8 @@ export function parseFlags(argv: readonly string[], known: Known): Flags {
     scenarioIds: expand("scenario", values.scenario, known.scenarioIds),
     subjectIds,
     subjectsNamed: values.subject !== undefined,
-    rounds: integer("rounds", values.rounds, smoke ? 2 : 5, MOST_ROUNDS),
-    seconds: positive("seconds", values.seconds, smoke ? 0.4 : 1),
+    rounds: integer("rounds", values.rounds, smoke ? 1 : 5, MOST_ROUNDS),
+    seconds: positive("seconds", values.seconds, smoke ? 0.3 : 1),
     baseId,
     backend: oneOf("backend", values.backend, ["lean", "grpc-js"]),
     load: oneOf("load", values.load, ["h2load", "generator"]),

@@ -31,8 +31,15 @@ const CHECKED_SECONDS = 0.2;
 const SHORT_WARMUP_MS = 150;
 /** After connections were opened: until buffers of the handshake are given back. */
 const SETTLE_MS = 1_000;
-const LATENCY_CALIBRATION_MS = 400;
+const SHORT_SETTLE_MS = 250;
+const CALIBRATION_MS = 400;
 const MEBIBYTE = 1_048_576;
+
+interface Observed {
+  readonly result: LoadResult;
+  readonly before: Usage | undefined;
+  readonly after: Usage | undefined;
+}
 
 /** One subject during one scenario. */
 class Contestant {
@@ -176,7 +183,7 @@ class ScenarioRun {
   }
 
   async #warm(contestant: Contestant, scenario: ThroughputScenario): Promise<void> {
-    const seconds = Math.min(WARMUP_SECONDS, 2 * this.#options.seconds);
+    const seconds = Math.min(WARMUP_SECONDS, this.#options.seconds);
     const plan = this.#plan(contestant, scenario);
     const { generator } = this.#harness;
     // Our generator looks into every reply, so it goes first even where h2load makes the load.
@@ -198,17 +205,8 @@ class ScenarioRun {
   }
 
   async #generatorRound(contestant: Contestant, scenario: ThroughputScenario): Promise<Round> {
-    let before: Usage | undefined;
-    let after: Usage | undefined;
-    const result = await this.#harness.generator.run(this.#plan(contestant, scenario), {
-      onMeasuring: () => {
-        before = contestant.usage();
-      },
-      onMeasured: () => {
-        after = contestant.usage();
-      },
-    });
-    contestant.judge(result);
+    const plan = this.#plan(contestant, scenario);
+    const { result, before, after } = await this.#observed(contestant, plan);
     return roundOf(result, before, after, unitsOf(result, scenario));
   }
 
@@ -230,41 +228,57 @@ class ScenarioRun {
     return roundOf(result, before, after, unitsOf(result, scenario));
   }
 
-  /** @returns the rate that every subject had to carry */
-  async latency(scenario: LatencyScenario): Promise<number> {
-    let slowest = Number.POSITIVE_INFINITY;
+  /** @returns the rate, when it is the same for all */
+  async latency(scenario: LatencyScenario): Promise<number | undefined> {
     for (const contestant of this.#contestants) {
       this.#progress.step(scenario.id, "calibration", contestant.subject.id);
-      await contestant.attempt(async () => {
-        const plan = { ...this.#plan(contestant, scenario), warmupMs: WARMUP_SECONDS * 500 };
-        const { generator } = this.#harness;
-        const result = await generator.run({ ...plan, durationMs: LATENCY_CALIBRATION_MS });
-        contestant.judge(result);
-        slowest = Math.min(slowest, (result.callCount * 1_000) / result.elapsedMs);
-      });
+      await contestant.attempt(() => this.#calibrate(contestant, scenario));
     }
-    const half = Number.isFinite(slowest) ? Math.max(1, Math.round(slowest / 2)) : 1;
-    const ratePerSecond = this.#options.ratePerSecond ?? half;
+    const capacities = this.#contestants
+      .filter((contestant) => contestant.reason === undefined)
+      .map((contestant) => contestant.callsPerSecond);
+    const common =
+      this.#options.ratePerSecond ??
+      (scenario.rate === "slowest" && capacities.length > 0
+        ? Math.max(1, Math.round(Math.min(...capacities) / 2))
+        : undefined);
     await this.#takeTurns(scenario.id, async (contestant) => {
+      const ratePerSecond = common ?? Math.max(1, Math.round(contestant.callsPerSecond / 2));
       const plan = { ...this.#plan(contestant, scenario), ratePerSecond };
-      let before: Usage | undefined;
-      let after: Usage | undefined;
-      const result = await this.#harness.generator.run(plan, {
-        onMeasuring: () => {
-          before = contestant.usage();
-        },
-        onMeasured: () => {
-          after = contestant.usage();
-        },
-      });
-      contestant.judge(result);
+      const { result, before, after } = await this.#observed(contestant, plan);
       const carried = (result.callCount * 1_000) / result.elapsedMs;
       if (carried < ratePerSecond * 0.9) {
         throw new Error(`carried ${Math.round(carried)} of ${ratePerSecond} calls/s`);
       }
       return roundOf(result, before, after, result.callCount);
     });
-    return ratePerSecond;
+    return common;
+  }
+
+  /** How much it carries when it is never without work. */
+  async #calibrate(contestant: Contestant, scenario: LatencyScenario): Promise<void> {
+    const warmupMs = (WARMUP_SECONDS * 1_000) / 2;
+    const plan = this.#plan(contestant, scenario);
+    const { generator } = this.#harness;
+    const result = await generator.run({ ...plan, warmupMs, durationMs: CALIBRATION_MS });
+    contestant.judge(result);
+    contestant.callsPerSecond = (result.callCount * 1_000) / result.elapsedMs;
+  }
+
+  /** One run of the generator with the subject's usage at both ends of the measured time. */
+  async #observed(contestant: Contestant, plan: LoadPlan): Promise<Observed> {
+    let before: Usage | undefined;
+    let after: Usage | undefined;
+    const result = await this.#harness.generator.run(plan, {
+      onMeasuring: () => {
+        before = contestant.usage();
+      },
+      onMeasured: () => {
+        after = contestant.usage();
+      },
+    });
+    contestant.judge(result);
+    return { result, before, after };
   }
 
   /** A fresh process in each round: what it once held it may keep. */
@@ -276,14 +290,15 @@ class ScenarioRun {
       try {
         const { connectionCount, streamsPerConnection } = scenario;
         const { target } = contestant;
+        const settleMs = this.#options.seconds < 1 ? SHORT_SETTLE_MS : SETTLE_MS;
         // The first tenth pays for what is bought once: pools, tables, compiled code.
         const first = Math.max(1, Math.round(connectionCount / 10));
         const rest = connectionCount - first;
         await generator.hold({ target, connectionCount: first, streamsPerConnection });
-        await sleep(SETTLE_MS);
+        await sleep(settleMs);
         const before = contestant.usage();
         await generator.hold({ target, connectionCount: rest, streamsPerConnection });
-        await sleep(SETTLE_MS);
+        await sleep(settleMs);
         const after = contestant.usage();
         const count = rest * Math.max(1, streamsPerConnection);
         if (before === undefined || after === undefined) return {};

@@ -22,10 +22,12 @@ export interface ThroughputScenario extends ScenarioBase {
   readonly unit: Unit;
 }
 
-/** Open loop: calls begin at a fixed rate, the same for every subject. */
+/** Open loop: calls begin at a fixed rate, whatever the subject does. */
 export interface LatencyScenario extends ScenarioBase {
   readonly measures: "latency";
   readonly workload: Workload;
+  /** Half of what the slowest subject carries, for all of them; or half of what each one carries itself. */
+  readonly rate: "slowest" | "own";
 }
 
 export interface MemoryScenario extends ScenarioBase {
@@ -71,6 +73,26 @@ function throughput(
       streamsPerConnection,
       messagesPerCall,
       metadataCount,
+    },
+  };
+}
+
+function latency(id: string, title: string, rate: LatencyScenario["rate"]): LatencyScenario {
+  return {
+    measures: "latency",
+    id,
+    title,
+    backend: "lean",
+    smoke: rate === "own",
+    withTls: false,
+    rate,
+    workload: {
+      kind: "unary",
+      messageBytes: 32,
+      connectionCount: 8,
+      streamsPerConnection: 32,
+      messagesPerCall: 1,
+      metadataCount: 0,
     },
   };
 }
@@ -146,7 +168,6 @@ export const SCENARIOS: readonly Scenario[] = [
   throughput("bidi_100b_8x4x1", "bidi ping-pong 100 B, 8 x 4", "bidi", 100, 8, 4),
   throughput("unary_32b_8x32_grpcjs", "unary 32 B, 8 x 32, grpc-js backend", "unary", 32, 8, 32, {
     backend: "grpc-js",
-    smoke: true,
   }),
   throughput(
     "bidi_100b_8x4x1_grpcjs",
@@ -159,22 +180,8 @@ export const SCENARIOS: readonly Scenario[] = [
       backend: "grpc-js",
     },
   ),
-  {
-    measures: "latency",
-    id: "latency_32b_8x32",
-    title: "unary 32 B at a fixed rate, half of what the slowest subject carries",
-    backend: "lean",
-    smoke: true,
-    withTls: false,
-    workload: {
-      kind: "unary",
-      messageBytes: 32,
-      connectionCount: 8,
-      streamsPerConnection: 32,
-      messagesPerCall: 1,
-      metadataCount: 0,
-    },
-  },
+  latency("latency_same_rate", "unary 32 B, all at half of what the slowest carries", "slowest"),
+  latency("latency_half_load", "unary 32 B, each at half of what it carries", "own"),
   {
     measures: "memory",
     id: "idle_connections",

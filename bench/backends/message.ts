@@ -61,7 +61,10 @@ function varint(value: number): number[] {
   return bytes;
 }
 
-/** A message whose protobuf form is exactly `bytes` long. The content is a fixed pattern, so that a mix-up shows. */
+/**
+ * A message whose protobuf form is exactly `bytes` long. The content is a fixed pattern, so that a mix-up shows.
+ * @throws {RangeError} for the few lengths that a payload alone cannot have, such as 130
+ */
 export function messageOfSize(bytes: number): Buffer {
   if (bytes === 0) return Buffer.alloc(0);
   for (let overhead = 2; overhead <= 6; overhead++) {

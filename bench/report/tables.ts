@@ -55,6 +55,7 @@ export function columnsOf(summary: ScenarioSummary, baseId: string | undefined):
     }
     case "latency":
       return [
+        { head: "calls/s", cell: (row) => formatNumber(row.unitsPerSecond?.median) },
         { head: "mean us", cell: (row) => formatSpread(row.meanUs) },
         { head: "p50 us", cell: (row) => formatSpread(row.p50Us) },
         { head: "p90 us", cell: (row) => formatNumber(row.p90Us?.median) },

@@ -1,0 +1,88 @@
+import { describe, expect, it } from "vitest";
+import {
+  Histogram,
+  latencyFigures,
+  median,
+  pairedRatio,
+  quantile,
+  spreadOf,
+} from "./statistics.ts";
+
+describe("median() and quantile()", () => {
+  it.each([
+    [[3], 3],
+    [[4, 1, 3], 3],
+    [[4, 1, 3, 2], 2.5],
+  ])("of %j is %d", (values, expected) => {
+    expect(median(values)).toBe(expected);
+  });
+
+  it("of nothing is not a number", () => {
+    expect(median([])).toBeNaN();
+  });
+
+  it("lies between the two nearest ranks", () => {
+    expect(quantile([10, 20, 30, 40, 50], 0.9)).toBeCloseTo(46);
+  });
+
+  it("leaves the list that it was given in its order", () => {
+    const values = [3, 1, 2];
+    median(values);
+    expect(values).toEqual([3, 1, 2]);
+  });
+});
+
+describe("spreadOf()", () => {
+  it("ignores rounds without a figure", () => {
+    expect(spreadOf([2, Number.NaN, 6, 4])).toEqual({ median: 4, lowest: 2, highest: 6 });
+  });
+
+  it("of no figure is nothing", () => {
+    expect(spreadOf([Number.NaN])).toBeUndefined();
+  });
+});
+
+describe("pairedRatio()", () => {
+  it("compares round with round, so that a slow round of both does not count", () => {
+    // The machine was four times slower in round 2; a ratio of medians would say 2, too, but with a spread of 8.
+    expect(pairedRatio([2, 8, 2.2], [1, 4, 1.1])).toEqual({ median: 2, lowest: 2, highest: 2 });
+  });
+
+  it("leaves out rounds in which one of the two was not measured", () => {
+    expect(pairedRatio([2, undefined, 9], [1, 3, undefined])).toEqual({
+      median: 2,
+      lowest: 2,
+      highest: 2,
+    });
+  });
+
+  it("says nothing about a base that used nothing", () => {
+    expect(pairedRatio([2], [0])).toBeUndefined();
+  });
+});
+
+describe("Histogram", () => {
+  it.each([0.5, 0.9, 0.99, 0.999])("is within 2 %% of the exact quantile %d", (q) => {
+    const histogram = new Histogram();
+    const values: number[] = [];
+    // A deterministic spread over five decades.
+    for (let i = 0; i < 20_000; i++) values.push(3 * 10 ** (((i * 7_919) % 20_000) / 4_000));
+    for (const value of values) histogram.record(value);
+    values.sort((a, b) => a - b);
+    const exact = values[Math.ceil(q * values.length) - 1]!;
+    expect(histogram.quantileUs(q) / exact).toBeGreaterThan(0.98);
+    expect(histogram.quantileUs(q) / exact).toBeLessThan(1.02);
+  });
+
+  it("knows count, mean and highest exactly", () => {
+    const histogram = new Histogram();
+    for (const value of [1, 2, 1_000_000]) histogram.record(value);
+    expect(histogram.count).toBe(3);
+    expect(histogram.meanUs).toBeCloseTo(333_334.33);
+    expect(histogram.quantileUs(1)).toBe(1_000_000);
+  });
+
+  it("has no figures when it is empty", () => {
+    expect(latencyFigures(new Histogram())).toBeUndefined();
+  });
+});

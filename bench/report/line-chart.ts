@@ -1,0 +1,133 @@
+// Lines over a few named positions, logarithmic upwards, named at their right end.
+
+import type { Spread } from "../measure/statistics.ts";
+import { formatTick } from "./bar-chart.ts";
+import { formatNumber } from "./summary.ts";
+import { element, escapeText, line, logTicks, picture, text } from "./svg.ts";
+
+export interface Series {
+  readonly label: string;
+  readonly family: string;
+  /** Which of the dash patterns tells it from its family. */
+  readonly variant: number;
+  /** One for each position; a gap where nothing was measured. */
+  readonly values: readonly (Spread | undefined)[];
+}
+
+export interface Position {
+  readonly label: string;
+  /** 0 to 1 along the axis. */
+  readonly at: number;
+}
+
+const WIDTH = 900;
+const HEIGHT = 420;
+const LEFT = 64;
+const RIGHT = 215;
+const TOP = 14;
+const BOTTOM = 46;
+const LABEL_GAP = 15;
+const DASHES = ["", "7 4", "2 4", "9 3 2 3"];
+
+export function lineChart(
+  title: string,
+  yUnit: string,
+  xTitle: string,
+  positions: readonly Position[],
+  series: readonly Series[],
+): string {
+  const known = series.flatMap((one) => one.values.flatMap((value) => (value ? [value] : [])));
+  if (known.length === 0) return "";
+  const ticks = logTicks(
+    Math.min(...known.map((value) => value.lowest)),
+    Math.max(...known.map((value) => value.highest)),
+  );
+  const lowest = ticks[0] ?? 1;
+  const highest = ticks.at(-1) ?? 10;
+  const span = Math.log(highest / lowest) || 1;
+  const x = (position: Position): number => LEFT + 12 + position.at * (WIDTH - LEFT - RIGHT - 24);
+  const y = (value: number): number =>
+    HEIGHT - BOTTOM - (Math.log(value / lowest) / span) * (HEIGHT - TOP - BOTTOM);
+  const parts: string[] = [];
+  for (const tick of ticks) {
+    parts.push(line(LEFT, y(tick), WIDTH - RIGHT, y(tick), { class: "grid" }));
+    parts.push(
+      text(LEFT - 8, y(tick) + 4, formatTick(tick), { class: "tick", "text-anchor": "end" }),
+    );
+  }
+  for (const position of positions) {
+    parts.push(line(x(position), TOP, x(position), HEIGHT - BOTTOM, { class: "grid" }));
+    parts.push(
+      text(x(position), HEIGHT - BOTTOM + 16, position.label, {
+        class: "tick",
+        "text-anchor": "middle",
+      }),
+    );
+  }
+  const middle = (LEFT + WIDTH - RIGHT) / 2;
+  parts.push(text(middle, HEIGHT - 8, xTitle, { class: "tick", "text-anchor": "middle" }));
+  parts.push(text(0, TOP - 2, yUnit, { class: "tick" }));
+  for (const one of series) parts.push(seriesShape(one, positions, x, y));
+  parts.push(endLabels(series, y));
+  return picture(WIDTH, HEIGHT, `${title}, ${yUnit} over ${xTitle}`, parts.join(""));
+}
+
+function seriesShape(
+  one: Series,
+  positions: readonly Position[],
+  x: (position: Position) => number,
+  y: (value: number) => number,
+): string {
+  const points: [number, number][] = [];
+  const marks: string[] = [];
+  for (const [index, position] of positions.entries()) {
+    const value = one.values[index];
+    if (value === undefined) continue;
+    const at: [number, number] = [x(position), y(value.median)];
+    points.push(at);
+    marks.push(
+      line(at[0], y(value.lowest), at[0], y(value.highest), { class: `range ${one.family}` }),
+      element(
+        "circle",
+        { cx: at[0], cy: at[1], r: 3.5, class: `dot ${one.family}` },
+        element(
+          "title",
+          {},
+          escapeText(`${one.label}, ${position.label}: ${formatNumber(value.median)}`),
+        ),
+      ),
+    );
+  }
+  const path = points.map(([px, py]) => `${px.toFixed(1)},${py.toFixed(1)}`).join(" ");
+  const stroke = element("polyline", {
+    points: path,
+    class: `line ${one.family}`,
+    "stroke-dasharray": DASHES[one.variant % DASHES.length],
+  });
+  return `${stroke}${marks.join("")}`;
+}
+
+/** At the height of the last point, pushed apart where they would overlap. */
+function endLabels(series: readonly Series[], y: (value: number) => number): string {
+  const labels = series
+    .flatMap((one) => {
+      const last = one.values.findLast((value) => value !== undefined);
+      return last === undefined ? [] : [{ one, point: y(last.median), at: y(last.median) }];
+    })
+    .sort((a, b) => a.point - b.point);
+  for (let i = 1; i < labels.length; i++) {
+    labels[i]!.at = Math.max(labels[i]!.at, labels[i - 1]!.at + LABEL_GAP);
+  }
+  const overflow = (labels.at(-1)?.at ?? 0) - (HEIGHT - BOTTOM);
+  for (let i = labels.length - 1; overflow > 0 && i >= 0; i--) {
+    const below = labels[i + 1]?.at ?? HEIGHT - BOTTOM + LABEL_GAP;
+    labels[i]!.at = Math.min(labels[i]!.at, below - LABEL_GAP);
+  }
+  const left = WIDTH - RIGHT;
+  return labels
+    .map(({ one, point, at }) => {
+      const lead = line(left - 10, point, left + 6, at, { class: `lead ${one.family}` });
+      return `${lead}${text(left + 10, at + 4, one.label, { class: `end ${one.family}` })}`;
+    })
+    .join("");
+}

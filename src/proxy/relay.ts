@@ -140,13 +140,16 @@ export class Relay implements RequestSink, LegOwner {
 
   /** Gives the client credit for what every destination that counts has taken. A destination that has ended counts no more. */
   private settleCredit(): void {
-    let progress = this.primary.ended ? this.receivedBytes : this.primary.progressBytes;
+    // Nothing has been sent to anybody yet.
+    if (this.openCount < this.legCount) return;
+    const primaryProgress = this.primary.ended ? this.receivedBytes : this.primary.progressBytes;
+    let progress = primaryProgress;
     for (const leg of this.secondaries) {
       if (leg.ended) continue;
       const lag = leg.destination.lag;
       if (lag === undefined || lag.policy === "backpressure") {
         progress = Math.min(progress, leg.progressBytes);
-      } else if (progress - leg.progressBytes > (lag.maxLagBytes ?? DEFAULT_MAX_LAG_BYTES)) {
+      } else if (primaryProgress - leg.progressBytes > (lag.maxLagBytes ?? DEFAULT_MAX_LAG_BYTES)) {
         this.dropLaggard(leg, lag.policy === "fail");
       }
     }
@@ -162,7 +165,7 @@ export class Relay implements RequestSink, LegOwner {
     leg.dropped = !counts;
     leg.cancel(
       new GrpcError(
-        Status.UNAVAILABLE,
+        Status.RESOURCE_EXHAUSTED,
         `upstream ${leg.conn.target} is ${behind} bytes behind the primary`,
         { reason: ErrorReason.SECONDARY_LAG, source: "upstream" },
       ),
@@ -263,19 +266,24 @@ export class Relay implements RequestSink, LegOwner {
    * caller wants to know. Any other failure, or a request that is still under way, ends them.
    */
   private stopSecondaries(primary: UpstreamLeg): void {
+    // What ended the primary may be about to end them, too.
+    const common = this.clientError ?? this.openError ?? this.call.context.reason;
     for (const leg of this.secondaries) {
       if (leg.ended || (!primary.broken && leg.requestComplete)) continue;
       leg.cancel(
-        new GrpcError(Status.CANCELLED, `the primary failed: ${primary.error?.message ?? ""}`, {
-          source: "proxy",
-        }),
+        common ??
+          new GrpcError(Status.CANCELLED, `the primary failed: ${primary.error?.message ?? ""}`, {
+            source: "proxy",
+          }),
       );
     }
   }
 
   /** The outcome so far, by precedence. */
   private outcome(): GrpcError | undefined {
-    return this.clientError ?? this.openError ?? this.primaryError ?? this.secondaryError;
+    // Destinations with contexts of their own hear of the end of the call before this does.
+    const clientError = this.clientError ?? this.call.context.reason;
+    return clientError ?? this.openError ?? this.primaryError ?? this.secondaryError;
   }
 
   private finalize(): void {
@@ -285,23 +293,26 @@ export class Relay implements RequestSink, LegOwner {
       this.finish(undefined);
       return;
     }
+    let pending: void | Promise<void>;
     try {
-      const pending = finalizer(this.result());
-      if (pending === undefined) this.finish(undefined);
-      else {
-        pending.then(
-          () => this.finish(undefined),
-          (error: unknown) => this.finish(finalizerError(error)),
-        );
-      }
+      pending = finalizer(this.result());
     } catch (error) {
       this.finish(finalizerError(error));
+      return;
     }
+    if (pending === undefined) {
+      this.finish(undefined);
+      return;
+    }
+    Promise.resolve(pending).then(
+      () => this.finish(undefined),
+      (error: unknown) => this.finish(finalizerError(error)),
+    );
   }
 
   private finish(finalizerFailure: GrpcError | undefined): void {
     // A call that expired or was cancelled while the finalizer ran is not reported as OK.
-    const error = this.outcome() ?? this.call.context.reason ?? finalizerFailure;
+    const error = this.outcome() ?? finalizerFailure;
     this.listener.onRelayEnd(this, error);
   }
 

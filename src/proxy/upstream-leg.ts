@@ -90,6 +90,8 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   private endQueued = false;
   private endSent = false;
   private released = false;
+  /** Its stream has been open; `owner` has been told. */
+  private opened = false;
   /** It may still be sent again from the beginning. */
   private replayable = true;
   private retried = false;
@@ -100,6 +102,8 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   /** Bytes of the client's request that this destination does not get. */
   private skippedBytes = 0;
   private leftToSkip = 0;
+  /** Messages that it gets besides the client's own. */
+  private addedMessageCount = 0;
 
   constructor(
     owner: LegOwner,
@@ -130,7 +134,11 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   }
 
   get requestMessages(): number {
-    return this.ended ? this.requestMessagesAtEnd : this.owner.requestMessageCount;
+    return this.ended ? this.requestMessagesAtEnd : this.countRequestMessages();
+  }
+
+  private countRequestMessages(): number {
+    return this.released ? this.owner.requestMessageCount + this.addedMessageCount : 0;
   }
 
   get responseMessages(): number {
@@ -152,9 +160,12 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
    * @param peekedBytes what the client's first message takes on the wire, if the director has looked at it; 0 if not
    */
   open(peekedBytes: number): void {
+    // A destination before it may have failed already, and taken all others with it.
+    if (this.ended) return;
     const { message } = this.destination;
     if (message !== undefined) {
       this.leftToSkip = peekedBytes;
+      if (peekedBytes === 0) this.addedMessageCount = 1;
       const payload = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
       for (const chunk of frameChunks(payload)) {
         this.injectedBytes += chunk.length;
@@ -205,11 +216,13 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   onOpened(stream: Stream): void {
     this.stream = stream;
     if (this.released) this.flush();
-    else this.owner.onLegOpened(this);
+    if (this.opened) return;
+    this.opened = true;
+    this.owner.onLegOpened(this);
   }
 
   onOpenFailed(error: GrpcError): void {
-    if (this.retried) this.fail(error);
+    if (this.opened) this.fail(error);
     else this.owner.onLegOpenFailed(this, error);
   }
 
@@ -255,7 +268,10 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   }
 
   private forgetSent(): void {
-    this.queue = undefined;
+    const { queue, sentCount } = this;
+    // A backend may answer while other destinations are still to be opened: then nothing has been sent.
+    if (queue !== undefined)
+      this.queue = sentCount < queue.length ? queue.slice(sentCount) : undefined;
     this.sentCount = 0;
   }
 
@@ -337,12 +353,18 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
 
   /** The context of this destination alone was cancelled. */
   onContextDone(reason: GrpcError): void {
-    this.cancel(reason);
+    this.cut(reason);
   }
 
   /** The deadline of this destination alone has passed. */
   onTimer(): void {
-    this.cancel(deadlineExceeded());
+    this.cut(deadlineExceeded());
+  }
+
+  private cut(reason: GrpcError): void {
+    if (this.ended) return;
+    if (this.opened) this.fail(reason);
+    else this.owner.onLegOpenFailed(this, reason);
   }
 
   /** Ends the call to this destination from our side. */
@@ -360,7 +382,10 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
     }
     if (received?.status !== Status.OK) this.error = grpcErrorFromTrailers(trailers);
     // The server has answered; what the client still sends is not wanted (gRPC "Early server closure").
-    if (!this.endSent || !endStream) this.stream?.reset(ErrorCode.NO_ERROR);
+    const { stream } = this;
+    if (!this.endSent || !endStream || (stream !== undefined && stream.queuedBytes > 0)) {
+      stream?.reset(ErrorCode.NO_ERROR);
+    }
     this.end();
   }
 
@@ -376,7 +401,7 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
 
   private end(): void {
     this.ended = true;
-    this.requestMessagesAtEnd = this.owner.requestMessageCount;
+    this.requestMessagesAtEnd = this.countRequestMessages();
     this.queue = undefined;
     if (this.deadlineTimer !== undefined) this.owner.clock.cancel(this.deadlineTimer);
     if (this.context !== this.owner.callContext) this.context.unsubscribe(this);

@@ -89,7 +89,7 @@ export class CallPeeker implements StreamPeeker, RequestTap {
   #firstFrames(count: number): Promise<readonly Frame[]> {
     return new Promise((resolve, reject) => {
       this.#waiters.push({ count, resolve, reject });
-      if (this.#parser === undefined) this.#start();
+      if (this.#parser === undefined && this.#error === undefined) this.#start();
       else this.#settle();
     });
   }
@@ -104,6 +104,14 @@ export class CallPeeker implements StreamPeeker, RequestTap {
     this.#call.setTap(this);
     this.#ended = requestEnded;
     for (const chunk of buffered ?? []) this.#take(chunk);
+    this.#settle();
+  }
+
+  /** The director has answered: what was not seen by now is on its way to the destinations. */
+  close(): void {
+    this.#error ??= new GrpcError(Status.INTERNAL, "peek: the director has answered already", {
+      reason: ErrorReason.DIRECTOR,
+    });
     this.#settle();
   }
 

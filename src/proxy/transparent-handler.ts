@@ -144,7 +144,7 @@ function direct(
   try {
     answer = director(context, call.method, peeker);
   } catch (error) {
-    listener.onRefused(call, directorError(error));
+    refuse(call, peeker, listener, error);
     return;
   }
   if (answer instanceof StreamParameters) {
@@ -153,8 +153,18 @@ function direct(
   }
   Promise.resolve(answer).then(
     (params) => begin(params, call, context, peeker, listener),
-    (error: unknown) => listener.onRefused(call, directorError(error)),
+    (error: unknown) => refuse(call, peeker, listener, error),
   );
+}
+
+function refuse(
+  call: ServerCall,
+  peeker: CallPeeker,
+  listener: DirectedListener,
+  error: unknown,
+): void {
+  peeker.close();
+  listener.onRefused(call, directorError(error));
 }
 
 function begin(
@@ -170,9 +180,10 @@ function begin(
     const path = pathOf(call, call.method);
     relay = new Relay(call, context, path, params, peeker.firstMessageBytes, listener);
   } catch (error) {
-    listener.onRefused(call, directorError(error));
+    refuse(call, peeker, listener, error);
     return;
   }
+  peeker.close();
   relay.start();
 }
 

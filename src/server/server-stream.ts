@@ -144,7 +144,11 @@ export class ServerStream<Request = unknown, Response = unknown> {
     const core = this.#core;
     if (error !== undefined) {
       if (core.messages !== undefined) core.messages.finishError(error);
-      else core.call.finishError(error);
+      else if (core.relayed && core.answer === undefined) {
+        // The relay is still at work: it ends its destinations, then says this error.
+        core.returned = true;
+        core.call.cancel(error);
+      } else core.call.finishError(error);
     } else if (!core.relayed) core.messageCall().finishOk();
     else if (core.answer !== undefined) core.answer();
     else core.returned = true;

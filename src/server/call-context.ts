@@ -34,6 +34,8 @@ export class CallContext implements ContextListener, TimerOwner {
   #listeners: Set<ContextListener> | undefined;
   #controller: AbortController | undefined;
   #timer: Timer | undefined;
+  /** The call has ended. */
+  #released = false;
 
   /** Contexts are made by the server for each call, and by `withMetadata`, `withTimeout` and `withCancel`. */
   constructor(origin: CallOrigin, deadlineMs: number, parent?: CallContext, metadata?: Metadata) {
@@ -102,6 +104,7 @@ export class CallContext implements ContextListener, TimerOwner {
     if (this.#reason === undefined && this.#parent !== undefined) {
       const inherited = this.#parent.reason;
       if (inherited !== undefined) this.cancel(inherited);
+      else if (!this.#released && this.remainingMs === 0) this.cancel(deadlineExceeded());
     }
     return this.#reason;
   }
@@ -177,6 +180,16 @@ export class CallContext implements ContextListener, TimerOwner {
     if (listeners !== undefined) for (const listener of listeners) listener.onContextDone(reason);
   }
 
+  /** The call has ended: nothing cancels its contexts any more, and none keeps a timer. */
+  release(): void {
+    const listeners = this.#listeners;
+    this.#listeners = undefined;
+    this.#released = true;
+    this.#stopWatching();
+    if (listeners === undefined) return;
+    for (const listener of listeners) if (listener instanceof CallContext) listener.release();
+  }
+
   /** The parent's end. */
   onContextDone(reason: GrpcError): void {
     this.cancel(reason);
@@ -189,7 +202,7 @@ export class CallContext implements ContextListener, TimerOwner {
   /** A derived context hears of its parent's end and of its own deadline only while somebody listens. */
   #watch(): void {
     const parent = this.#parent;
-    if (parent === undefined) return;
+    if (parent === undefined || this.#released) return;
     parent.subscribe(this);
     if (this.#reason !== undefined || this.#deadlineMs >= parent.#deadlineMs) return;
     this.#timer ??= new Timer(this);

@@ -212,6 +212,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     this.status = status;
     if (this.deadlineTimer !== undefined) this.clock.cancel(this.deadlineTimer);
     this.buffered = undefined;
+    this.context.release();
     this.owner.onCallEnd(this);
     return !this.gone;
   }

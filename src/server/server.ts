@@ -7,6 +7,7 @@ import { callEnd, callStart } from "../observe/channels.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
 import { parseAddress } from "../transport/address.ts";
+import { resolveSessionOptions } from "../transport/defaults.ts";
 import { attachServer, type HandedOverServer } from "../transport/node/index.ts";
 import { selectTransport, type TransportName } from "../transport/select.ts";
 import type { ServerTlsOptions } from "../transport/tls.ts";
@@ -86,6 +87,7 @@ export class Server implements CallOwner {
     this.#options = options;
     this.clock = options.clock ?? systemClock;
     this.#transport = selectTransport(options.transport);
+    resolveSessionOptions(options);
     this.#codec = options.codec ?? newCodec();
     this.#interceptors = options.interceptors ?? [];
     this.#maxRequestMessageBytes = options.maxRequestMessageBytes ?? 4_194_304;
@@ -373,6 +375,9 @@ function malformedTimeout(text: string): GrpcError {
   );
 }
 
+/** Request body that is read and dropped after a refusal, before the client is told to stop. */
+const MAX_DRAINED_BYTES = 65_536;
+
 const REFUSED_HEAD: HeaderList = [
   new HeaderField(":status", "415"),
   new HeaderField("content-type", "text/plain; charset=utf-8"),
@@ -382,9 +387,15 @@ const REFUSED_HEAD: HeaderList = [
 function refuseHttp(stream: Stream, text: string): StreamListener {
   stream.sendHeaders(REFUSED_HEAD, false);
   stream.sendData(Buffer.from(`${text}\n`), true);
+  let drainedBytes = 0;
   return {
     onHeaders: () => {},
-    onData: (chunk) => stream.acknowledge(chunk.length),
+    onData(chunk, endStream) {
+      // Whoever sends a body before it reads the answer may finish a short one.
+      drainedBytes += chunk.length;
+      if (drainedBytes <= MAX_DRAINED_BYTES || endStream) stream.acknowledge(chunk.length);
+      else stream.reset(ErrorCode.NO_ERROR);
+    },
     onTrailers: () => {},
     onWritable: () => {},
     onReset: () => {},

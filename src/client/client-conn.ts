@@ -216,6 +216,9 @@ export class ClientConn implements TimerOwner {
    * @default graceMs 0
    */
   close(graceMs = 0): Promise<void> {
+    if (!(graceMs >= 0)) {
+      throw new RangeError(`graceMs: expected a number of milliseconds from 0 up, got ${graceMs}`);
+    }
     if (this.#closed === undefined) {
       let resolve: () => void = () => {};
       const promise = new Promise<void>((settle) => {
@@ -228,8 +231,10 @@ export class ClientConn implements TimerOwner {
       for (const attempt of [...this.#attempts]) attempt.session?.drain();
     }
     if (this.#attempts.size === 0) this.#closed.resolve();
-    else if (graceMs <= 0) this.#destroyAll();
-    else this.options.clock.schedule(this.#backoffTimer, graceMs);
+    else if (graceMs === 0) this.#destroyAll();
+    else if (graceMs !== Number.POSITIVE_INFINITY) {
+      this.options.clock.schedule(this.#backoffTimer, graceMs);
+    }
     return this.#closed.promise;
   }
 

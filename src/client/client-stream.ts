@@ -156,6 +156,16 @@ class ClientCall implements StreamRequest, TimerOwner {
     this.#stream.sendData(EMPTY, true);
   }
 
+  /** A message that cannot be read ends the call, as in Go. */
+  async read(): Promise<unknown> {
+    try {
+      return await this.reader.read();
+    } catch (error) {
+      this.fail(GrpcError.from(error));
+      throw error;
+    }
+  }
+
   /** For the reader. */
   acknowledge(bytes: number): void {
     this.#stream?.acknowledge(bytes);
@@ -258,7 +268,7 @@ export class ClientStream<Request = unknown, Response = unknown> {
    */
   recvMessage(): Promise<Response | undefined> {
     // The codec decides what a message is; the type parameter is the user's word for it.
-    return tolerant(this.#call.reader.read()) as Promise<Response | undefined>;
+    return tolerant(this.#call.read()) as Promise<Response | undefined>;
   }
 
   /** Response headers, as soon as they are here; empty when the call ended without. Never rejects. */

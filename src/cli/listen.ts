@@ -1,0 +1,76 @@
+// Listening, with what users expect of it: a message that says why not, and no socket file of a dead process in the way.
+
+import { lstat, unlink } from "node:fs/promises";
+import { dial, type Server, type SocketAddress } from "../index.ts";
+import { formatAddress } from "../transport/address.ts";
+import { CommandError, messageOf, systemCode } from "./command-error.ts";
+
+/** Asking a socket whether somebody listens on it takes no longer than this. */
+const PROBE_TIMEOUT_MS = 1_000;
+
+/**
+ * @returns where it listens, as text
+ * @throws {CommandError} saying why it cannot
+ */
+export async function listen(server: Server, address: SocketAddress): Promise<string> {
+  try {
+    return formatAddress(await server.listen(address));
+  } catch (error) {
+    if (systemCode(error) !== "EADDRINUSE" || !("path" in address)) throw refused(address, error);
+    if (!(await isStaleSocket(address.path))) throw refused(address, error);
+  }
+  try {
+    await unlink(address.path);
+    return formatAddress(await server.listen(address));
+  } catch (error) {
+    throw refused(address, error);
+  }
+}
+
+function refused(address: SocketAddress, error: unknown): CommandError {
+  return new CommandError(
+    `expected an address to listen on, got ${formatAddress(address)}: ${reason(address, error)}`,
+    { cause: error },
+  );
+}
+
+function reason(address: SocketAddress, error: unknown): string {
+  switch (systemCode(error)) {
+    case "EADDRINUSE":
+      return "it is in use (EADDRINUSE)";
+    case "EACCES":
+      // Node says the same for a folder that does not exist.
+      return "path" in address
+        ? "its folder does not exist or may not be written to (EACCES)"
+        : "permission denied (EACCES)";
+    case "EADDRNOTAVAIL":
+      return "this machine does not have it (EADDRNOTAVAIL)";
+    case "ENOTFOUND":
+      return "its host is not known (ENOTFOUND)";
+    default:
+      return messageOf(error);
+  }
+}
+
+/** The file is a socket that nobody listens on: its owner ended without removing it. */
+async function isStaleSocket(path: string): Promise<boolean> {
+  const isSocket = await lstat(path).then(
+    (file) => file.isSocket(),
+    () => false,
+  );
+  return isSocket && (await refusesConnections(path));
+}
+
+function refusesConnections(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const conn = dial(`unix:${path}`, {
+      connectTimeoutMs: PROBE_TIMEOUT_MS,
+      onStateChange: (state, error) => {
+        if (state === "connecting" || state === "shutdown") return;
+        const stale = state === "transientFailure" && systemCode(error?.cause) === "ECONNREFUSED";
+        void conn.close().then(() => resolve(stale));
+      },
+    });
+    conn.connect();
+  });
+}

@@ -1,0 +1,186 @@
+// `grpc-relay serve`: one backend, mirrors, any number of listening sockets.
+
+import { readFile } from "node:fs/promises";
+import {
+  type ClientConn,
+  type Destination,
+  ErrorReason,
+  GrpcError,
+  Server,
+  type ServerTlsOptions,
+  type StreamDirector,
+  StreamParameters,
+  type TransportName,
+  transparentHandler,
+} from "../index.ts";
+import { parseAddress } from "../transport/address.ts";
+import { selectTransport } from "../transport/select.ts";
+import { CommandError, checkFlag, messageOf, usageError } from "./command-error.ts";
+import type { Flag, GivenFlags } from "./flags.ts";
+import { listen } from "./listen.ts";
+import { closeAll, SignalWatch } from "./shutdown.ts";
+import type { Terminal } from "./terminal.ts";
+import { dialUpstream } from "./upstream.ts";
+
+const LISTEN: Flag = {
+  name: "listen",
+  value: "ADDRESS",
+  repeatable: true,
+  text: "where to take calls",
+};
+const BACKEND: Flag = { name: "backend", value: "ADDRESS", text: "where to pass them on to" };
+const DEFAULT_GRACE_MS = 10_000;
+
+export const serveFlags: readonly Flag[] = [
+  LISTEN,
+  BACKEND,
+  {
+    name: "secondary",
+    value: "ADDRESS",
+    repeatable: true,
+    text: "gets a copy of every request while it is connected; its answers and failures\nare dropped, but a call ends only when it has ended there too",
+  },
+  {
+    name: "peek",
+    text: "wait for the first request message (at most 4 MiB) before a call is passed on,\nas a director that routes by payload does",
+  },
+  {
+    name: "transport",
+    value: "NAME",
+    text: "HTTP/2 implementation: node or engine (default node)",
+  },
+  { name: "tls-cert", value: "FILE", text: "listen with TLS: certificate chain, PEM" },
+  { name: "tls-key", value: "FILE", text: "and its private key, PEM" },
+  {
+    name: "grace-ms",
+    value: "MS",
+    text: `how long calls may go on after a signal, in milliseconds (default ${DEFAULT_GRACE_MS})`,
+  },
+];
+
+export async function serve(flags: GivenFlags, terminal: Terminal): Promise<number> {
+  const addresses = flags
+    .required(LISTEN)
+    .map((text) => checkFlag("listen", () => parseAddress(text)));
+  const [backend = ""] = flags.required(BACKEND);
+  const graceMs = checkFlag("grace-ms", () => milliseconds(flags.one("grace-ms")));
+  const transport = checkFlag("transport", () => transportName(flags.one("transport")));
+  requireTransport(transport);
+  const tls = await readTls(flags);
+
+  const conns: ClientConn[] = [];
+  const upstream = (role: string, target: string): ClientConn => {
+    const conn = checkFlag(role, () => dialUpstream(role, target, { transport }, terminal));
+    conns.push(conn);
+    return conn;
+  };
+  const servers: Server[] = [];
+  const signals = new SignalWatch(terminal);
+  try {
+    const primary = upstream("backend", backend);
+    const secondaries = flags.all("secondary").map((target) => upstream("secondary", target));
+    const server = new Server({
+      transport,
+      unknownServiceHandler: transparentHandler(director(primary, secondaries, flags.has("peek"))),
+      onConnectionError: unlessRepeated((error) => terminal.warn(`connection refused: ${error}`)),
+      ...(tls === undefined ? {} : { tls }),
+    });
+    servers.push(server);
+    for (const address of addresses) {
+      terminal.print(`listening on ${await listen(server, address)}`);
+    }
+    for (const conn of conns) conn.connect();
+  } catch (error) {
+    await closeAll({ servers, conns }, 0);
+    signals.end();
+    throw error;
+  }
+  return signals.serve({ servers, conns }, graceMs);
+}
+
+function director(
+  primary: ClientConn,
+  secondaries: readonly ClientConn[],
+  peek: boolean,
+): StreamDirector {
+  const alone = new StreamParameters({ conn: primary });
+  const route = (): StreamParameters =>
+    secondaries.length === 0
+      ? alone
+      : new StreamParameters({ conn: primary }, mirrors(secondaries));
+  if (!peek) return route;
+  return async (_ctx, _fullMethodName, peeker) => {
+    try {
+      await peeker.peek();
+    } catch (error) {
+      // A call without messages is a call all the same.
+      if (!(error instanceof GrpcError) || error.reason !== ErrorReason.NO_MESSAGE) throw error;
+    }
+    return route();
+  };
+}
+
+/** Those that are connected: one that cannot be opened would fail the call, and a mirror should never do that. */
+function mirrors(conns: readonly ClientConn[]): Destination[] {
+  const destinations: Destination[] = [];
+  for (const conn of conns) {
+    if (conn.state === "ready") destinations.push({ conn, onError: () => undefined });
+    else conn.connect();
+  }
+  return destinations;
+}
+
+function milliseconds(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_GRACE_MS;
+  if (/^[0-9]{1,9}$/.test(text)) return Number(text);
+  throw new RangeError(`expected a whole number of milliseconds, got ${JSON.stringify(text)}`);
+}
+
+function transportName(text: string | undefined): TransportName {
+  if (text !== undefined && text !== "node" && text !== "engine") {
+    throw new TypeError(`expected node or engine, got ${JSON.stringify(text)}`);
+  }
+  return text ?? "node";
+}
+
+function requireTransport(name: TransportName): void {
+  try {
+    selectTransport(name);
+  } catch (error) {
+    // Its message begins with `transport:`.
+    throw usageError(`--${messageOf(error)}`, error);
+  }
+}
+
+async function readTls(flags: GivenFlags): Promise<ServerTlsOptions | undefined> {
+  const cert = flags.one("tls-cert");
+  const key = flags.one("tls-key");
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined || key === undefined) {
+    const [given, missing] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
+    throw usageError(`expected --tls-${missing} FILE beside --tls-${given}, got none`);
+  }
+  return { cert: await readPem("tls-cert", cert), key: await readPem("tls-key", key) };
+}
+
+async function readPem(flag: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw new CommandError(
+      `--${flag}: expected a file that can be read, got ${path}: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+/** A peer that fails over and over must not fill the log. */
+function unlessRepeated(tell: (message: string) => void): (error: Error) => void {
+  let last: string | undefined;
+  return (error) => {
+    const message = messageOf(error);
+    if (message === last) return;
+    last = message;
+    tell(message);
+  };
+}

@@ -1,0 +1,89 @@
+// The command as a process of its own, from the build that `npm test` makes first.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { dial } from "../../src/index.ts";
+import { closeAtEnd, socketPath, within } from "../support/cleanup.ts";
+
+interface Child {
+  readonly process: ChildProcess;
+  output: string;
+  readonly exit: Promise<number | null>;
+  /** Waits until the output matches. */
+  printed(pattern: RegExp): Promise<void>;
+}
+
+function grpcRelay(...args: string[]): Child {
+  const process_ = spawn(process.execPath, ["dist/cli.js", ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  closeAtEnd(() => process_.kill("SIGKILL"));
+  const child: Child = {
+    process: process_,
+    output: "",
+    exit: once(process_, "close").then(([code]: (number | null)[]) => code ?? null),
+    printed: (pattern) =>
+      within(
+        `output like ${pattern}`,
+        new Promise((resolve) => {
+          const look = (): void => {
+            if (pattern.test(child.output)) resolve();
+          };
+          process_.stdout.on("data", look);
+          process_.stderr.on("data", look);
+          look();
+        }),
+        10_000,
+      ),
+  };
+  for (const stream of [process_.stdout, process_.stderr]) {
+    stream.prependListener("data", (chunk: Buffer) => {
+      child.output += chunk.toString();
+    });
+  }
+  return child;
+}
+
+describe("grpc-relay as a process", () => {
+  it("runs the demo once and exits with 0", async () => {
+    const child = grpcRelay("demo", "--once");
+    expect(await within("exit", child.exit, 15_000)).toBe(0);
+    expect(child.output).toContain("Upper          OK");
+  });
+
+  it("exits with 2 for a wrong command line", async () => {
+    const child = grpcRelay("serve");
+    expect(await within("exit", child.exit, 10_000)).toBe(2);
+    expect(child.output).toBe("grpc-relay: expected --listen ADDRESS, got none\n");
+  });
+
+  it.each(["SIGINT", "SIGTERM"] as const)(
+    "closes on %s, removes its UNIX socket and exits with 0",
+    async (signal) => {
+      const path = socketPath();
+      const child = grpcRelay("serve", "--listen", `unix:${path}`, "--backend", "127.0.0.1:1");
+      await child.printed(/listening on unix:/);
+      child.process.kill(signal);
+      expect(await within("exit", child.exit, 10_000)).toBe(0);
+      expect(existsSync(path)).toBe(false);
+    },
+  );
+
+  it("takes the place of a process that was killed and left its UNIX socket behind", async () => {
+    const path = socketPath();
+    const args = ["serve", "--listen", `unix:${path}`, "--backend", "127.0.0.1:1"];
+    const killed = grpcRelay(...args);
+    await killed.printed(/listening/);
+    killed.process.kill("SIGKILL");
+    await killed.exit;
+    expect(existsSync(path)).toBe(true);
+    const child = grpcRelay(...args);
+    await child.printed(/listening/);
+    const conn = dial(`unix:${path}`);
+    closeAtEnd(() => conn.close());
+    const call = conn.newStream("/a.B/C");
+    await expect(call.recvMessage()).rejects.toMatchObject({ status: 14 });
+  });
+});

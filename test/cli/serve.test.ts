@@ -1,0 +1,254 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import {
+  type ClientConn,
+  type ClientStream,
+  type DialOptions,
+  dial,
+  Frame,
+  Metadata,
+  Server,
+  type StreamHandler,
+} from "../../src/index.ts";
+import { formatAddress } from "../../src/transport/address.ts";
+import { makeCertificate } from "../support/certificate.ts";
+import { closeAtEnd, socketPath, within } from "../support/cleanup.ts";
+import { type FakeTerminal, runToEnd, start } from "./terminal.ts";
+
+/** A backend that answers every call by `handler`; where it listens, and the server itself. */
+async function backend(
+  handler: StreamHandler,
+  address = "127.0.0.1:0",
+): Promise<{ readonly address: string; readonly server: Server }> {
+  const server = new Server({ unknownServiceHandler: handler });
+  closeAtEnd(() => server.close());
+  return { address: formatAddress(await server.listen(address)), server };
+}
+
+function client(address: string, options?: DialOptions): ClientConn {
+  const conn = dial(address, options);
+  closeAtEnd(() => conn.close());
+  return conn;
+}
+
+const listening = (terminal: FakeTerminal): Promise<string> => terminal.line(/^listening on (.*)$/);
+
+const echo: StreamHandler<Frame, Frame> = async (stream) => {
+  for await (const message of stream) await stream.sendMessage(message);
+};
+
+function callEcho(conn: ClientConn, text: string): ClientStream {
+  const call = conn.newStream("/echo.Echo/Echo");
+  void call.sendMessage(Buffer.from(text));
+  call.closeSend();
+  return call;
+}
+
+async function echoed(conn: ClientConn, text: string): Promise<string> {
+  const answer = await callEcho(conn, text).recvMessage();
+  return answer instanceof Frame ? answer.payload.toString() : String(answer);
+}
+
+describe("grpc-relay serve", () => {
+  it("passes calls on, metadata and all, and closes on a signal", async () => {
+    const { address } = await backend(async (stream) => {
+      stream.setTrailer(Metadata.from({ got: stream.context.metadata.first("x-token") ?? "" }));
+      await stream.sendMessage(await stream.recvMessage());
+    });
+    const { terminal, exitCode } = start("serve", "--listen", "127.0.0.1:0", "--backend", address);
+    const conn = client(await listening(terminal));
+    const call = conn.newStream("/a.B/C", { metadata: Metadata.from({ "x-token": "abc" }) });
+    await call.sendMessage(Buffer.from("hi"));
+    call.closeSend();
+    expect(await call.recvMessage()).toEqual(new Frame(Buffer.from("hi")));
+    expect((await call.trailer()).get("got")).toEqual(["abc"]);
+    terminal.signal();
+    expect(await within("exit", exitCode)).toBe(0);
+  });
+
+  it("listens on several addresses, UNIX sockets among them, and reaches a backend on one", async () => {
+    const path = socketPath();
+    const { address } = await backend(echo, `unix:${socketPath()}`);
+    const { terminal } = start(
+      ...["serve", "--listen", "127.0.0.1:0", "--listen", `unix:${path}`, "--backend", address],
+    );
+    await terminal.line(/listening on unix:/);
+    expect(await echoed(client(await listening(terminal)), "tcp")).toBe("tcp");
+    expect(await echoed(client(`unix:${path}`), "unix")).toBe("unix");
+  });
+
+  it("sends a copy of each request to every secondary, and drops their answers", async () => {
+    const seen: string[] = [];
+    const copy =
+      (name: string): StreamHandler<Frame, Frame> =>
+      async (stream) => {
+        for await (const { payload } of stream) seen.push(`${name} ${payload}`);
+        throw new Error("nobody hears this");
+      };
+    const primary = await backend(echo);
+    const one = await backend(copy("one"));
+    const two = await backend(copy("two"));
+    const { terminal } = start(
+      ...["serve", "--listen", "127.0.0.1:0", "--backend", primary.address],
+      ...["--secondary", one.address, "--secondary", two.address],
+    );
+    const address = await listening(terminal);
+    await terminal.line(new RegExp(`secondary ${one.address} connected`));
+    await terminal.line(new RegExp(`secondary ${two.address} connected`));
+    const call = callEcho(client(address), "copied");
+    expect(await call.recvMessage()).toEqual(new Frame(Buffer.from("copied")));
+    await call.trailer();
+    expect(seen.sort()).toEqual(["one copied", "two copied"]);
+  });
+
+  it("leaves out a secondary that cannot be reached", async () => {
+    const primary = await backend(echo);
+    const { terminal } = start(
+      ...["serve", "--listen", "127.0.0.1:0", "--backend", primary.address],
+      ...["--secondary", `unix:${socketPath()}`],
+    );
+    const conn = client(await listening(terminal));
+    await terminal.line(/secondary unix:.* unreachable/);
+    const call = callEcho(conn, "alone");
+    expect(await call.recvMessage()).toEqual(new Frame(Buffer.from("alone")));
+    await call.trailer();
+  });
+
+  it("with --peek waits for the first message before the backend is asked", async () => {
+    let calls = 0;
+    const { address } = await backend(async (stream) => {
+      calls++;
+      await echo(stream as never);
+    });
+    const { terminal } = start(
+      ...["serve", "--listen", "127.0.0.1:0", "--backend", address, "--peek"],
+    );
+    const conn = client(await listening(terminal));
+    const call = conn.newStream("/a.B/C");
+    // The second call is through while the first, without a message, is not.
+    expect(await echoed(conn, "first")).toBe("first");
+    expect(calls).toBe(1);
+    await call.sendMessage(Buffer.from("second"));
+    expect(await call.recvMessage()).toEqual(new Frame(Buffer.from("second")));
+    expect(calls).toBe(2);
+    call.cancel();
+  });
+
+  it("with --peek passes a call without messages on", async () => {
+    const { address } = await backend(echo);
+    const { terminal } = start(
+      ...["serve", "--listen", "127.0.0.1:0", "--backend", address, "--peek"],
+    );
+    const call = client(await listening(terminal)).newStream("/a.B/C");
+    call.closeSend();
+    await call.trailer();
+  });
+
+  it("says once that the backend cannot be reached, answers UNAVAILABLE, and recovers when it is there", async () => {
+    const path = socketPath();
+    const { terminal } = start("serve", "--listen", "127.0.0.1:0", "--backend", `unix:${path}`);
+    const conn = client(await listening(terminal));
+    await terminal.line(/backend unix:.* unreachable/);
+    for (let i = 0; i < 3; i++) {
+      await expect(echoed(conn, "early")).rejects.toMatchObject({ status: 14 });
+    }
+    const { server } = await backend(echo, `unix:${path}`);
+    await terminal.line(/backend unix:.* connected/);
+    expect(await echoed(conn, "late")).toBe("late");
+    await server.close();
+    await expect(echoed(conn, "gone")).rejects.toMatchObject({ status: 14 });
+    const changes = terminal.err.map((line) => /unreachable|connected/.exec(line)?.[0]);
+    expect(changes).toEqual(["unreachable", "connected", "unreachable"]);
+  });
+
+  it("lets a call finish after the first signal, and ends it at the second", async () => {
+    const { address } = await backend(echo);
+    const { terminal, exitCode } = start("serve", "--listen", "127.0.0.1:0", "--backend", address);
+    const conn = client(await listening(terminal));
+    const call = conn.newStream("/a.B/C");
+    await call.sendMessage(Buffer.from("one"));
+    await call.recvMessage();
+    terminal.signal();
+    // Passed on a second time by whoever started the process: one signal all the same.
+    terminal.signal();
+    await terminal.line(/closing: 1 call under way, at most 10000 ms/);
+    await call.sendMessage(Buffer.from("two"));
+    expect(await call.recvMessage()).toEqual(new Frame(Buffer.from("two")));
+    const again = setInterval(() => terminal.signal(), 50);
+    closeAtEnd(() => clearInterval(again));
+    await expect(call.recvMessage()).rejects.toMatchObject({
+      status: 14,
+      reason: "UPSTREAM_STATUS",
+    });
+    expect(await within("exit", exitCode)).toBe(1);
+  });
+
+  it("ends calls when the grace is over", async () => {
+    const { address } = await backend(echo);
+    const { terminal, exitCode } = start(
+      ...["serve", "--listen", "127.0.0.1:0", "--backend", address, "--grace-ms", "30"],
+    );
+    const call = client(await listening(terminal)).newStream("/a.B/C");
+    await call.sendMessage(Buffer.from("one"));
+    await call.recvMessage();
+    terminal.signal();
+    await expect(call.recvMessage()).rejects.toMatchObject({ status: 14 });
+    expect(await within("exit", exitCode)).toBe(0);
+  });
+
+  it("answers a port in use with one line and exit code 1", async () => {
+    const { address } = await backend(echo);
+    expect(await runToEnd("serve", "--listen", address, "--backend", address)).toEqual({
+      code: 1,
+      out: "",
+      err: `grpc-relay: expected an address to listen on, got ${address}: it is in use (EADDRINUSE)`,
+    });
+  });
+
+  it("does not take over a UNIX socket on which somebody listens, whatever they speak", async () => {
+    const path = socketPath();
+    const other = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => other.listen(path, resolve));
+    closeAtEnd(() => other.close());
+    const { code, err } = await runToEnd("serve", "--listen", `unix:${path}`, "--backend", "a:1");
+    expect(code).toBe(1);
+    expect(err).toBe(
+      `grpc-relay: expected an address to listen on, got unix:${path}: it is in use (EADDRINUSE)`,
+    );
+  });
+
+  it("does not remove a file that is no socket", async () => {
+    const path = socketPath();
+    writeFileSync(path, "precious");
+    const { code, err } = await runToEnd("serve", "--listen", `unix:${path}`, "--backend", "a:1");
+    expect([code, err]).toEqual([1, expect.stringContaining("it is in use")]);
+  });
+
+  it("listens with TLS", async () => {
+    const { cert, key } = makeCertificate();
+    const folder = mkdtempSync(join(socketPath(), "..", "tls-"));
+    closeAtEnd(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, "cert.pem"), cert);
+    writeFileSync(join(folder, "key.pem"), key);
+    const { address } = await backend(echo);
+    const { terminal } = start(
+      ...["serve", "--listen", "127.0.0.1:0", "--backend", address],
+      ...["--tls-cert", join(folder, "cert.pem"), "--tls-key", join(folder, "key.pem")],
+    );
+    const conn = client(await listening(terminal), { tls: { ca: cert } });
+    expect(await echoed(conn, "secret")).toBe("secret");
+  });
+
+  it("answers a certificate that cannot be read with one line and exit code 1", async () => {
+    const { code, err } = await runToEnd(
+      ...["serve", "--listen", "127.0.0.1:0", "--backend", "a:1"],
+      ...["--tls-cert", "/nowhere/c.pem", "--tls-key", "/nowhere/k.pem"],
+    );
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^grpc-relay: --tls-cert: expected a file that can be read, got \/nowhere\/c.pem: ENOENT/,
+    );
+  });
+});

@@ -131,12 +131,16 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     if (this.ended !== undefined && !this.ownerTold) this.tellEnd(this.ended);
   }
 
-  /** How many bytes the socket still has to write, and how many DATA may be given to it until the next report. */
-  written(backlogBytes: number, budgetBytes: number): void {
+  /**
+   * The socket still has `backlogBytes` to write; with more than `highWaterBytes` DATA waits. To be called before anything is
+   * sent, after each write, and when the backlog has shrunk.
+   */
+  written(backlogBytes: number, highWaterBytes: number): void {
+    const budgetBytes = Math.max(0, highWaterBytes - backlogBytes - this.output.byteCount);
     this.outbound.budgetBytes = budgetBytes;
-    if (this.outbound.isBlockedByBudget && budgetBytes > 0) this.events.onDirty();
-    // DATA stops at the budget; what goes on growing is answers to a peer that sends but does not read.
-    if (budgetBytes > 0 || backlogBytes <= this.options.limits.maxQueuedControlBytes) return;
+    if (budgetBytes > 0 && this.outbound.hasReadyData) this.events.onDirty();
+    // DATA stops at the high-water mark; what goes on growing is answers to a peer that sends but does not read.
+    if (backlogBytes <= highWaterBytes + this.options.limits.maxQueuedControlBytes) return;
     this.fail(connectionError(ErrorCode.ENHANCE_YOUR_CALM, `${backlogBytes} bytes are not read`));
   }
 

@@ -3,7 +3,15 @@
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { connectionError } from "./error.ts";
-import { DEFAULT_MAX_FRAME_BYTES, FLAG_PADDED, FRAME_HEADER_BYTES, TYPE_DATA } from "./frame.ts";
+import {
+  DEFAULT_MAX_FRAME_BYTES,
+  FLAG_PADDED,
+  FRAME_HEADER_BYTES,
+  readFlags,
+  readLengthAndType,
+  readUint31,
+  TYPE_DATA,
+} from "./frame.ts";
 
 /** Who is told. A method may throw an `H2Error`; the reader then stands behind the frame that caused it. */
 export interface FrameHandler {
@@ -98,11 +106,11 @@ export class FrameReader {
     let position = this.position;
     // One byte more than a header, so that the pad length of DATA is at hand.
     while (end - position >= HEAD_BYTES && !this.stopped) {
-      const word = chunk.readInt32BE(position);
+      const word = readLengthAndType(chunk, position);
       const length = word >>> 8;
       const type = word & 0xff;
-      const flags = chunk.readUInt8(position + 4);
-      const streamId = chunk.readInt32BE(position + 5) & 0x7fffffff;
+      const flags = readFlags(chunk, position);
+      const streamId = readUint31(chunk, position + 5);
       const start = position + FRAME_HEADER_BYTES;
       position = start + length;
       if (position > end || length > DEFAULT_MAX_FRAME_BYTES) {
@@ -133,17 +141,17 @@ export class FrameReader {
       if (this.position === end) return;
       head[this.headBytes++] = chunk.readUInt8(this.position++);
     }
-    const word = head.readInt32BE(0);
+    const word = readLengthAndType(head, 0);
     const length = word >>> 8;
     const type = word & 0xff;
-    const flags = head.readUInt8(4);
+    const flags = readFlags(head, 0);
     let padBytes = 0;
     if (type === TYPE_DATA && (flags & FLAG_PADDED) !== 0 && length > 0) {
       if (this.position === end) return;
       padBytes = chunk.readUInt8(this.position);
     }
     this.headBytes = 0;
-    this.begin(length, type, flags, head.readInt32BE(5) & 0x7fffffff, padBytes);
+    this.begin(length, type, flags, readUint31(head, 5), padBytes);
   }
 
   /** A frame that does not lie in the chunk as a whole; the position is behind its header. */

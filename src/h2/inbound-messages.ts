@@ -12,6 +12,7 @@ import {
   FLAG_END_STREAM,
   FLAG_PADDED,
   FLAG_PRIORITY,
+  readUint31,
 } from "./frame.ts";
 import { HeaderBlock } from "./header-block.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
@@ -205,7 +206,7 @@ export class InboundMessages<Owner> {
     let dependsOnItself = false;
     if ((flags & FLAG_PRIORITY) !== 0) {
       if (end - from < 5) throw badFrameSize("HEADERS", end - start);
-      dependsOnItself = (buffer.readInt32BE(from) & 0x7fffffff) === streamId;
+      dependsOnItself = readUint31(buffer, from) === streamId;
       from += 5;
     }
     if (to < from)

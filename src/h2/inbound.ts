@@ -6,6 +6,7 @@ import { badFrameSize, connectionError, onStreamZero, streamError } from "./erro
 import type { FloodGuard } from "./flood-guard.ts";
 import {
   FLAG_ACK,
+  readUint31,
   TYPE_CONTINUATION,
   TYPE_GOAWAY,
   TYPE_HEADERS,
@@ -122,7 +123,7 @@ export class Inbound<Owner> implements FrameHandler {
   private recvWindowUpdate(streamId: number, buffer: Buffer, start: number, end: number): void {
     if (end - start !== 4) throw badFrameSize("WINDOW_UPDATE", end - start);
     this.guard.countIdleFrame("WINDOW_UPDATE");
-    const increment = buffer.readInt32BE(start) & 0x7fffffff;
+    const increment = readUint31(buffer, start);
     if (streamId === 0) {
       if (increment === 0) {
         throw connectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0 on the connection");
@@ -199,7 +200,7 @@ export class Inbound<Owner> implements FrameHandler {
     if (streamId !== 0) throw notOnStreamZero("GOAWAY", streamId);
     if (end - start < 8) throw badFrameSize("GOAWAY", end - start);
     this.guard.countIdleFrame("GOAWAY");
-    const lastStreamId = buffer.readInt32BE(start) & 0x7fffffff;
+    const lastStreamId = readUint31(buffer, start);
     const code = buffer.readUInt32BE(start + 4);
     this.host.goAwayReceived(lastStreamId, code, buffer.toString("latin1", start + 8, end));
   }
@@ -214,7 +215,7 @@ export class Inbound<Owner> implements FrameHandler {
       if (!isOpen) throw badFrameSize("PRIORITY", end - start);
       throw streamError(streamId, ErrorCode.FRAME_SIZE_ERROR, `PRIORITY of ${end - start} bytes`);
     }
-    if ((buffer.readInt32BE(start) & 0x7fffffff) !== streamId) return;
+    if (readUint31(buffer, start) !== streamId) return;
     const message = `stream ${streamId} depends on itself`;
     if (!isOpen) throw connectionError(ErrorCode.PROTOCOL_ERROR, message);
     throw streamError(streamId, ErrorCode.PROTOCOL_ERROR, message);

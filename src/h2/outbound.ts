@@ -8,7 +8,7 @@ import type { FloodGuard } from "./flood-guard.ts";
 import { DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES } from "./frame.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { MessageRules } from "./message-rules.ts";
-import { Output } from "./output.ts";
+import { COPY_BELOW_BYTES, Output } from "./output.ts";
 import { ReadyList } from "./ready-list.ts";
 import type { Role } from "./settings.ts";
 import type { H2Stream, StreamHost } from "./stream.ts";
@@ -101,7 +101,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     }
     if (stream.queuedBytes === 0) stream.queueOffset = sent;
     stream.queuedBytes += length - sent;
-    if (length > 0) stream.queue.push(chunk);
+    if (length > 0) stream.queue.push(keepable(chunk));
     if (stream.sendWindow > 0) this.ready.push(stream);
     return sent;
   }
@@ -191,8 +191,8 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     }
   }
 
-  /** Queued DATA could go out now. */
-  get isBlockedByBudget(): boolean {
+  /** Queued DATA waits for nothing but the budget. */
+  get hasReadyData(): boolean {
     return this.ready.head !== undefined && this.windowBytes > 0;
   }
 
@@ -304,4 +304,13 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     // A queue is as long as its source's window at most, so moving the rest up is cheap beside the bytes that went.
     queue.splice(0, sentChunks);
   }
+}
+
+/**
+ * What may wait in a queue: a short view would keep all of what was read with it in memory, for as long as the peer likes.
+ */
+function keepable(chunk: Buffer): Buffer {
+  return chunk.length < COPY_BELOW_BYTES && chunk.buffer.byteLength > 4 * chunk.length
+    ? Buffer.from(chunk)
+    : chunk;
 }

@@ -49,7 +49,8 @@ export class Output {
     const length = end - start;
     if (length < COPY_BELOW_BYTES) {
       this.reserve(length);
-      copyBytes(bytes, start, end, this.slab, this.position);
+      if (length === bytes.length) this.slab.set(bytes, this.position);
+      else bytes.copy(this.slab, this.position, start, end);
       this.position += length;
     } else {
       this.seal();
@@ -108,16 +109,4 @@ export class Output {
     this.pieces.push(this.slab.subarray(this.sealed, this.position));
     this.sealed = this.position;
   }
-}
-
-/** A native copy costs more than this many octets by hand. */
-const COPY_BY_HAND_BYTES = 48;
-
-function copyBytes(source: Buffer, start: number, end: number, target: Buffer, at: number): void {
-  const length = end - start;
-  if (length > COPY_BY_HAND_BYTES) {
-    source.copy(target, at, start, end);
-    return;
-  }
-  for (let i = 0; i < length; i++) target[at + i] = source.readUInt8(start + i);
 }

@@ -14,7 +14,7 @@ export function readByteString(bytes: Buffer, start: number, end: number): strin
   return length > LONGEST_BY_HAND ? bytes.latin1Slice(start, end) : readShort(bytes, start, length);
 }
 
-/** Up to this length `fromCharCode` takes a third to a half of the call into the runtime (bench/micro/hpack.ts). */
+/** Up to this length `fromCharCode` takes a third to a half of a call into the runtime (bench/micro/hpack.ts). */
 const LONGEST_BY_HAND = 10;
 
 /** `fromCharCode` makes one flat string only if all characters are passed at once, hence a case for each length. */
@@ -47,13 +47,16 @@ function readShort(bytes: Buffer, start: number, length: number): string {
   }
 }
 
-/** Up to this length a loop in JavaScript beats the call into the runtime (bench/micro/hpack.ts). */
-const SHORT_STRING_CHARS = 24;
+/**
+ * Up to this length a loop is as fast as the call into the runtime: Node 20 breaks even at 20 characters, 22 at 6 and
+ * 26 at 9 (bench/micro/hpack.ts).
+ */
+const LONGEST_BY_LOOP = 12;
 
 /** Writes the octets of `text` at `offset`, where there is room for them, and returns the new offset. */
 export function writeByteString(target: Buffer, offset: number, text: string): number {
   const length = text.length;
-  if (length > SHORT_STRING_CHARS) return offset + target.latin1Write(text, offset, length);
+  if (length > LONGEST_BY_LOOP) return offset + target.latin1Write(text, offset, length);
   for (let i = 0; i < length; i++) target[offset + i] = text.charCodeAt(i);
   return offset + length;
 }

@@ -30,7 +30,7 @@ import { awaitTurn, type TurnTaker } from "./turn-queue.ts";
  */
 const DATA_HIGH_WATER_BYTES = 262_144;
 
-/** How long a closing socket may take to deliver GOAWAY and see the peer's FIN. */
+/** How long a closing socket may make no progress before it is destroyed: delivering what is queued, and the peer's FIN. */
 const LINGER_MS = 1_000;
 
 /** How long the PING of an orderly end may take before the end goes on without it. */
@@ -47,6 +47,8 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
   private settingsTimer: Timer | undefined;
   private drainTimer: Timer | undefined;
   private lingerTimer: Timer | undefined;
+  private lingerBacklogBytes = 0;
+  private started = false;
   private socketClosed = false;
 
   constructor(role: Role, socket: Socket, peer: PeerInfo, options: ResolvedSessionOptions) {
@@ -118,6 +120,7 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
   /** The socket is connected: begins to speak. */
   protected start(): void {
     const { socket } = this;
+    this.started = true;
     socket.on("data", (chunk: Buffer) => this.onSocketData(chunk));
     socket.on("end", () => this.onSocketLost("closed the connection", undefined));
     this.settingsTimer = new Timer(this);
@@ -188,7 +191,7 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
       output.settle(socket.writableLength === 0);
     }
     const backlog = socket.writableLength;
-    connection.written(backlog, Math.max(0, DATA_HIGH_WATER_BYTES - backlog));
+    connection.written(backlog, DATA_HIGH_WATER_BYTES);
     if (connection.ended !== undefined && this.lingerTimer === undefined) this.close();
   }
 
@@ -196,29 +199,41 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
   private readonly onWritten = (): void => {
     const backlog = this.socket.writableLength;
     if (backlog === 0) this.connection.output.releaseWritten();
-    this.connection.written(backlog, Math.max(0, DATA_HIGH_WATER_BYTES - backlog));
+    this.connection.written(backlog, DATA_HIGH_WATER_BYTES);
   };
 
   /** Ends the socket after the output. What still comes is read and dropped, or the system would take back our GOAWAY. */
   private close(): void {
-    if (this.connection.ended?.kind === "connect" || this.socket.connecting) {
+    if (!this.started || this.connection.ended?.kind === "connect") {
       this.socket.destroy();
       return;
     }
     this.socket.end();
     this.lingerTimer = new Timer(this);
+    this.lingerBacklogBytes = this.socket.writableLength;
     this.clock.schedule(this.lingerTimer, LINGER_MS);
   }
 
   // Timers
 
   onTimer(timer: Timer): void {
-    if (timer === this.lingerTimer) this.socket.destroy();
+    if (timer === this.lingerTimer) this.linger(timer);
     else if (timer === this.drainTimer) this.connection.finishDrain();
     else if (timer === this.settingsTimer) {
       const message = `${this.peer.remoteAddress} did not acknowledge SETTINGS`;
       this.abort("timeout", ErrorCode.SETTINGS_TIMEOUT, message, undefined, true);
     }
+  }
+
+  /** As long as the peer goes on reading the last responses it has time for it. */
+  private linger(timer: Timer): void {
+    const backlog = this.socket.writableLength;
+    if (backlog >= this.lingerBacklogBytes) {
+      this.socket.destroy();
+      return;
+    }
+    this.lingerBacklogBytes = backlog;
+    this.clock.schedule(timer, LINGER_MS);
   }
 
   private dropSettingsTimer(): void {

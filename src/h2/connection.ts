@@ -291,7 +291,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.events.onGoAway(lastStreamId, code, debugData);
     // What the peer names are streams that we opened; a server has none.
     if (this.role === "server") return;
-    for (const stream of [...this.streams.all()]) {
+    for (const stream of this.streams.all()) {
       if (stream.id <= lastStreamId || stream.state === CLOSED) continue;
       this.outbound.close(stream, RESET_RECEIVED);
       this.tellReset(stream, {
@@ -349,7 +349,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.ended = end;
     this.reader.stop();
     // From here on the streams' methods do nothing.
-    this.doomed = [...this.streams.all()];
+    this.doomed = this.streams.all();
     for (const stream of this.doomed) this.outbound.close(stream, RESET_SENT);
     this.pings.clear();
     this.events.onDirty();

@@ -3,6 +3,7 @@
 import { MAX_STREAM_ID } from "./frame.ts";
 import type { Role } from "./settings.ts";
 import type { H2Stream } from "./stream.ts";
+import { StreamMap } from "./stream-map.ts";
 
 /** How a stream ended decides what a late frame on it means. */
 export const NOT_REMEMBERED = 0;
@@ -24,7 +25,7 @@ export class StreamTable<Owner> {
   lastPeerId = 0;
   private nextLocalId = 1;
   private readonly role: Role;
-  private readonly streams = new Map<number, H2Stream<Owner>>();
+  private readonly streams = new StreamMap<H2Stream<Owner>>();
   /** The stream looked up last; frames of one stream come in runs. */
   private latest: H2Stream<Owner> | undefined = undefined;
   /** `id * 4 + how` at the place of the stream's number. */
@@ -87,14 +88,14 @@ export class StreamTable<Owner> {
     return id;
   }
 
-  /** The open streams, in the order in which they were opened. */
-  all(): IterableIterator<H2Stream<Owner>> {
-    return this.streams.values();
+  /** The open streams, in the order of their ids; a copy. */
+  all(): H2Stream<Owner>[] {
+    return this.streams.toArray();
   }
 
   /** Empties the table and returns what was in it. */
   clear(): H2Stream<Owner>[] {
-    const open = [...this.streams.values()];
+    const open = this.streams.toArray();
     this.streams.clear();
     this.latest = undefined;
     return open;

@@ -1,5 +1,6 @@
 // Which transport a name stands for.
 
+import { engineTransport } from "./engine/index.ts";
 import { nodeTransport } from "./node/index.ts";
 import type { Transport } from "./transport.ts";
 
@@ -13,7 +14,11 @@ export function selectTransport(transport: TransportName | Transport | undefined
     case undefined:
     case "node":
       return nodeTransport();
+    case "engine":
+      return engineTransport();
     default:
-      throw new TypeError(`transport: expected "node", got ${JSON.stringify(transport)}`);
+      throw new TypeError(
+        `transport: expected "node" or "engine", got ${JSON.stringify(transport)}`,
+      );
   }
 }

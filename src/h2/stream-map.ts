@@ -1,0 +1,95 @@
+// Open streams by id: an open-addressing table over two arrays. A `Map` would do but for the garbage collector: each time it
+// rebuilds itself the old table keeps a link to the new one, and once one of them has become old all that followed stays
+// alive until the next full collection, every dead stream in it included. That cost more than all of the protocol.
+
+const EMPTY = 0;
+const INITIAL_SLOTS = 16;
+
+export class StreamMap<Value> {
+  /** How many streams are in it. */
+  size = 0;
+  /** Stream ids, `EMPTY` where there is none: 0 is no stream. A power of two long, at most half full. */
+  private ids: number[] = new Array<number>(INITIAL_SLOTS).fill(EMPTY);
+  private values: (Value | undefined)[] = new Array<Value | undefined>(INITIAL_SLOTS).fill(
+    undefined,
+  );
+
+  get(id: number): Value | undefined {
+    return this.values[this.slotOf(id)];
+  }
+
+  /** Puts `value` under `id`, an odd or even number above 0. */
+  set(id: number, value: Value): void {
+    const slot = this.slotOf(id);
+    if (this.ids[slot] === EMPTY) {
+      this.ids[slot] = id;
+      this.size++;
+    }
+    this.values[slot] = value;
+    if (this.size * 2 > this.ids.length) this.resize(this.ids.length * 2);
+  }
+
+  delete(id: number): void {
+    let gap = this.slotOf(id);
+    if (this.ids[gap] === EMPTY) return;
+    this.size--;
+    const mask = this.ids.length - 1;
+    this.ids[gap] = EMPTY;
+    this.values[gap] = undefined;
+    // Whatever probing has carried past the gap moves up, so that no search stops at it.
+    for (let slot = (gap + 1) & mask; this.ids[slot] !== EMPTY; slot = (slot + 1) & mask) {
+      const other = this.ids[slot] as number;
+      const home = (other >>> 1) & mask;
+      if (((slot - home) & mask) < ((slot - gap) & mask)) continue;
+      this.ids[gap] = other;
+      this.values[gap] = this.values[slot];
+      this.ids[slot] = EMPTY;
+      this.values[slot] = undefined;
+      gap = slot;
+    }
+    // After a burst the table shrinks again, far enough from where it grows.
+    if (this.ids.length > INITIAL_SLOTS && this.size * 16 < this.ids.length) {
+      this.resize(this.ids.length / 2);
+    }
+  }
+
+  clear(): void {
+    this.size = 0;
+    this.ids = new Array<number>(INITIAL_SLOTS).fill(EMPTY);
+    this.values = new Array<Value | undefined>(INITIAL_SLOTS).fill(undefined);
+  }
+
+  /** A copy of what is in it, by id, so that the table may change meanwhile. */
+  toArray(): Value[] {
+    const found: [number, Value][] = [];
+    for (let slot = 0; slot < this.ids.length; slot++) {
+      const value = this.values[slot];
+      if (value !== undefined) found.push([this.ids[slot] as number, value]);
+    }
+    return found.sort(([a], [b]) => a - b).map(([, value]) => value);
+  }
+
+  /** Where `id` is, or where it would be put. Ids come in steps of two, so neighbours do not collide. */
+  private slotOf(id: number): number {
+    const { ids } = this;
+    const mask = ids.length - 1;
+    let slot = (id >>> 1) & mask;
+    for (let there = ids[slot]; there !== id && there !== EMPTY; there = ids[slot]) {
+      slot = (slot + 1) & mask;
+    }
+    return slot;
+  }
+
+  private resize(slots: number): void {
+    const { ids, values } = this;
+    this.ids = new Array<number>(slots).fill(EMPTY);
+    this.values = new Array<Value | undefined>(slots).fill(undefined);
+    for (let slot = 0; slot < ids.length; slot++) {
+      const id = ids[slot] as number;
+      if (id === EMPTY) continue;
+      const place = this.slotOf(id);
+      this.ids[place] = id;
+      this.values[place] = values[slot];
+    }
+  }
+}

@@ -48,6 +48,7 @@ const WITH_BODY = { endStream: false };
 const WITHOUT_BODY = { endStream: true };
 
 export class NodeClientSession extends NodeSession implements ClientSession {
+  readonly opensStreams = true;
   protected readonly listener: ClientSessionListener;
   readonly #node: ClientHttp2Session;
   /** The server's SETTINGS have arrived. */
@@ -166,17 +167,12 @@ export class NodeClientSession extends NodeSession implements ClientSession {
     if (before === 0 && this.availableStreamCount > 0) this.listener.onAvailable();
   }
 
-  protected announceDrain(): void {
-    this.announced = true;
+  override drain(): void {
     if (this.#node.connecting) {
-      this.end({
-        kind: "closed",
-        code: ErrorCode.NO_ERROR,
-        message: `${this.remoteAddress} not needed any more`,
-      });
+      const message = `${this.remoteAddress} not needed any more`;
+      this.end({ kind: "closed", code: ErrorCode.NO_ERROR, message });
     } else {
-      // Not close(): node:http2 would send no PING after it.
-      this.#node.goaway(ErrorCode.NO_ERROR);
+      super.drain();
     }
   }
 
@@ -203,7 +199,7 @@ export class NodeClientSession extends NodeSession implements ClientSession {
 
 function refusePush(stream: ClientHttp2Stream): void {
   stream.on("error", () => {});
-  stream.close(ErrorCode.REFUSED_STREAM);
+  setImmediate(() => stream.close(ErrorCode.REFUSED_STREAM));
 }
 
 export function connect(

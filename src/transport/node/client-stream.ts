@@ -1,15 +1,17 @@
 // The client side of one node:http2 stream.
 
 import type { ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
+import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import type { StreamListener } from "../transport.ts";
-import { receivedFields } from "./header-lists.ts";
+import { listBytes, receivedFields } from "./header-lists.ts";
 import {
   type CarryingStream,
   END_STREAM_FLAG,
   NodeStream,
   onClose,
   onError,
+  resetBare,
   STATE,
   type StreamOwner,
 } from "./stream.ts";
@@ -53,6 +55,7 @@ export class NodeClientStream extends NodeStream {
   response(headers: HeaderList, endStream: boolean): void {
     if (this.over || this.#headersSeen) return;
     this.#headersSeen = true;
+    if (this.#isTooLarge(headers)) return;
     this.recvEnded = endStream;
     this.listener.onHeaders(headers, endStream);
     const early = this.#early;
@@ -73,8 +76,21 @@ export class NodeClientStream extends NodeStream {
     if (this.over || this.recvEnded) return;
     // Data that node:http2 has not emitted yet goes first.
     while (this.node.readableLength > 0 && this.node.read() !== null);
+    if (this.#isTooLarge(trailers)) return;
     this.recvEnded = true;
     this.listener.onTrailers(trailers);
+  }
+
+  /** On the client side node:http2 announces the limit and does not hold the server to it. */
+  #isTooLarge(fields: HeaderList): boolean {
+    const { maxHeaderListBytes, remoteAddress } = this.session;
+    const bytes = listBytes(fields);
+    if (bytes <= maxHeaderListBytes) return false;
+    const code = ErrorCode.ENHANCE_YOUR_CALM;
+    const message = `${remoteAddress} sent ${bytes} bytes of headers on stream ${this.id}, limit ${maxHeaderListBytes}`;
+    this.fail({ kind: "protocol", code, unprocessed: false, message });
+    setImmediate(resetBare, this.node, code);
+    return true;
   }
 
   /** 'end' without trailers: END_STREAM on DATA, or a reset with NO_ERROR, which node:http2 makes look the same. */

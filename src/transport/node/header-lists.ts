@@ -99,6 +99,16 @@ export function receivedFields(
   return fields;
 }
 
+/** RFC 9113 §6.5.2's size of a list. */
+export function listBytes(fields: HeaderList): number {
+  let bytes = 0;
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i];
+    if (field !== undefined) bytes += field.name.length + field.value.length + 32;
+  }
+  return bytes;
+}
+
 /**
  * For `request()` and `respond()` where they take lists. The declared type is that of older Node; `flat` is what the
  * `…_TAKES_LISTS` constants vouch for.

@@ -10,7 +10,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
-import type { Socket } from "node:net";
+import { Server as NetServer, type Socket } from "node:net";
 import { type ResolvedSessionOptions, resolveSessionOptions } from "../defaults.ts";
 import type {
   Listener,
@@ -49,7 +49,11 @@ export async function listen(options: ListenOptions, events: ListenerEvents): Pr
   server.on("error", (error) => events.onError(error));
   return {
     address: boundAddress(server, address),
-    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
+    close: async () => {
+      // Not the close() of newer node:http2 servers, which closes the sessions too. Its callback waits for them: the listening
+      // socket itself is closed at once.
+      if (server.listening) NetServer.prototype.close.call(server);
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 // The server side of one node:http2 stream.
 
-import type { ServerHttp2Stream } from "node:http2";
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import { HeaderError, type StreamListener } from "../transport.ts";
 import {
@@ -9,6 +10,7 @@ import {
   type NodeHeaders,
   RESPOND_TAKES_LISTS,
   RESPONSE_PSEUDO_FIELDS,
+  receivedFields,
   toJoinedNodeObject,
   toNodeList,
   toNodeObject,
@@ -19,6 +21,7 @@ import {
   NodeStream,
   onClose,
   onError,
+  resetBare,
   STATE,
   type StreamOwner,
 } from "./stream.ts";
@@ -52,6 +55,7 @@ export class NodeServerStream extends NodeStream {
     node.on("wantTrailers", onWantTrailers);
     node.on("data", onData);
     if (this.recvEnded) return;
+    node.on("trailers", onTrailers);
     node.on("end", onEnd);
     // node:http2 adds its own listener on 'end' the moment it sees END_STREAM (or closes the stream, but then `closed` is
     // set): a tick earlier than 'end' itself, early enough to forward END_STREAM on the last DATA frame.
@@ -95,7 +99,9 @@ export class NodeServerStream extends NodeStream {
 
   /** RFC 9113 §8.1: a response that is complete before its request asks the client to stop sending. */
   closeEarly(): void {
-    if (!this.recvEnded) this.reset(0);
+    if (this.over || this.recvEnded) return;
+    this.finish();
+    resetBare(this.#server, ErrorCode.NO_ERROR);
   }
 
   data(chunk: Buffer): void {
@@ -112,6 +118,15 @@ export class NodeServerStream extends NodeStream {
     if (this.#server.readableLength > 0) return;
     this.recvEnded = true;
     this.listener.onData(Buffer.alloc(0), true);
+  }
+
+  /** gRPC has no request trailers, but HTTP/2 has. */
+  trailers(trailers: HeaderList): void {
+    if (this.over || this.recvEnded) return;
+    // Data that node:http2 has not emitted yet goes first.
+    while (this.#server.readableLength > 0 && this.#server.read() !== null);
+    this.recvEnded = true;
+    this.listener.onTrailers(trailers);
   }
 
   ended(): void {
@@ -131,6 +146,15 @@ function onWantTrailers(this: CarryingServerStream): void {
 
 function onData(this: CarryingServerStream, chunk: Buffer): void {
   this[STATE].data(chunk);
+}
+
+function onTrailers(
+  this: CarryingServerStream,
+  headers: IncomingHttpHeaders,
+  _flags: number,
+  rawHeaders: string[],
+): void {
+  this[STATE].trailers(receivedFields(rawHeaders, headers));
 }
 
 function onEnd(this: CarryingServerStream): void {

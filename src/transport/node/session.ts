@@ -8,7 +8,7 @@ import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
 import type { PeerInfo, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
 import type { NodeStream, StreamOwner } from "./stream.ts";
 
-/** How long a peer may leave its end open after the session is over, or our drain's PING unanswered, in milliseconds. */
+/** How long a peer may leave its end open after the session is over, in milliseconds. */
 const LINGER_MS = 1_000;
 
 interface GoAway {
@@ -20,6 +20,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
   peer: PeerInfo;
   remoteAddress: string;
   readonly holdBytes: number;
+  readonly maxHeaderListBytes: number;
   protected readonly node: Http2Session;
   /** Ours to destroy; a session that a user opened keeps its socket to itself. */
   protected readonly socket: Socket | undefined;
@@ -27,8 +28,6 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
   protected readonly streams: Set<NodeStream> = new Set();
   protected goAway: GoAway | undefined;
   protected draining = false;
-  /** GOAWAY with its final stream id is out, so the session ends with its last stream. */
-  protected announced = false;
   /** Why we ended the session, when it was us. */
   protected ownEnd: SessionEnd | undefined;
   protected isOver = false;
@@ -48,6 +47,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
     this.peer = peer;
     this.remoteAddress = peer.remoteAddress;
     this.options = options;
+    this.maxHeaderListBytes = options.maxHeaderListBytes;
     // Half a window, because nghttp2 sends WINDOW_UPDATE when half a window was consumed: held before that, none is sent.
     this.holdBytes = Math.max(1, options.streamWindowBytes >> 1);
     node.on("error", (error) => {
@@ -60,8 +60,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
     node.on("close", () => this.#closed());
   }
 
+  abstract readonly opensStreams: boolean;
   protected abstract readonly listener: SessionListener;
-  protected abstract announceDrain(): void;
   /** The stream cannot have been processed by the peer. */
   protected abstract isUnprocessed(id: number): boolean;
 
@@ -89,8 +89,10 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
   drain(): void {
     if (this.draining || this.isOver || this.ownEnd !== undefined) return;
     this.draining = true;
-    if (!this.node.closed && !this.node.destroyed) this.announceDrain();
-    else this.announced = true;
+    // In one step (RFC 9113 §6.8 would like two): behind any GOAWAY that node:http2 can send, nghttp2 ignores new streams, so
+    // GOAWAY(2^31-1) would lose them. Those under way now are above the last stream id: the client may open them again.
+    // Not close(): node:http2 would send no PING after it.
+    if (!this.node.closed && !this.node.destroyed) this.node.goaway(ErrorCode.NO_ERROR);
     this.endIfDrained();
   }
 
@@ -114,6 +116,12 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
   protected end(end: SessionEnd): void {
     if (this.ownEnd !== undefined || this.isOver) return;
     this.ownEnd = end;
+    if (this.node.connecting) this.#destroyNode(end);
+    // Not within nghttp2's receive function, as with the reset of a stream.
+    else setImmediate(() => this.#destroyNode(end));
+  }
+
+  #destroyNode(end: SessionEnd): void {
     const connecting = this.node.connecting;
     if (end.code === ErrorCode.NO_ERROR) this.node.destroy();
     else this.node.destroy(new Error(end.message), end.code);
@@ -125,7 +133,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
     const { goAway } = this;
     const unprocessed = this.isUnprocessed(id);
     if (goAway !== undefined && (goAway.code !== ErrorCode.NO_ERROR || unprocessed)) {
-      this.#lostStream = true;
+      if (!unprocessed) this.#lostStream = true;
       return {
         kind: "goaway",
         code: goAway.code,
@@ -155,7 +163,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
 
   protected endIfDrained(): void {
     if (this.streams.size > 0 || this.isOver) return;
-    if (!this.announced && this.goAway === undefined) return;
+    if (!this.draining && this.goAway === undefined) return;
     // In an immediate: closed in the same turn, the session would lose a response that is still being written.
     setImmediate(() => {
       if (this.isOver || this.streams.size > 0) return;
@@ -169,11 +177,6 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
     if (this.socket !== undefined && !this.#lingerTimer.scheduled) {
       this.options.clock.schedule(this.#lingerTimer, LINGER_MS);
     }
-  }
-
-  /** Announces the final GOAWAY at the latest when the drain's PING stayed unanswered. */
-  protected announceLater(timer: Timer): void {
-    this.options.clock.schedule(timer, LINGER_MS);
   }
 
   onTimer(timer: Timer): void {

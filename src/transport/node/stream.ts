@@ -17,6 +17,9 @@ export type NodeHttp2Stream = ClientHttp2Stream | ServerHttp2Stream;
 /** What a stream asks of the session it belongs to. */
 export interface StreamOwner extends Session {
   readonly remoteAddress: string;
+  /** Client side: a stream that the peer refused can be opened again elsewhere. */
+  readonly opensStreams: boolean;
+  readonly maxHeaderListBytes: number;
   /** Unacknowledged bytes from which a stream stops giving credit. */
   readonly holdBytes: number;
   /** Why the session's death, if it is dead, ended the stream `id`. */
@@ -32,8 +35,8 @@ export type CarryingStream = NodeHttp2Stream & { [STATE]: NodeStream };
 
 export const END_STREAM_FLAG = 0x1;
 
-const EMPTY: Buffer = Buffer.alloc(0);
 const NOTHING = (): void => {};
+const NEVER_FINAL = (): void => {};
 
 /** The listener of a stream that has ended. */
 const SINK: StreamListener = {
@@ -74,7 +77,7 @@ export abstract class NodeStream implements Stream {
   sendData(chunk: Buffer, endStream: boolean): number {
     const bytes = chunk.length;
     const node = this.node;
-    if (this.over || this.sendEnded || node.destroyed) return bytes;
+    if (this.over || this.sendEnded || node.destroyed) return 0;
     let accepted = bytes;
     if (bytes > 0) {
       // What node:http2 holds below its mark counts as accepted; it bounds that per stream.
@@ -106,9 +109,10 @@ export abstract class NodeStream implements Stream {
 
   reset(code: number): void {
     if (this.over) return;
-    this.over = true;
-    this.listener = SINK;
-    resetBare(this.node, code);
+    this.finish();
+    // Callbacks run inside nghttp2's receive function, and node:http2 sends RST_STREAM at once, from within it: nghttp2 does not
+    // expect that and, on a GOAWAY for one, never returns.
+    setImmediate(resetBare, this.node, code);
   }
 
   acknowledge(bytes: number): void {
@@ -137,8 +141,7 @@ export abstract class NodeStream implements Stream {
     this.session.forget(this);
     if (this.over) return;
     if (this.recvEnded && this.sendEnded && this.node.rstCode === ErrorCode.NO_ERROR) {
-      this.over = true;
-      this.listener = SINK;
+      this.finish();
       return;
     }
     this.fail(this.session.sessionEndOf(this.id) ?? this.#resetEnd(this.node.rstCode ?? 0));
@@ -147,13 +150,18 @@ export abstract class NodeStream implements Stream {
   protected fail(end: StreamEnd): void {
     if (this.over) return;
     const listener = this.listener;
-    this.over = true;
-    this.listener = SINK;
+    this.finish();
     listener.onReset(end);
   }
 
+  protected finish(): void {
+    this.over = true;
+    this.listener = SINK;
+    this.queuedBytes = 0;
+  }
+
   protected failAsReset(): void {
-    this.fail(this.session.sessionEndOf(this.id) ?? this.#resetEnd(ErrorCode.NO_ERROR));
+    this.fail(this.session.sessionEndOf(this.id) ?? this.#resetEnd(this.node.rstCode ?? 0));
     this.node.destroy();
   }
 
@@ -161,25 +169,24 @@ export abstract class NodeStream implements Stream {
     return {
       kind: "reset",
       code,
-      unprocessed: code === ErrorCode.REFUSED_STREAM,
+      unprocessed: this.session.opensStreams && code === ErrorCode.REFUSED_STREAM,
       message: `${this.session.remoteAddress} reset stream ${this.id}: ${errorCodeName(code)}`,
     };
   }
 }
 
 /**
- * RST_STREAM with any code and nothing before it. `close()` ends the writable side first, which puts DATA with END_STREAM on the
- * wire when nothing is queued: a cancelled upload would look complete. With a write pending, if only an empty one that
- * makes no frame, the end waits for it and RST_STREAM overtakes both.
+ * RST_STREAM with any code and nothing before it. `close()` first ends the writable side, which puts DATA with END_STREAM on the
+ * wire when nothing is queued: a cancelled upload would look complete. So the end is kept from reaching nghttp2.
  */
 export function resetBare(node: NodeHttp2Stream, code: number): void {
   if (node.destroyed || node.closed) return;
   if (code === ErrorCode.NO_ERROR) {
+    // close(0) would wait for that end.
     node.destroy();
     return;
   }
-  // Before the response headers a write would send them; nothing can be ended then either.
-  if (!("headersSent" in node && !node.headersSent) && !node.writableEnded) node.write(EMPTY);
+  node._final = NEVER_FINAL;
   node.close(code);
 }
 

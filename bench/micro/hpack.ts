@@ -4,6 +4,7 @@
 //
 // Each case runs in rounds; the median round counts, and the spread is printed beside it. `--json` for machines.
 
+import { readByteString, writeByteString } from "../../src/h2/hpack/byte-string.ts";
 import { HpackDecoder } from "../../src/h2/hpack/decoder.ts";
 import { HpackEncoder } from "../../src/h2/hpack/encoder.ts";
 import { HeaderField, type HeaderList } from "../../src/wire/field.ts";
@@ -196,6 +197,32 @@ const withTimeout = literalBlock([
   field("grpc-timeout", "29999878u"),
 ]);
 
+/** One string of `length`; what src/h2/hpack/byte-string.ts sets its limits by. */
+function stringCases(length: number): (() => Case)[] {
+  const octets = Buffer.from("abcdefgh".repeat(16), "latin1");
+  const texts = Array.from({ length: 32 }, (_, i) => readByteString(octets, i, i + length));
+  return [
+    () => ({
+      name: `read a string of ${length}`,
+      run: (count) => {
+        let total = 0;
+        for (let i = 0; i < count; i++) {
+          total += readByteString(octets, i & 31, (i & 31) + length).length;
+        }
+        return total;
+      },
+    }),
+    () => ({
+      name: `write a string of ${length}`,
+      run: (count) => {
+        let total = 0;
+        for (let i = 0; i < count; i++) total += writeByteString(octets, 0, texts[i & 31]!);
+        return total;
+      },
+    }),
+  ];
+}
+
 const CASES: readonly (() => Case)[] = [
   () => decodeRepeated("decode request, 9 indexed fields", requestFields()),
   () => decodeRepeated("decode trailers, 1 indexed field", trailerFields()),
@@ -221,6 +248,7 @@ const CASES: readonly (() => Case)[] = [
       },
     };
   },
+  ...[4, 10, 11, 12, 13, 40].flatMap(stringCases),
 ];
 
 const wanted = process.argv.slice(2).find((argument) => !argument.startsWith("--")) ?? "";

@@ -17,33 +17,36 @@ export function readByteString(bytes: Buffer, start: number, end: number): strin
 /** Up to this length `fromCharCode` takes a third to a half of a call into the runtime (bench/micro/hpack.ts). */
 const LONGEST_BY_HAND = 10;
 
-/** `fromCharCode` makes one flat string only if all characters are passed at once, hence a case for each length. */
-function readShort(bytes: Buffer, start: number, length: number): string {
+/**
+ * `fromCharCode` makes one flat string only if all characters are passed at once, hence a case for each length; a function
+ * for the characters would be too often used here to be inlined everywhere.
+ */
+function readShort(b: Buffer, i: number, length: number): string {
   const char = String.fromCharCode;
-  const at = (i: number): number => Number(bytes[start + i]);
+  // biome-ignore format: table
   switch (length) {
     case 0:
       return "";
     case 1:
-      return char(at(0));
+      return char(Number(b[i]));
     case 2:
-      return char(at(0), at(1));
+      return char(Number(b[i]), Number(b[i + 1]));
     case 3:
-      return char(at(0), at(1), at(2));
+      return char(Number(b[i]), Number(b[i + 1]), Number(b[i + 2]));
     case 4:
-      return char(at(0), at(1), at(2), at(3));
+      return char(Number(b[i]), Number(b[i + 1]), Number(b[i + 2]), Number(b[i + 3]));
     case 5:
-      return char(at(0), at(1), at(2), at(3), at(4));
+      return char(Number(b[i]), Number(b[i + 1]), Number(b[i + 2]), Number(b[i + 3]), Number(b[i + 4]));
     case 6:
-      return char(at(0), at(1), at(2), at(3), at(4), at(5));
+      return char(Number(b[i]), Number(b[i + 1]), Number(b[i + 2]), Number(b[i + 3]), Number(b[i + 4]), Number(b[i + 5]));
     case 7:
-      return char(at(0), at(1), at(2), at(3), at(4), at(5), at(6));
+      return char(Number(b[i]), Number(b[i + 1]), Number(b[i + 2]), Number(b[i + 3]), Number(b[i + 4]), Number(b[i + 5]), Number(b[i + 6]));
     case 8:
-      return char(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7));
+      return char(Number(b[i]), Number(b[i + 1]), Number(b[i + 2]), Number(b[i + 3]), Number(b[i + 4]), Number(b[i + 5]), Number(b[i + 6]), Number(b[i + 7]));
     case 9:
-      return char(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8));
+      return char(Number(b[i]), Number(b[i + 1]), Number(b[i + 2]), Number(b[i + 3]), Number(b[i + 4]), Number(b[i + 5]), Number(b[i + 6]), Number(b[i + 7]), Number(b[i + 8]));
     default:
-      return char(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), at(9));
+      return char(Number(b[i]), Number(b[i + 1]), Number(b[i + 2]), Number(b[i + 3]), Number(b[i + 4]), Number(b[i + 5]), Number(b[i + 6]), Number(b[i + 7]), Number(b[i + 8]), Number(b[i + 9]));
   }
 }
 

@@ -42,10 +42,52 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
-export class CallPeeker implements StreamPeeker, RequestTap {
+/** The peeker of one call. It is made for every call, so it is next to nothing until somebody looks. */
+export class CallPeeker implements StreamPeeker {
   readonly #call: ServerCall;
   readonly #maxPeekBytes: number;
-  #parser: MessageParser | undefined;
+  #window: PeekWindow | undefined = undefined;
+  #closed = false;
+
+  constructor(call: ServerCall, maxPeekBytes: number) {
+    this.#call = call;
+    this.#maxPeekBytes = maxPeekBytes;
+  }
+
+  /** What the first message takes on the wire; 0 when nobody has looked. */
+  get firstMessageBytes(): number {
+    return this.#window?.firstMessageBytes ?? 0;
+  }
+
+  peek(): Promise<Buffer>;
+  peek(count: number): Promise<Buffer[]>;
+  peek(count?: number): Promise<Buffer | Buffer[]> {
+    return tolerant(this.#peek(count));
+  }
+
+  async #peek(count: number | undefined): Promise<Buffer | Buffer[]> {
+    const wanted = count ?? 1;
+    if (!Number.isInteger(wanted) || wanted < 1) throw new InvalidPeekCountError(count);
+    if (this.#window === undefined) {
+      if (this.#closed) throw answeredAlready();
+      this.#window = new PeekWindow(this.#call, this.#maxPeekBytes);
+    }
+    const payloads = await this.#window.payloads(wanted);
+    return count === undefined ? (payloads[0] as Buffer) : payloads;
+  }
+
+  /** The director has answered: what was not seen by now is on its way to the destinations. */
+  close(): void {
+    this.#closed = true;
+    this.#window?.close();
+  }
+}
+
+/** What has been seen of the request, and who waits to see more. */
+class PeekWindow implements RequestTap {
+  readonly #call: ServerCall;
+  readonly #maxPeekBytes: number;
+  readonly #parser: MessageParser;
   readonly #frames: Frame[] = [];
   readonly #payloads: Buffer[] = [];
   #waiters: Waiter[] = [];
@@ -58,27 +100,30 @@ export class CallPeeker implements StreamPeeker, RequestTap {
   constructor(call: ServerCall, maxPeekBytes: number) {
     this.#call = call;
     this.#maxPeekBytes = maxPeekBytes;
+    this.#parser = new MessageParser({ maxMessageBytes: maxPeekBytes, source: "downstream" });
+    const { context, requestEnded, buffered } = call;
+    if (context.reason !== undefined) {
+      this.#error = context.reason;
+      return;
+    }
+    call.setTap(this);
+    this.#ended = requestEnded;
+    for (const chunk of buffered ?? []) this.#take(chunk);
   }
 
-  /** What the first message takes on the wire; 0 when nobody has looked. */
   get firstMessageBytes(): number {
     return this.#payloads.length === 0 ? 0 : (this.#frames[0]?.wireBytes ?? 0);
   }
 
-  peek(): Promise<Buffer>;
-  peek(count: number): Promise<Buffer[]>;
-  peek(count?: number): Promise<Buffer | Buffer[]> {
-    return tolerant(this.#peek(count));
-  }
-
-  async #peek(count: number | undefined): Promise<Buffer | Buffer[]> {
-    const wanted = count ?? 1;
-    if (!Number.isInteger(wanted) || wanted < 1) throw new InvalidPeekCountError(count);
-    const frames = await this.#firstFrames(wanted);
+  async payloads(count: number): Promise<Buffer[]> {
+    const frames = await new Promise<readonly Frame[]>((resolve, reject) => {
+      this.#waiters.push({ count, resolve, reject });
+      this.#settle();
+    });
     for (let i = this.#payloads.length; i < frames.length; i++) {
       this.#payloads.push(this.#payloadOf(frames[i] as Frame));
     }
-    return count === undefined ? (this.#payloads[0] as Buffer) : this.#payloads.slice(0, wanted);
+    return this.#payloads.slice(0, count);
   }
 
   #payloadOf(frame: Frame): Buffer {
@@ -86,32 +131,8 @@ export class CallPeeker implements StreamPeeker, RequestTap {
     return decompress(frame.payload, this.#call.head.messageEncoding, this.#maxPeekBytes);
   }
 
-  #firstFrames(count: number): Promise<readonly Frame[]> {
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ count, resolve, reject });
-      if (this.#parser === undefined && this.#error === undefined) this.#start();
-      else this.#settle();
-    });
-  }
-
-  #start(): void {
-    this.#parser = new MessageParser({ maxMessageBytes: this.#maxPeekBytes, source: "downstream" });
-    const { context, requestEnded, buffered } = this.#call;
-    if (context.reason !== undefined) {
-      this.onCancelled(context.reason);
-      return;
-    }
-    this.#call.setTap(this);
-    this.#ended = requestEnded;
-    for (const chunk of buffered ?? []) this.#take(chunk);
-    this.#settle();
-  }
-
-  /** The director has answered: what was not seen by now is on its way to the destinations. */
   close(): void {
-    this.#error ??= new GrpcError(Status.INTERNAL, "peek: the director has answered already", {
-      reason: ErrorReason.DIRECTOR,
-    });
+    this.#error ??= answeredAlready();
     this.#settle();
   }
 
@@ -129,9 +150,9 @@ export class CallPeeker implements StreamPeeker, RequestTap {
   #take(chunk: Buffer): void {
     if (this.#error !== undefined || chunk.length === 0) return;
     this.#seenBytes += chunk.length;
-    this.#parser?.push(chunk);
+    this.#parser.push(chunk);
     try {
-      for (let frame = this.#parser?.next(); frame !== undefined; frame = this.#parser?.next()) {
+      for (let frame = this.#parser.next(); frame !== undefined; frame = this.#parser.next()) {
         this.#frames.push(frame);
       }
     } catch (error) {
@@ -170,6 +191,12 @@ export class CallPeeker implements StreamPeeker, RequestTap {
       return error;
     return tooLarge(this.#maxPeekBytes, error.details);
   }
+}
+
+function answeredAlready(): GrpcError {
+  return new GrpcError(Status.INTERNAL, "peek: the director has answered already", {
+    reason: ErrorReason.DIRECTOR,
+  });
 }
 
 function tooLarge(maxPeekBytes: number, got: string): GrpcError {

@@ -53,8 +53,6 @@ export const ErrorReason = {
   QUEUE_FULL: "QUEUE_FULL",
   /** The `ClientConn` was closed. UNAVAILABLE. A program error, or a shutdown under way; safe to retry elsewhere. */
   CONN_CLOSED: "CONN_CLOSED",
-  /** A secondary failed and its `onError` did not swallow that. The secondary's status. Look at `cause`. */
-  SECONDARY_FAILED: "SECONDARY_FAILED",
   /** A secondary fell further behind than allowed. RESOURCE_EXHAUSTED. Raise the lag, or let it be detached. */
   SECONDARY_LAG: "SECONDARY_LAG",
   /** The request finalizer failed after all else had succeeded. Status: as HANDLER. Look at `cause`. */

@@ -9,6 +9,10 @@ describeTransport("node", () => nodeTransport(), {
     acceptedBytes: "node:http2 tells when a write was taken by nghttp2, not by the socket",
     protocolKind:
       "node:http2 shows the owner the same event for a reset by the peer and one by nghttp2",
+    drainSteps: "nghttp2 ignores new streams once any GOAWAY was sent",
+    requestTrailers: "node:http2 must know of request trailers before it sends the request headers",
+    overdraft: "nghttp2 delivers the frame before it looks at the window",
+    protocolClose: "nghttp2 sends GOAWAY for some breaches without telling node:http2",
     streamLimit: "nghttp2 answers it with a connection error",
   },
 });

@@ -32,6 +32,9 @@ import type { PeerOptions, ScriptedPeer } from "../../support/scripted-peer.ts";
  * - `acceptedBytes`: `sendData` accepts a bounded amount beyond the peer's window.
  * - `drainSteps`: a server announces its drain in one step.
  * - `protocolKind`: a stream that the transport reset because the peer broke the protocol is told as kind "reset".
+ * - `requestTrailers`: request trailers are sent as END_STREAM alone.
+ * - `overdraft`: the frame that overdraws a window may be delivered before the stream is reset.
+ * - `protocolClose`: after GOAWAY (of any code) for a breach of the protocol the session may go on until it is destroyed.
  * - `streamLimit`: a client above our MAX_CONCURRENT_STREAMS loses the connection instead of the stream.
  */
 export type Weakness =
@@ -40,6 +43,9 @@ export type Weakness =
   | "acceptedBytes"
   | "drainSteps"
   | "protocolKind"
+  | "requestTrailers"
+  | "overdraft"
+  | "protocolClose"
   | "streamLimit";
 
 export interface Contract {

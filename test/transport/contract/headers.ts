@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { HeaderError } from "../../../src/transport/transport.ts";
 import { ErrorCode } from "../../../src/wire/error-code.ts";
-import { HeaderField } from "../../../src/wire/field.ts";
+import { HeaderField, type HeaderList } from "../../../src/wire/field.ts";
 import {
   type FieldInput,
   fieldsOf,
@@ -48,11 +48,14 @@ interface SentField {
   readonly sensitive: boolean;
 }
 
+/** A list without the memos that HPACK and the field rules keep on its fields. */
+function plain(fields: HeaderList = []): SentField[] {
+  return fields.map(({ name, value, sensitive }) => ({ name, value, sensitive }));
+}
+
 export function headerCases(contract: Contract): void {
   /** Every field exactly; where the order across names cannot be kept, each name's values in order. */
-  function expectSame(got: readonly HeaderField[], sent: readonly FieldInput[]): void {
-    const plain = (fields: readonly HeaderField[]): SentField[] =>
-      fields.map(({ name, value, sensitive }) => ({ name, value, sensitive }));
+  function expectSame(got: HeaderList, sent: readonly FieldInput[]): void {
     const [actual, expected] = [plain(got), plain(fieldsOf(sent))];
     if (contract.weaker.fieldOrder === undefined) {
       expect(actual).toEqual(expected);
@@ -90,8 +93,13 @@ export function headerCases(contract: Contract): void {
       const call = await (await loopback(contract)).call();
       call.client.stream.sendData(message("abc"), false);
       call.client.stream.sendTrailers(fieldsOf([["x-checksum", "1"]]));
-      expectSame(await call.server.untilTrailers(), [["x-checksum", "1"]]);
-      expect(call.server.outline).toEqual(["data(8)", "trailers"]);
+      await call.server.untilEnded();
+      if (contract.weaker.requestTrailers === undefined) {
+        expectSame(call.server.trailers ?? [], [["x-checksum", "1"]]);
+        expect(call.server.outline).toEqual(["data(8)", "trailers"]);
+      } else {
+        expect(call.server.outline).toEqual(["data(8, END)"]);
+      }
     });
 
     it("deliver trailers after DATA that had to wait for credit", async () => {
@@ -142,7 +150,7 @@ export function headerCases(contract: Contract): void {
 
 function wireCases(
   contract: Contract,
-  expectSame: (got: readonly HeaderField[], sent: readonly FieldInput[]) => void,
+  expectSame: (got: HeaderList, sent: readonly FieldInput[]) => void,
 ): void {
   describe("header lists on the wire", () => {
     it("leave the client byte-exact, never-indexed fields as such", async () => {
@@ -166,7 +174,7 @@ function wireCases(
       const end = await scriptToServer(contract);
       const sent = request("/a/B", ...AWKWARD);
       const stream = await requestFromScript(end, frames.headers(1, sent));
-      expect(stream.headers?.map((field) => ({ ...field, ruleClass: 0 }))).toEqual(fieldsOf(sent));
+      expect(plain(stream.headers)).toEqual(plain(fieldsOf(sent)));
     });
 
     it("reach the client's owner as the peer sent them, trailers too", async () => {
@@ -175,10 +183,9 @@ function wireCases(
       await end.peer.expectRequest();
       const last = trailers(0, "m", ...AWKWARD);
       end.peer.send(frames.headers(1, response(...AWKWARD)), frames.headers(1, last).end());
-      const plain = (field: HeaderField): HeaderField => ({ ...field, ruleClass: 0 });
       await stream.untilTrailers();
-      expect(stream.headers?.map(plain)).toEqual(fieldsOf(response(...AWKWARD)));
-      expect(stream.trailers?.map(plain)).toEqual(fieldsOf(last));
+      expect(plain(stream.headers)).toEqual(plain(fieldsOf(response(...AWKWARD))));
+      expect(plain(stream.trailers)).toEqual(plain(fieldsOf(last)));
     });
 
     it("are taken from CONTINUATION frames", async () => {
@@ -250,9 +257,10 @@ function wireCases(
       for (const _ of [big, small]) await end.peer.expectRequest();
       end.peer.send(...frames.headersInPieces(1, response(...LARGE)));
       end.peer.send(frames.headers(3, trailersOnly(0)).end());
-      expect((await big.untilReset()).kind).toBe(protocolKind(contract));
-      await end.peer.expectReset(1);
       await small.untilHeaders();
+      expect(["protocol", protocolKind(contract)]).toContain((await big.untilReset()).kind);
+      await end.peer.expectReset(1);
+      expect(big.headers).toBeUndefined();
     });
 
     it.each([

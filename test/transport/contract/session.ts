@@ -230,16 +230,41 @@ function losses(contract: Contract): void {
     },
   );
 
-  it.each(["client", "server"] as const)(
-    "of a %s whose peer breaks the protocol is GOAWAY(PROTOCOL_ERROR)",
-    async (side) => {
+  const breaches = [
+    { breach: "DATA on stream 0", frame: frames.raw(0, 0, 0, "x"), code: ErrorCode.PROTOCOL_ERROR },
+    {
+      breach: "SETTINGS cut short",
+      frame: frames.raw(4, 0, 0, "12345"),
+      code: ErrorCode.FRAME_SIZE_ERROR,
+    },
+    {
+      breach: "credit of 0 for the connection",
+      frame: frames.windowUpdate(0, 0),
+      code: ErrorCode.PROTOCOL_ERROR,
+    },
+    {
+      breach: "credit beyond 2^31-1",
+      frame: frames.windowUpdate(0, 0x7fffffff),
+      code: ErrorCode.FLOW_CONTROL_ERROR,
+    },
+  ].flatMap((row) => [
+    { ...row, side: "client" as const },
+    { ...row, side: "server" as const },
+  ]);
+
+  it.each(breaches)(
+    "of a $side whose peer sends $breach is announced by GOAWAY",
+    async ({ side, frame, code }) => {
       const end = await (side === "client" ? clientToScript : scriptToServer)(contract);
-      end.peer.send(frames.raw(0, 0, 0, "DATA on stream 0"));
-      await end.peer.expectGoAway(ErrorCode.PROTOCOL_ERROR);
-      expect(await end.events.untilClosed()).toMatchObject({
-        kind: "protocol",
-        code: ErrorCode.PROTOCOL_ERROR,
-      });
+      end.peer.send(frame);
+      if (contract.weaker.protocolClose === undefined) {
+        await end.peer.expectGoAway(code);
+        expect(await end.events.untilClosed()).toMatchObject({ kind: "protocol", code });
+      } else {
+        await end.peer.expectGoAway();
+        end.session.destroy(code, "no answer to a PING");
+        expect((await end.events.untilClosed()).kind).toMatch(/^(protocol|destroyed)$/);
+      }
       await end.peer.expectClosed();
     },
   );

@@ -4,7 +4,6 @@
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
 import { ErrorCode, errorCodeName } from "../../src/wire/error-code.ts";
-import { fieldValue, type HeaderList } from "../../src/wire/field.ts";
 import { transportCombos } from "../support/combos.ts";
 import {
   frames,
@@ -15,13 +14,13 @@ import {
   trailers,
   trailersOnly,
 } from "../support/frames.ts";
-import { eventually, type ScriptedRelay, scriptedRelay } from "../support/relay-fixture.ts";
-
-const PATH = "/test.Service/Method";
-
-function statusOf(fields: HeaderList): number {
-  return Number(fieldValue(fields, "grpc-status"));
-}
+import {
+  eventually,
+  PATH,
+  type ScriptedRelay,
+  scriptedRelay,
+  statusOf,
+} from "../support/relay-fixture.ts";
 
 describe.each(transportCombos)("on the wire, server on $server, client on $client", (combo) => {
   /** A unary request on its way: the client has sent all of it, the backend has got all of it. */

@@ -9,6 +9,7 @@ import { transparentHandler } from "../../src/proxy/transparent-handler.ts";
 import { Server, type ServerOptions } from "../../src/server/server.ts";
 import { formatAddress } from "../../src/transport/address.ts";
 import type { SocketAddress } from "../../src/transport/transport.ts";
+import { fieldValue, type HeaderList } from "../../src/wire/field.ts";
 import { closeAtEnd } from "./cleanup.ts";
 import { FakeClock } from "./clock.ts";
 import type { TransportCombo } from "./combos.ts";
@@ -19,6 +20,14 @@ import {
   type ScriptedServerOptions,
 } from "./scripted-endpoints.ts";
 import type { ScriptedPeer } from "./scripted-peer.ts";
+
+/** A method that relayed calls are of. */
+export const PATH = "/test.Service/Method";
+
+/** What `grpc-status` says. */
+export function statusOf(fields: HeaderList): number {
+  return Number(fieldValue(fields, "grpc-status"));
+}
 
 /** Only a test that fails waits this long. */
 const WAIT_LIMIT_MS = 5_000;

@@ -31,6 +31,7 @@ import { NodeClientStream } from "./client-stream.ts";
 import {
   checkFields,
   isSingleValueRefusal,
+  PRESETS_PRIORITY,
   REQUEST_PSEUDO_FIELDS,
   REQUEST_TAKES_LISTS,
   toJoinedNodeObject,
@@ -44,8 +45,13 @@ import { nodeSessionOptions } from "./session-options.ts";
 /** Stream ids end at 2^31 - 1 (RFC 9113 §5.1.1); a session near that drains, so that the next one takes over. */
 const LAST_STREAM_ID = 0x7fff0000;
 
-const WITH_BODY = { endStream: false };
-const WITHOUT_BODY = { endStream: true };
+// Node 20 copies the options and adds what is missing, which costs more than all of the rest it does with them. Newer Node warns
+// of `weight`.
+const PRIORITY = PRESETS_PRIORITY
+  ? { weight: 16, parent: 0, exclusive: false, silent: false }
+  : undefined;
+const WITH_BODY = { endStream: false, ...PRIORITY };
+const WITHOUT_BODY = { endStream: true, ...PRIORITY };
 
 export class NodeClientSession extends NodeSession implements ClientSession {
   readonly opensStreams = true;
@@ -107,9 +113,9 @@ export class NodeClientSession extends NodeSession implements ClientSession {
   }
 
   override forget(stream: NodeClientStream): void {
-    const before = this.availableStreamCount;
+    const wasFull = this.streams.size >= this.#peerMaxConcurrentStreams;
     super.forget(stream);
-    if (before === 0 && this.availableStreamCount > 0) this.listener.onAvailable();
+    if (wasFull && this.availableStreamCount > 0) this.listener.onAvailable();
   }
 
   /** @param timeoutMs for everything up to the server's SETTINGS */

@@ -1,25 +1,11 @@
 // The client side of one node:http2 stream.
 
-import type { ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
+import type { ClientHttp2Stream } from "node:http2";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import type { StreamListener } from "../transport.ts";
-import { listBytes, receivedFields } from "./header-lists.ts";
-import {
-  type CarryingStream,
-  END_STREAM_FLAG,
-  NodeStream,
-  onClose,
-  onError,
-  resetBare,
-  STATE,
-  type StreamOwner,
-} from "./stream.ts";
-
-type CarryingClientStream = CarryingStream & { [STATE]: NodeClientStream };
-
-/** Listeners on 'end' that this file adds. */
-const OWN_END_LISTENER_COUNT = 1;
+import { listBytes } from "./header-lists.ts";
+import { NodeStream, onError, resetBare, type StreamOwner } from "./stream.ts";
 
 export class NodeClientStream extends NodeStream {
   #headersSeen = false;
@@ -35,12 +21,8 @@ export class NodeClientStream extends NodeStream {
     super(node, session);
     this.listener = listener;
     this.sendEnded = sendEnded;
-    node.on("error", onError);
-    node.on("response", onResponse);
-    node.on("trailers", onTrailers);
-    node.on("end", onEnd);
-    node.on("close", onClose);
-    node.on("data", onData);
+    // Starts the flow; the event itself goes to `data`.
+    node.on("data", onError);
   }
 
   sendHeaders(): void {
@@ -52,7 +34,7 @@ export class NodeClientStream extends NodeStream {
     this.sendData(Buffer.alloc(0), true);
   }
 
-  response(headers: HeaderList, endStream: boolean): void {
+  override response(headers: HeaderList, endStream: boolean): void {
     if (this.over || this.#headersSeen) return;
     this.#headersSeen = true;
     if (this.#isTooLarge(headers)) return;
@@ -97,7 +79,7 @@ export class NodeClientStream extends NodeStream {
   ended(): void {
     if (this.over || this.recvEnded) return;
     // node:http2 adds one listener on 'end' for END_STREAM on DATA and one when the stream closes.
-    const seen = this.node.listenerCount("end") - OWN_END_LISTENER_COUNT;
+    const seen = this.node.listenerCount("end");
     if (this.#headersSeen && seen >= (this.node.closed ? 2 : 1)) {
       this.recvEnded = true;
       this.listener.onData(Buffer.alloc(0), true);
@@ -105,30 +87,4 @@ export class NodeClientStream extends NodeStream {
       this.failAsReset();
     }
   }
-}
-
-function onResponse(
-  this: CarryingClientStream,
-  headers: IncomingHttpHeaders,
-  flags: number,
-  rawHeaders: string[],
-): void {
-  this[STATE].response(receivedFields(rawHeaders, headers), (flags & END_STREAM_FLAG) !== 0);
-}
-
-function onData(this: CarryingClientStream, chunk: Buffer): void {
-  this[STATE].data(chunk);
-}
-
-function onTrailers(
-  this: CarryingClientStream,
-  headers: IncomingHttpHeaders,
-  _flags: number,
-  rawHeaders: string[],
-): void {
-  this[STATE].trailers(receivedFields(rawHeaders, headers));
-}
-
-function onEnd(this: CarryingClientStream): void {
-  this[STATE].ended();
 }

@@ -1,10 +1,6 @@
 // Header lists to and from what node:http2 takes and gives. Must not know streams.
 
-import {
-  sensitiveHeaders as declaredSensitiveHeaders,
-  type IncomingHttpHeaders,
-  type OutgoingHttpHeaders,
-} from "node:http2";
+import { sensitiveHeaders as declaredSensitiveHeaders, type OutgoingHttpHeaders } from "node:http2";
 import { HeaderField, type HeaderList } from "../../wire/field.ts";
 import { HeaderError } from "../transport.ts";
 
@@ -32,6 +28,8 @@ const [nodeMajor = 0, nodeMinor = 0] = process.versions.node.split(".").map(Numb
 /** Name and value in turn keep the order of duplicates among other fields; older Node takes objects only. */
 export const REQUEST_TAKES_LISTS: boolean =
   nodeMajor >= 24 || (nodeMajor === 22 && nodeMinor >= 17);
+/** `request()` fills in priority fields that newer Node has deprecated. */
+export const PRESETS_PRIORITY: boolean = nodeMajor < 22;
 export const RESPOND_TAKES_LISTS: boolean =
   nodeMajor >= 25 || (nodeMajor === 24 && nodeMinor >= 7) || (nodeMajor === 22 && nodeMinor >= 20);
 
@@ -85,10 +83,7 @@ function checkName(name: string, pseudoFields: ReadonlySet<string>): void {
 }
 
 /** Fields as the peer sent them: node:http2 gives one character per byte, in wire order, duplicates kept. */
-export function receivedFields(
-  rawHeaders: readonly string[],
-  headers: IncomingHttpHeaders,
-): HeaderList {
+export function receivedFields(rawHeaders: readonly string[], headers: object): HeaderList {
   const names = (headers as Marked)[sensitiveHeaders];
   const marked = names !== undefined && names.length > 0 ? names : undefined;
   const fields: HeaderField[] = [];

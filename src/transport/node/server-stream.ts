@@ -1,6 +1,6 @@
 // The server side of one node:http2 stream.
 
-import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import { HeaderError, type StreamListener } from "../transport.ts";
@@ -10,23 +10,11 @@ import {
   type NodeHeaders,
   RESPOND_TAKES_LISTS,
   RESPONSE_PSEUDO_FIELDS,
-  receivedFields,
   toJoinedNodeObject,
   toNodeList,
   toNodeObject,
 } from "./header-lists.ts";
-import {
-  type CarryingStream,
-  checkedTrailers,
-  NodeStream,
-  onClose,
-  onError,
-  resetBare,
-  STATE,
-  type StreamOwner,
-} from "./stream.ts";
-
-type CarryingServerStream = CarryingStream & { [STATE]: NodeServerStream };
+import { checkedTrailers, NodeStream, onError, resetBare, type StreamOwner } from "./stream.ts";
 
 // `sendDate: false`: a relayed response carries the date of its origin, or none.
 const WITH_TRAILERS = { endStream: false, waitForTrailers: true, sendDate: false };
@@ -43,8 +31,6 @@ export class NodeServerStream extends NodeStream {
     this.#server = node;
     this.recvEnded = endStream;
     this.#endSeen = endStream;
-    node.on("error", onError);
-    node.on("close", onClose);
   }
 
   /** From here on events flow. */
@@ -52,15 +38,10 @@ export class NodeServerStream extends NodeStream {
     if (this.over) return;
     this.listener = listener;
     const node = this.#server;
-    node.on("wantTrailers", onWantTrailers);
-    node.on("data", onData);
-    if (this.recvEnded) return;
-    node.on("trailers", onTrailers);
-    node.on("end", onEnd);
-    // node:http2 adds its own listener on 'end' the moment it sees END_STREAM (or closes the stream, but then `closed` is
-    // set): a tick earlier than 'end' itself, early enough to forward END_STREAM on the last DATA frame.
-    this.#endSeen = node.listenerCount("end") > 1 && !node.closed;
-    if (!this.#endSeen) node.on("newListener", onNewListener);
+    // END_STREAM may have come before anyone listened here.
+    if (!this.recvEnded) this.#endSeen = node.listenerCount("end") > 0 && !node.closed;
+    // Starts the flow; the event itself goes to `data`.
+    node.on("data", onError);
   }
 
   sendHeaders(headers: HeaderList, endStream: boolean): void {
@@ -91,7 +72,7 @@ export class NodeServerStream extends NodeStream {
     this.#server.end();
   }
 
-  wantTrailers(): void {
+  override wantTrailers(): void {
     this.#server.sendTrailers(this.#trailers ?? {});
     // node:http2 submits them in an immediate; this one comes after it.
     if (!this.recvEnded) setImmediate(closeEarly, this);
@@ -112,7 +93,9 @@ export class NodeServerStream extends NodeStream {
     this.listener.onData(chunk, last);
   }
 
-  endStreamSeen(): void {
+  /** A tick before 'end' itself: early enough to forward END_STREAM on the last DATA frame. */
+  override endListened(): void {
+    // When the stream closes, node:http2 marks it so before it listens.
     if (this.over || this.recvEnded || this.#server.closed) return;
     this.#endSeen = true;
     if (this.#server.readableLength > 0) return;
@@ -138,31 +121,6 @@ export class NodeServerStream extends NodeStream {
     this.recvEnded = true;
     this.listener.onData(Buffer.alloc(0), true);
   }
-}
-
-function onWantTrailers(this: CarryingServerStream): void {
-  this[STATE].wantTrailers();
-}
-
-function onData(this: CarryingServerStream, chunk: Buffer): void {
-  this[STATE].data(chunk);
-}
-
-function onTrailers(
-  this: CarryingServerStream,
-  headers: IncomingHttpHeaders,
-  _flags: number,
-  rawHeaders: string[],
-): void {
-  this[STATE].trailers(receivedFields(rawHeaders, headers));
-}
-
-function onEnd(this: CarryingServerStream): void {
-  this[STATE].ended();
-}
-
-function onNewListener(this: CarryingServerStream, name: string): void {
-  if (name === "end") this[STATE].endStreamSeen();
 }
 
 function closeEarly(stream: NodeServerStream): void {

@@ -1,6 +1,7 @@
 // One node:http2 stream behind the seam's `Stream`. Few listeners, all shared functions: the state is found through a symbol
 // on the node:http2 object. Must not know how sessions connect or end.
 
+import { EventEmitter } from "node:events";
 import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
@@ -8,6 +9,7 @@ import type { Session, Stream, StreamEnd, StreamListener } from "../transport.ts
 import {
   checkFields,
   type NodeHeaders,
+  receivedFields,
   TRAILER_PSEUDO_FIELDS,
   toNodeObject,
 } from "./header-lists.ts";
@@ -69,10 +71,22 @@ export abstract class NodeStream implements Stream {
     this.id = node.id ?? 0;
     const carrying: NodeHttp2Stream & { [STATE]?: NodeStream } = node;
     carrying[STATE] = this;
+    // The declared type has one overload per event.
+    carrying.emit = emitToState as typeof carrying.emit;
   }
 
   abstract sendHeaders(headers: HeaderList, endStream: boolean): void;
   abstract sendTrailers(trailers: HeaderList): void;
+
+  // The events of the node:http2 stream.
+  abstract data(chunk: Buffer): void;
+  abstract trailers(trailers: HeaderList): void;
+  /** 'end': the readable side is over, whatever ended it. */
+  abstract ended(): void;
+  response(_headers: HeaderList, _endStream: boolean): void {}
+  wantTrailers(): void {}
+  /** Somebody listens for 'end', which node:http2 does itself when it sees END_STREAM or when the stream closes. */
+  endListened(): void {}
 
   sendData(chunk: Buffer, endStream: boolean): number {
     const bytes = chunk.length;
@@ -205,12 +219,62 @@ function readUnlessHeld(this: NodeHttp2Stream, size: number): void {
   if (!carrying[STATE].creditHeld) Object.getPrototypeOf(this)._read.call(this, size);
 }
 
-export function onClose(this: CarryingStream): void {
-  this[STATE].closed();
+/** Attached to streams that nobody takes: an 'error' without a listener would end the process. */
+export function onError(): void {}
+
+const baseEmit = EventEmitter.prototype.emit;
+
+/**
+ * Takes the events of a stream in one function. Every `on` of an Http2Stream costs two more events, and a call would need
+ * thirteen. What is not ours goes on to the listeners that node:http2 added itself.
+ */
+export function emitToState(
+  this: CarryingStream,
+  name: string | symbol,
+  a?: unknown,
+  b?: unknown,
+  c?: unknown,
+): boolean {
+  const state = this[STATE];
+  switch (name) {
+    case "data":
+      if (Buffer.isBuffer(a)) state.data(a);
+      return true;
+    case "newListener":
+      // node:http2 listens for 'end' the moment it sees END_STREAM.
+      if (a === "end") state.endListened();
+      break;
+    case "response":
+      state.response(fieldsOf(a, c), hasEndStream(b));
+      return true;
+    case "trailers":
+      state.trailers(fieldsOf(a, c));
+      return true;
+    case "wantTrailers":
+      state.wantTrailers();
+      return true;
+    case "end":
+      state.ended();
+      break;
+    case "close":
+      state.closed();
+      break;
+    // What went wrong is told by 'close', which always follows; unheard, an 'error' would end the process.
+    case "error":
+      return true;
+  }
+  return baseEmit.call(this, name, a, b, c);
 }
 
-/** What went wrong is told by 'close', which always follows; without a listener an 'error' would end the process. */
-export function onError(): void {}
+function fieldsOf(headers: unknown, rawHeaders: unknown): HeaderList {
+  return Array.isArray(rawHeaders) && typeof headers === "object" && headers !== null
+    ? receivedFields(rawHeaders, headers)
+    : [];
+}
+
+function hasEndStream(flags: unknown): boolean {
+  return typeof flags === "number" && (flags & END_STREAM_FLAG) !== 0;
+}
 
 /** Trailers in the only form that node:http2 takes, checked. */
 export function checkedTrailers(trailers: HeaderList): NodeHeaders {

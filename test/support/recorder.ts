@@ -42,11 +42,14 @@ export function guard<T extends object>(target: T): T {
 export abstract class Recorder {
   readonly log: string[] = [];
   readonly violations: string[] = [];
+  /** What the owner does within the callback, told what was recorded. */
+  reaction: ((entry: string) => void) | undefined;
   readonly #waiting = new Set<() => void>();
 
   protected record(entry: string): void {
     if (ownCalls > 0) this.violations.push(`${entry} came from within the owner's own call`);
     this.log.push(entry);
+    this.reaction?.(entry);
     for (const attempt of [...this.#waiting]) attempt();
   }
 

@@ -70,11 +70,7 @@ export class ScriptedPeer {
   ended = false;
 
   readonly #frames = new FrameDecoder();
-  readonly #hpack = new HpackDecoder({
-    maxTableBytes: 4_096,
-    maxHeaderListBytes: 64 * 1024 * 1024,
-    maxFieldCount: 1_000_000,
-  });
+  readonly #hpack: HpackDecoder;
   readonly #waiters = new Set<Waiter>();
   #preface: Buffer = Buffer.alloc(0);
   #prefaceSeen: boolean;
@@ -89,6 +85,11 @@ export class ScriptedPeer {
     this.ackPings = options.ackPings ?? true;
     this.refillWindows = options.refillWindows ?? false;
     this.#prefaceSeen = role === "client";
+    this.#hpack = new HpackDecoder({
+      maxTableBytes: options.settings?.HEADER_TABLE_SIZE ?? 4_096,
+      maxHeaderListBytes: 64 * 1024 * 1024,
+      maxFieldCount: 1_000_000,
+    });
     socket.setNoDelay?.(true);
     socket.on("data", (chunk: Buffer) => this.#recv(chunk));
     socket.on("end", () => {

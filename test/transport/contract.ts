@@ -9,6 +9,7 @@ import { goAwayCases } from "./contract/goaway.ts";
 import type { Contract, Weakness } from "./contract/harness.ts";
 import { headerCases } from "./contract/headers.ts";
 import { listenerCases } from "./contract/listener.ts";
+import { reentrancyCases } from "./contract/reentrancy.ts";
 import { resetCases } from "./contract/reset.ts";
 import { sessionCases } from "./contract/session.ts";
 
@@ -37,6 +38,7 @@ export function describeTransport(
     resetCases(contract);
     goAwayCases(contract);
     sessionCases(contract);
+    reentrancyCases(contract);
     if (contract.sockets) listenerCases(contract);
   });
 }

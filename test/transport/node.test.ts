@@ -4,8 +4,6 @@ import { describeTransport } from "./contract.ts";
 describeTransport("node", () => nodeTransport(), {
   weaker: {
     fieldOrder: "node:http2 takes an object of names, so values of one name leave together",
-    resetCode:
-      "node:http2 says END_STREAM before RST_STREAM for every code but CANCEL and NO_ERROR",
     acceptedBytes: "node:http2 tells when a write was taken by nghttp2, not by the socket",
     protocolKind:
       "node:http2 shows the owner the same event for a reset by the peer and one by nghttp2",

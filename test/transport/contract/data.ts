@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../../src/wire/error-code.ts";
+import { fieldValue } from "../../../src/wire/field.ts";
 import { fieldsOf, frames, message, request, response, trailers } from "../../support/frames.ts";
 import type { StreamRecorder } from "../../support/recorder.ts";
 import {
@@ -69,6 +70,29 @@ export function dataCases(contract: Contract): void {
       call.server.stream.sendTrailers(fieldsOf(trailers(0)));
       await call.client.untilTrailers();
       expect(call.client.outline).toEqual(["headers", "data(16)", "trailers"]);
+    });
+
+    it("of hundreds of calls at once stays with its call", async () => {
+      const pair = await loopback(contract, { streams: { acknowledge: true } });
+      const calls = await Promise.all(Array.from({ length: 500 }, () => pair.call()));
+      calls.forEach(({ client }, i) => {
+        client.stream.sendData(message(`request ${i}`), true);
+      });
+      for (const [i, { server }] of calls.entries()) {
+        await server.untilEnded();
+        expect(server.body).toEqual(message(`request ${i}`));
+        server.stream.sendHeaders(fieldsOf(response(["x-call", `${i}`])), false);
+        server.stream.sendData(message(`response ${i}`), false);
+        server.stream.sendTrailers(fieldsOf(trailers(0, `${i}`)));
+      }
+      for (const [i, { client }] of calls.entries()) {
+        expect(fieldValue(await client.untilTrailers(), "grpc-message")).toBe(`${i}`);
+        expect(client.body).toEqual(message(`response ${i}`));
+      }
+      await settled(pair.client.session);
+      expect([pair.client, pair.server].map(({ session }) => session.openStreamCount)).toEqual([
+        0, 0,
+      ]);
     });
 
     it("is accounted for: what was accepted at once and what onWritable told is what was sent", async () => {
@@ -175,6 +199,8 @@ function wireCases(contract: Contract): void {
       expect(acceptedBytes).toBeLessThan(32 * 1_048_576);
       expect(stream.stream.queuedBytes).toBe(64 * 1_048_576 - acceptedBytes);
       stream.stream.reset(ErrorCode.CANCEL);
+      end.peer.destroy();
+      await end.events.untilClosed();
     });
 
     it("is accepted as the peer's window opens, byte for byte", async () => {

@@ -28,7 +28,6 @@ import type { PeerOptions, ScriptedPeer } from "../../support/scripted-peer.ts";
  * that is documented, it never leaves a case out.
  *
  * - `fieldOrder`: fields of one name go out together; the order of a name's values is kept.
- * - `resetCode`: once headers were sent a reset may carry another code; it is bare all the same.
  * - `acceptedBytes`: `sendData` accepts a bounded amount beyond the peer's window.
  * - `drainSteps`: a server announces its drain in one step.
  * - `protocolKind`: a stream that the transport reset because the peer broke the protocol is told as kind "reset".
@@ -39,7 +38,6 @@ import type { PeerOptions, ScriptedPeer } from "../../support/scripted-peer.ts";
  */
 export type Weakness =
   | "fieldOrder"
-  | "resetCode"
   | "acceptedBytes"
   | "drainSteps"
   | "protocolKind"

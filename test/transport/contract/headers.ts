@@ -287,6 +287,17 @@ function wireCases(
       await settled(end.session);
     });
 
+    it("enter no table of a peer that keeps none — RFC 7541 §4.2", async () => {
+      const end = await clientToScript(contract, { peer: { settings: { HEADER_TABLE_SIZE: 0 } } });
+      for (let i = 0; i < 3; i++) {
+        open(end, request("/a/B", ["x-repeated", "value"]));
+        expect(pairsOf((await end.peer.expectRequest()).fields)).toContainEqual([
+          "x-repeated",
+          "value",
+        ]);
+      }
+    });
+
     it("that may not be sent put nothing on the wire", async () => {
       const end = await clientToScript(contract);
       expect(() => open(end, request("/a/Bad", ["X-Upper", "a"]))).toThrow(HeaderError);

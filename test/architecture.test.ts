@@ -1,0 +1,221 @@
+// The rules that ARCHITECTURE.md states, held against the tree.
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { describe, expect, it } from "vitest";
+import { ErrorReason } from "../src/index.ts";
+
+/** Which rooms the files of a room may import from, besides their own. A folder within a room is a room of its own. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  wire: [],
+  time: [],
+  observe: [],
+  grpc: ["wire"],
+  h2: ["h2/hpack", "wire"],
+  "h2/hpack": ["wire"],
+  transport: ["transport/engine", "transport/node", "time", "wire"],
+  "transport/engine": ["transport", "h2", "time", "wire"],
+  "transport/node": ["transport", "time", "wire"],
+  client: ["transport", "transport/node", "grpc", "observe", "time", "wire"],
+  server: ["transport", "transport/node", "grpc", "observe", "time", "wire"],
+  proxy: ["client", "server", "transport", "grpc", "observe", "time", "wire"],
+  "index.ts": ["proxy", "client", "server", "transport", "grpc", "observe"],
+  cli: ["index.ts", "proxy", "client", "server", "transport", "grpc", "observe", "time", "wire"],
+  "cli.ts": ["cli"],
+};
+
+/** Where each module of Node may be imported; one that is not here is imported nowhere, and neither is any package. */
+const BUILT_INS: Readonly<Record<string, readonly string[]>> = {
+  "node:http2": ["transport/node"],
+  "node:net": ["transport/engine", "transport/node"],
+  // transport/tls.ts names its types.
+  "node:tls": ["transport", "transport/engine", "transport/node"],
+  "node:dns": ["client"],
+  "node:dns/promises": ["client"],
+  "node:diagnostics_channel": ["observe"],
+  "node:events": ["transport/node"],
+  "node:zlib": ["grpc"],
+  "node:fs": ["cli"],
+  "node:fs/promises": ["cli"],
+  "node:util": ["cli"],
+};
+
+const MAX_LINES = 500;
+
+interface SourceFile {
+  /** From the root, with forward slashes. */
+  readonly path: string;
+  readonly text: string;
+}
+
+function filesIn(folder: string): SourceFile[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => !path.includes("node_modules"))
+    .map((path) => ({ path: slashes(path), text: readFileSync(path, "utf8") }));
+}
+
+function slashes(path: string): string {
+  return path.replaceAll("\\", "/");
+}
+
+const STATEMENT = /^(?:import|export)\b[^;]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"/gm;
+const EXPRESSION = /\bimport\(\s*["'`]([^"'`]+)/g;
+
+function importsOf(text: string): string[] {
+  return [...text.matchAll(STATEMENT), ...text.matchAll(EXPRESSION)].map(
+    ([, from, bare]) => from ?? bare ?? "",
+  );
+}
+
+/** `h2/hpack` for src/h2/hpack/decoder.ts; a file that lies in src/ itself is its own room. */
+function roomOf(path: string): string {
+  const inSource = slashes(relative("src", path));
+  const folder = dirname(inSource);
+  return folder === "." ? inSource : slashes(folder);
+}
+
+/** What is wrong with one import, as text that says what to do; `undefined` for one that is allowed. */
+function complaint(from: string, specifier: string): string | undefined {
+  const room = roomOf(from);
+  if (!specifier.startsWith(".")) {
+    const rooms = BUILT_INS[specifier];
+    if (rooms === undefined) return `${from}: ${specifier} may be imported nowhere`;
+    if (rooms.includes(room)) return undefined;
+    return `${from}: ${specifier} may only be imported in ${rooms.join(", ")}`;
+  }
+  const target = roomOf(join(dirname(from), specifier));
+  if (target === room || MAY_IMPORT[room]?.includes(target)) return undefined;
+  return `${from}: ${room} may not import from ${target} (${specifier})`;
+}
+
+const sources = filesIn("src");
+const everything = [...sources, ...filesIn("test"), ...filesIn("bench")];
+
+describe("the checks of this file", () => {
+  it.each<[string, string, string, boolean]>([
+    ["down", "src/h2/frame.ts", "../wire/field.ts", true],
+    ["within a room", "src/h2/frame.ts", "./error.ts", true],
+    ["up", "src/wire/field.ts", "../h2/frame.ts", false],
+    ["across", "src/transport/node/index.ts", "../../h2/frame.ts", false],
+    ["from one transport to the other", "src/transport/node/index.ts", "../engine/index.ts", false],
+    ["the command", "src/proxy/relay.ts", "../cli/run.ts", false],
+    ["the public API from below", "src/proxy/relay.ts", "../index.ts", false],
+    ["a socket where one belongs", "src/transport/node/listen.ts", "node:net", true],
+    ["a socket elsewhere", "src/h2/connection.ts", "node:net", false],
+    ["a package", "src/client/dial.ts", "@grpc/grpc-js", false],
+  ])("an import %s: %s of %s", (_, from, specifier, allowed) => {
+    expect(complaint(from, specifier) === undefined).toBe(allowed);
+  });
+
+  it("find every form of import", () => {
+    const text = `import a from "./a.ts";\nimport {\n  b,\n  c,\n} from "./b.ts";\nexport * from "./c.ts";
+import "./d.ts";\nexport type { E } from "./e.ts";\nconst f = await import("./f.ts");\ntype G = import("./g.ts").G;`;
+    const files = importsOf(text).map((specifier) => specifier.charAt(2));
+    expect(files.sort().join("")).toBe("abcdefg");
+  });
+});
+
+describe("the rooms of src/", () => {
+  it("import only what lies below them, and Node's modules only where they belong", () => {
+    const complaints = sources.flatMap(({ path, text }) =>
+      importsOf(text).map((specifier) => complaint(path, specifier)),
+    );
+    expect(complaints.length).toBeGreaterThan(100);
+    expect(complaints.filter((text) => text !== undefined)).toEqual([]);
+  });
+
+  it("are all in the table, and the table names no other", () => {
+    const rooms = new Set(sources.map(({ path }) => roomOf(path)));
+    expect(Object.keys(MAY_IMPORT).sort()).toEqual([...rooms].sort());
+  });
+
+  it("have no way around: the table has no circle but the one between transport/ and its two bindings", () => {
+    const bindings = ["transport/engine", "transport/node"];
+    const below = (room: string, seen: readonly string[]): string[] =>
+      (MAY_IMPORT[room] ?? [])
+        .filter((next) => !(room === "transport" && bindings.includes(next)))
+        .flatMap((next) => (seen.includes(next) ? [next] : below(next, [...seen, next])));
+    for (const room of Object.keys(MAY_IMPORT)) expect(below(room, [room])).toEqual([]);
+  });
+});
+
+describe("every file", () => {
+  it(`of src/ has at most ${MAX_LINES} lines`, () => {
+    const tooLong = sources
+      .map(({ path, text }) => ({ path, lineCount: text.split("\n").length - 1 }))
+      .filter(({ lineCount }) => lineCount > MAX_LINES);
+    expect(tooLong).toEqual([]);
+  });
+
+  it("of src/ begins by saying what it is", () => {
+    const silent = sources.filter(({ text }) => !/^(#!.*\n)?\/\/ [A-Z`]/.test(text));
+    expect(silent.map(({ path }) => path)).toEqual([]);
+  });
+
+  it("has named exports only, and no work left to be done", () => {
+    // Put together so that this file does not match itself.
+    const unwanted = new RegExp(
+      `^export ${"default"}|\\b(${["TO" + "DO", "FIX" + "ME"].join("|")})\\b`,
+      "m",
+    );
+    expect(everything.filter(({ text }) => unwanted.test(text)).map(({ path }) => path)).toEqual(
+      [],
+    );
+  });
+});
+
+describe("package.json", () => {
+  const manifest: { readonly devDependencies: Readonly<Record<string, string>> } = JSON.parse(
+    readFileSync("package.json", "utf8"),
+  );
+
+  it("names no runtime dependency of any kind", () => {
+    const kinds = [
+      "dependencies",
+      "peerDependencies",
+      "optionalDependencies",
+      "bundleDependencies",
+    ];
+    expect(kinds.filter((kind) => kind in manifest)).toEqual([]);
+  });
+
+  it("names three packages for development, each by its exact version", () => {
+    const versions = manifest.devDependencies;
+    expect(Object.keys(versions).sort()).toEqual(["@types/node", "typescript", "vitest"]);
+    for (const version of Object.values(versions)) expect(version).toMatch(/^\d+\.\d+\.\d+$/);
+  });
+});
+
+describe("the documents", () => {
+  it("ARCHITECTURE.md names only paths that exist", () => {
+    const text = readFileSync("ARCHITECTURE.md", "utf8");
+    const named = [...text.matchAll(/`((?:src|test|bench|\.ci)\/[^`\s]*)`/g)].map(
+      ([, path]) => path ?? "",
+    );
+    expect(named.length).toBeGreaterThan(20);
+    expect(named.filter((path) => !existsSync(path))).toEqual([]);
+  });
+
+  it("ARCHITECTURE.md names every room", () => {
+    const text = readFileSync("ARCHITECTURE.md", "utf8");
+    const rooms = Object.keys(MAY_IMPORT).map((room) => (room.endsWith(".ts") ? room : `${room}/`));
+    expect(rooms.filter((room) => !text.includes(`\`src/${room}`))).toEqual([]);
+  });
+
+  it("README.md explains every error reason, and no other", () => {
+    const rows = [...readFileSync("README.md", "utf8").matchAll(/^\| `([A-Z_]+)` \|(.*)\|$/gm)];
+    expect(rows.map(([, reason]) => reason).sort()).toEqual(Object.values(ErrorReason).sort());
+    // Cause, status, retry, what to do.
+    for (const [, , cells = ""] of rows) expect(cells.split("|")).toHaveLength(4);
+  });
+
+  it.each([
+    ["README.md", 250],
+    ["ARCHITECTURE.md", 120],
+    ["CONTRIBUTING.md", 50],
+  ])("%s has at most %d lines", (path, maxLines) => {
+    expect(readFileSync(path, "utf8").split("\n").length - 1).toBeLessThanOrEqual(maxLines);
+  });
+});

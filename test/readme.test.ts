@@ -1,0 +1,194 @@
+// Every TypeScript block of the README is type-checked and run; its addresses become UNIX sockets in a folder of the test.
+
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { type ClientConn, dial, Frame, GrpcError, Server, statusName } from "../src/index.ts";
+import { closeAtEnd } from "./support/cleanup.ts";
+
+const readme = readFileSync("README.md", "utf8");
+
+interface Snippet {
+  readonly name: string;
+  readonly code: string;
+}
+
+const snippets: readonly Snippet[] = [
+  ...readme.matchAll(/<!-- test: (\w+) -->\n```ts\n([\s\S]*?)```/g),
+].map(([, name = "", code = ""]) => ({ name, code }));
+
+/** Beneath the repository, where tsc finds what it needs, and vitest the package by its name. */
+let folder: string;
+/** Short, because the path of a UNIX socket has about a hundred bytes. */
+let sockets: string;
+
+/** Where `127.0.0.1:PORT` of a snippet is in this test. */
+function addressOf(port: number): string {
+  return `unix:${join(sockets, String(port))}`;
+}
+
+beforeAll(() => {
+  mkdirSync(".build", { recursive: true });
+  folder = mkdtempSync(resolve(".build", "readme-"));
+  sockets = mkdtempSync(join(tmpdir(), "readme-"));
+  for (const { name, code } of snippets) {
+    const moved = code.replace(/127\.0\.0\.1:(\d+)/g, (_, port) => addressOf(Number(port)));
+    const names = [...code.matchAll(/^const (\w+)/gm)].map(([, constant]) => constant);
+    writeFileSync(join(folder, `${name}.ts`), `${moved}\nexport { ${names.join(", ")} };\n`);
+  }
+});
+
+afterAll(() => {
+  for (const path of [folder, sockets]) rmSync(path, { recursive: true, force: true });
+});
+
+/** Runs a snippet; what it opened is closed at the end of the test. */
+async function run(name: string): Promise<void> {
+  const module: Record<string, unknown> = await import(join(folder, `${name}.ts`));
+  for (const opened of Object.values(module).reverse()) {
+    if (typeof opened === "object" && opened !== null && "close" in opened) {
+      closeAtEnd(() => (opened as { close(): unknown }).close());
+    }
+  }
+}
+
+/** A backend where the README has one; gives what it got. */
+async function startBackend(port: number, name: string, failure?: GrpcError): Promise<string[]> {
+  const requests: string[] = [];
+  const server = new Server({
+    unknownServiceHandler: async (stream) => {
+      for (let frame = await stream.recvMessage(); frame instanceof Frame; ) {
+        requests.push(
+          [frame.payload.toString(), ...stream.context.metadata.get("x-replica")].join(" "),
+        );
+        await stream.sendMessage(Buffer.from(name));
+        frame = await stream.recvMessage();
+      }
+      if (failure !== undefined) throw failure;
+    },
+  });
+  closeAtEnd(() => server.close());
+  await server.listen(addressOf(port));
+  return requests;
+}
+
+/** A unary call to the proxy of the README: the answer, or `STATUS: details`. */
+async function ask(method: string, request: string): Promise<string> {
+  const conn: ClientConn = dial(addressOf(50_051));
+  closeAtEnd(() => conn.close());
+  const call = conn.newStream(method);
+  try {
+    await call.sendMessage(Buffer.from(request));
+    call.closeSend();
+    const answer = await call.recvMessage();
+    await call.trailer();
+    return answer instanceof Frame ? answer.payload.toString() : String(answer);
+  } catch (error) {
+    if (error instanceof GrpcError) return `${statusName(error.status)}: ${error.details}`;
+    throw error;
+  }
+}
+
+describe("the TypeScript of the README", () => {
+  it("is all tested", () => {
+    const blocks = [...readme.matchAll(/^```ts$/gm)];
+    expect(snippets.map(({ name }) => name)).toEqual(["director", "fanout", "observe"]);
+    expect(blocks).toHaveLength(snippets.length);
+  });
+
+  it("passes the type checker", () => {
+    const config = {
+      extends: resolve("tsconfig.json"),
+      compilerOptions: {
+        rootDir: resolve("."),
+        declaration: false,
+        isolatedDeclarations: false,
+        noUnusedParameters: false,
+      },
+      include: ["*.ts"],
+      exclude: [],
+    };
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+    const tsc = resolve("node_modules", "typescript", "bin", "tsc");
+    let output = "";
+    try {
+      execFileSync(process.execPath, [tsc, "-p", folder], { encoding: "utf8" });
+    } catch (error) {
+      output = String((error as { stdout?: unknown }).stdout);
+    }
+    expect(output).toBe("");
+  });
+
+  it("begins with a director of at most 15 lines that sends each service to its backend", async () => {
+    const code = snippets[0]?.code ?? "";
+    expect(readme.indexOf("```ts")).toBe(readme.indexOf("```"));
+    expect(code.trimEnd().split("\n").length).toBeLessThanOrEqual(15);
+    await startBackend(50_052, "orders");
+    await startBackend(50_053, "users");
+    await run("director");
+    expect(await ask("/shop.Orders/List", "?")).toBe("orders");
+    expect(await ask("/shop.Users/List", "?")).toBe("users");
+    expect(await ask("/shop.Carts/List", "?")).toBe(
+      "UNIMPLEMENTED: no backend for /shop.Carts/List",
+    );
+  });
+
+  it("peeks, rewrites and fans out", async () => {
+    const log = vi.spyOn(console, "log").mockImplementation(() => {});
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    closeAtEnd(() => vi.restoreAllMocks());
+    const primary = await startBackend(50_052, "done");
+    const replica = await startBackend(50_053, "copied", new GrpcError(13, "disk full"));
+    await run("fanout");
+    expect(await ask("/shop.Orders/Create", "order 7")).toBe("done");
+    expect(primary).toEqual(["order 7"]);
+    expect(replica).toEqual(["order 7 (copy) 1"]);
+    expect(log.mock.calls).toEqual([["/shop.Orders/Create 0, replica is behind"]]);
+    expect(warn.mock.calls).toEqual([["replica: INTERNAL: disk full"]]);
+  });
+
+  it("hears how calls ended", async () => {
+    const log = vi.spyOn(console, "log").mockImplementation(() => {});
+    closeAtEnd(() => vi.restoreAllMocks());
+    await startBackend(50_051, "hi");
+    await run("observe");
+    expect(await ask("/a.B/C", "hello")).toBe("hi");
+    expect(log.mock.calls).toEqual([[expect.stringMatching(/^\/a\.B\/C OK \d+\.\d ms 10 > 7$/)]]);
+  });
+});
+
+describe("the option tables of the README", () => {
+  /** `name` to the default that its comment states, `undefined` where it states none. */
+  function optionsOf(path: string, type: string): [string, string | undefined][] {
+    const text = readFileSync(path, "utf8");
+    const body =
+      new RegExp(`export interface ${type}\\b[^{]*{([\\s\\S]*?)\n}`).exec(text)?.[1] ?? "";
+    return [...body.matchAll(/(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?readonly (\w+)\??:/g)].map(
+      ([, comment = "", name = ""]) => [name, /@default ([\d_.]+)/.exec(comment)?.[1]],
+    );
+  }
+
+  it.each([
+    ["src/transport/transport.ts", "SessionOptions"],
+    ["src/server/server.ts", "ServerOptions"],
+    ["src/client/dial-options.ts", "DialOptions"],
+    ["src/client/connection-backoff.ts", "ConnectionBackoffOptions"],
+    ["src/client/call-options.ts", "CallOptions"],
+    ["src/proxy/director.ts", "LagPolicy"],
+    ["src/proxy/transparent-handler.ts", "TransparentHandlerOptions"],
+  ])("have every option of %s, %s, with the default of its comment", (path, type) => {
+    const options = optionsOf(path, type);
+    expect(options.length).toBeGreaterThan(0);
+    const rows = readme.split("\n").filter((line) => line.startsWith("| "));
+    for (const [name, value] of options) {
+      const ofOption = rows.filter((row) => new RegExp(`\\b${name}\\b`).test(row));
+      expect(ofOption, `rows that name ${name}`).not.toEqual([]);
+      if (value === undefined) continue;
+      const digits = value.replaceAll("_", "");
+      const said = ofOption.some((row) => row.replaceAll(",", "").includes(` ${digits}`));
+      expect(said, `default of ${name}: ${value}`).toBe(true);
+    }
+  });
+});

@@ -23,7 +23,7 @@ import type {
   Transport,
 } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
-import { HeaderField, type HeaderList } from "../wire/field.ts";
+import type { HeaderList } from "../wire/field.ts";
 import {
   answerDirectly,
   chainInterceptors,
@@ -31,6 +31,7 @@ import {
   type StreamHandler,
   type StreamInterceptor,
 } from "./interceptor.ts";
+import { RefusedRequest } from "./refused-request.ts";
 import { ServiceRegistry } from "./registry.ts";
 import { RequestHead } from "./request-head.ts";
 import { type CallOwner, ServerCall } from "./server-call.ts";
@@ -169,7 +170,7 @@ export class Server implements CallOwner {
     this.#sessions.add(session);
     if (this.#closing !== undefined) session.drain();
     return {
-      onStream: (stream, headers) => this.#onStream(stream, headers),
+      onStream: (stream, headers, endStream) => this.#onStream(stream, headers, endStream),
       onGoAway: () => {},
       onClosed: () => {
         this.#sessions.delete(session);
@@ -180,12 +181,18 @@ export class Server implements CallOwner {
 
   // One call.
 
-  #onStream(stream: Stream, headers: HeaderList): StreamListener {
+  #onStream(stream: Stream, headers: HeaderList, endStream: boolean): StreamListener {
     const head = new RequestHead(headers);
     const refusal = head.refusal();
-    if (refusal !== undefined) return refuseHttp(stream, refusal);
+    if (refusal !== undefined) {
+      const refused = new RefusedRequest(stream, this.clock);
+      refused.answer(refusal, endStream, head.httpMethod === "HEAD");
+      return refused;
+    }
     const timeoutMs = head.timeoutMs();
     const call = new ServerCall(stream, head, this, timeoutMs ?? Number.POSITIVE_INFINITY);
+    // A request without messages may end with its headers; no data event follows then.
+    call.requestEnded = endStream;
     this.#addCall(call);
     if (callStart.hasSubscribers) {
       callStart.publish({
@@ -373,31 +380,4 @@ function malformedTimeout(text: string): GrpcError {
     `malformed grpc-timeout: expected 1 to 8 digits and one of H M S m u n, got ${JSON.stringify(text)}`,
     { reason: ErrorReason.INVALID_TIMEOUT, source: "downstream" },
   );
-}
-
-/** Request body that is read and dropped after a refusal, before the client is told to stop. */
-const MAX_DRAINED_BYTES = 65_536;
-
-const REFUSED_HEAD: HeaderList = [
-  new HeaderField(":status", "415"),
-  new HeaderField("content-type", "text/plain; charset=utf-8"),
-];
-
-/** Not gRPC at all: an HTTP answer without a gRPC status (gRPC PROTOCOL-HTTP2 "Content-Type"). */
-function refuseHttp(stream: Stream, text: string): StreamListener {
-  stream.sendHeaders(REFUSED_HEAD, false);
-  stream.sendData(Buffer.from(`${text}\n`), true);
-  let drainedBytes = 0;
-  return {
-    onHeaders: () => {},
-    onData(chunk, endStream) {
-      // Whoever sends a body before it reads the answer may finish a short one.
-      drainedBytes += chunk.length;
-      if (drainedBytes <= MAX_DRAINED_BYTES || endStream) stream.acknowledge(chunk.length);
-      else stream.reset(ErrorCode.NO_ERROR);
-    },
-    onTrailers: () => {},
-    onWritable: () => {},
-    onReset: () => {},
-  };
 }

@@ -1,0 +1,70 @@
+// The answer to a request that is not gRPC at all: one line of text by HTTP, without a gRPC status (gRPC PROTOCOL-HTTP2
+// "Content-Type"). It must not know calls.
+
+import type { Clock } from "../time/clock.ts";
+import { Timer } from "../time/timer-wheel.ts";
+import type { Stream, StreamListener } from "../transport/transport.ts";
+import { HeaderField } from "../wire/field.ts";
+
+/** Request body that is read and dropped after the answer. */
+const MAX_DRAINED_BYTES = 65_536;
+
+/** How long the client may take to end its request after the answer. */
+const LINGER_MS = 1_000;
+
+const STATUS = new HeaderField(":status", "415");
+const CONTENT_TYPE = new HeaderField("content-type", "text/plain; charset=utf-8");
+const NOTHING: Buffer = Buffer.alloc(0);
+
+/**
+ * Answers at once, but ends the stream only after the request: clients other than gRPC's do not know that a response may end
+ * a request early, and some lose the response with it. Who goes on for too long is told to stop by RST_STREAM(NO_ERROR).
+ */
+export class RefusedRequest implements StreamListener {
+  readonly #stream: Stream;
+  readonly #clock: Clock;
+  readonly #timer = new Timer(this);
+  #drainedBytes = 0;
+
+  constructor(stream: Stream, clock: Clock) {
+    this.#stream = stream;
+    this.#clock = clock;
+  }
+
+  /** Sends 415 with `text`, or its headers alone to a HEAD request. */
+  answer(text: string, requestEnded: boolean, isHead: boolean): void {
+    const body = Buffer.from(`${text}\n`);
+    const length = new HeaderField("content-length", `${body.length}`);
+    const done = requestEnded || isHead;
+    this.#stream.sendHeaders([STATUS, CONTENT_TYPE, length], isHead);
+    if (!isHead) this.#stream.sendData(body, done);
+    if (!done) this.#clock.schedule(this.#timer, LINGER_MS);
+  }
+
+  onHeaders(): void {}
+
+  onData(chunk: Buffer, endStream: boolean): void {
+    this.#drainedBytes += chunk.length;
+    if (endStream || this.#drainedBytes > MAX_DRAINED_BYTES) this.#end();
+    else this.#stream.acknowledge(chunk.length);
+  }
+
+  onTrailers(): void {
+    this.#end();
+  }
+
+  onWritable(): void {}
+
+  onReset(): void {
+    this.#clock.cancel(this.#timer);
+  }
+
+  onTimer(): void {
+    this.#end();
+  }
+
+  #end(): void {
+    this.#clock.cancel(this.#timer);
+    this.#stream.sendData(NOTHING, true);
+  }
+}

@@ -1,0 +1,331 @@
+// Secondaries that die, do not read, or cannot be opened: the others go on, and memory has a bound (checks 8 and 9).
+
+import { describe, expect, it } from "vitest";
+import { ErrorReason, type GrpcError } from "../../src/grpc/error.ts";
+import { Status } from "../../src/grpc/status.ts";
+import { type Destination, type LagPolicy, StreamParameters } from "../../src/proxy/director.ts";
+import type { CallResult } from "../../src/proxy/results.ts";
+import type { CallContext } from "../../src/server/call-context.ts";
+import { ErrorCode } from "../../src/wire/error-code.ts";
+import { fieldValue } from "../../src/wire/field.ts";
+import { FakeClock } from "../support/clock.ts";
+import { transportCombos } from "../support/combos.ts";
+import { frames, message, request, response, trailers, trailersOnly } from "../support/frames.ts";
+import {
+  connectTo,
+  dialTo,
+  eventually,
+  listenRelay,
+  PATH,
+  scriptedBackend,
+  statusOf,
+} from "../support/relay-fixture.ts";
+import { ScriptedClient } from "../support/scripted-endpoints.ts";
+import type { ScriptedPeer } from "../support/scripted-peer.ts";
+import { Upload } from "../support/upload.ts";
+
+const MiB = 1024 * 1024;
+/** Credit is given back in steps of half a window of 256 KiB. */
+const CREDIT_STEP_BYTES = 131_072;
+/** A backend that takes connections and says nothing until it is told to. */
+const SILENT = { handshake: false, ackSettings: false } as const;
+
+describe.each(transportCombos)("lag, server on $server, client on $client", (combo) => {
+  interface Pair {
+    readonly client: ScriptedPeer;
+    readonly primary: ScriptedPeer;
+    readonly secondary: ScriptedPeer;
+    readonly results: CallResult[];
+    readonly told: GrpcError[];
+    /** Stream ids at primary and secondary, once the call's headers are there. */
+    begin(): Promise<readonly [primaryId: number, secondaryId: number]>;
+  }
+
+  /** The secondary gives no credit back; its window is 64 KiB. */
+  async function pair(extra: Omit<Destination, "conn" | "onError"> = {}): Promise<Pair> {
+    const first = await scriptedBackend(combo);
+    const second = await scriptedBackend(combo, { refillWindows: false });
+    const results: CallResult[] = [];
+    const told: GrpcError[] = [];
+    const { address } = await listenRelay(combo, () => {
+      const secondary: Destination = {
+        ...extra,
+        conn: second.conn,
+        onError: (error) => {
+          told.push(error);
+          return extra.lag?.policy === "fail" ? error : undefined;
+        },
+      };
+      return new StreamParameters({ conn: first.conn }, [secondary], (result) => {
+        results.push(result);
+      });
+    });
+    const [primary, secondary] = [await connectTo(first), await connectTo(second)];
+    const client = await ScriptedClient.connect(address);
+    const begin = async () => {
+      client.send(frames.headers(1, request(PATH)));
+      const { streamId } = await primary.expectRequest(PATH);
+      return [streamId, (await secondary.expectRequest(PATH)).streamId] as const;
+    };
+    return { client, primary, secondary, results, told, begin };
+  }
+
+  async function settle({ primary, secondary }: Pair): Promise<void> {
+    await primary.sync();
+    if (!secondary.closed) await secondary.sync();
+  }
+
+  it("8. a secondary that dies at message 5,000 of 10,000 costs the primary nothing, and keeps nothing", async () => {
+    const call = await pair();
+    const { client, primary, secondary } = call;
+    secondary.refillWindows = true;
+    const [primaryId, secondaryId] = await call.begin();
+    const upload = new Upload(client, 1);
+    const one = message(Buffer.alloc(995, "m"));
+    const batch = Buffer.concat(Array.from({ length: 100 }, () => one));
+    const batches = async (): Promise<void> => {
+      for (let i = 0; i < 50; i++) await upload.send(batch);
+    };
+    await batches();
+    const half = 5_000 * one.length;
+    await secondary.until(
+      "half of it",
+      () => secondary.receivedBytes(secondaryId) === half || undefined,
+    );
+    secondary.send(frames.rst(secondaryId, ErrorCode.INTERNAL_ERROR));
+    await eventually("the relay knows", () => call.told.length === 1);
+    const before = process.memoryUsage().rss;
+    await batches();
+    client.send(frames.data(1).end());
+    await primary.until(
+      "all of it",
+      () => primary.receivedBytes(primaryId) === 2 * half || undefined,
+    );
+    expect(process.memoryUsage().rss - before).toBeLessThan(64 * MiB);
+    primary.send(frames.headers(primaryId, trailersOnly(0), { endStream: true }));
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+    expect(call.results[0]).toMatchObject({
+      status: Status.OK,
+      primary: { requestMessages: 10_000, requestBytes: 2 * half },
+      secondaries: [
+        { requestMessages: 5_000, requestBytes: half, status: Status.INTERNAL, swallowed: true },
+      ],
+    });
+  });
+
+  it("9. with backpressure a secondary that never reads stops the client within the windows", async () => {
+    const call = await pair();
+    const [primaryId, secondaryId] = await call.begin();
+    const upload = new Upload(call.client, 1);
+    const body = message(Buffer.alloc(4 * MiB));
+    const taken = await upload.sendUntilStalled(body, () => settle(call));
+    // The secondary's window, the client's window at the relay, and what the transport holds between.
+    expect(taken).toBeGreaterThanOrEqual(65_535);
+    expect(taken).toBeLessThanOrEqual(65_535 + 262_144 + CREDIT_STEP_BYTES);
+    // It is the client who waits, not the call that hangs: once the secondary reads, all of it passes.
+    call.secondary.refillWindows = true;
+    call.secondary.send(frames.windowUpdate(0, MiB), frames.windowUpdate(secondaryId, MiB));
+    await upload.send(body.subarray(taken));
+    await call.primary.expectBytes(primaryId, body.length);
+    call.client.send(frames.rst(1, ErrorCode.CANCEL));
+    await call.primary.expectReset(primaryId, ErrorCode.CANCEL);
+  });
+
+  it("9. with backpressure a primary that never reads stops the client, too", async () => {
+    const call = await pair();
+    call.primary.refillWindows = false;
+    call.secondary.refillWindows = true;
+    await call.begin();
+    const upload = new Upload(call.client, 1);
+    const taken = await upload.sendUntilStalled(Buffer.alloc(4 * MiB), () => settle(call));
+    expect(taken).toBeLessThanOrEqual(65_535 + 262_144 + CREDIT_STEP_BYTES);
+    call.client.send(frames.rst(1, ErrorCode.CANCEL));
+    await eventually("it is over", () => call.results.length === 1);
+  });
+
+  const drop: LagPolicy = { policy: "drop", maxLagBytes: 200_000 };
+
+  it("9. with drop a secondary that never reads is reset when it is too far behind; the call goes on", async () => {
+    const call = await pair({ lag: drop });
+    const [primaryId, secondaryId] = await call.begin();
+    const upload = new Upload(call.client, 1);
+    const body = message(Buffer.alloc(2 * MiB));
+    await upload.send(body);
+    await call.primary.expectBytes(primaryId, body.length);
+    await call.secondary.expectReset(secondaryId, ErrorCode.CANCEL, { skip: ["DATA"] });
+    call.client.send(frames.data(1).end());
+    call.primary.send(frames.headers(primaryId, trailersOnly(0), { endStream: true }));
+    expect(statusOf(await call.client.expectTrailers(1))).toBe(Status.OK);
+    expect(call.told).toMatchObject([{ reason: ErrorReason.SECONDARY_LAG }]);
+    const result = call.results[0]!.secondaries[0]!;
+    expect(result).toMatchObject({ status: Status.RESOURCE_EXHAUSTED, swallowed: true });
+    // What was kept for it: the lag allowed, and what a client can have sent beyond that before the primary took it.
+    expect(result.requestBytes).toBeLessThan(200_000 + 262_144);
+  });
+
+  it("9. with drop a secondary within its lag is kept", async () => {
+    const call = await pair({ lag: drop });
+    const [primaryId, secondaryId] = await call.begin();
+    const upload = new Upload(call.client, 1);
+    const body = message(Buffer.alloc(200_000));
+    await upload.send(body);
+    await call.primary.expectBytes(primaryId, body.length);
+    call.client.send(frames.data(1).end());
+    call.primary.send(frames.headers(primaryId, trailersOnly(0), { endStream: true }));
+    await call.client.expectQuiet(1);
+    call.secondary.send(frames.windowUpdate(0, MiB), frames.windowUpdate(secondaryId, MiB));
+    expect(await call.secondary.expectBody(secondaryId)).toEqual(body);
+    call.secondary.send(frames.headers(secondaryId, trailersOnly(0), { endStream: true }));
+    expect(statusOf(await call.client.expectTrailers(1))).toBe(Status.OK);
+    expect(call.told).toEqual([]);
+  });
+
+  it("9. with fail a secondary that never reads fails the call", async () => {
+    const call = await pair({ lag: { policy: "fail", maxLagBytes: 100_000 } });
+    const [primaryId, secondaryId] = await call.begin();
+    await new Upload(call.client, 1).send(message(Buffer.alloc(MiB)));
+    await call.secondary.expectReset(secondaryId, ErrorCode.CANCEL, { skip: ["DATA"] });
+    call.primary.send(frames.headers(primaryId, trailersOnly(0), { endStream: true }));
+    const fields = await call.client.expectTrailers(1);
+    expect(statusOf(fields)).toBe(Status.RESOURCE_EXHAUSTED);
+    expect(fieldValue(fields, "grpc-message")).toContain("bytes behind the primary");
+  });
+
+  it("a secondary's response does not stop it, however long it is", async () => {
+    const call = await pair();
+    const [primaryId, secondaryId] = await call.begin();
+    call.client.send(frames.data(1, message("x")).end());
+    await call.secondary.expectBody(secondaryId);
+    call.secondary.send(frames.headers(secondaryId, response()));
+    await new Upload(call.secondary, secondaryId).send(message(Buffer.alloc(2 * MiB)));
+    call.secondary.send(frames.headers(secondaryId, trailers(), { endStream: true }));
+    call.primary.send(frames.headers(primaryId, trailersOnly(0), { endStream: true }));
+    expect(statusOf(await call.client.expectTrailers(1))).toBe(Status.OK);
+    expect(call.results[0]!.secondaries[0]).toMatchObject({ responseBytes: 2 * MiB + 5 });
+  });
+});
+
+describe.each(transportCombos)("opening, server on $server, client on $client", (combo) => {
+  it("keeps the request for a primary that answers while a secondary is not yet connected", async () => {
+    const first = await scriptedBackend(combo);
+    const second = await scriptedBackend(combo, SILENT);
+    const { address } = await listenRelay(combo, () => {
+      const injected = { conn: first.conn, message: Buffer.from("injected") };
+      return new StreamParameters(injected, [{ conn: second.conn }]);
+    });
+    const primary = await connectTo(first);
+    const client = await ScriptedClient.connect(address);
+    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    const { streamId } = await primary.expectRequest(PATH);
+    primary.send(frames.headers(streamId, response()));
+    await client.expectHeaders(1);
+    await primary.expectQuiet(streamId);
+    const secondary = await second.peer();
+    secondary.send(frames.settings(), frames.settingsAck());
+    const { streamId: secondaryId } = await secondary.expectRequest(PATH);
+    expect(await primary.expectBody(streamId)).toEqual(
+      Buffer.concat([message("injected"), message("abc")]),
+    );
+    expect(await secondary.expectBody(secondaryId)).toEqual(message("abc"));
+    primary.send(frames.headers(streamId, trailers(), { endStream: true }));
+    secondary.send(frames.headers(secondaryId, trailersOnly(0), { endStream: true }));
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+  });
+
+  it("sends nothing to a primary that refuses once before a secondary is connected, and then all", async () => {
+    const first = await scriptedBackend(combo);
+    const second = await scriptedBackend(combo, SILENT);
+    const { address } = await listenRelay(combo, () => {
+      return new StreamParameters({ conn: first.conn }, [{ conn: second.conn }]);
+    });
+    const primary = await connectTo(first);
+    const client = await ScriptedClient.connect(address);
+    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    const refused = await primary.expectRequest(PATH);
+    primary.send(frames.rst(refused.streamId, ErrorCode.REFUSED_STREAM));
+    const { streamId } = await primary.expectRequest(PATH);
+    await primary.expectQuiet(streamId);
+    const secondary = await second.peer();
+    secondary.send(frames.settings(), frames.settingsAck());
+    const { streamId: secondaryId } = await secondary.expectRequest(PATH);
+    expect(await primary.expectBody(streamId)).toEqual(message("abc"));
+    primary.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
+    secondary.send(frames.headers(secondaryId, trailersOnly(0), { endStream: true }));
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+  });
+
+  type Cut = (ctx: CallContext, clock: FakeClock) => CallContext;
+  const cuts: readonly (readonly [title: string, cut: Cut, status: number])[] = [
+    [
+      "is cancelled already",
+      (ctx) => {
+        const own = ctx.withCancel();
+        own.cancel("not this one");
+        return own.ctx;
+      },
+      Status.CANCELLED,
+    ],
+    ["has expired already", (ctx) => ctx.withTimeout(0), Status.DEADLINE_EXCEEDED],
+    ["expires while it connects", (ctx) => ctx.withTimeout(40), Status.DEADLINE_EXCEEDED],
+  ];
+
+  for (const role of ["primary", "secondary"] as const) {
+    it.each(cuts)(
+      `fails the call when the context of its ${role} %s`,
+      async (_title, cut, status) => {
+        const clock = new FakeClock();
+        const first = await scriptedBackend(combo, {}, { clock });
+        const never = await scriptedBackend(combo, SILENT, { clock });
+        const told: string[] = [];
+        let runs = 0;
+        const note = (who: string) => (error: GrpcError) =>
+          void told.push(`${who} ${error.status}`);
+        const { address, server } = await listenRelay(
+          combo,
+          (ctx) => {
+            const good = { conn: first.conn, onError: note("good") };
+            const bad = { conn: never.conn, ctx: cut(ctx, clock), onError: note("bad") };
+            const finalizer = () => void runs++;
+            return role === "primary"
+              ? new StreamParameters(bad, [good], finalizer)
+              : new StreamParameters(good, [bad], finalizer);
+          },
+          { clock },
+        );
+        await connectTo(first);
+        const client = await ScriptedClient.connect(address);
+        client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+        await eventually("it is at work", () => server.openCallCount > 0 || runs > 0);
+        clock.advance(44);
+        expect(statusOf(await client.expectTrailers(1))).toBe(status);
+        expect(told.sort()).toEqual([`bad ${status}`, `good ${status}`]);
+        expect(runs).toBe(1);
+        await eventually("no stream is left", () => first.conn.openStreamCount === 0);
+        expect(never.conn.waitingCount).toBe(0);
+      },
+    );
+  }
+
+  it("fails the call with UNAVAILABLE and tells all when a secondary cannot be reached", async () => {
+    const first = await scriptedBackend(combo);
+    const gone = await scriptedBackend(combo);
+    const target = gone.scripted.address;
+    await gone.scripted.close();
+    const conn = dialTo(combo, target);
+    const told: string[] = [];
+    const note = (who: string) => (error: GrpcError) => void told.push(`${who} ${error.reason}`);
+    const { address } = await listenRelay(combo, () => {
+      return new StreamParameters({ conn: first.conn, onError: note("primary") }, [
+        { conn, onError: note("secondary") },
+      ]);
+    });
+    const primary = await connectTo(first);
+    const client = await ScriptedClient.connect(address);
+    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.UNAVAILABLE);
+    expect(told.sort()).toEqual(["primary UPSTREAM_CONNECT", "secondary UPSTREAM_CONNECT"]);
+    const { streamId } = await primary.expectRequest(PATH);
+    await primary.expectReset(streamId, ErrorCode.CANCEL);
+    primary.expectNoEndStream(streamId);
+  });
+});

@@ -6,6 +6,7 @@ import { Timer, type TimerOwner } from "../../time/timer-wheel.ts";
 import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
 import type { PeerInfo, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
+import { type Probed, unwatch, watch } from "./quiet-watch.ts";
 import type { NodeStream, StreamOwner } from "./stream.ts";
 
 /** How long a peer may leave its end open after the session is over, in milliseconds. */
@@ -16,7 +17,7 @@ interface GoAway {
   readonly code: number;
 }
 
-export abstract class NodeSession implements StreamOwner, TimerOwner {
+export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   peer: PeerInfo;
   remoteAddress: string;
   readonly holdBytes: number;
@@ -33,6 +34,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
   protected isOver = false;
   #lostStream = false;
   #error: Error | undefined;
+  #probedBytes = -1;
+  #probeUnanswered = false;
   readonly #settingsTimer = new Timer(this);
   readonly #lingerTimer = new Timer(this);
 
@@ -84,6 +87,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
     if (this.node.pendingSettingsAck) {
       this.options.clock.schedule(this.#settingsTimer, this.options.settingsTimeoutMs);
     }
+    // What a user opened is the user's to keep.
+    if (this.socket !== undefined) watch(this, this.opensStreams ? "client" : "server");
   }
 
   drain(): void {
@@ -111,6 +116,23 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
       if (error === null) onAcknowledged();
       else if (this.node.closed && !this.node.destroyed) onAcknowledged();
     });
+  }
+
+  probe(): void {
+    if (!this.#stands || this.socket === undefined) return;
+    const { bytesRead } = this.socket;
+    if (bytesRead !== this.#probedBytes) {
+      this.#probedBytes = bytesRead;
+      this.#probeUnanswered = false;
+    } else if (this.#probeUnanswered) {
+      const message = `${this.remoteAddress} did not answer PING`;
+      this.end({ kind: "timeout", code: ErrorCode.NO_ERROR, message });
+    } else {
+      this.#probeUnanswered = true;
+      this.ping(() => {
+        this.#probeUnanswered = false;
+      });
+    }
   }
 
   protected end(end: SessionEnd): void {
@@ -205,6 +227,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner {
     const { clock } = this.options;
     clock.cancel(this.#settingsTimer);
     clock.cancel(this.#lingerTimer);
+    unwatch(this);
     this.cleanUp();
     this.listener.onClosed(this.ownEnd ?? this.#endOf());
   }

@@ -126,7 +126,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
         this.events.onAvailable();
         this.outbound.pump();
       }
-      if (this.isDrained()) this.end(this.orderlyEnd(), false);
+      if (this.isDrained()) this.end(this.orderlyEnd(), undefined);
     }
     if (this.ended !== undefined && !this.ownerTold) this.tellEnd(this.ended);
   }
@@ -151,8 +151,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
       goAway === undefined ? this.lastGoAwaySent : goAway.code !== 0 || this.streams.count === 0;
     // The end of the socket is what GOAWAY had announced.
     if (end.kind === "socket" && announced && goAway !== undefined)
-      this.end(this.orderlyEnd(), false);
-    else this.end(end, sendGoAway);
+      this.end(this.orderlyEnd(), undefined);
+    else this.end(end, sendGoAway ? end.message : undefined);
   }
 
   // For the owner
@@ -320,7 +320,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   private fail(error: H2Error): void {
     if (error.scope === "connection") {
       const message = `${this.peer} broke the protocol: ${error.message}`;
-      this.end({ kind: "protocol", code: error.code, message, cause: error }, true);
+      this.end({ kind: "protocol", code: error.code, message, cause: error }, error.message);
       return;
     }
     const { streamId, code } = error;
@@ -340,11 +340,11 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     }
   }
 
-  private end(end: ConnectionEnd, sendGoAway: boolean): void {
+  /** @param debugData what GOAWAY says to the peer; `undefined` for no GOAWAY */
+  private end(end: ConnectionEnd, debugData: string | undefined): void {
     if (this.ended !== undefined) return;
-    if (sendGoAway) {
-      const message = end.kind === "protocol" ? causeText(end) : end.message;
-      this.outbound.writer.goAway(this.streams.lastPeerId, end.code, message);
+    if (debugData !== undefined) {
+      this.outbound.writer.goAway(this.streams.lastPeerId, end.code, debugData);
     }
     this.ended = end;
     this.reader.stop();
@@ -387,7 +387,6 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   private wantsTurn(): boolean {
     return (
       this.output.byteCount > 0 ||
-      this.ended !== undefined ||
       (this.wasFull && this.availableStreamCount > 0) ||
       this.isDrained()
     );
@@ -420,9 +419,4 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.prefaceLeft -= length;
     return chunk.subarray(length);
   }
-}
-
-/** What to tell the peer: without our name for it. */
-function causeText(end: ConnectionEnd): string {
-  return end.cause instanceof Error ? end.cause.message : end.message;
 }

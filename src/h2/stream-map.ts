@@ -53,12 +53,6 @@ export class StreamMap<Value> {
     }
   }
 
-  clear(): void {
-    this.size = 0;
-    this.ids = new Array<number>(INITIAL_SLOTS).fill(EMPTY);
-    this.values = new Array<Value | undefined>(INITIAL_SLOTS).fill(undefined);
-  }
-
   /** A copy of what is in it, by id, so that the table may change meanwhile. */
   toArray(): Value[] {
     const found: [number, Value][] = [];

@@ -92,12 +92,4 @@ export class StreamTable<Owner> {
   all(): H2Stream<Owner>[] {
     return this.streams.toArray();
   }
-
-  /** Empties the table and returns what was in it. */
-  clear(): H2Stream<Owner>[] {
-    const open = this.streams.toArray();
-    this.streams.clear();
-    this.latest = undefined;
-    return open;
-  }
 }

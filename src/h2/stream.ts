@@ -31,12 +31,14 @@ export interface StreamHost<Owner> {
 
 /** Stands in until the owner has returned the listener of a new stream. */
 export const NO_EVENTS: StreamEvents = {
-  onHeaders() {},
-  onData() {},
-  onTrailers() {},
-  onWritable() {},
-  onReset() {},
+  onHeaders: ignore,
+  onData: ignore,
+  onTrailers: ignore,
+  onWritable: ignore,
+  onReset: ignore,
 };
+
+function ignore(): void {}
 
 /** `Owner` is what the binding calls the session; this layer only hands it on. */
 export class H2Stream<Owner> {

@@ -170,6 +170,14 @@ describe("sent DATA", () => {
     wire.expectConnectionError(FLOW_CONTROL_ERROR);
   });
 
+  it("goes once however often its window opens in one read", () => {
+    const wire = sender(0);
+    const { stream } = openQuietly(wire);
+    stream.sendData(Buffer.alloc(9), true);
+    wire.recv(...[1, 2, 3, 4].map((increment) => frames.windowUpdate(1, increment)));
+    expect(wire.sent()).toEqual(["DATA(1, END_STREAM, 9 bytes)"]);
+  });
+
   it("of nothing but the end needs no window — §6.9", () => {
     const wire = sender(0);
     const { stream } = openQuietly(wire);
@@ -248,6 +256,24 @@ describe("sent DATA", () => {
   });
 });
 
+describe("a response that ends before its request", () => {
+  it("is reset with NO_ERROR when the last queued byte and the trailers have left — §8.1", () => {
+    const wire = server({ peerSettings: { INITIAL_WINDOW_SIZE: 3 } });
+    const { stream, log } = wire.request();
+    stream.sendHeaders(fieldsOf(response()), false);
+    stream.sendData(Buffer.from("hello"), false);
+    stream.sendTrailers(fieldsOf(trailers(0)));
+    wire.sent();
+    wire.recv(frames.windowUpdate(1, 2));
+    expect(wire.sent().map((line) => line.split(" ")[0])).toEqual([
+      "DATA(1,",
+      "HEADERS(1,",
+      "RST_STREAM(1,",
+    ]);
+    expect(log).toEqual(["headers"]);
+  });
+});
+
 describe("turns", () => {
   it("are taken frame by frame, so that no stream waits for a long one", () => {
     const wire = sender(MAX);
@@ -289,13 +315,19 @@ describe("turns", () => {
 
   it("of a stream that was reset are given to the others", () => {
     const wire = sender(MAX);
-    const [first, second, third] = [openQuietly(wire), openQuietly(wire), openQuietly(wire)];
-    for (const { stream } of [first, second, third]) stream.sendData(Buffer.alloc(65_535), false);
-    second?.stream.reset(8);
+    const logs = [1, 3, 5, 7, 9].map(() => openQuietly(wire));
+    for (const { stream } of logs) stream.sendData(Buffer.alloc(65_535), false);
     wire.sent();
-    wire.recv(frames.rst(1, 8), frames.windowUpdate(0, 1_000));
-    expect(wire.sent()).toEqual(["DATA(5, 1000 bytes)"]);
-    expect(second?.log).toEqual([]);
+    // 1 has used the window up; the others wait in a row.
+    wire.recv(frames.rst(5, 8), frames.rst(9, 8), frames.rst(3, 8), frames.windowUpdate(0, 1_000));
+    expect(wire.sent()).toEqual(["DATA(7, 1000 bytes)"]);
+    expect(logs.map((log) => log.log)).toEqual([
+      [],
+      ["reset reset CANCEL"],
+      ["reset reset CANCEL"],
+      ["writable 1000"],
+      ["reset reset CANCEL"],
+    ]);
   });
 
   it("end for a stream that is reset from within onWritable", () => {

@@ -334,6 +334,17 @@ describe("sending", () => {
     ]);
   });
 
+  it("judges a field object that comes again as it did before", () => {
+    const wire = client();
+    const good = fieldsOf(request("/a/B"));
+    const bad = [...good, ...fieldsOf([["upgrade", "h2c"]])];
+    for (let i = 0; i < 2; i++) {
+      expect(() => wire.open(true, bad)).toThrow('connection-specific field "upgrade"');
+      wire.open(true, good);
+    }
+    expect(wire.sent()).toHaveLength(2);
+  });
+
   it("says why in words", () => {
     const wire = client();
     const message = (...fields: FieldInput[]): string => {

@@ -248,6 +248,21 @@ describe("concurrent streams", () => {
     expect(wire.log).toEqual(["available 1", "available 3"]);
   });
 
+  it("that end make room without anything to write: the turn is asked for", () => {
+    const wire = client({ peerSettings: { MAX_CONCURRENT_STREAMS: 1 } });
+    wire.open(true);
+    wire.sent();
+    expect(wire.dirty).toBe(false);
+    wire.recv(frames.headers(1, response()));
+    expect(wire.dirty).toBe(false);
+    wire.recv(frames.headers(1, trailers(0)).end());
+    expect(wire.dirty).toBe(true);
+    wire.turn();
+    expect(wire.log).toEqual(["available 1"]);
+    wire.recv(frames.goaway(1, NO_ERROR));
+    expect(wire.dirty).toBe(true);
+  });
+
   it("are none before the server's SETTINGS — §3.4", () => {
     const wire = client({ handshake: false });
     expect([wire.connection.accepting, wire.connection.availableStreamCount]).toEqual([false, 0]);

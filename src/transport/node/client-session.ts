@@ -92,7 +92,7 @@ export class NodeClientSession extends NodeSession implements ClientSession {
     checkFields(headers, REQUEST_PSEUDO_FIELDS);
     const node = this.#request(headers, endStream);
     const stream = new NodeClientStream(node, this, listener, endStream);
-    this.streams.add(stream);
+    this.streams.set(stream.id, stream);
     if (stream.id > LAST_STREAM_ID) this.drain();
     return stream;
   }

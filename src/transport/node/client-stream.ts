@@ -40,6 +40,7 @@ export class NodeClientStream extends NodeStream {
     if (this.#isTooLarge(headers)) return;
     this.recvEnded = endStream;
     this.listener.onHeaders(headers, endStream);
+    if (endStream) this.#dropUnsent();
     const early = this.#early;
     if (early === undefined) return;
     this.#early = undefined;
@@ -61,6 +62,16 @@ export class NodeClientStream extends NodeStream {
     if (this.#isTooLarge(trailers)) return;
     this.recvEnded = true;
     this.listener.onTrailers(trailers);
+    this.#dropUnsent();
+  }
+
+  /**
+   * The server has answered in full: a request that waits for its window is not wanted any more, and would keep the stream, and
+   * its place in the server's limit, for as long as the server gives no credit. `queuedBytes` does not tell: node:http2
+   * holds some of what it accepted.
+   */
+  #dropUnsent(): void {
+    if (this.sendEnded && !this.node.writableFinished) this.reset(ErrorCode.NO_ERROR);
   }
 
   /** On the client side node:http2 announces the limit and does not hold the server to it. */
@@ -83,6 +94,7 @@ export class NodeClientStream extends NodeStream {
     if (this.#headersSeen && seen >= (this.node.closed ? 2 : 1)) {
       this.recvEnded = true;
       this.listener.onData(Buffer.alloc(0), true);
+      this.#dropUnsent();
     } else {
       this.failAsReset();
     }

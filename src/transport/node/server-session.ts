@@ -34,7 +34,7 @@ export class NodeServerSession extends NodeSession {
       return;
     }
     const stream = new NodeServerStream(node, this, endStream);
-    this.streams.add(stream);
+    this.streams.set(stream.id, stream);
     stream.listen(this.listener.onStream(stream, headers, endStream));
   }
 

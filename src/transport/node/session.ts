@@ -2,6 +2,7 @@
 
 import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
+import { StreamMap } from "../../h2/stream-map.ts";
 import { Timer, type TimerOwner } from "../../time/timer-wheel.ts";
 import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
@@ -26,7 +27,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   /** Ours to destroy; a session that a user opened keeps its socket to itself. */
   protected readonly socket: Socket | undefined;
   protected readonly options: ResolvedSessionOptions;
-  protected readonly streams: Set<NodeStream> = new Set();
+  protected readonly streams: StreamMap<NodeStream> = new StreamMap();
   protected goAway: GoAway | undefined;
   protected draining = false;
   /** Why we ended the session, when it was us. */
@@ -179,7 +180,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   }
 
   forget(stream: NodeStream): void {
-    this.streams.delete(stream);
+    this.streams.delete(stream.id);
     this.endIfDrained();
   }
 
@@ -223,7 +224,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   #closed(): void {
     if (this.isOver) return;
     this.isOver = true;
-    for (const stream of [...this.streams]) stream.closed();
+    for (const stream of this.streams.toArray()) stream.closed();
     const { clock } = this.options;
     clock.cancel(this.#settingsTimer);
     clock.cancel(this.#lingerTimer);

@@ -191,7 +191,10 @@ class ClientCall implements StreamRequest, TimerOwner {
   }
 
   onTrailers(trailers: HeaderList): void {
-    if (!this.#endSent) this.#stream?.reset(ErrorCode.NO_ERROR);
+    const stream = this.#stream;
+    if (stream !== undefined && (!this.#endSent || stream.queuedBytes > 0)) {
+      stream.reset(ErrorCode.NO_ERROR);
+    }
     const error = grpcErrorFromTrailers(trailers);
     if (error !== undefined) this.#end(error);
     else {

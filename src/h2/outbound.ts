@@ -89,7 +89,8 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     this.onDirty();
     if (endStream) stream.endQueued = true;
     let sent = 0;
-    if (stream.queuedBytes === 0 && this.ready.head === undefined) {
+    // Others that wait come first, but a lone END_STREAM takes nothing from them.
+    if (stream.queuedBytes === 0 && (length === 0 || this.ready.head === undefined)) {
       sent = Math.min(length, stream.sendWindow, this.windowBytes, this.budgetBytes);
       if (sent === length) {
         this.writeChunk(stream, chunk, length, endStream);

@@ -185,6 +185,14 @@ describe("sent DATA", () => {
     expect(wire.sent()).toEqual(["DATA(1, END_STREAM, 0 bytes)"]);
   });
 
+  it("of nothing but the end goes past the DATA of others that waits", () => {
+    const wire = sender(MAX);
+    const [bulk, other] = [openQuietly(wire), openQuietly(wire)];
+    bulk.stream.sendData(Buffer.alloc(70_000), false);
+    other.stream.sendData(Buffer.alloc(0), true);
+    expect(wire.sent().at(-1)).toBe("DATA(3, END_STREAM, 0 bytes)");
+  });
+
   it("of nothing without the end is not sent", () => {
     const wire = sender(10);
     const { stream } = openQuietly(wire);

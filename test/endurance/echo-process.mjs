@@ -1,0 +1,16 @@
+// A backend in a process of its own, so that it can be killed and frozen: bare node:http2, which shares nothing with the relay.
+// `/x.Y/Echo` answers each piece of the request with itself; of the first argument it takes the port.
+
+import { createServer } from "node:http2";
+
+const server = createServer();
+server.on("stream", (stream) => {
+  stream.on("error", () => {});
+  stream.respond({ "content-type": "application/grpc" }, { waitForTrailers: true });
+  stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+  stream.on("data", (chunk) => stream.write(chunk));
+  stream.on("end", () => stream.end());
+});
+server.listen(Number(process.argv[2]), "127.0.0.1", () => process.send(server.address().port));
+// An orphan has nobody to answer.
+process.on("disconnect", () => process.exit());

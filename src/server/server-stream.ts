@@ -26,13 +26,16 @@ class StreamCore {
   }
 
   messageCall(): MessageCall {
-    if (this.relayed)
-      throw new TypeError(
-        "expected a stream that is not relayed, got one that was given to handleStream",
-      );
+    if (this.relayed) throw relayedAlready();
     this.messages ??= new MessageCall(this.call, this.options);
     return this.messages;
   }
+}
+
+function relayedAlready(): TypeError {
+  return new TypeError(
+    "expected a stream that is not relayed, got one that was given to handleStream",
+  );
 }
 
 /**
@@ -73,6 +76,7 @@ export class ServerStream<Request = unknown, Response = unknown> {
    */
   recvMessage(): Promise<Request | undefined> {
     // The codec decides what a message is; the type parameter is the user's word for it.
+    if (this.#core.relayed) return tolerant(Promise.reject(relayedAlready()));
     return tolerant(this.#core.messageCall().recv()) as Promise<Request | undefined>;
   }
 
@@ -82,6 +86,7 @@ export class ServerStream<Request = unknown, Response = unknown> {
    * @throws {GrpcError} when the call is over, or the codec cannot encode the message
    */
   sendMessage(message: Response): Promise<void> {
+    if (this.#core.relayed) return tolerant(Promise.reject(relayedAlready()));
     return tolerant(this.#core.messageCall().send(message));
   }
 

@@ -1,9 +1,9 @@
 // The streams of one connection: the open ones, which ids were used, and how the latest ones ended (RFC 9113 §5.1, §5.1.1).
 
+import { StreamMap } from "../wire/stream-map.ts";
 import { MAX_STREAM_ID } from "./frame.ts";
 import type { Role } from "./settings.ts";
 import type { H2Stream } from "./stream.ts";
-import { StreamMap } from "./stream-map.ts";
 
 /** How a stream ended decides what a late frame on it means. */
 export const NOT_REMEMBERED = 0;

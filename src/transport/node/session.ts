@@ -2,9 +2,9 @@
 
 import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
-import { StreamMap } from "../../h2/stream-map.ts";
 import { Timer, type TimerOwner } from "../../time/timer-wheel.ts";
 import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
+import { StreamMap } from "../../wire/stream-map.ts";
 import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
 import type { PeerInfo, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
 import { type Probed, unwatch, watch } from "./quiet-watch.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { StreamMap } from "../../src/h2/stream-map.ts";
+import { StreamMap } from "../../src/wire/stream-map.ts";
 
 describe("StreamMap", () => {
   it("finds what was put in and forgets what was deleted", () => {

@@ -1,4 +1,4 @@
-// Do the two load tools agree? Both make one call at a time against the lean backend, without a proxy: their mean
+// Do the two load tools agree? Both make one call at a time against the lean backend, without a proxy: their median
 // latencies are comparable, and each must have counted the calls that the backend served.
 
 import { decodeMessage, encodeMessage } from "./backends/message.ts";
@@ -47,8 +47,8 @@ export async function crossCheck(harness: Harness): Promise<CrossCheck> {
     });
     const end = await served();
     return {
-      h2loadMeanUs: byH2load.latency?.meanUs ?? Number.NaN,
-      generatorMeanUs: byGenerator.latency?.meanUs ?? Number.NaN,
+      h2loadP50Us: byH2load.latency?.p50Us ?? Number.NaN,
+      generatorP50Us: byGenerator.latency?.p50Us ?? Number.NaN,
       h2loadCalls: byH2load.callCount,
       h2loadServed: between - start,
       generatorCalls: byGenerator.callCount,

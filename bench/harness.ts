@@ -7,7 +7,7 @@ import type { CertificatePair } from "./certificate.ts";
 import { Generator } from "./load/controller.ts";
 import type { CpuPlan } from "./measure/cpus.ts";
 import type { Announcement } from "./process/child.ts";
-import { type Launched, launchNode } from "./process/launch.ts";
+import { launchNode } from "./process/launch.ts";
 import type { BackendKind } from "./scenarios.ts";
 import type { RunningSubject, Subject } from "./subjects/subject.ts";
 import { independentTransport } from "./transport.ts";
@@ -19,7 +19,8 @@ export class Harness {
   readonly directory: string;
   readonly certificate: CertificatePair | undefined;
   readonly generator: Generator;
-  readonly #backends = new Map<BackendKind, { process: Launched; where: Announcement }>();
+  /** Promises, because subjects that start together all ask for the backend. */
+  readonly #backends = new Map<BackendKind, ReturnType<typeof launchNode>>();
   #startedCount = 0;
 
   private constructor(
@@ -45,17 +46,18 @@ export class Harness {
 
   /** The backend of that kind, started when it is first asked for. */
   async backend(kind: BackendKind): Promise<Announcement> {
-    let backend = this.#backends.get(kind);
-    if (backend === undefined) {
+    let starting = this.#backends.get(kind);
+    if (starting === undefined) {
       const args = ["--kind", kind];
       if (this.certificate !== undefined) {
         args.push("--cert", this.certificate.certPath, "--key", this.certificate.keyPath);
       }
-      backend = await launchNode("backends/main", args, { cpus: this.cpus.backend });
-      this.#backends.set(kind, backend);
+      starting = launchNode("backends/main", args, { cpus: this.cpus.backend });
+      this.#backends.set(kind, starting);
     }
-    if (backend.process.death !== undefined) throw new Error(backend.process.death);
-    return backend.where;
+    const { process, where } = await starting;
+    if (process.death !== undefined) throw new Error(process.death);
+    return where;
   }
 
   /** @throws with what the subject said when it does not start */
@@ -101,7 +103,13 @@ export class Harness {
 
   async stop(): Promise<void> {
     await this.generator.stop();
-    for (const { process } of this.#backends.values()) await process.stop();
+    for (const starting of this.#backends.values()) {
+      // One that never started has nothing to stop; whoever asked for it was told.
+      await starting.then(
+        ({ process }) => process.stop(),
+        () => {},
+      );
+    }
     this.#backends.clear();
   }
 }

@@ -20,8 +20,8 @@ export interface Round {
 }
 
 export interface SubjectResult {
-  /** `failed` takes precedence over any figure. */
-  readonly status: "ok" | "failed";
+  /** Only `ok` has figures worth showing. `overloaded`: it did not carry the rate of an open loop. */
+  readonly status: "ok" | "failed" | "overloaded";
   readonly reason?: string | undefined;
   /** By round; a round that was not measured is null. */
   readonly rounds: readonly (Round | null)[];
@@ -62,9 +62,9 @@ export interface Environment {
 
 /** The two load tools against the same backend without a proxy. */
 export interface CrossCheck {
-  readonly h2loadMeanUs: number;
-  readonly generatorMeanUs: number;
-  /** Calls that the tools counted, and that the backend served meanwhile. */
+  readonly h2loadP50Us: number;
+  readonly generatorP50Us: number;
+  /** Calls that the tools counted, and that the backend served meanwhile; the generator leaves out its first and last. */
   readonly h2loadCalls: number;
   readonly h2loadServed: number;
   readonly generatorCalls: number;

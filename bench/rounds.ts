@@ -5,7 +5,7 @@ import { type Harness, messageOf } from "./harness.ts";
 import type { LoadPlan } from "./load/generator.ts";
 import { runH2load } from "./load/h2load.ts";
 import { failureCount, type LoadResult, type LoadTarget } from "./load/workload.ts";
-import { type Usage, usageOfTree } from "./measure/usage.ts";
+import { cpuBetween, type Usage, usageOfTree } from "./measure/usage.ts";
 import type { Round, ScenarioRecord, SubjectResult } from "./record.ts";
 import type { Progress } from "./report/progress.ts";
 import type {
@@ -26,14 +26,22 @@ export interface RoundOptions {
 }
 
 /** Node needs this long under load until its hot code is compiled. */
-const WARMUP_SECONDS = 1;
+const WARMUP_SECONDS = 2;
+/** A warm-up in which nothing completes is tried again, longer. */
+const LONGEST_WARMUP_SECONDS = 8;
+const LONGEST_ROUND_SECONDS = 10;
 const CHECKED_SECONDS = 0.2;
 const SHORT_WARMUP_MS = 150;
 /** After connections were opened: until buffers of the handshake are given back. */
 const SETTLE_MS = 1_000;
 const SHORT_SETTLE_MS = 250;
-const CALIBRATION_MS = 400;
+const CALIBRATION_SECONDS = 0.4;
 const MEBIBYTE = 1_048_576;
+
+/** Nothing was wrong with what it answered, but it answered too little of what was asked. */
+class OverloadError extends Error {
+  override readonly name = "OverloadError";
+}
 
 interface Observed {
   readonly result: LoadResult;
@@ -47,6 +55,7 @@ class Contestant {
   readonly rounds: (Round | null)[] = [];
   running: RunningSubject | undefined;
   reason: string | undefined;
+  overloaded = false;
   /** What the last round carried, from which h2load's number of calls is chosen. */
   callsPerSecond = 0;
 
@@ -70,6 +79,7 @@ class Contestant {
       await step();
     } catch (error) {
       this.reason = messageOf(error);
+      this.overloaded = error instanceof OverloadError;
     }
     this.reason = this.running?.process?.death ?? this.reason;
   }
@@ -82,7 +92,8 @@ class Contestant {
 
   get result(): SubjectResult {
     const { reason, rounds } = this;
-    return reason === undefined ? { status: "ok", rounds } : { status: "failed", reason, rounds };
+    if (reason === undefined) return { status: "ok", rounds };
+    return { status: this.overloaded ? "overloaded" : "failed", reason, rounds };
   }
 }
 
@@ -131,7 +142,7 @@ class ScenarioRun {
   }
 
   async startAll(): Promise<void> {
-    for (const contestant of this.#contestants) await this.#start(contestant);
+    await Promise.all(this.#contestants.map((contestant) => this.#start(contestant)));
   }
 
   async #start(contestant: Contestant): Promise<void> {
@@ -183,42 +194,69 @@ class ScenarioRun {
   }
 
   async #warm(contestant: Contestant, scenario: ThroughputScenario): Promise<void> {
-    const seconds = Math.min(WARMUP_SECONDS, this.#options.seconds);
-    const plan = this.#plan(contestant, scenario);
-    const { generator } = this.#harness;
+    const seconds = Math.min(WARMUP_SECONDS, 2 * this.#options.seconds);
     // Our generator looks into every reply, so it goes first even where h2load makes the load.
-    const checked = this.#options.load === "h2load" ? CHECKED_SECONDS : seconds;
-    const result = await generator.run({ ...plan, warmupMs: 0, durationMs: checked * 1_000 });
-    // A cold subject may need longer than this for its first calls; what it answered must be right.
-    if (failureCount(result) > 0) contestant.judge(result);
-    if (this.#options.load !== "h2load") return;
-    const { workload } = scenario;
-    const warm = await runH2load({
-      workload,
-      target: contestant.target,
-      amount: { seconds: Math.max(1, Math.round(seconds)) },
-      directory: this.#harness.directory,
-      cpus: this.#harness.cpus.load,
-    });
-    contestant.judge(warm);
-    contestant.callsPerSecond = (warm.callCount * 1_000) / warm.elapsedMs;
+    const byH2load = this.#options.load === "h2load";
+    let result = await this.#warmByGenerator(
+      contestant,
+      scenario,
+      byH2load ? CHECKED_SECONDS : seconds,
+    );
+    if (byH2load) {
+      result = await runH2load({
+        workload: scenario.workload,
+        target: contestant.target,
+        amount: { seconds },
+        directory: this.#harness.directory,
+        cpus: this.#harness.cpus.load,
+      });
+      contestant.judge(result);
+    }
+    contestant.callsPerSecond = (result.callCount * 1_000) / result.elapsedMs;
+  }
+
+  async #warmByGenerator(
+    contestant: Contestant,
+    scenario: ThroughputScenario | LatencyScenario,
+    firstSeconds: number,
+  ): Promise<LoadResult> {
+    const plan = { ...this.#plan(contestant, scenario), warmupMs: 0 };
+    for (let seconds = firstSeconds; ; seconds *= 4) {
+      const durationMs = Math.min(seconds, LONGEST_WARMUP_SECONDS) * 1_000;
+      const result = await this.#harness.generator.run({ ...plan, durationMs });
+      const nothing = result.callCount + result.messageCount === 0 && failureCount(result) === 0;
+      if (nothing && seconds < LONGEST_WARMUP_SECONDS) continue;
+      contestant.judge(result);
+      return result;
+    }
+  }
+
+  /** A round must be long enough for every call that is under way at once to end twice. */
+  #roundSeconds(contestant: Contestant, scenario: ThroughputScenario): number {
+    const { connectionCount, streamsPerConnection, kind } = scenario.workload;
+    const { seconds } = this.#options;
+    // The streams of a ping-pong stay open; its messages are what counts.
+    if (kind === "bidi" || contestant.callsPerSecond <= 0) return seconds;
+    const cycle = (connectionCount * streamsPerConnection) / contestant.callsPerSecond;
+    return Math.min(Math.max(seconds, 2 * cycle), LONGEST_ROUND_SECONDS);
   }
 
   async #generatorRound(contestant: Contestant, scenario: ThroughputScenario): Promise<Round> {
-    const plan = this.#plan(contestant, scenario);
+    const durationMs = this.#roundSeconds(contestant, scenario) * 1_000;
+    const plan = { ...this.#plan(contestant, scenario), durationMs };
     const { result, before, after } = await this.#observed(contestant, plan);
     return roundOf(result, before, after, unitsOf(result, scenario));
   }
 
   async #h2loadRound(contestant: Contestant, scenario: ThroughputScenario): Promise<Round> {
     const { workload } = scenario;
-    const inFlight = workload.connectionCount * workload.streamsPerConnection;
-    const calls = Math.round(contestant.callsPerSecond * this.#options.seconds);
+    const seconds = this.#roundSeconds(contestant, scenario);
+    const calls = Math.max(10, Math.round(contestant.callsPerSecond * seconds));
     const before = contestant.usage();
     const result = await runH2load({
       workload,
       target: contestant.target,
-      amount: { calls: Math.max(calls, inFlight, 10) },
+      amount: { calls },
       directory: this.#harness.directory,
       cpus: this.#harness.cpus.load,
     });
@@ -248,7 +286,7 @@ class ScenarioRun {
       const { result, before, after } = await this.#observed(contestant, plan);
       const carried = (result.callCount * 1_000) / result.elapsedMs;
       if (carried < ratePerSecond * 0.9) {
-        throw new Error(`carried ${Math.round(carried)} of ${ratePerSecond} calls/s`);
+        throw new OverloadError(`carried ${Math.round(carried)} of ${ratePerSecond} calls/s`);
       }
       return roundOf(result, before, after, result.callCount);
     });
@@ -257,11 +295,9 @@ class ScenarioRun {
 
   /** How much it carries when it is never without work. */
   async #calibrate(contestant: Contestant, scenario: LatencyScenario): Promise<void> {
-    const warmupMs = (WARMUP_SECONDS * 1_000) / 2;
-    const plan = this.#plan(contestant, scenario);
-    const { generator } = this.#harness;
-    const result = await generator.run({ ...plan, warmupMs, durationMs: CALIBRATION_MS });
-    contestant.judge(result);
+    const seconds = Math.min(WARMUP_SECONDS, 2 * this.#options.seconds);
+    await this.#warmByGenerator(contestant, scenario, seconds);
+    const result = await this.#warmByGenerator(contestant, scenario, CALIBRATION_SECONDS);
     contestant.callsPerSecond = (result.callCount * 1_000) / result.elapsedMs;
   }
 
@@ -336,10 +372,11 @@ function roundOf(
     latency: result.latency,
   };
   if (before === undefined || after === undefined) return round;
+  const { userUs, systemUs } = cpuBetween(before, after);
   return {
     ...round,
-    cpuUserUs: (after.userUs - before.userUs) / units,
-    cpuSystemUs: (after.systemUs - before.systemUs) / units,
+    cpuUserUs: userUs / units,
+    cpuSystemUs: systemUs / units,
     rssBytes: after.rssBytes,
   };
 }

@@ -108,6 +108,7 @@ async function measure(flags: Flags, command: string): Promise<BenchRecord> {
     const admitted = chosen.filter((subject) =>
       subjects.some((record) => record.id === subject.id && record.status === "ok"),
     );
+    progress.say(estimate(flags, scenarios.length, admitted.length));
     const useH2load =
       !flags.smoke && flags.load !== "generator" && versionOf("h2load") !== undefined;
     const records: ScenarioRecord[] = [];
@@ -133,6 +134,15 @@ async function measure(flags: Flags, command: string): Promise<BenchRecord> {
     await harness.stop();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** Somebody who waits wants to know whether it is worth it. */
+function estimate(flags: Flags, scenarioCount: number, subjectCount: number): string {
+  const { rounds, seconds } = flags;
+  // Starting, opening connections and draining take about half a second each time.
+  const each = 0.5 + Math.min(2, 2 * seconds) + rounds * (seconds + 0.5);
+  const minutes = Math.max(1, Math.round((scenarioCount * subjectCount * each) / 60));
+  return `${scenarioCount} scenarios, ${subjectCount} subjects, rounds: ${rounds}; about ${minutes} min`;
 }
 
 /** Is it here, and is it correct? `undefined`: not part of this run at all. */
@@ -192,8 +202,8 @@ async function runOne(
   };
   const record = await runScenario(harness, scenario, contestants, options, progress);
   for (const [id, result] of Object.entries(record.results)) {
-    if (result.status === "failed")
-      progress.say(`FAILED   ${scenario.id}, ${id}: ${result.reason}`);
+    if (result.status !== "ok")
+      progress.say(`${result.status}   ${scenario.id}, ${id}: ${result.reason}`);
   }
   return record;
 }

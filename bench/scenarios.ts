@@ -39,61 +39,72 @@ export interface MemoryScenario extends ScenarioBase {
 
 export type Scenario = ThroughputScenario | LatencyScenario | MemoryScenario;
 
-interface Extras {
-  readonly messagesPerCall?: number;
-  readonly metadataCount?: number;
-  readonly backend?: BackendKind;
-  readonly smoke?: boolean;
-  readonly withTls?: boolean;
-  readonly unit?: Unit;
-}
+type Traits = Partial<Pick<ThroughputScenario, "backend" | "smoke" | "withTls" | "unit">>;
 
-function throughput(
-  id: string,
-  title: string,
+function workload(
   kind: CallKind,
   messageBytes: number,
-  connectionCount: number,
-  streamsPerConnection: number,
-  extras: Extras = {},
-): ThroughputScenario {
-  const { messagesPerCall = 1, metadataCount = 0, backend = "lean" } = extras;
+  [connectionCount, streamsPerConnection]: readonly [number, number],
+  more: Partial<Workload> = {},
+): Workload {
   return {
-    measures: "throughput",
-    id,
-    title,
-    backend,
-    smoke: extras.smoke ?? false,
-    withTls: extras.withTls ?? false,
-    unit: extras.unit ?? (kind === "unary" ? "call" : "message"),
-    workload: {
-      kind,
-      messageBytes,
-      connectionCount,
-      streamsPerConnection,
-      messagesPerCall,
-      metadataCount,
-    },
+    kind,
+    messageBytes,
+    connectionCount,
+    streamsPerConnection,
+    messagesPerCall: 1,
+    metadataCount: 0,
+    ...more,
   };
 }
 
-function latency(id: string, title: string, rate: LatencyScenario["rate"]): LatencyScenario {
+function throughput(id: string, carried: Workload, traits: Traits = {}): ThroughputScenario {
+  const backend = traits.backend ?? "lean";
+  return {
+    measures: "throughput",
+    id,
+    title: `${describe(carried)}${backend === "lean" ? "" : `, ${backend} backend`}`,
+    backend,
+    smoke: traits.smoke ?? false,
+    withTls: traits.withTls ?? false,
+    unit: traits.unit ?? (carried.kind === "unary" ? "call" : "message"),
+    workload: carried,
+  };
+}
+
+function describe(carried: Workload): string {
+  const { kind, messageBytes, messagesPerCall, metadataCount } = carried;
+  const size =
+    messageBytes >= MIB
+      ? `${messageBytes / MIB} MiB`
+      : messageBytes >= KIB
+        ? `${messageBytes / KIB} KiB`
+        : `${messageBytes} B`;
+  const count = messagesPerCall.toLocaleString("en-US");
+  const messages =
+    kind === "unary"
+      ? size
+      : kind === "bidi"
+        ? `${size}, ${count} in flight on each stream`
+        : `of ${count} messages of ${size}`;
+  const metadata = metadataCount === 0 ? "" : ` with ${metadataCount} metadata entries`;
+  const { connectionCount, streamsPerConnection } = carried;
+  const connections = `${connectionCount.toLocaleString("en-US")} connection${connectionCount === 1 ? "" : "s"}`;
+  return `${kind.replace("_", " ")} ${messages}${metadata}, ${connections} x ${streamsPerConnection}`;
+}
+
+function latency(id: string, rate: LatencyScenario["rate"]): LatencyScenario {
+  const whose =
+    rate === "own" ? "each at half of what it carries" : "all at half of what the slowest carries";
   return {
     measures: "latency",
     id,
-    title,
+    title: `unary 32 B, ${whose}`,
     backend: "lean",
     smoke: rate === "own",
     withTls: false,
     rate,
-    workload: {
-      kind: "unary",
-      messageBytes: 32,
-      connectionCount: 8,
-      streamsPerConnection: 32,
-      messagesPerCall: 1,
-      metadataCount: 0,
-    },
+    workload: workload("unary", 32, [8, 32]),
   };
 }
 
@@ -101,87 +112,39 @@ const KIB = 1_024;
 const MIB = 1_048_576;
 
 export const SCENARIOS: readonly Scenario[] = [
-  throughput("unary_32b_8x32", "unary 32 B, 8 connections x 32 streams", "unary", 32, 8, 32, {
-    smoke: true,
-    withTls: true,
-  }),
-  throughput("unary_32b_1x1", "unary 32 B, one call at a time", "unary", 32, 1, 1, {
-    withTls: true,
-  }),
-  throughput("unary_32b_1x100", "unary 32 B, 1 connection x 100 streams", "unary", 32, 1, 100),
-  throughput("unary_32b_64x1", "unary 32 B, 64 connections x 1 stream", "unary", 32, 64, 1),
-  throughput("unary_32b_1000x10", "unary 32 B, 1,000 connections x 10", "unary", 32, 1_000, 10),
-  throughput("unary_1kb_8x32", "unary 1 KiB, 8 x 32", "unary", KIB, 8, 32),
-  throughput("unary_64kb_8x4", "unary 64 KiB, 8 x 4", "unary", 64 * KIB, 8, 4, { unit: "MiB" }),
-  throughput("unary_1mb_4x4", "unary 1 MiB, 4 x 4", "unary", MIB, 4, 4, {
+  throughput("unary_32b_8x32", workload("unary", 32, [8, 32]), { smoke: true, withTls: true }),
+  throughput("unary_32b_1x1", workload("unary", 32, [1, 1]), { withTls: true }),
+  throughput("unary_32b_1x100", workload("unary", 32, [1, 100])),
+  throughput("unary_32b_64x1", workload("unary", 32, [64, 1])),
+  throughput("unary_32b_1000x10", workload("unary", 32, [1_000, 10])),
+  throughput("unary_1kb_8x32", workload("unary", KIB, [8, 32])),
+  throughput("unary_64kb_8x4", workload("unary", 64 * KIB, [8, 4]), { unit: "MiB" }),
+  throughput("unary_1mb_4x4", workload("unary", MIB, [4, 4]), {
     unit: "MiB",
     smoke: true,
     withTls: true,
   }),
-  throughput(
-    "metadata_20_8x32",
-    "unary 32 B with 20 metadata entries, 8 x 32",
-    "unary",
-    32,
-    8,
-    32,
-    {
-      metadataCount: 20,
-    },
-  ),
+  throughput("metadata_20_8x32", workload("unary", 32, [8, 32], { metadataCount: 20 })),
   throughput(
     "server_stream_100b_8x4",
-    "server stream, 1,000 x 100 B, 8 x 4",
-    "server_stream",
-    100,
-    8,
-    4,
-    {
-      messagesPerCall: 1_000,
-      smoke: true,
-    },
+    workload("server_stream", 100, [8, 4], { messagesPerCall: 1_000 }),
+    { smoke: true },
   ),
   throughput(
     "client_stream_100b_8x4",
-    "client stream, 1,000 x 100 B, 8 x 4",
-    "client_stream",
-    100,
-    8,
-    4,
-    {
-      messagesPerCall: 1_000,
-      smoke: true,
-    },
+    workload("client_stream", 100, [8, 4], { messagesPerCall: 1_000 }),
   ),
-  throughput(
-    "bidi_100b_1x10x100",
-    "bidi echo 100 B, 10 streams x 100 in flight",
-    "bidi",
-    100,
-    1,
-    10,
-    {
-      messagesPerCall: 100,
-      smoke: true,
-    },
-  ),
-  throughput("bidi_100b_8x4x1", "bidi ping-pong 100 B, 8 x 4", "bidi", 100, 8, 4),
-  throughput("unary_32b_8x32_grpcjs", "unary 32 B, 8 x 32, grpc-js backend", "unary", 32, 8, 32, {
-    backend: "grpc-js",
+  throughput("bidi_100b_1x10x100", workload("bidi", 100, [1, 10], { messagesPerCall: 100 }), {
+    smoke: true,
   }),
-  throughput(
-    "bidi_100b_8x4x1_grpcjs",
-    "bidi ping-pong 100 B, 8 x 4, grpc-js backend",
-    "bidi",
-    100,
-    8,
-    4,
-    {
-      backend: "grpc-js",
-    },
-  ),
-  latency("latency_same_rate", "unary 32 B, all at half of what the slowest carries", "slowest"),
-  latency("latency_half_load", "unary 32 B, each at half of what it carries", "own"),
+  throughput("bidi_100b_8x4x1", workload("bidi", 100, [8, 4])),
+  throughput("unary_32b_8x32_grpcjs", workload("unary", 32, [8, 32]), {
+    backend: "grpc-js",
+    smoke: true,
+  }),
+  throughput("bidi_100b_8x4x1_grpcjs", workload("bidi", 100, [8, 4]), { backend: "grpc-js" }),
+  latency("latency_same_rate", "slowest"),
+  latency("latency_half_load", "own"),
   {
     measures: "memory",
     id: "idle_connections",

@@ -1,9 +1,14 @@
 // A backend as a process: `--kind lean` (h2c and, with a certificate, TLS) or `--kind grpc-js` (h2c).
 
 import { readFileSync } from "node:fs";
-import type { ServerTlsOptions } from "../../src/transport/tls.ts";
 import type { SocketAddress } from "../../src/transport/transport.ts";
-import { announce, childArguments, followParent, requiredArgument } from "../process/child.ts";
+import {
+  type Announcement,
+  announce,
+  childArguments,
+  followParent,
+  requiredArgument,
+} from "../process/child.ts";
 import { fastTransport } from "../transport.ts";
 import { startGrpcJsBackend } from "./grpc-js.ts";
 import { leanBackend } from "./lean.ts";
@@ -13,7 +18,7 @@ followParent();
 if (requiredArgument(args, "kind") === "grpc-js") announce(await startGrpcJsBackend());
 else announce(await startLean());
 
-async function startLean(): Promise<{ port: number; tlsPort: number }> {
+async function startLean(): Promise<Announcement> {
   const transport = fastTransport();
   const events = leanBackend({ callCount: 0 });
   // Nothing of the backend may be in the subject's way.
@@ -23,13 +28,14 @@ async function startLean(): Promise<{ port: number; tlsPort: number }> {
     connectionWindowBytes: 67_108_864,
     address: { host: "127.0.0.1", port: 0 },
   };
-  const tls: ServerTlsOptions = {
-    cert: readFileSync(requiredArgument(args, "cert")),
-    key: readFileSync(requiredArgument(args, "key")),
-  };
   const plain = await transport.listen(limits, events);
+  const port = portOf(plain.address);
+  const certPath = args.get("cert");
+  const keyPath = args.get("key");
+  if (certPath === undefined || keyPath === undefined) return { port };
+  const tls = { cert: readFileSync(certPath), key: readFileSync(keyPath) };
   const encrypted = await transport.listen({ ...limits, tls }, events);
-  return { port: portOf(plain.address), tlsPort: portOf(encrypted.address) };
+  return { port, tlsPort: portOf(encrypted.address) };
 }
 
 function portOf(address: SocketAddress): number {

@@ -40,30 +40,47 @@ export interface CallReport extends CallState {
   servedCount: number;
 }
 
-const NOTHING_KNOWN: CallState = { outcome: "unknown", halfClosed: false, sentBytes: 0 };
-
-/** The calls with a token that a backend remembers; bounded, the oldest is forgotten. */
+/** The calls with a token that a backend remembers; bounded, the oldest token is forgotten. */
 export class CallBook {
-  readonly #states = new Map<string, CallState>();
+  /** More than one call where a subject sends copies to secondaries. */
+  readonly #calls = new Map<string, CallState[]>();
 
   open(token: string): CallState {
-    if (this.#states.size >= 1_000) {
-      for (const oldest of this.#states.keys()) {
-        this.#states.delete(oldest);
+    const state: CallState = { outcome: "open", halfClosed: false, sentBytes: 0 };
+    const known = this.#calls.get(token);
+    if (known !== undefined) {
+      known.push(state);
+      return state;
+    }
+    if (this.#calls.size >= TOKEN_LIMIT) {
+      for (const oldest of this.#calls.keys()) {
+        this.#calls.delete(oldest);
         break;
       }
     }
-    const state: CallState = { outcome: "open", halfClosed: false, sentBytes: 0 };
-    this.#states.set(token, state);
+    this.#calls.set(token, [state]);
     return state;
   }
 
   /** The payload of a `CallState` reply. */
   report(token: string, servedCount: number): Buffer {
-    const state = this.#states.get(token) ?? NOTHING_KNOWN;
-    const report: CallReport = { ...state, servedCount };
+    const report: CallReport = { ...combined(this.#calls.get(token) ?? []), servedCount };
     return Buffer.from(JSON.stringify(report));
   }
+}
+
+const TOKEN_LIMIT = 1_000;
+
+/** A secondary's copy may well complete, and be read to its end, while the client's own call is cancelled or held back. */
+function combined(states: readonly CallState[]): CallState {
+  if (states.length === 0) return { outcome: "unknown", halfClosed: false, sentBytes: 0 };
+  const outcomes = states.map((state) => state.outcome);
+  const outcome = (["open", "cancelled"] as const).find((one) => outcomes.includes(one));
+  return {
+    outcome: outcome ?? "completed",
+    halfClosed: states.some((state) => state.halfClosed),
+    sentBytes: Math.min(...states.map((state) => state.sentBytes)),
+  };
 }
 
 export function parseCallReport(payload: Buffer): CallReport {

@@ -35,7 +35,9 @@ export async function runH2load(plan: H2loadPlan): Promise<LoadResult> {
   ];
   const counted = "calls" in amount;
   const args = [
-    counted ? `-n${Math.max(amount.calls, workload.connectionCount)}` : `-D${amount.seconds}`,
+    counted
+      ? `-n${Math.max(amount.calls, workload.connectionCount)}`
+      : `-D${Math.round(amount.seconds * 1_000)}ms`,
     `-c${workload.connectionCount}`,
     `-m${workload.streamsPerConnection}`,
     "-t1",

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseCpuList, planCpus } from "./cpus.ts";
-import { parsePsLine, parseStat, treeOf, usageOfTree } from "./usage.ts";
+import { cpuBetween, parsePsLine, parseStat, treeOf, usageOfTree } from "./usage.ts";
 
 describe("parseStat()", () => {
   it("reads parent and CPU time although the command holds spaces and parentheses", () => {
@@ -43,10 +43,26 @@ describe("usageOfTree()", () => {
     const cpuBefore = process.cpuUsage();
     while (process.cpuUsage(cpuBefore).user < 60_000);
     const after = usageOfTree(process.pid);
-    const usedUs = after.userUs + after.systemUs - before.userUs - before.systemUs;
+    const usedUs = after.cpuUs - before.cpuUs;
     expect(usedUs).toBeGreaterThan(40_000);
     expect(usedUs).toBeLessThan(2_000_000);
     expect(after.rssBytes).toBeGreaterThan(10_000_000);
+  });
+});
+
+describe("cpuBetween()", () => {
+  const usage = (cpuUs: number, userUs: number, systemUs: number) => {
+    return { cpuUs, userUs, systemUs, rssBytes: 0 };
+  };
+
+  it("divides the exact total as the ticks divide it", () => {
+    const used = cpuBetween(usage(1_000, 0, 0), usage(41_000, 30_000, 10_000));
+    expect(used).toEqual({ userUs: 30_000, systemUs: 10_000 });
+  });
+
+  it("never makes a part negative when ticks are corrected backwards", () => {
+    const used = cpuBetween(usage(50_000, 40_000, 10_000), usage(60_000, 30_000, 30_000));
+    expect(used).toEqual({ userUs: 0, systemUs: 10_000 });
   });
 });
 

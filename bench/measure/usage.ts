@@ -4,7 +4,9 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
 export interface Usage {
-  /** User and system CPU time since the process began, in microseconds, children included. */
+  /** CPU time since the process began, in microseconds, children included: as exact as the system tells. */
+  readonly cpuUs: number;
+  /** Its parts, which most systems only count in ticks. */
   readonly userUs: number;
   readonly systemUs: number;
   readonly rssBytes: number;
@@ -25,21 +27,28 @@ export interface ProcessRow {
 export function usageOfTree(pid: number): Usage {
   const onLinux = process.platform === "linux";
   const rows = onLinux ? linuxRows() : psRows();
-  let userUs = 0;
-  let systemUs = 0;
-  let rssBytes = 0;
+  const usage = { cpuUs: 0, userUs: 0, systemUs: 0, rssBytes: 0 };
   for (const row of treeOf(pid, rows)) {
-    const preciseUs = onLinux ? scheduledUs(row.pid) : undefined;
     const countedUs = row.userUs + row.systemUs;
-    // The scheduler's figure is exact to the nanosecond, stat's ticks say how it divides. It lacks threads that have
-    // ended, though: then the ticks have to do.
-    const exact = preciseUs !== undefined && countedUs > 0 && preciseUs > countedUs - 2 * TICK_US;
-    const scale = exact ? preciseUs / countedUs : 1;
-    userUs += row.userUs * scale;
-    systemUs += row.systemUs * scale;
-    rssBytes += onLinux ? residentBytes(row.pid) : row.rssBytes;
+    const scheduled = onLinux ? scheduledUs(row.pid) : undefined;
+    // The scheduler's figure lacks threads that have ended: then the ticks have to do.
+    const exact = scheduled !== undefined && scheduled > countedUs - 2 * TICK_US;
+    usage.cpuUs += exact ? scheduled : countedUs;
+    usage.userUs += row.userUs;
+    usage.systemUs += row.systemUs;
+    usage.rssBytes += onLinux ? residentBytes(row.pid) : row.rssBytes;
   }
-  return { userUs, systemUs, rssBytes };
+  return usage;
+}
+
+/** What was used between two readings: the exact total, divided as the ticks divide it. */
+export function cpuBetween(before: Usage, after: Usage): { userUs: number; systemUs: number } {
+  const cpuUs = Math.max(0, after.cpuUs - before.cpuUs);
+  const userTicksUs = Math.max(0, after.userUs - before.userUs);
+  const systemTicksUs = Math.max(0, after.systemUs - before.systemUs);
+  const ticksUs = userTicksUs + systemTicksUs;
+  const userUs = ticksUs > 0 ? (cpuUs * userTicksUs) / ticksUs : cpuUs;
+  return { userUs, systemUs: cpuUs - userUs };
 }
 
 export function* treeOf(pid: number, rows: readonly ProcessRow[]): Generator<ProcessRow> {

@@ -64,7 +64,7 @@ function barRow(bar: Bar, top: number, x: (value: number) => number, end: number
     "text-anchor": "end",
   });
   if (bar.spread === undefined) {
-    const words = bar.failure === undefined ? "not measured" : "failed";
+    const words = bar.failure?.split(":", 1)[0] ?? "not measured";
     const shown = text(LABEL_WIDTH + 6, middle + 4, words, {
       class: bar.failure === undefined ? "tick" : "failed",
     });

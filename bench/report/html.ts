@@ -193,7 +193,7 @@ function table(summary: ScenarioSummary, baseId: string | undefined): string {
     const cells =
       row.failure === undefined
         ? columns.map((column) => `<td>${escapeText(column.cell(row))}</td>`).join("")
-        : `<td class="failed" colspan="${columns.length}">failed: ${escapeText(row.failure)}</td>`;
+        : `<td class="failed" colspan="${columns.length}">${escapeText(row.failure)}</td>`;
     return `<tr><th scope="row" class="${row.subject.family}">${escapeText(row.subject.title)}</th>${cells}</tr>`;
   });
   return (
@@ -281,7 +281,7 @@ svg .failed { fill: var(--failed); font-weight: 600; }
 .line.node, .range.node, .lead.node { stroke: var(--node); }
 .line.floor, .range.floor, .lead.floor { stroke: var(--floor); }
 .range { stroke-width: 1.5; opacity: 0.6; }
-.lead { stroke-width: 1; opacity: 0.5; }
+.lead { stroke-width: 1; opacity: 0.45; stroke-dasharray: 1 3; }
 .legend span { margin-right: 18px; }
 .legend span::before { content: ""; display: inline-block; width: 12px; height: 12px; margin-right: 6px; background: currentColor;
   border-radius: 2px; vertical-align: -1px; }

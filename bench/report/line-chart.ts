@@ -24,10 +24,10 @@ const WIDTH = 900;
 const HEIGHT = 420;
 const LEFT = 64;
 const RIGHT = 215;
-const TOP = 14;
+const TOP = 30;
 const BOTTOM = 46;
 const LABEL_GAP = 15;
-const DASHES = ["", "7 4", "2 4", "9 3 2 3"];
+const DASHES = ["", "7 4", "2 4", "9 3 2 3", "14 4", "1 3"];
 
 export function lineChart(
   title: string,
@@ -66,9 +66,9 @@ export function lineChart(
   }
   const middle = (LEFT + WIDTH - RIGHT) / 2;
   parts.push(text(middle, HEIGHT - 8, xTitle, { class: "tick", "text-anchor": "middle" }));
-  parts.push(text(0, TOP - 2, yUnit, { class: "tick" }));
+  parts.push(text(0, 12, yUnit, { class: "tick" }));
   for (const one of series) parts.push(seriesShape(one, positions, x, y));
-  parts.push(endLabels(series, y));
+  parts.push(endLabels(series, positions, x, y));
   return picture(WIDTH, HEIGHT, `${title}, ${yUnit} over ${xTitle}`, parts.join(""));
 }
 
@@ -107,12 +107,20 @@ function seriesShape(
   return `${stroke}${marks.join("")}`;
 }
 
-/** At the height of the last point, pushed apart where they would overlap. */
-function endLabels(series: readonly Series[], y: (value: number) => number): string {
+/** At the height of the last point, pushed apart where they would overlap, with a line that leads there. */
+function endLabels(
+  series: readonly Series[],
+  positions: readonly Position[],
+  x: (position: Position) => number,
+  y: (value: number) => number,
+): string {
   const labels = series
     .flatMap((one) => {
-      const last = one.values.findLast((value) => value !== undefined);
-      return last === undefined ? [] : [{ one, point: y(last.median), at: y(last.median) }];
+      const index = one.values.findLastIndex((value) => value !== undefined);
+      const last = one.values[index];
+      const position = positions[index];
+      if (last === undefined || position === undefined) return [];
+      return [{ one, from: x(position), point: y(last.median), at: y(last.median) }];
     })
     .sort((a, b) => a.point - b.point);
   for (let i = 1; i < labels.length; i++) {
@@ -125,8 +133,8 @@ function endLabels(series: readonly Series[], y: (value: number) => number): str
   }
   const left = WIDTH - RIGHT;
   return labels
-    .map(({ one, point, at }) => {
-      const lead = line(left - 10, point, left + 6, at, { class: `lead ${one.family}` });
+    .map(({ one, from, point, at }) => {
+      const lead = line(from, point, left + 6, at, { class: `lead ${one.family}` });
       return `${lead}${text(left + 10, at + 4, one.label, { class: `end ${one.family}` })}`;
     })
     .join("");

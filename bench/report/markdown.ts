@@ -7,7 +7,6 @@ import { markdownTable } from "./tables.ts";
 export function markdownReport(record: BenchRecord): string {
   const parts = [environmentLines(record).join("\n")];
   for (const summary of summarise(record)) {
-    // direct has no process of its own to measure memory of.
     parts.push(markdownTable(summary, record.baseId));
   }
   const notes = noteLines(record);
@@ -40,9 +39,9 @@ export function noteLines(record: BenchRecord): string[] {
   const check = record.crossCheck;
   if (check !== undefined) {
     lines.push(
-      `- h2load against our generator, direct, one call at a time: mean ${formatNumber(check.h2loadMeanUs)} and ` +
-        `${formatNumber(check.generatorMeanUs)} us; calls counted and served: ${check.h2loadCalls} of ${check.h2loadServed} ` +
-        `and ${check.generatorCalls} of ${check.generatorServed}`,
+      `- h2load against our generator, direct, one call at a time: median ${formatNumber(check.h2loadP50Us)} and ` +
+        `${formatNumber(check.generatorP50Us)} us; calls counted of those served: ${check.h2loadCalls} of ` +
+        `${check.h2loadServed}, and ${check.generatorCalls} of ${check.generatorServed} (without its first and last)`,
     );
   }
   return lines;

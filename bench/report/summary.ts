@@ -61,7 +61,7 @@ function summaryRow(
   return {
     subject,
     isBase: subject.id === baseId,
-    failure: result.status === "failed" ? (result.reason ?? "failed") : undefined,
+    failure: result.status === "ok" ? undefined : `${result.status}: ${result.reason ?? ""}`,
     unitsPerSecond: spread((round) => round.unitsPerSecond),
     cpuUs: spread(cpuUs),
     cpuUserUs: spread((round) => round.cpuUserUs),

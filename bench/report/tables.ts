@@ -99,7 +99,7 @@ export function markdownTable(summary: ScenarioSummary, baseId: string | undefin
     const cells =
       row.failure === undefined
         ? columns.map((column) => column.cell(row))
-        : [`**failed**: ${escapeCell(row.failure)}`, ...columns.slice(1).map(() => "")];
+        : [escapeCell(row.failure), ...columns.slice(1).map(() => "")];
     lines.push(`| ${row.subject.title} | ${cells.join(" | ")} |`);
   }
   return `${lines.join("\n")}\n`;

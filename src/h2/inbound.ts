@@ -174,7 +174,9 @@ export class Inbound<Owner> implements FrameHandler {
     const { peerSettings, outbound } = this;
     const windowBefore = peerSettings.initialWindowBytes;
     peerSettings.apply(this.role === "server" ? "client" : "server", buffer, start, end);
-    outbound.writer.encoder.setPeerMaxTableBytes(peerSettings.headerTableBytes);
+    const { encoder } = outbound.writer;
+    encoder.setPeerMaxTableBytes(peerSettings.lowestHeaderTableBytes);
+    encoder.setPeerMaxTableBytes(peerSettings.headerTableBytes);
     const delta = peerSettings.initialWindowBytes - windowBefore;
     if (delta !== 0) outbound.shiftStreamWindows(delta);
     this.settingsSeen = true;

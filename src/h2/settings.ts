@@ -46,6 +46,8 @@ export function localSettingPairs(role: Role, local: LocalSettings): [id: number
 /** The values in force for what we send. Its MAX_FRAME_SIZE is checked only: we never send more than every peer takes. */
 export class PeerSettings {
   headerTableBytes: number = DEFAULT_HEADER_TABLE_BYTES;
+  /** The least that the frame applied last allowed on the way: each of its values was in force for a moment (§6.5.3). */
+  lowestHeaderTableBytes: number = DEFAULT_HEADER_TABLE_BYTES;
   /** No limit until the peer names one (§6.5.2). */
   maxConcurrentStreams = 0xffffffff;
   initialWindowBytes: number = DEFAULT_WINDOW_BYTES;
@@ -55,11 +57,13 @@ export class PeerSettings {
    * @throws {H2Error} for a value that is not allowed
    */
   apply(peer: Role, payload: Buffer, start: number, end: number): void {
+    this.lowestHeaderTableBytes = this.headerTableBytes;
     for (let at = start; at < end; at += 6) {
       const value = payload.readUInt32BE(at + 2);
       switch (payload.readUInt16BE(at)) {
         case SETTING_HEADER_TABLE_SIZE:
           this.headerTableBytes = value;
+          this.lowestHeaderTableBytes = Math.min(this.lowestHeaderTableBytes, value);
           break;
         case SETTING_ENABLE_PUSH:
           // "A client MUST treat receipt of a SETTINGS frame with SETTINGS_ENABLE_PUSH set to 1 as a connection error" (§6.5.2).

@@ -202,7 +202,14 @@ describe("CallContext", () => {
       expect(clock.timerCount).toBe(0);
       clock.advance(2_000);
       expect(signal.aborted).toBe(false);
-      expect(ctx.withTimeout(10).signal.aborted).toBe(false);
+    });
+
+    it("of a context that is derived after the call work: for what goes on afterwards", () => {
+      const { ctx, clock } = makeContext();
+      ctx.release();
+      const { signal } = ctx.withTimeout(100);
+      clock.advance(104);
+      expect(signal.aborted).toBe(true);
       expect(clock.timerCount).toBe(0);
     });
 

@@ -90,3 +90,16 @@ export const DEFAULT_LIMITS: H2Limits = {
 /** Frames of work that pay for one PING, and idle frames that one frame of work pays for. */
 export const PINGS_PER_WORK_FRAME = 1;
 export const IDLE_FRAMES_PER_WORK_FRAME = 4;
+
+/**
+ * The defaults with what `changes` says instead.
+ * @throws {RangeError} naming the limit, what was expected and what came
+ */
+export function resolveLimits(changes: Partial<H2Limits>): H2Limits {
+  for (const [name, value] of Object.entries(changes)) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw new RangeError(`${name}: expected an integer above 0, got ${value}`);
+    }
+  }
+  return { ...DEFAULT_LIMITS, ...changes };
+}

@@ -2,6 +2,7 @@
 
 import { connect as connectSocket, isIP, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import type { H2Limits } from "../../h2/limits.ts";
 import { formatAddress } from "../address.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, resolveSessionOptions } from "../defaults.ts";
 import type { ClientTlsOptions } from "../tls.ts";
@@ -14,14 +15,25 @@ import type {
 import { peerOf } from "./peer.ts";
 import { EngineClientSession } from "./session.ts";
 
-export function connect(options: ConnectOptions, listener: ClientSessionListener): ClientSession {
+export function connect(
+  options: ConnectOptions,
+  limits: H2Limits,
+  listener: ClientSessionListener,
+): ClientSession {
   const resolved = resolveSessionOptions(options);
   const { address, tls, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
   const path = "path" in address ? address.path : undefined;
   const peer = { remoteAddress: formatAddress(address), localAddress: "" };
   const secure = tls === undefined ? undefined : openTls(address, tls);
   const socket = secure ?? openPlain(address);
-  const session = new EngineClientSession(socket, peer, resolved, connectTimeoutMs, listener);
+  const session = new EngineClientSession(
+    socket,
+    peer,
+    resolved,
+    limits,
+    connectTimeoutMs,
+    listener,
+  );
   socket.setNoDelay(true);
   if (secure === undefined) {
     socket.once("connect", () => session.connected(peerOf(socket, path)));

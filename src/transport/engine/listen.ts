@@ -2,17 +2,34 @@
 
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
-import { type ResolvedSessionOptions, resolveSessionOptions } from "../defaults.ts";
+import type { H2Limits } from "../../h2/limits.ts";
+import { resolveSessionOptions } from "../defaults.ts";
 import type { ServerTlsOptions } from "../tls.ts";
 import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "../transport.ts";
 import { peerOf } from "./peer.ts";
 import { ServerSession } from "./session.ts";
 
-export function listen(options: ListenOptions, events: ListenerEvents): Promise<Listener> {
+export function listen(
+  options: ListenOptions,
+  limits: H2Limits,
+  events: ListenerEvents,
+): Promise<Listener> {
   const resolved = resolveSessionOptions(options);
   const { address, tls } = options;
+  const accept = (socket: Socket): void => {
+    const session = new ServerSession(
+      "server",
+      socket,
+      peerOf(socket, undefined),
+      resolved,
+      limits,
+    );
+    session.open((opened) => events.onSession(opened));
+  };
   const server =
-    tls === undefined ? plainServer(resolved, events) : tlsServer(resolved, tls, events);
+    tls === undefined
+      ? createServer({ noDelay: true }, accept)
+      : tlsServer(tls, accept, (error) => events.onError(error));
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(address, () => {
@@ -23,37 +40,28 @@ export function listen(options: ListenOptions, events: ListenerEvents): Promise<
   });
 }
 
-function plainServer(resolved: ResolvedSessionOptions, events: ListenerEvents): Server {
-  return createServer({ noDelay: true }, (socket) => accept(socket, resolved, events));
-}
-
 function tlsServer(
-  resolved: ResolvedSessionOptions,
   tls: ServerTlsOptions,
-  events: ListenerEvents,
+  accept: (socket: Socket) => void,
+  onError: (error: Error) => void,
 ): Server {
   // A client that offers protocols without h2 fails the handshake; one that offers none gets here.
   const server = createTlsServer({ ...tls, noDelay: true, ALPNProtocols: ["h2"] }, (socket) => {
     if (socket.alpnProtocol === "h2") {
-      accept(socket, resolved, events);
+      accept(socket);
       return;
     }
     const who = peerOf(socket, undefined).remoteAddress;
     socket.on("error", () => socket.destroy());
     socket.end();
     socket.resume();
-    events.onError(new Error(`${who} did not negotiate HTTP/2 (ALPN h2)`));
+    onError(new Error(`${who} did not negotiate HTTP/2 (ALPN h2)`));
   });
   server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
     socket.destroy();
-    events.onError(error);
+    onError(error);
   });
   return server;
-}
-
-function accept(socket: Socket, resolved: ResolvedSessionOptions, events: ListenerEvents): void {
-  const session = new ServerSession("server", socket, peerOf(socket, undefined), resolved);
-  session.open((opened) => events.onSession(opened));
 }
 
 function boundAddress(server: Server, asked: SocketAddress): SocketAddress {

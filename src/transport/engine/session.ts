@@ -4,7 +4,7 @@
 import type { Socket } from "node:net";
 import { Connection } from "../../h2/connection.ts";
 import type { ConnectionEnd, ConnectionEvents } from "../../h2/events.ts";
-import { DEFAULT_LIMITS } from "../../h2/limits.ts";
+import type { H2Limits } from "../../h2/limits.ts";
 import type { Role } from "../../h2/settings.ts";
 import type { H2Stream } from "../../h2/stream.ts";
 import type { Clock } from "../../time/clock.ts";
@@ -51,7 +51,13 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
   private started = false;
   private socketClosed = false;
 
-  constructor(role: Role, socket: Socket, peer: PeerInfo, options: ResolvedSessionOptions) {
+  constructor(
+    role: Role,
+    socket: Socket,
+    peer: PeerInfo,
+    options: ResolvedSessionOptions,
+    limits: H2Limits,
+  ) {
     this.clock = options.clock;
     this.socket = socket;
     this.peer = peer;
@@ -59,7 +65,7 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     this.connection = new Connection<Session>(
       role,
       this,
-      { ...options, limits: DEFAULT_LIMITS },
+      { ...options, limits },
       this,
       this.clock.nowMs(),
     );
@@ -279,10 +285,11 @@ export class EngineClientSession extends SocketSession implements ClientSession 
     socket: Socket,
     peer: PeerInfo,
     options: ResolvedSessionOptions,
+    limits: H2Limits,
     connectTimeoutMs: number,
     listener: ClientSessionListener,
   ) {
-    super("client", socket, peer, options);
+    super("client", socket, peer, options, limits);
     this.listener = listener;
     this.connectTimer = new Timer(this);
     this.clock.schedule(this.connectTimer, connectTimeoutMs);

@@ -1,0 +1,174 @@
+// The end of a server: calls may finish, or are cut off with a status; nothing stays open.
+
+import { connect as connectSocket } from "node:net";
+import { describe, expect, it } from "vitest";
+import { Status } from "../../src/grpc/status.ts";
+import { StreamParameters } from "../../src/proxy/director.ts";
+import { Server } from "../../src/server/server.ts";
+import { ErrorCode } from "../../src/wire/error-code.ts";
+import { fieldValue } from "../../src/wire/field.ts";
+import { FakeClock } from "../support/clock.ts";
+import { transportCombos } from "../support/combos.ts";
+import { frames, message, request, response, trailersOnly } from "../support/frames.ts";
+import { eventually, listen, PATH, scriptedRelay, statusOf } from "../support/relay-fixture.ts";
+import { ScriptedClient } from "../support/scripted-endpoints.ts";
+
+describe.each(transportCombos)("Server.close on $server", (combo) => {
+  /** A call that waits until it is told to finish. */
+  async function start() {
+    const clock = new FakeClock();
+    let finish = (): void => {};
+    const wait = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const { server, address } = await listen(combo, { clock });
+    server.register("test.Service", { Method: () => wait });
+    const client = await ScriptedClient.connect(address);
+    client.send(frames.headers(1, request(PATH), { endStream: true }));
+    await eventually("the call is here", () => server.openCallCount === 1);
+    return { clock, server, client, address, finish };
+  }
+
+  /** Whether `promise` has settled by now. */
+  function watch(promise: Promise<unknown>): () => boolean {
+    let settled = false;
+    void promise.then(() => {
+      settled = true;
+    });
+    return () => settled;
+  }
+
+  it("with a grace announces GOAWAY, lets the call finish, then closes", async () => {
+    const { server, client, finish, clock } = await start();
+    const closed = server.close(10_000);
+    const isClosed = watch(closed);
+    await client.expectGoAway(ErrorCode.NO_ERROR);
+    await client.expectQuiet(1);
+    expect(isClosed()).toBe(false);
+    finish();
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+    await client.expectClosed();
+    await closed;
+    expect(server.openCallCount).toBe(0);
+    expect(server.sessionCount).toBe(0);
+    expect(clock.timerCount).toBe(0);
+  });
+
+  it("takes no new connection, and no call after the final GOAWAY", async () => {
+    const { server, client, address, finish } = await start();
+    const closed = server.close(10_000);
+    const first = await client.expectGoAway(ErrorCode.NO_ERROR);
+    const last = first.lastStreamId === 0x7fffffff ? await client.expectGoAway() : first;
+    expect(last.lastStreamId).toBe(1);
+    const refused = await new Promise<NodeJS.ErrnoException>((resolve) => {
+      connectSocket(address as { host: string; port: number }).once("error", resolve);
+    });
+    expect(refused.code).toBe("ECONNREFUSED");
+    client.send(frames.headers(3, request(PATH), { endStream: true }));
+    await client.sync();
+    expect(server.openCallCount).toBe(1);
+    finish();
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+    await client.expectClosed();
+    await closed;
+  });
+
+  it("when the grace is over cuts calls off with UNAVAILABLE", async () => {
+    const { server, client, clock } = await start();
+    const closed = server.close(5_000);
+    clock.advance(4_996);
+    await client.expectQuiet(1);
+    clock.advance(8);
+    const fields = await client.expectTrailers(1);
+    expect(statusOf(fields)).toBe(Status.UNAVAILABLE);
+    expect(fieldValue(fields, "grpc-message")).toBe("the server is shutting down");
+    await client.expectClosed();
+    await closed;
+  });
+
+  it("without a grace does so at once", async () => {
+    const { server, client } = await start();
+    const closed = server.close();
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.UNAVAILABLE);
+    await client.expectClosed();
+    await closed;
+  });
+
+  it("a second time with less grace shortens it", async () => {
+    const { server, client } = await start();
+    const first = server.close(100_000);
+    await client.expectGoAway();
+    const second = server.close(0);
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.UNAVAILABLE);
+    await client.expectClosed();
+    await Promise.all([first, second]);
+  });
+
+  it("with all the time in the world waits for the call, and sets no timer for it", async () => {
+    const { server, client, clock, finish } = await start();
+    const closed = server.close(Number.POSITIVE_INFINITY);
+    await client.expectGoAway();
+    clock.advance(1_000_000_000);
+    await client.expectQuiet(1);
+    finish();
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+    await client.expectClosed();
+    await closed;
+  });
+
+  it("does not wait for a client that neither reads nor closes", async () => {
+    const { server, client, clock } = await start();
+    client.pauseReading();
+    const closed = server.close();
+    const isClosed = watch(closed);
+    await eventually("it is closed", () => {
+      clock.advance(100);
+      return isClosed();
+    });
+    expect(server.sessionCount).toBe(0);
+  });
+
+  it("ends relayed calls with UNAVAILABLE, their backends with RST_STREAM(CANCEL)", async () => {
+    const relay = await scriptedRelay(combo, {
+      director: (conn) => () => new StreamParameters({ conn }),
+    });
+    relay.client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
+    const { streamId } = await relay.backend.expectRequest(PATH);
+    relay.backend.send(frames.headers(streamId, response()));
+    await relay.client.expectHeaders(1);
+    const closed = relay.server.close();
+    expect(statusOf(await relay.client.expectTrailers(1))).toBe(Status.UNAVAILABLE);
+    await relay.backend.expectReset(streamId, ErrorCode.CANCEL, { skip: ["DATA"] });
+    await closed;
+  });
+
+  it("with a grace lets relayed calls finish", async () => {
+    const relay = await scriptedRelay(combo);
+    relay.client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    const { streamId } = await relay.backend.expectRequest(PATH);
+    const closed = relay.server.close(10_000);
+    await relay.client.expectGoAway();
+    relay.backend.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
+    expect(statusOf(await relay.client.expectTrailers(1))).toBe(Status.OK);
+    await closed;
+  });
+
+  it("resolves at once for a server that never listened, and again", async () => {
+    const server = new Server({ transport: combo.server });
+    await server.close();
+    await server.close(1_000);
+  });
+
+  it("is what Symbol.asyncDispose does", async () => {
+    const { server, client } = await start();
+    const disposed = server[Symbol.asyncDispose]();
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.UNAVAILABLE);
+    await client.expectClosed();
+    await disposed;
+    expect(server.sessionCount).toBe(0);
+  });
+
+  it.each([-1, Number.NaN])("throws RangeError for a grace of %d", (graceMs) => {
+    expect(() => new Server().close(graceMs)).toThrow(RangeError);
+  });
+});

@@ -1,0 +1,198 @@
+// Where a server listens, what it says when it cannot, and servers that somebody else made.
+
+import { connect as connectHttp2, createServer as createHttp2Server } from "node:http2";
+import { type AddressInfo, createServer } from "node:net";
+import { describe, expect, it } from "vitest";
+import { Status } from "../../src/grpc/status.ts";
+import { Server } from "../../src/server/server.ts";
+import { ErrorCode } from "../../src/wire/error-code.ts";
+import { makeCertificate } from "../support/certificate.ts";
+import { closeAtEnd, socketPath } from "../support/cleanup.ts";
+import { transportCombos } from "../support/combos.ts";
+import { frames, request } from "../support/frames.ts";
+import {
+  dialTo,
+  eventually,
+  listen,
+  PATH,
+  statusOf,
+  watchServer,
+} from "../support/relay-fixture.ts";
+import { ScriptedClient } from "../support/scripted-endpoints.ts";
+import type { ScriptedPeer } from "../support/scripted-peer.ts";
+
+async function expectOk(client: ScriptedPeer, streamId = 1): Promise<void> {
+  client.send(frames.headers(streamId, request(PATH), { endStream: true }));
+  expect(statusOf(await client.expectTrailers(streamId))).toBe(Status.OK);
+}
+
+describe.each(transportCombos)("Server.listen on $server", (combo) => {
+  function makeServer(options = {}): Server {
+    const server = watchServer(new Server({ transport: combo.server, ...options }));
+    server.register("test.Service", { Method: () => {} });
+    return server;
+  }
+
+  it("returns the port that the system chose", async () => {
+    const address = await makeServer().listen("127.0.0.1:0");
+    expect(address).toEqual({ host: "127.0.0.1", port: expect.any(Number) });
+    await expectOk(await ScriptedClient.connect(address));
+  });
+
+  it("may be called several times, also for other kinds of sockets", async () => {
+    const server = makeServer();
+    const addresses = [
+      await server.listen("127.0.0.1:0"),
+      await server.listen({ host: "127.0.0.1", port: 0 }),
+      await server.listen(`unix:${socketPath()}`),
+    ];
+    for (const address of addresses) await expectOk(await ScriptedClient.connect(address));
+    expect(server.sessionCount).toBe(3);
+  });
+
+  it("listens on a UNIX socket, whose peers have no name", async () => {
+    const peers: string[] = [];
+    const { server, address } = await listen(combo, {}, `unix:${socketPath()}`);
+    server.register("test.Service", {
+      Method: (stream) => void peers.push(stream.context.peer.remoteAddress),
+    });
+    await expectOk(await ScriptedClient.connect(address));
+    expect(peers).toEqual([expect.stringMatching(/^unix:/)]);
+  });
+
+  it("rejects with EADDRINUSE for a port that is taken; the server is still good", async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    closeAtEnd(() => other.close());
+    const server = makeServer();
+    await expect(
+      server.listen(`127.0.0.1:${(other.address() as AddressInfo).port}`),
+    ).rejects.toMatchObject({
+      code: "EADDRINUSE",
+    });
+    await expectOk(await ScriptedClient.connect(await server.listen("127.0.0.1:0")));
+  });
+
+  it.each([
+    "",
+    "localhost",
+    "127.0.0.1",
+    "127.0.0.1:http",
+    "127.0.0.1:65536",
+    ":1",
+    "unix:",
+    "::1:80",
+  ])("rejects %j with TypeError, saying what was expected and what came", async (address) => {
+    const listening = makeServer().listen(address);
+    await expect(listening).rejects.toThrow(TypeError);
+    await expect(listening).rejects.toThrow(JSON.stringify(address));
+  });
+
+  it("rejects once the server is closed", async () => {
+    const server = makeServer();
+    await server.close();
+    await expect(server.listen("127.0.0.1:0")).rejects.toThrow("the server is closed");
+    expect(() => server.attach(createHttp2Server())).toThrow("the server is closed");
+  });
+
+  it("speaks TLS with ALPN h2, tells handlers of it, and reports who fails the handshake", async () => {
+    const { cert, key } = makeCertificate();
+    const errors: Error[] = [];
+    const tls: unknown[] = [];
+    const { server, address } = await listen(combo, {
+      tls: { cert, key },
+      onConnectionError: (error) => errors.push(error),
+    });
+    server.register("test.Service", {
+      Method: (stream) => void tls.push(stream.context.peer.tls),
+    });
+    await expectOk(await ScriptedClient.connect(address, { tls: { ca: cert } }));
+    expect(tls).toMatchObject([
+      { protocol: "TLSv1.3", authorized: false, serverName: "localhost" },
+    ]);
+    const plain = await ScriptedClient.connect(address, { handshake: false });
+    plain.send(frames.preface());
+    await plain.expectClosed();
+    await eventually("the failure is told", () => errors.length > 0);
+    await expectOk(await ScriptedClient.connect(address, { tls: { ca: cert } }));
+  });
+
+  it("asks for a client's certificate and refuses one without", async () => {
+    const ours = makeCertificate();
+    const theirs = makeCertificate("client");
+    const { server, address } = await listen(combo, {
+      tls: { cert: ours.cert, key: ours.key, ca: theirs.cert, requestCert: true },
+    });
+    const names: unknown[] = [];
+    server.register("test.Service", {
+      Method: (stream) => void names.push(stream.context.peer.tls?.peerCertificate?.subject.CN),
+    });
+    const tls = { ca: ours.cert, cert: theirs.cert, key: theirs.key };
+    await expectOk(await ScriptedClient.connect(address, { tls }));
+    expect(names).toEqual(["client"]);
+    const refused = await ScriptedClient.connect(address, {
+      tls: { ca: ours.cert },
+      handshake: false,
+    });
+    await refused.expectClosed();
+  });
+
+  it("takes TLS for one listener and none for another", async () => {
+    const { cert, key } = makeCertificate();
+    const server = makeServer();
+    const secure = await server.listen("127.0.0.1:0", { tls: { cert, key } });
+    const plain = await server.listen("127.0.0.1:0");
+    await expectOk(await ScriptedClient.connect(secure, { tls: { ca: cert } }));
+    await expectOk(await ScriptedClient.connect(plain));
+  });
+
+  it("is dialled by our own client, over TLS too, which checks the name", async () => {
+    const { cert, key } = makeCertificate();
+    const server = makeServer();
+    const secure = await server.listen("127.0.0.1:0", { tls: { cert, key } });
+    const good = dialTo(combo, secure, { tls: { ca: cert } }).newStream(PATH);
+    good.closeSend();
+    await good.trailer();
+    const bad = dialTo(combo, secure, { tls: { ca: cert, serverName: "other.test" } }).newStream(
+      PATH,
+    );
+    await expect(bad.trailer()).rejects.toMatchObject({ status: Status.UNAVAILABLE });
+  });
+});
+
+describe("Server.attach", () => {
+  async function attached() {
+    const http2Server = createHttp2Server();
+    const server = watchServer(new Server());
+    server.register("test.Service", { Method: () => {} });
+    server.attach(http2Server);
+    await new Promise<void>((resolve) => http2Server.listen(0, "127.0.0.1", resolve));
+    closeAtEnd(() => http2Server.close());
+    const { port } = http2Server.address() as AddressInfo;
+    return { http2Server, server, address: { host: "127.0.0.1", port } };
+  }
+
+  it("answers the requests of a server that somebody else made", async () => {
+    const { address, server } = await attached();
+    const client = await ScriptedClient.connect(address);
+    await expectOk(client);
+    await expectOk(client, 3);
+    expect(server.sessionCount).toBe(1);
+  });
+
+  it("close drains its sessions and leaves the listening to whoever made it", async () => {
+    const { address, server, http2Server } = await attached();
+    const client = await ScriptedClient.connect(address);
+    await expectOk(client);
+    const closed = server.close(1_000);
+    await client.expectGoAway(ErrorCode.NO_ERROR);
+    await client.expectClosed();
+    await closed;
+    expect(http2Server.listening).toBe(true);
+    const session = connectHttp2(`http://127.0.0.1:${address.port}`);
+    session.on("error", () => undefined);
+    closeAtEnd(() => session.destroy());
+    await new Promise((resolve) => session.once("connect", resolve));
+    expect(server.sessionCount).toBe(0);
+  });
+});

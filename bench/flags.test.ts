@@ -45,6 +45,7 @@ describe("parseFlags()", () => {
     [["--subject", "envoy"], /--subject: nothing is called "envoy"/],
     [["--subject", ""], /--subject: nothing is called ""/],
     [["--base", "envoy"], /--base: nothing is called "envoy"/],
+    [["--base", "direct"], /--base direct: it has no process/],
     [["--base", "nghttpx", "--subject", "direct"], /--base nghttpx is not among the subjects/],
     [["--backend", "go"], /--backend: expected lean or grpc-js, got "go"/],
     [["--load", "wrk"], /--load: expected h2load or generator/],

@@ -12,7 +12,8 @@ export interface Flags {
   /** Ids after expansion of `*`; all when not given. */
   readonly scenarioIds: readonly string[];
   readonly subjectIds: readonly string[];
-  /** The user named the subjects: then one that is missing is an error. */
+  /** The user's own choice, which a smoke run does not narrow. */
+  readonly scenariosNamed: boolean;
   readonly subjectsNamed: boolean;
   readonly rounds: number;
   readonly seconds: number;
@@ -70,6 +71,8 @@ export function parseFlags(argv: readonly string[], known: Known): Flags {
   const baseId = values.base;
   if (baseId !== undefined) {
     if (!known.subjectIds.includes(baseId)) throw unknownId("base", baseId);
+    if (baseId === "direct")
+      throw new UsageError("--base direct: it has no process to compare with");
     if (values.subject !== undefined && !subjectIds.includes(baseId)) {
       throw new UsageError(`--base ${baseId} is not among the subjects of --subject`);
     }
@@ -80,6 +83,7 @@ export function parseFlags(argv: readonly string[], known: Known): Flags {
     smoke,
     scenarioIds: expand("scenario", values.scenario, known.scenarioIds),
     subjectIds,
+    scenariosNamed: values.scenario !== undefined,
     subjectsNamed: values.subject !== undefined,
     rounds: integer("rounds", values.rounds, smoke ? 1 : 5, MOST_ROUNDS),
     seconds: positive("seconds", values.seconds, smoke ? 0.3 : 1),

@@ -88,11 +88,15 @@ function startFolder(): string {
 }
 
 async function measure(flags: Flags, command: string): Promise<BenchRecord> {
+  const h2loadInstalled = versionOf("h2load") !== undefined;
+  if (flags.load === "h2load" && !h2loadInstalled) {
+    throw new UsageError("--load h2load: it is not installed (Debian package nghttp2-client)");
+  }
   const startedAt = new Date();
   const directory = mkdtempSync(join(tmpdir(), "grpc-relay-bench-"));
   const cpus = cpuPlan(flags.pin);
   const scenarios = SCENARIOS.filter((scenario) => flags.scenarioIds.includes(scenario.id))
-    .filter((scenario) => !flags.smoke || scenario.smoke)
+    .filter((scenario) => !flags.smoke || flags.scenariosNamed || scenario.smoke)
     .map((scenario) => (flags.smoke ? shrunk(scenario) : scenario));
   const progress = new Progress(process.stderr, scenarios.length);
   const certificate = makeCertificate(directory);
@@ -110,7 +114,7 @@ async function measure(flags: Flags, command: string): Promise<BenchRecord> {
     );
     progress.say(estimate(flags, scenarios.length, admitted.length));
     const useH2load =
-      !flags.smoke && flags.load !== "generator" && versionOf("h2load") !== undefined;
+      flags.load === undefined ? !flags.smoke && h2loadInstalled : flags.load === "h2load";
     const records: ScenarioRecord[] = [];
     for (const scenario of scenarios) {
       const record = await runOne(harness, scenario, admitted, flags, useH2load, progress);

@@ -37,7 +37,8 @@ export function barChart({ title, unit, bars, cut }: BarChart): string {
   const values = bars.flatMap((bar) => (bar.spread === undefined ? [] : [bar.spread.median]));
   if (values.length === 0) return "";
   const longest = Math.max(...bars.map((bar) => bar.spread?.highest ?? 0));
-  const ticks = linearTicks(cut ? Math.min(longest, CUT * median(values)) : longest, 4);
+  const limit = CUT * median(values);
+  const ticks = linearTicks(cut && longest > 1.5 * limit ? limit : longest, 4);
   const end = ticks.at(-1) ?? 1;
   const right = WIDTH - VALUE_WIDTH;
   const x = (value: number): number =>

@@ -78,29 +78,31 @@ function seriesShape(
   x: (position: Position) => number,
   y: (value: number) => number,
 ): string {
-  const points: [number, number][] = [];
+  let path = "";
+  let command = "M";
   const marks: string[] = [];
   for (const [index, position] of positions.entries()) {
     const value = one.values[index];
-    if (value === undefined) continue;
-    const at: [number, number] = [x(position), y(value.median)];
-    points.push(at);
+    // A line across a gap would claim what nobody measured.
+    if (value === undefined) {
+      command = "M";
+      continue;
+    }
+    const [px, py] = [x(position), y(value.median)];
+    path += `${command}${px.toFixed(1)},${py.toFixed(1)}`;
+    command = "L";
+    const label = `${one.label}, ${position.label}: ${formatNumber(value.median)}`;
     marks.push(
-      line(at[0], y(value.lowest), at[0], y(value.highest), { class: `range ${one.family}` }),
+      line(px, y(value.lowest), px, y(value.highest), { class: `range ${one.family}` }),
       element(
         "circle",
-        { cx: at[0], cy: at[1], r: 3.5, class: `dot ${one.family}` },
-        element(
-          "title",
-          {},
-          escapeText(`${one.label}, ${position.label}: ${formatNumber(value.median)}`),
-        ),
+        { cx: px, cy: py, r: 3.5, class: `dot ${one.family}` },
+        element("title", {}, escapeText(label)),
       ),
     );
   }
-  const path = points.map(([px, py]) => `${px.toFixed(1)},${py.toFixed(1)}`).join(" ");
-  const stroke = element("polyline", {
-    points: path,
+  const stroke = element("path", {
+    d: path,
     class: `line ${one.family}`,
     "stroke-dasharray": DASHES[one.variant % DASHES.length],
   });

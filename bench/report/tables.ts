@@ -106,5 +106,5 @@ export function markdownTable(summary: ScenarioSummary, baseId: string | undefin
 }
 
 function escapeCell(text: string): string {
-  return text.replaceAll("|", "\\|").replaceAll("\n", " ");
+  return text.replaceAll("<", "&lt;").replaceAll("|", "\\|").replaceAll("\n", " ");
 }

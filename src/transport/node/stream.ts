@@ -113,7 +113,8 @@ export abstract class NodeStream implements Stream {
   }
 
   #reportWritten(): void {
-    if (this.over) return;
+    // What a reset throws away is called written, too; from Node 26 on before 'close' says that it was one.
+    if (this.over || this.node.closed || this.node.destroyed) return;
     const left = this.node.writableLength;
     const bytes = this.queuedBytes - left;
     if (bytes <= 0) return;

@@ -48,6 +48,10 @@ export function resolveDialOptions(options: DialOptions): ResolvedDialOptions {
   if (!Number.isInteger(maxWaitingCalls) || maxWaitingCalls < 0) {
     throw new RangeError(`maxWaitingCalls: expected an integer from 0 up, got ${maxWaitingCalls}`);
   }
+  const { connectTimeoutMs } = options;
+  if (connectTimeoutMs !== undefined && !(connectTimeoutMs > 0)) {
+    throw new RangeError(`connectTimeoutMs: expected a number above 0, got ${connectTimeoutMs}`);
+  }
   return {
     ...options,
     maxWaitingCalls,

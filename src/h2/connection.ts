@@ -289,8 +289,13 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     }
     this.goAway = { lastStreamId, code };
     this.events.onGoAway(lastStreamId, code, debugData);
-    // What the peer names are streams that we opened; a server has none.
-    if (this.role === "server") return;
+    if (this.role === "client") this.giveUpAbove(lastStreamId, code);
+    // "After sending the GOAWAY frame for an error condition, the endpoint MUST close the TCP connection" (§5.4.1). A peer that
+    // does not would leave the streams below waiting for ever.
+    if (code !== ErrorCode.NO_ERROR) this.end(this.orderlyEnd(), undefined);
+  }
+
+  private giveUpAbove(lastStreamId: number, code: number): void {
     for (const stream of this.streams.all()) {
       if (stream.id <= lastStreamId || stream.state === CLOSED) continue;
       this.outbound.close(stream, RESET_RECEIVED);

@@ -34,14 +34,19 @@ describe.each(CHUNKINGS)("GOAWAY received %s", (_, byteByByte) => {
     expect(() => wire.open()).toThrow("no stream can be opened");
   });
 
-  it("with an error lets streams at or below its id go on until the socket ends", () => {
+  it("with an error ends streams at or below its id, too: the peer must close the connection — §5.4.1", () => {
     const wire = client({ byteByByte });
-    const log = wire.open(true);
-    wire.recv(frames.goaway(1, ENHANCE_YOUR_CALM, "calm"), frames.headers(1, response()));
-    expect(log.log).toEqual(["headers"]);
-    wire.connection.abort({ kind: "socket", code: 0, message: "gone" }, false);
+    const logs = [wire.open(true), wire.open(true)];
+    wire.recv(
+      frames.headers(1, response()),
+      frames.goaway(1, ENHANCE_YOUR_CALM, "calm"),
+      frames.data(1, "x"),
+    );
     wire.sent();
-    expect(log.log).toEqual(["headers", "reset goaway ENHANCE_YOUR_CALM"]);
+    expect(logs.map((log) => log.log)).toEqual([
+      ["headers", "reset goaway ENHANCE_YOUR_CALM"],
+      ["reset goaway ENHANCE_YOUR_CALM, unprocessed"],
+    ]);
     expect(wire.log.at(-1)).toBe("closed goaway ENHANCE_YOUR_CALM");
   });
 

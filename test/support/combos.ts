@@ -10,4 +10,9 @@ export interface TransportCombo {
 }
 
 /** For `describe.each`, whose title says `$server $client`. */
-export const transportCombos: readonly TransportCombo[] = [{ server: "node", client: "node" }];
+export const transportCombos: readonly TransportCombo[] = [
+  { server: "engine", client: "engine" },
+  { server: "node", client: "node" },
+  { server: "engine", client: "node" },
+  { server: "node", client: "engine" },
+];

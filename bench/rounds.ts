@@ -30,6 +30,7 @@ const WARMUP_SECONDS = 2;
 /** A warm-up in which nothing completes is tried again, longer. */
 const LONGEST_WARMUP_SECONDS = 8;
 const LONGEST_ROUND_SECONDS = 10;
+const BUSY_STREAM_COUNT = 32;
 const CHECKED_SECONDS = 0.2;
 const SHORT_WARMUP_MS = 150;
 /** After connections were opened: until buffers of the handshake are given back. */
@@ -195,6 +196,12 @@ class ScenarioRun {
 
   async #warm(contestant: Contestant, scenario: ThroughputScenario): Promise<void> {
     const seconds = Math.min(WARMUP_SECONDS, 2 * this.#options.seconds);
+    // A few calls at a time would leave code cold that every busier moment compiles.
+    const { connectionCount, streamsPerConnection } = scenario.workload;
+    if (connectionCount * streamsPerConnection < BUSY_STREAM_COUNT) {
+      const workload = { ...scenario.workload, connectionCount: 4, streamsPerConnection: 16 };
+      await this.#warmByGenerator(contestant, { ...scenario, workload }, seconds);
+    }
     // Our generator looks into every reply, so it goes first even where h2load makes the load.
     const byH2load = this.#options.load === "h2load";
     let result = await this.#warmByGenerator(

@@ -94,6 +94,8 @@ async function measure(flags: Flags, command: string): Promise<BenchRecord> {
   }
   const startedAt = new Date();
   const directory = mkdtempSync(join(tmpdir(), "grpc-relay-bench-"));
+  const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true });
+  process.on("exit", removeDirectory); // For a run that is interrupted.
   const cpus = cpuPlan(flags.pin);
   const scenarios = SCENARIOS.filter((scenario) => flags.scenarioIds.includes(scenario.id))
     .filter((scenario) => !flags.smoke || flags.scenariosNamed || scenario.smoke)
@@ -136,7 +138,7 @@ async function measure(flags: Flags, command: string): Promise<BenchRecord> {
     };
   } finally {
     await harness.stop();
-    rmSync(directory, { recursive: true, force: true });
+    removeDirectory();
   }
 }
 

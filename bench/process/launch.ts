@@ -14,7 +14,8 @@ const STDERR_KEPT_BYTES = 4_096;
 
 const running = new Set<ChildProcess>();
 process.on("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
+  // Not SIGKILL: a master process must still be able to end its workers.
+  for (const child of running) child.kill("SIGTERM");
 });
 
 export class LaunchError extends Error {

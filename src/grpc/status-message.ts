@@ -4,7 +4,10 @@
 const PERCENT = 0x25;
 
 /** Anything but the unescaped characters 0x20 - 0x7e without `%`. */
-const NEEDS_ENCODING = /[^\x20-\x24\x26-\x7e]/;
+const NEEDS_DECODING = /[^\x20-\x24\x26-\x7e]/;
+
+/** The same, and a space at either end: gRPC lets it stand, but no field value may have it (RFC 9113 §8.2.1). */
+const NEEDS_ENCODING = /[^\x20-\x24\x26-\x7e]|^ | $/;
 
 /** What each byte becomes. */
 const ENCODED: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
@@ -18,7 +21,8 @@ export function encodeGrpcMessage(text: string): string {
   if (!NEEDS_ENCODING.test(text)) return text;
   let wire = "";
   for (const byte of Buffer.from(text, "utf8")) wire += ENCODED[byte];
-  return wire;
+  if (wire.startsWith(" ")) wire = `%20${wire.slice(1)}`;
+  return wire.endsWith(" ") ? `${wire.slice(0, -1)}%20` : wire;
 }
 
 /**
@@ -26,7 +30,7 @@ export function encodeGrpcMessage(text: string): string {
  * stays as it is, bytes that are not UTF-8 become U+FFFD.
  */
 export function decodeGrpcMessage(wire: string): string {
-  if (!NEEDS_ENCODING.test(wire)) return wire;
+  if (!NEEDS_DECODING.test(wire)) return wire;
   const bytes = Buffer.from(wire, "latin1");
   let end = 0;
   for (let i = 0; i < bytes.length; i++) {

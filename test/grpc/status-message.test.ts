@@ -12,6 +12,11 @@ describe("encodeGrpcMessage", () => {
     ["", ""],
     ["plain text ~!\"#$&'()", "plain text ~!\"#$&'()"],
     ["100%", "100%25"],
+    // No field value may begin or end with a space (RFC 9113 §8.2.1).
+    [" a ", "%20a%20"],
+    ["  a  ", "%20 a %20"],
+    [" ", "%20"],
+    ["é ", "%C3%A9%20"],
     ["a\tb\r\nc", "a%09b%0D%0Ac"],
     ["\u0000\u007f", "%00%7F"],
     ["\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n", undefined],

@@ -126,7 +126,7 @@ describe.each(transportCombos)("a request to a server on $server", (combo) => {
       ["/test.Service/Nope", "unknown method Nope for service test.Service"],
       ["/other.Service/Nope", "unknown service other.Service"],
       ["/deep/er/Nope", "unknown service deep/er"],
-      ["//", "unknown service "],
+      ["//", "unknown service%20"],
       ["/Nope", 'malformed method name: "/Nope"'],
       ["/", 'malformed method name: "/"'],
     ])("%s", async (path, text) => {

@@ -258,6 +258,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   settingsReceived(): void {
     this.settingsReady = true;
+    if (this.availableStreamCount === 0) this.wasFull = true;
   }
 
   settingsAcknowledged(): void {

@@ -64,8 +64,8 @@ export interface H2Limits {
   readonly idleFrameBurst: number;
   /**
    * Bytes that wait for a peer that does not read, beside the DATA that backpressure bounds: headers, acknowledgements, resets.
-   * 1,000 streams' headers and trailers are about 200 KiB.
-   * @default 1_048_576
+   * Headers and trailers of 1,000 calls that end at once, with 2 KiB of metadata each, must fit; ordinary ones take 200 KiB.
+   * @default 4_194_304
    */
   readonly maxQueuedControlBytes: number;
 }
@@ -84,7 +84,7 @@ export const DEFAULT_LIMITS: H2Limits = {
   pingBurst: 1_000,
   idleFramesPerSecond: 2_000,
   idleFrameBurst: 10_000,
-  maxQueuedControlBytes: 1_048_576,
+  maxQueuedControlBytes: 4_194_304,
 };
 
 /** Frames of work that pay for one PING, and idle frames that one frame of work pays for. */

@@ -253,6 +253,17 @@ describe("concurrent streams", () => {
     expect(wire.log).toEqual(["available 1", "available 3"]);
   });
 
+  it("are told to be available when the limit was 0 for a while", () => {
+    const wire = client({ peerSettings: { MAX_CONCURRENT_STREAMS: 10 } });
+    wire.open();
+    wire.recv(frames.settings({ MAX_CONCURRENT_STREAMS: 0 }));
+    wire.sent();
+    expect([wire.connection.availableStreamCount, wire.log.length]).toEqual([0, 0]);
+    wire.recv(frames.settings({ MAX_CONCURRENT_STREAMS: 4 }));
+    wire.sent();
+    expect(wire.log).toEqual(["available 3"]);
+  });
+
   it("that end make room without anything to write: the turn is asked for", () => {
     const wire = client({ peerSettings: { MAX_CONCURRENT_STREAMS: 1 } });
     wire.open(true);

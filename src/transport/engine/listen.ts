@@ -29,7 +29,7 @@ export function listen(
   const server =
     tls === undefined
       ? createServer({ noDelay: true }, accept)
-      : tlsServer(tls, accept, (error) => events.onError(error));
+      : tlsServer(tls, resolved.settingsTimeoutMs, accept, (error) => events.onError(error));
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(address, () => {
@@ -42,11 +42,18 @@ export function listen(
 
 function tlsServer(
   tls: ServerTlsOptions,
+  handshakeTimeoutMs: number,
   accept: (socket: Socket) => void,
   onError: (error: Error) => void,
 ): Server {
   // A client that offers protocols without h2 fails the handshake; one that offers none gets here.
-  const server = createTlsServer({ ...tls, noDelay: true, ALPNProtocols: ["h2"] }, (socket) => {
+  const options = {
+    ...tls,
+    noDelay: true,
+    ALPNProtocols: ["h2"],
+    handshakeTimeout: handshakeTimeoutMs,
+  };
+  const server = createTlsServer(options, (socket) => {
     if (socket.alpnProtocol === "h2") {
       accept(socket);
       return;

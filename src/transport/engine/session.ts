@@ -30,8 +30,14 @@ import { awaitTurn, type TurnTaker } from "./turn-queue.ts";
  */
 const DATA_HIGH_WATER_BYTES = 262_144;
 
-/** How long a closing socket may make no progress before it is destroyed: delivering what is queued, and the peer's FIN. */
+/** How long a closing socket waits for the peer's FIN, and a connection that ended badly for its GOAWAY to be taken. */
 const LINGER_MS = 1_000;
+
+/**
+ * How long a socket that is closed in order may make no progress with the last responses. Node tells progress by whole writes
+ * only, so this is what the slowest reader that is waited for takes for `DATA_HIGH_WATER_BYTES`: 13 KiB a second.
+ */
+const DELIVERY_MS = 20_000;
 
 /** How long the PING of an orderly end may take before the end goes on without it. */
 const DRAIN_PING_MS = 1_000;
@@ -49,6 +55,7 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
   private lingerTimer: Timer | undefined;
   private lingerBacklogBytes = 0;
   private started = false;
+  private readonly earlyPings: (() => void)[] = [];
   private socketClosed = false;
 
   constructor(
@@ -94,7 +101,9 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
   }
 
   ping(onAcknowledged: () => void): void {
-    this.connection.ping(onAcknowledged);
+    // Nothing may come before the preface.
+    if (this.started) this.connection.ping(onAcknowledged);
+    else this.earlyPings.push(onAcknowledged);
   }
 
   // The connection
@@ -133,6 +142,8 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     this.clock.schedule(this.settingsTimer, this.settingsTimeoutMs);
     this.connection.written(0, DATA_HIGH_WATER_BYTES);
     this.connection.start();
+    for (const onAcknowledged of this.earlyPings) this.connection.ping(onAcknowledged);
+    this.earlyPings.length = 0;
   }
 
   /** Before the socket is connected, too. */
@@ -189,7 +200,10 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
   private write(): void {
     const { socket, connection } = this;
     const { output } = connection;
-    if (output.byteCount > 0) {
+    if (!socket.writable) {
+      // The peer has ended its side, and node:net ours with it.
+      output.discard();
+    } else if (output.byteCount > 0) {
       const pieces = output.take();
       if (pieces.length > 1) socket.cork();
       for (const piece of pieces) socket.write(piece, this.onWritten);
@@ -216,8 +230,8 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     }
     this.socket.end();
     this.lingerTimer = new Timer(this);
-    this.lingerBacklogBytes = this.socket.writableLength;
-    this.clock.schedule(this.lingerTimer, LINGER_MS);
+    this.lingerBacklogBytes = Number.POSITIVE_INFINITY;
+    this.linger(this.lingerTimer);
   }
 
   // Timers
@@ -239,7 +253,8 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
       return;
     }
     this.lingerBacklogBytes = backlog;
-    this.clock.schedule(timer, LINGER_MS);
+    const isOrderly = this.connection.ended?.code === ErrorCode.NO_ERROR;
+    this.clock.schedule(timer, backlog > 0 && isOrderly ? DELIVERY_MS : LINGER_MS);
   }
 
   private dropSettingsTimer(): void {

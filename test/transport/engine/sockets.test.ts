@@ -8,7 +8,8 @@ import { awaitTurn } from "../../../src/transport/engine/turn-queue.ts";
 import { ErrorCode } from "../../../src/wire/error-code.ts";
 import { FakeClock } from "../../support/clock.ts";
 import { fieldsOf, frames, request, response, trailers } from "../../support/frames.ts";
-import { type Contract, clientToScript, scriptToServer } from "../contract/harness.ts";
+import { ScriptedServer } from "../../support/scripted-endpoints.ts";
+import { type Contract, clientToScript, connect, scriptToServer } from "../contract/harness.ts";
 
 const ENGINE: Contract = { makeTransport: () => engineTransport(), sockets: true, weaker: {} };
 
@@ -169,6 +170,19 @@ describe("the end of a socket", () => {
     end.peer.destroy();
     await end.events.untilClosed();
     expect(told).toEqual(["stream, session open"]);
+  });
+});
+
+describe("a PING before the connection is made", () => {
+  it("is sent behind the preface", async () => {
+    const backend = await ScriptedServer.listen();
+    const end = connect(ENGINE, { address: backend.address });
+    const acknowledged = new Promise<void>((resolve) => end.session.ping(resolve));
+    const peer = await backend.connection();
+    await acknowledged;
+    expect(peer.trace.filter(({ direction }) => direction === "recv")[0]?.frame.name).toBe(
+      "SETTINGS",
+    );
   });
 });
 

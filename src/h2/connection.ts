@@ -126,6 +126,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
         this.events.onAvailable();
         this.outbound.pump();
       }
+      this.outbound.closeEarlyEnds();
       if (this.isDrained()) this.end(this.orderlyEnd(), undefined);
     }
     if (this.ended !== undefined && !this.ownerTold) this.tellEnd(this.ended);

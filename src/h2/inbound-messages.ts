@@ -131,7 +131,7 @@ export class InboundMessages<Owner> {
       this.dataEndsStream = endStream;
     } else if (endStream) {
       this.endRemote(stream);
-      stream.listener.onData(NOTHING, true);
+      if (!stream.silent) stream.listener.onData(NOTHING, true);
     }
   }
 
@@ -142,7 +142,7 @@ export class InboundMessages<Owner> {
     const endStream = last && this.dataEndsStream;
     if (last) this.dataStream = undefined;
     if (endStream) this.endRemote(stream);
-    stream.listener.onData(chunk.subarray(start, end), endStream);
+    if (!stream.silent) stream.listener.onData(chunk.subarray(start, end), endStream);
   }
 
   /** Flow control of the connection counts every DATA frame, whatever becomes of it (§6.9). */
@@ -336,7 +336,7 @@ export class InboundMessages<Owner> {
     if (stream.contentLeft !== NO_LENGTH) this.checkContent(stream, true);
     this.guard.workFrames++;
     this.endRemote(stream);
-    stream.listener.onTrailers(fields);
+    if (!stream.silent) stream.listener.onTrailers(fields);
   }
 }
 

@@ -40,6 +40,8 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   private readonly onDirty: () => void;
   private readonly rules: MessageRules = new MessageRules();
   private readonly ready = new ReadyList<Owner>();
+  /** Server side: streams that we have ended and the client has not. */
+  private readonly earlyEnds: H2Stream<Owner>[] = [];
 
   /**
    * @param streamWindowBytes our receive window of each stream
@@ -123,6 +125,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   }
 
   reset(stream: H2Stream<Owner>, code: number): void {
+    if (stream.silent) return;
     stream.silent = true;
     if (stream.state === CLOSED) return;
     this.writer.rstStream(stream.id, code);
@@ -132,7 +135,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
 
   acknowledge(stream: H2Stream<Owner>, bytes: number): void {
     const returned = Math.min(bytes, stream.unacknowledgedBytes);
-    if (returned <= 0) return;
+    if (returned <= 0 || stream.silent) return;
     stream.unacknowledgedBytes -= returned;
     this.returnCredit(stream, returned);
   }
@@ -217,6 +220,19 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     }
   }
 
+  /**
+   * Resets streams whose response is complete before their request: the rest of it is not wanted (§8.1). At the end of the turn,
+   * because most often the end of the request has come in the same read.
+   */
+  closeEarlyEnds(): void {
+    for (const stream of this.earlyEnds) {
+      if (stream.state === CLOSED) continue;
+      this.writer.rstStream(stream.id, ErrorCode.NO_ERROR);
+      this.close(stream, RESET_SENT);
+    }
+    this.earlyEnds.length = 0;
+  }
+
   /** Ends `stream` without a frame: it leaves the table and the list, and what it had queued is dropped. */
   close(stream: H2Stream<Owner>, how: HowEnded): void {
     stream.state = nextState(stream.state, RESET);
@@ -240,10 +256,8 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     if (stream.state === CLOSED) {
       this.streams.remove(stream, ENDED);
     } else if (this.role === "server") {
-      // The response is complete, so the rest of the request is not wanted (§8.1).
-      this.writer.rstStream(stream.id, ErrorCode.NO_ERROR);
       stream.silent = true;
-      this.close(stream, RESET_SENT);
+      this.earlyEnds.push(stream);
     }
   }
 

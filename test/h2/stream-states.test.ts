@@ -200,6 +200,31 @@ describe("the life of a stream", () => {
     },
   );
 
+  it.each([
+    ["DATA", [frames.data(1, "x").end()]],
+    ["empty DATA", [frames.data(1, "x"), frames.data(1).end()]],
+    ["trailers", [frames.headers(1, [["x", "y"]]).end()]],
+  ])("ends without RST_STREAM when the request's end came in the same read, by %s", (_, rest) => {
+    const wire = server();
+    wire.onRequest = ({ stream }) => stream.sendHeaders(fieldsOf(response()), true);
+    wire.recv(REQUEST, ...rest);
+    expect(wire.connection.openStreamCount).toBe(0);
+    expect(wire.sent()).toHaveLength(1);
+    expect(wire.lastStream().log).toEqual(["headers"]);
+  });
+
+  it("is held to the rules up to the end of the turn in which it was answered early", () => {
+    const wire = server();
+    wire.onRequest = ({ stream }) => {
+      stream.sendHeaders(fieldsOf(response()), true);
+      stream.reset(CANCEL);
+      stream.acknowledge(1);
+    };
+    wire.recv(REQUEST, frames.headers(1, request("/a/B")));
+    wire.expectStreamErrorAfter(1, PROTOCOL_ERROR, ["HEADERS"]);
+    expect(wire.lastStream().log).toEqual(["headers"]);
+  });
+
   it("goes on for a client whose request is open after the response has ended", () => {
     const wire = client();
     const stream = wire.open();

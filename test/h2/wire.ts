@@ -239,6 +239,15 @@ export class Wire implements ConnectionEvents<string> {
     this.expectAlive();
   }
 
+  /** The same, behind what was sent on purpose. */
+  expectStreamErrorAfter(streamId: number, code: number, before: readonly string[]): void {
+    const sent = this.sentFrames();
+    expect(sent.map((frame) => frame.name)).toEqual([...before, "RST_STREAM"]);
+    const reset = sent.at(-1);
+    expect([reset?.streamId, reset?.errorCode]).toEqual([streamId, code]);
+    this.expectAlive();
+  }
+
   /** The peer's frames were taken without complaint: the connection answers a PING and nothing else. */
   expectAlive(): void {
     this.recv(frames.ping("stillup!"));

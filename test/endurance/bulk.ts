@@ -26,30 +26,28 @@ function bulkAt(offset: number, length: number): Buffer {
   return TWICE.subarray(start, start + length);
 }
 
-/** Offers `byteCount` bytes on each stream of one connection, as fast as the other side takes them. */
+/** Sends on the streams of one connection, as fast as the other side takes it. */
 export class Offer {
   readonly #connection: LeanConnection;
-  readonly #byteCount: number;
   readonly #onSent: (stream: LeanStream) => void;
-  readonly #unfinished = new Set<LeanStream>();
+  /** Streams and how many bytes each is to send in all. */
+  readonly #unfinished = new Map<LeanStream, number>();
   /** The last frame ends the stream. */
   readonly #endStream: boolean;
 
   constructor(
     connection: LeanConnection,
-    byteCount: number,
     endStream: boolean,
     onSent: (stream: LeanStream) => void = () => undefined,
   ) {
     this.#connection = connection;
-    this.#byteCount = byteCount;
     this.#endStream = endStream;
     this.#onSent = onSent;
     connection.onSendable = () => this.#pump();
   }
 
-  add(stream: LeanStream): void {
-    this.#unfinished.add(stream);
+  add(stream: LeanStream, byteCount: number): void {
+    this.#unfinished.set(stream, byteCount);
     this.#pump();
   }
 
@@ -59,24 +57,24 @@ export class Offer {
     // One frame of each in turn, so that no stream waits for the others.
     for (let progress = true; progress; ) {
       progress = false;
-      for (const stream of this.#unfinished) {
+      for (const [stream, byteCount] of this.#unfinished) {
         if (stream.blocked || !connection.canSend) continue;
-        this.#sendFrame(stream);
+        this.#sendFrame(stream, byteCount);
         progress = true;
       }
     }
     connection.socket.uncork();
   }
 
-  #sendFrame(stream: LeanStream): void {
+  #sendFrame(stream: LeanStream, byteCount: number): void {
     const { sentBytes, connection } = stream;
     const bytes = Math.min(
       FRAME_BYTES,
-      this.#byteCount - sentBytes,
+      byteCount - sentBytes,
       stream.sendWindowBytes,
       connection.sendWindowBytes,
     );
-    const last = sentBytes + bytes === this.#byteCount;
+    const last = sentBytes + bytes === byteCount;
     connection.sendData(stream, bulkAt(sentBytes, bytes), last && this.#endStream);
     if (last) {
       this.#unfinished.delete(stream);

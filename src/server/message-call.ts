@@ -89,9 +89,7 @@ export class MessageCall implements RequestSink {
 
   /** The handler has thrown. */
   finishError(error: GrpcError): void {
-    // What the handler has set as trailer goes out with the error's own metadata, as in Go.
-    if (this.trailer.size > 0) error.metadata.merge(this.trailer);
-    this.#call.finishError(error);
+    this.#call.finishError(this.trailer.size > 0 ? withTrailer(error, this.trailer) : error);
     this.#close();
   }
 
@@ -123,6 +121,17 @@ export class MessageCall implements RequestSink {
     if (this.#call.gone) this.#call.abandon(reason.status);
     else this.#call.finishError(reason);
   }
+}
+
+/**
+ * What the handler has set as trailer goes out with the error's own metadata, as in Go. A copy: the error may be one that the
+ * handler throws for every call.
+ */
+function withTrailer(error: GrpcError, trailer: Metadata): GrpcError {
+  const metadata = error.metadata.clone();
+  metadata.merge(trailer);
+  const { reason, source, retry, cause } = error;
+  return new GrpcError(error.status, error.details, { reason, source, retry, cause, metadata });
 }
 
 function invalidHeader(cause: HeaderError): GrpcError {

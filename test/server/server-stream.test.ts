@@ -157,6 +157,23 @@ describe.each(transportCombos)("a handler on $server", (combo) => {
       expect(fields).toContainEqual(["x-trailer", "1"]);
     });
 
+    it("with an error that it throws for every call, which keeps nothing of any", async () => {
+      const shared = new GrpcError(Status.NOT_FOUND, "no");
+      const { client } = await start((stream) => {
+        stream.setTrailer(metadata(["x-user", stream.context.metadata.first("x-user") as string]));
+        throw shared;
+      });
+      for (const [id, user] of [
+        [1, "alice"],
+        [3, "bob"],
+      ] as const) {
+        client.send(frames.headers(id, request(PATH, ["x-user", user]), { endStream: true }));
+        const fields = pairsOf(await client.expectTrailers(id));
+        expect(fields.filter(([name]) => name === "x-user")).toEqual([["x-user", user]]);
+      }
+      expect(shared.metadata.size).toBe(0);
+    });
+
     it("by the deadline when it never returns; what it does afterwards harms nobody", async () => {
       const clock = new FakeClock();
       const log: unknown[] = [];

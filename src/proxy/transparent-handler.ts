@@ -97,7 +97,15 @@ export function handleStream(
   requireParameters(params);
   const call = stream.takeOver();
   return settled(stream, (listener) => {
-    new Relay(call, stream.context, pathOf(call, fullMethodName), params, 0, listener).start();
+    let relay: Relay;
+    try {
+      const path = pathOf(call, fullMethodName);
+      relay = new Relay(call, stream.context, path, params, 0, listener);
+    } catch (error) {
+      listener.onRefused(call, directorError(error));
+      return;
+    }
+    relay.start();
   });
 }
 

@@ -160,8 +160,6 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
    * @param peekedBytes what the client's first message takes on the wire, if the director has looked at it; 0 if not
    */
   open(peekedBytes: number): void {
-    // A destination before it may have failed already, and taken all others with it.
-    if (this.ended) return;
     const { message } = this.destination;
     if (message !== undefined) {
       this.leftToSkip = peekedBytes;

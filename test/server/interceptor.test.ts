@@ -312,6 +312,23 @@ describe.each(transportCombos)("handleStream, server on $server, client on $clie
     expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
   });
 
+  it("with call options out of range ends the call, whether or not the handler waits", async () => {
+    for (const waits of [true, false]) {
+      const upstream = await scriptedBackend(combo);
+      const params = new StreamParameters({ conn: upstream.conn }, [], undefined, {
+        timeoutMs: -1,
+      });
+      const { client } = await start((stream) => {
+        const relayed = handleStream(stream, PATH, params);
+        return waits ? relayed : undefined;
+      });
+      client.send(frames.headers(1, request(PATH), { endStream: true }));
+      const fields = await client.expectTrailers(1);
+      expect(statusOf(fields)).toBe(Status.UNKNOWN);
+      expect(fieldValue(fields, "grpc-message")).toContain("timeoutMs");
+    }
+  });
+
   it("throws for a stream that is relayed or answered already, for a bad name, for no parameters", async () => {
     const upstream = await scriptedBackend(combo);
     const params = new StreamParameters({ conn: upstream.conn });

@@ -8,6 +8,9 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type ClientConn, dial, Frame, GrpcError, Server, statusName } from "../src/index.ts";
 import { closeAtEnd } from "./support/cleanup.ts";
 
+// Starting processes and compilers takes long on a machine that is busy with other tests.
+vi.setConfig({ testTimeout: 60_000 });
+
 const readme = readFileSync("README.md", "utf8");
 
 interface Snippet {

@@ -4,9 +4,12 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import * as api from "../../src/index.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
+
+// Starting processes and compilers takes long on a machine that is busy with other tests.
+vi.setConfig({ testTimeout: 60_000 });
 
 describe("the built package", () => {
   it("has declarations that pass the type checker of a user who checks libraries", () => {

@@ -113,9 +113,9 @@ describe("a flood", () => {
 });
 
 describe("legitimate load", () => {
-  it("of 1,000 cancelled calls a second for a minute is not a flood, on either side", () => {
+  it("of 1,000 cancelled calls a second for 20 seconds is not a flood, on either side", () => {
     const wire = server({ maxConcurrentStreams: 1_000 });
-    for (let i = 0; i < 60_000; i++) {
+    for (let i = 0; i < 20_000; i++) {
       wire.recv(frames.headers(idOf(i), request("/a/B")), frames.rst(idOf(i), CANCEL));
       wire.nowMs += 1;
       if (i % 1_000 === 0) wire.sent();

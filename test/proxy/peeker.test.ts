@@ -222,6 +222,23 @@ describe.each(transportCombos)("peek, server on $server, client on $client", (co
       expect(seen).toEqual([MiB]);
     });
 
+    it("a large message that is replaced by a small one gives its credit back", async () => {
+      const relay = await scriptedRelay(combo, {
+        director: (conn) => async (_ctx, _method, peeker) => {
+          await peeker.peek();
+          return new StreamParameters({ conn, message: Buffer.from("small") });
+        },
+        server: { streamWindowBytes: 65_535 },
+      });
+      relay.client.send(frames.headers(1, request(PATH)));
+      const upload = new Upload(relay.client, 1);
+      await upload.send(message(Buffer.alloc(200_000)));
+      const rest = message(Buffer.alloc(200_000, "r"));
+      await upload.send(rest);
+      relay.client.send(frames.data(1).end());
+      await finish(relay, Buffer.concat([message("small"), rest]));
+    });
+
     it("what comes behind a peeked message is held back by the window while the director thinks", async () => {
       let answer = (): void => {};
       const answered = new Promise<void>((resolve) => {

@@ -135,7 +135,9 @@ class Fuzzed {
       owner.settle();
       this.turn();
       if (connection.ended !== undefined) return;
-      const grants = frames.bytes(...this.peer.generosity());
+      const open = [...owner.streams].filter(({ ended, queuedBytes }) => !ended || queuedBytes > 0);
+      const ids = open.map(({ stream }) => stream.id);
+      const grants = frames.bytes(...this.peer.generosity(ids));
       if (grants.length > 0) this.feed(grants);
       else if (!owner.dirty) break;
     }

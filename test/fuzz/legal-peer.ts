@@ -67,21 +67,18 @@ export class LegalPeer {
     return this.#role === "client" ? [frames.preface(), settings] : [settings];
   }
 
-  /** Room for everything that the other side may have waiting. */
-  generosity(): Frame[] {
+  /** Room for everything that the other side may have waiting on the connection and the streams named. */
+  generosity(streamIds: readonly number[]): Frame[] {
     const grants: Frame[] = [];
     const grant = (id: number, window: number): void => {
-      if (window < 500_000) grants.push(frames.windowUpdate(id, 1_000_000 - Math.max(0, window)));
+      // A negative window has to be made up for as well.
+      if (window < 500_000) grants.push(frames.windowUpdate(id, 1_000_000 - window));
     };
     const witness = this.#witness;
     grant(0, 65_535 + witness.creditBytes - witness.dataBytes);
-    for (const { id, gotEnd, reset } of this.streams) {
-      if (gotEnd || reset) continue;
+    for (const id of streamIds) {
       const seen = witness.stream(id);
-      const window = witness.initialWindow + seen.creditBytes - seen.dataBytes;
-      // A negative window has to be made up for as well.
-      if (window < 0) grants.push(frames.windowUpdate(id, -window));
-      grant(id, window);
+      grant(id, witness.initialWindow + seen.creditBytes - seen.dataBytes);
     }
     return grants;
   }

@@ -84,7 +84,7 @@ export class ClientConn implements TimerOwner {
   /** The address as text, for messages and `:authority`. */
   readonly target: string;
   readonly authority: string;
-  readonly scheme: "http" | "https";
+  scheme: "http" | "https";
   /** `:authority` as it is sent, one object for all calls. */
   readonly authorityField: HeaderField;
   readonly options: ResolvedDialOptions;
@@ -294,6 +294,8 @@ export class ClientConn implements TimerOwner {
     if (state.kind === "connecting" && state.attempt === attempt) {
       attempt.wasReady = true;
       this.#backoff.reset();
+      // Of a session that was handed over this is all that is known.
+      if (session.peer.tls !== undefined) this.scheme = "https";
       this.#setState({ kind: "ready", attempt, session });
     }
     this.#openWaiting();

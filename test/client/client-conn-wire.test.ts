@@ -8,6 +8,7 @@ import type { GrpcError } from "../../src/grpc/error.ts";
 import { Status } from "../../src/grpc/status.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { fieldValue } from "../../src/wire/field.ts";
+import { makeCertificate } from "../support/certificate.ts";
 import { closeAtEnd, socketPath } from "../support/cleanup.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
@@ -232,6 +233,21 @@ describe("ClientConn.fromSession", () => {
     expect(await failureOf(conn.newStream(PATH).trailer())).toMatchObject({
       status: Status.UNAVAILABLE,
     });
+  });
+
+  it("over TLS says so in :scheme", async () => {
+    const { cert, key } = makeCertificate();
+    const scripted = await ScriptedServer.listen({ tls: { cert, key } });
+    const { port } = scripted.address as { port: number };
+    const session = connectHttp2(`https://localhost:${port}`, { ca: cert });
+    session.on("error", () => undefined);
+    closeAtEnd(() => session.destroy());
+    const call = watchConn(ClientConn.fromSession(session)).newStream(PATH);
+    const peer = await scripted.connection();
+    const { streamId, fields } = await peer.expectRequest(PATH);
+    expect(fieldValue(fields, ":scheme")).toBe("https");
+    peer.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
+    await call.trailer();
   });
 
   it("close closes the session", async () => {

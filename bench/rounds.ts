@@ -30,7 +30,7 @@ const WARMUP_SECONDS = 2;
 /** A warm-up in which nothing completes is tried again, longer. */
 const LONGEST_WARMUP_SECONDS = 8;
 const LONGEST_ROUND_SECONDS = 10;
-const BUSY_STREAM_COUNT = 32;
+const BUSY_STREAM_COUNT = 8;
 const CHECKED_SECONDS = 0.2;
 const SHORT_WARMUP_MS = 150;
 /** After connections were opened: until buffers of the handshake are given back. */
@@ -49,6 +49,8 @@ interface Observed {
   readonly before: Usage | undefined;
   readonly after: Usage | undefined;
 }
+
+const NOTHING_COMPLETED = "no call completed";
 
 /** One subject during one scenario. */
 class Contestant {
@@ -85,10 +87,11 @@ class Contestant {
     this.reason = this.running?.process?.death ?? this.reason;
   }
 
+  /** @throws when a call went wrong */
   judge(result: LoadResult): void {
-    if (failureCount(result) === 0 && result.callCount + result.messageCount > 0) return;
+    if (failureCount(result) === 0) return;
     const reasons = Object.entries(result.failures).map(([why, count]) => `${count} x ${why}`);
-    throw new Error(reasons.length === 0 ? "no call completed" : reasons.slice(0, 3).join("; "));
+    throw new Error(reasons.slice(0, 3).join("; "));
   }
 
   get result(): SubjectResult {
@@ -219,7 +222,7 @@ class ScenarioRun {
       });
       contestant.judge(result);
     }
-    contestant.callsPerSecond = (result.callCount * 1_000) / result.elapsedMs;
+    contestant.callsPerSecond = rateOf(result);
   }
 
   async #warmByGenerator(
@@ -231,10 +234,9 @@ class ScenarioRun {
     for (let seconds = firstSeconds; ; seconds *= 4) {
       const durationMs = Math.min(seconds, LONGEST_WARMUP_SECONDS) * 1_000;
       const result = await this.#harness.generator.run({ ...plan, durationMs });
-      const nothing = result.callCount + result.messageCount === 0 && failureCount(result) === 0;
-      if (nothing && seconds < LONGEST_WARMUP_SECONDS) continue;
       contestant.judge(result);
-      return result;
+      if (result.callCount + result.messageCount > 0) return result;
+      if (seconds >= LONGEST_WARMUP_SECONDS) throw new Error(NOTHING_COMPLETED);
     }
   }
 
@@ -249,10 +251,15 @@ class ScenarioRun {
   }
 
   async #generatorRound(contestant: Contestant, scenario: ThroughputScenario): Promise<Round> {
-    const durationMs = this.#roundSeconds(contestant, scenario) * 1_000;
-    const plan = { ...this.#plan(contestant, scenario), durationMs };
-    const { result, before, after } = await this.#observed(contestant, plan);
-    return roundOf(result, before, after, unitsOf(result, scenario));
+    for (let seconds = this.#roundSeconds(contestant, scenario); ; seconds *= 4) {
+      const durationMs = Math.min(seconds, LONGEST_ROUND_SECONDS) * 1_000;
+      const plan = { ...this.#plan(contestant, scenario), durationMs };
+      const { result, before, after } = await this.#observed(contestant, plan);
+      const units = unitsOf(result, scenario);
+      if (units > 0) return roundOf(result, before, after, units);
+      // Every call outlived the round: a busy machine, or a slow subject.
+      if (seconds >= LONGEST_ROUND_SECONDS) throw new Error(NOTHING_COMPLETED);
+    }
   }
 
   async #h2loadRound(contestant: Contestant, scenario: ThroughputScenario): Promise<Round> {
@@ -269,7 +276,7 @@ class ScenarioRun {
     });
     const after = contestant.usage();
     contestant.judge(result);
-    contestant.callsPerSecond = (result.callCount * 1_000) / result.elapsedMs;
+    contestant.callsPerSecond = rateOf(result);
     return roundOf(result, before, after, unitsOf(result, scenario));
   }
 
@@ -291,8 +298,8 @@ class ScenarioRun {
       const ratePerSecond = common ?? Math.max(1, Math.round(contestant.callsPerSecond / 2));
       const plan = { ...this.#plan(contestant, scenario), ratePerSecond };
       const { result, before, after } = await this.#observed(contestant, plan);
-      const carried = (result.callCount * 1_000) / result.elapsedMs;
-      if (carried < ratePerSecond * 0.9) {
+      const carried = rateOf(result);
+      if (result.overloaded || carried < ratePerSecond * 0.9) {
         throw new OverloadError(`carried ${Math.round(carried)} of ${ratePerSecond} calls/s`);
       }
       return roundOf(result, before, after, result.callCount);
@@ -305,7 +312,7 @@ class ScenarioRun {
     const seconds = Math.min(WARMUP_SECONDS, 2 * this.#options.seconds);
     await this.#warmByGenerator(contestant, scenario, seconds);
     const result = await this.#warmByGenerator(contestant, scenario, CALIBRATION_SECONDS);
-    contestant.callsPerSecond = (result.callCount * 1_000) / result.elapsedMs;
+    contestant.callsPerSecond = rateOf(result);
   }
 
   /** One run of the generator with the subject's usage at both ends of the measured time. */
@@ -353,6 +360,10 @@ class ScenarioRun {
       }
     });
   }
+}
+
+function rateOf(result: LoadResult): number {
+  return result.elapsedMs > 0 ? (result.callCount * 1_000) / result.elapsedMs : 0;
 }
 
 function unitsOf(result: LoadResult, scenario: ThroughputScenario): number {

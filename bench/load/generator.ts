@@ -63,6 +63,7 @@ class LoadRun implements CallReporter {
   #callCount = 0;
   #messageCount = 0;
   #openCount = 0;
+  #overloaded = false;
   #drained: (() => void) | undefined;
   stopping = false;
 
@@ -92,8 +93,10 @@ class LoadRun implements CallReporter {
       callCount: this.#callCount,
       messageCount: this.#messageCount,
       elapsedMs,
-      failures: this.#failures,
+      // Closing the connections ends what is still open, which is no finding.
+      failures: { ...this.#failures },
       latency: latencyFigures(this.#histogram),
+      overloaded: this.#overloaded,
       latenessP99Us: this.#lateness.count > 0 ? this.#lateness.quantileUs(0.99) : undefined,
     };
   }
@@ -130,7 +133,7 @@ class LoadRun implements CallReporter {
       const dueCount = Math.floor(((nowMs - startMs) * ratePerSecond) / 1_000);
       while (begunCount < dueCount && !this.stopping) {
         if (this.#openCount >= BACKLOG_LIMIT) {
-          this.#count(`overloaded: ${BACKLOG_LIMIT} calls under way`);
+          this.#overloaded = true;
           this.stopping = true;
           return;
         }
@@ -189,7 +192,8 @@ class LoadRun implements CallReporter {
   async #drain(): Promise<void> {
     this.stopping = true;
     for (const slot of this.#slots) if (slot instanceof PingPongCall) slot.finish();
-    if (this.#openCount === 0) return;
+    // A backlog may be too long for any wait, and says all there is to say.
+    if (this.#openCount === 0 || this.#overloaded) return;
     const drained = new Promise<void>((resolve) => {
       this.#drained = resolve;
     });

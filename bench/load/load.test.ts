@@ -67,6 +67,30 @@ describe("the generator against the lean backend", () => {
   });
 });
 
+describe("the generator against a server that never answers", () => {
+  it("calls it overloaded, not wrong, when an open loop runs away from it", async () => {
+    const silent = {
+      onHeaders: () => {},
+      onData: () => {},
+      onTrailers: () => {},
+      onWritable: () => {},
+      onReset: () => {},
+    };
+    const session = { onStream: () => silent, onGoAway: () => {}, onClosed: () => {} };
+    const listener = await nodeTransport().listen(
+      { address: { host: "127.0.0.1", port: 0 } },
+      { onSession: () => session, onError: () => {} },
+    );
+    try {
+      if (!("port" in listener.address)) throw new Error("no port");
+      const result = await load(listener.address.port, UNARY, 1_000_000);
+      expect(result).toMatchObject({ overloaded: true, callCount: 0, failures: {} });
+    } finally {
+      await listener.close();
+    }
+  });
+});
+
 describe("the generator against a server that is wrong", () => {
   const STATUS_200 = [new HeaderField(":status", "200")];
   const status = (code: string) => [new HeaderField("grpc-status", code)];

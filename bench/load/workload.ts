@@ -31,6 +31,8 @@ export interface LoadResult {
   /** How many calls went wrong, by the reason. */
   readonly failures: Readonly<Record<string, number>>;
   readonly latency: LatencyFigures | undefined;
+  /** Open loop only: the subject fell so far behind that the load was given up. */
+  readonly overloaded?: boolean;
   /** Open loop only: how late the generator itself was, 99th percentile. */
   readonly latenessP99Us?: number | undefined;
 }

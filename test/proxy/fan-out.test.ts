@@ -208,6 +208,17 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
     expect(call.results[0]?.primary).toMatchObject({ requestMessages: 1, requestBytes: 11 });
   });
 
+  it("counts a request that had to be sent twice once", async () => {
+    const call = await fanOut([{}]);
+    const [id] = await unary(call);
+    const [peer] = call.peers;
+    peer!.send(frames.rst(id!, ErrorCode.REFUSED_STREAM));
+    const again = await peer!.expectRequest(PATH);
+    answer(peer!, again.streamId, 0);
+    await call.client.expectTrailers(1);
+    expect(call.results[0]?.primary).toMatchObject({ requestMessages: 1, requestBytes: 8 });
+  });
+
   describe("a secondary's error", () => {
     it("is swallowed by its onError, and the call is what the primary says", async () => {
       const told: GrpcError[] = [];

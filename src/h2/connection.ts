@@ -147,12 +147,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   /** The transport is gone, or has to go for a reason of the binding's. With `code` GOAWAY is said first. */
   abort(end: ConnectionEnd, sendGoAway: boolean): void {
-    const { goAway } = this;
-    const announced =
-      goAway === undefined ? this.lastGoAwaySent : goAway.code !== 0 || this.streams.count === 0;
-    // The end of the socket is what GOAWAY had announced.
-    if (end.kind === "socket" && announced && goAway !== undefined)
-      this.end(this.orderlyEnd(), undefined);
+    // The end of the socket may be what GOAWAY, from either side, had announced.
+    if (end.kind === "socket" && this.isEndAnnounced()) this.end(this.orderlyEnd(), undefined);
     else this.end(end, sendGoAway ? end.message : undefined);
   }
 
@@ -384,6 +380,12 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     return code === ErrorCode.NO_ERROR
       ? { kind: "closed", code, message: `connection with ${this.peer} was closed in order` }
       : { kind: "goaway", code, message: `${this.peer} went away: ${errorCodeName(code)}` };
+  }
+
+  /** With an error the peer has said that it ends whatever is open; otherwise nothing may be. */
+  private isEndAnnounced(): boolean {
+    if (this.goAway !== undefined && this.goAway.code !== ErrorCode.NO_ERROR) return true;
+    return this.streams.count === 0 && (this.draining || this.goAway !== undefined);
   }
 
   /** Nothing is open and nothing new can come. */

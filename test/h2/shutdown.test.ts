@@ -192,6 +192,24 @@ describe("the end of a connection", () => {
     expect(wire.log.at(-1)).toBe("closed closed NO_ERROR");
   });
 
+  it("by the socket is the orderly end of a drain that the client did not wait for", () => {
+    const wire = server();
+    wire.connection.drain();
+    wire.sent();
+    wire.connection.abort({ kind: "socket", code: 0, message: "gone" }, false);
+    wire.sent();
+    expect(wire.log).toEqual(["closed closed NO_ERROR"]);
+  });
+
+  it("by the socket in the middle of a drain is a loss when something was open", () => {
+    const wire = server();
+    wire.request();
+    wire.connection.drain();
+    wire.connection.abort({ kind: "socket", code: 0, message: "gone" }, false);
+    wire.sent();
+    expect(wire.log).toEqual(["closed socket NO_ERROR"]);
+  });
+
   it("by the socket is a loss when something was open, announced or not", () => {
     const wire = client();
     const log = wire.open();

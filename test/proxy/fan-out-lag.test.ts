@@ -254,6 +254,30 @@ describe.each(transportCombos)("opening, server on $server, client on $client", 
     expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
   });
 
+  it("counts no lag before all are open, however far a replaced message puts the primary ahead", async () => {
+    const first = await scriptedBackend(combo);
+    const second = await scriptedBackend(combo);
+    const { address } = await listenRelay(combo, async (_ctx, _method, peeker) => {
+      await peeker.peek();
+      return new StreamParameters({ conn: first.conn, message: Buffer.from("short") }, [
+        { conn: second.conn, lag: { policy: "fail", maxLagBytes: 10 } },
+      ]);
+    });
+    const client = await ScriptedClient.connect(address);
+    client.send(frames.headers(1, request(PATH)));
+    client.send(frames.data(1, message(Buffer.alloc(1_000))).end());
+    for (const [backend, length] of [
+      [first, 10],
+      [second, 1_005],
+    ] as const) {
+      const peer = await backend.peer();
+      const { streamId } = await peer.expectRequest(PATH);
+      expect(await peer.expectBody(streamId)).toHaveLength(length);
+      peer.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
+    }
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+  });
+
   type Cut = (ctx: CallContext, clock: FakeClock) => CallContext;
   const cuts: readonly (readonly [title: string, cut: Cut, status: number])[] = [
     [

@@ -145,7 +145,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.fail(connectionError(ErrorCode.ENHANCE_YOUR_CALM, `${backlogBytes} bytes are not read`));
   }
 
-  /** The transport is gone, or has to go for a reason of the binding's. With `code` GOAWAY is said first. */
+  /** The transport is gone, or has to go for a reason of the binding's. With `sendGoAway` the peer is told. */
   abort(end: ConnectionEnd, sendGoAway: boolean): void {
     // The end of the socket may be what GOAWAY, from either side, had announced.
     if (end.kind === "socket" && this.isEndAnnounced()) this.end(this.orderlyEnd(), undefined);

@@ -253,7 +253,7 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
       return;
     }
     this.lingerBacklogBytes = backlog;
-    const isOrderly = this.connection.ended?.code === ErrorCode.NO_ERROR;
+    const isOrderly = this.connection.ended?.kind === "closed";
     this.clock.schedule(timer, backlog > 0 && isOrderly ? DELIVERY_MS : LINGER_MS);
   }
 

@@ -171,6 +171,10 @@ export class InboundMessages<Owner> {
         return;
       case ENDED:
         throw connectionError(ErrorCode.STREAM_CLOSED, `DATA on closed stream ${streamId}`);
+      case NOT_REMEMBERED:
+        // A server cannot send on a stream that we did not open: one of many that were reset at once.
+        if (this.role === "client") return;
+        throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA on a closed stream");
       default:
         throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA on a closed stream");
     }
@@ -288,6 +292,11 @@ export class InboundMessages<Owner> {
       case RESET_RECEIVED:
         throw streamError(streamId, ErrorCode.STREAM_CLOSED, "HEADERS after RST_STREAM");
       case NOT_REMEMBERED:
+        if (this.role === "client") {
+          // We opened it, so it is one of many that were reset at once: their responses may still be under way (§5.1).
+          this.guard.countIdleFrame("HEADERS on ended streams");
+          return false;
+        }
         // Either long closed or skipped: the id is lower than one used before (§5.1.1).
         throw connectionError(ErrorCode.PROTOCOL_ERROR, `stream id ${streamId} is not a new one`);
       default:

@@ -38,28 +38,54 @@ export class MessageRules {
   isHead = false;
 
   private method = "";
+  /** Lists that were found well-formed and plain: HPACK gives the same list for a block that comes again, and so does the relay. */
+  private knownRequest: HeaderList | undefined = undefined;
+  private knownResponse: HeaderList | undefined = undefined;
+  private knownStatus = 0;
+  private knownTrailers: HeaderList | undefined = undefined;
 
   request(fields: HeaderList): string | undefined {
+    if (fields === this.knownRequest) {
+      this.contentLength = NO_LENGTH;
+      this.isHead = false;
+      return undefined;
+    }
     const seen = this.pseudoHeaders(fields, OF_REQUESTS);
     if (typeof seen === "string") return seen;
     this.isHead = this.method === "HEAD";
-    if ((seen & REQUIRED) === REQUIRED && this.method !== "CONNECT") return undefined;
+    if ((seen & REQUIRED) === REQUIRED && this.method !== "CONNECT") {
+      if (this.contentLength === NO_LENGTH && !this.isHead) this.knownRequest = fields;
+      return undefined;
+    }
     if (this.method !== "CONNECT") return "a request pseudo-header field is missing";
     // §8.5
     return seen === (METHOD | AUTHORITY) ? undefined : "CONNECT takes :authority alone";
   }
 
   response(fields: HeaderList): string | undefined {
+    if (fields === this.knownResponse) {
+      this.contentLength = NO_LENGTH;
+      this.status = this.knownStatus;
+      return undefined;
+    }
     const seen = this.pseudoHeaders(fields, STATUS);
     if (typeof seen === "string") return seen;
     if (seen !== STATUS) return ":status is missing";
     // §8.6
-    return this.status === 101 ? "status 101 does not exist in HTTP/2" : undefined;
+    if (this.status === 101) return "status 101 does not exist in HTTP/2";
+    if (this.contentLength === NO_LENGTH) {
+      this.knownResponse = fields;
+      this.knownStatus = this.status;
+    }
+    return undefined;
   }
 
   trailers(fields: HeaderList): string | undefined {
+    if (fields === this.knownTrailers) return undefined;
     const seen = this.pseudoHeaders(fields, 0);
-    return typeof seen === "string" ? seen : undefined;
+    if (typeof seen === "string") return seen;
+    this.knownTrailers = fields;
+    return undefined;
   }
 
   /** The pseudo-header fields that are there, as a mask; or what is wrong with the list. */

@@ -1,7 +1,7 @@
 // What one connection has to write: slabs of small frames with references to large payloads in between, in wire order.
 // It must not know frames.
 
-import { acquireSlab, releaseSlab } from "./slab-pool.ts";
+import { acquireSlab, acquireSmallSlab, releaseSlab, SMALL_SLAB_BYTES } from "./slab-pool.ts";
 
 /**
  * Payloads shorter than this are copied into the slab. Copying 2 KiB costs about as much as one more piece in the gathering
@@ -19,6 +19,8 @@ export class Output {
   slab: Buffer = NO_SLAB;
   position = 0;
   private sealed = 0;
+  /** Bytes of the last turn. */
+  private latestBytes = 0;
 
   private pieces: Buffer[] = [];
   /** Full slabs whose bytes are among the pieces. */
@@ -29,11 +31,13 @@ export class Output {
   /** Makes room for `bytes`, at most `SLAB_BYTES`, in one run of `slab` from `position`; who writes there moves `position`. */
   reserve(bytes: number): void {
     if (this.slab.length - this.position >= bytes) return;
+    // What the last turn needed is the best guess for this one.
+    const isSmall = this.slab === NO_SLAB && Math.max(bytes, this.latestBytes) <= SMALL_SLAB_BYTES;
     if (this.slab !== NO_SLAB) {
       this.seal();
       this.full.push(this.slab);
     }
-    this.slab = acquireSlab();
+    this.slab = isSmall ? acquireSmallSlab() : acquireSlab();
     this.position = 0;
     this.sealed = 0;
   }
@@ -64,6 +68,7 @@ export class Output {
     this.seal();
     const pieces = this.pieces;
     this.pieces = [];
+    this.latestBytes = this.byteCount;
     this.byteCount = 0;
     return pieces;
   }

@@ -6,16 +6,29 @@
  */
 export const SLAB_BYTES = 32_768;
 
-/** Slabs kept for reuse, 4 MiB in all; connections that are dirty at once beyond that allocate and leave it to the collector. */
-const MAX_POOLED_SLABS = 128;
+/** For a connection that writes little in a turn: many of them are dirty at once, each with a slab of its own. */
+export const SMALL_SLAB_BYTES = 4_096;
 
-const POOL: Buffer[] = [];
+/** Slabs kept for reuse, 4 MiB and 8 MiB; connections that are dirty at once beyond that allocate and leave it to the collector. */
+const MAX_POOLED_SLABS = 128;
+const MAX_POOLED_SMALL_SLABS = 2_048;
+
+const LARGE: Buffer[] = [];
+const SMALL: Buffer[] = [];
 
 export function acquireSlab(): Buffer {
-  return POOL.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+  return LARGE.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+}
+
+export function acquireSmallSlab(): Buffer {
+  return SMALL.pop() ?? Buffer.allocUnsafeSlow(SMALL_SLAB_BYTES);
 }
 
 /** Nobody may look at `slab` any more. */
 export function releaseSlab(slab: Buffer): void {
-  if (POOL.length < MAX_POOLED_SLABS) POOL.push(slab);
+  if (slab.length === SMALL_SLAB_BYTES) {
+    if (SMALL.length < MAX_POOLED_SMALL_SLABS) SMALL.push(slab);
+  } else if (LARGE.length < MAX_POOLED_SLABS) {
+    LARGE.push(slab);
+  }
 }

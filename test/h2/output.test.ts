@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { COPY_BELOW_BYTES, Output } from "../../src/h2/output.ts";
-import { acquireSlab, releaseSlab, SLAB_BYTES } from "../../src/h2/slab-pool.ts";
+import {
+  acquireSlab,
+  acquireSmallSlab,
+  releaseSlab,
+  SLAB_BYTES,
+  SMALL_SLAB_BYTES,
+} from "../../src/h2/slab-pool.ts";
 
 function appendAll(output: Output, ...payloads: Buffer[]): void {
   for (const payload of payloads) output.append(payload, 0, payload.length);
@@ -34,24 +40,39 @@ describe("Output", () => {
     const parts = Array.from({ length: 40 }, (_, i) => Buffer.alloc(2_000, i + 1));
     appendAll(output, ...parts);
     const pieces = output.take();
-    expect(pieces).toHaveLength(3);
+    expect(pieces).toHaveLength(4);
     expect(Buffer.concat(pieces)).toEqual(Buffer.concat(parts));
+  });
+
+  it("begins a turn with a small slab after one that needed no more, else with a large one", () => {
+    const output = new Output();
+    const sizes: number[] = [];
+    for (const bytes of [100, 2_000, 100, 100]) {
+      output.reserve(1);
+      sizes.push(output.slab.length);
+      for (let i = 0; i < 3; i++) appendAll(output, Buffer.alloc(bytes));
+      output.take();
+      output.settle(true);
+    }
+    expect(sizes).toEqual([SMALL_SLAB_BYTES, SMALL_SLAB_BYTES, SLAB_BYTES, SMALL_SLAB_BYTES]);
+    output.reserve(SMALL_SLAB_BYTES + 1);
+    expect(output.slab.length).toBe(SLAB_BYTES);
   });
 
   it("gives a slab back when the socket has written it, and not before", () => {
     const output = new Output();
-    const first = acquireSlab();
+    const first = acquireSmallSlab();
     releaseSlab(first);
     appendAll(output, Buffer.from("held"));
     expect(output.slab).toBe(first);
     const [held] = output.take();
     output.settle(false);
-    const other = acquireSlab();
+    const other = acquireSmallSlab();
     expect(other).not.toBe(first);
     releaseSlab(other);
     expect(held?.toString()).toBe("held");
     output.releaseWritten();
-    expect(acquireSlab()).toBe(first);
+    expect(acquireSmallSlab()).toBe(first);
   });
 
   it("gives slabs of earlier writes back together with one that is written at once", () => {
@@ -64,7 +85,7 @@ describe("Output", () => {
     const late = output.slab;
     output.take();
     output.settle(true);
-    expect([acquireSlab(), acquireSlab()]).toEqual([late, early]);
+    expect([acquireSmallSlab(), acquireSmallSlab()]).toEqual([late, early]);
   });
 
   it("holds no slab while there is nothing to write", () => {
@@ -88,16 +109,20 @@ describe("Output", () => {
     output.discard();
     expect([output.byteCount, output.take()]).toEqual([0, []]);
     output.releaseWritten();
-    const pooled = Array.from({ length: 4 }, acquireSlab);
+    const pooled = Array.from({ length: 4 }, acquireSmallSlab);
     expect(pooled).not.toContain(lost);
   });
 });
 
 describe("the slab pool", () => {
-  it("keeps at most 128 slabs", () => {
-    const made = Array.from({ length: 200 }, () => Buffer.allocUnsafeSlow(SLAB_BYTES));
+  it.each([
+    [128, SLAB_BYTES, acquireSlab],
+    [2_048, SMALL_SLAB_BYTES, acquireSmallSlab],
+  ])("keeps at most %d slabs of %d bytes", (most, bytes, acquire) => {
+    const made = Array.from({ length: most + 50 }, () => Buffer.allocUnsafeSlow(bytes));
     for (const slab of made) releaseSlab(slab);
-    const got = new Set(Array.from({ length: 200 }, acquireSlab));
-    expect(made.filter((slab) => got.has(slab)).length).toBeLessThanOrEqual(128);
+    const got = new Set(made.map(() => acquire()));
+    expect(made.filter((slab) => got.has(slab)).length).toBeLessThanOrEqual(most);
+    expect(made.filter((slab) => got.has(slab)).length).toBeGreaterThan(most / 2);
   });
 });

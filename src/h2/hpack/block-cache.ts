@@ -2,25 +2,32 @@
 
 import type { HeaderList } from "../../wire/field.ts";
 
-/** Longer blocks are not remembered; one octet per field is what a block that repeats takes. */
-const MAX_BLOCK_BYTES = 32;
+/**
+ * Longer blocks are not remembered. Encoders that index everything repeat one octet per field; nghttp2 spells out `:path` and
+ * `content-length` every time.
+ */
+const MAX_BLOCK_BYTES = 128;
 
 /** Direct-mapped; a power of two. A connection repeats one request block, or one block of headers and one of trailers. */
 const SLOTS = 4;
 
 class RememberedBlock {
   readonly octets: Uint8Array = new Uint8Array(MAX_BLOCK_BYTES);
+  /** 0 until a block has come for this slot that looked like the one before. */
   length = 0;
   tableVersion = 0;
   fields: HeaderList = [];
+  /** What the latest block that was not found looked like. */
+  missed = 0;
 }
 
 /**
- * gRPC traffic repeats whole blocks once all fields are indexed; finding one again costs a sixth of decoding it
- * (bench/micro/hpack.ts). What is kept alive here is bounded by the slots, each with no more than the table held.
+ * gRPC traffic repeats whole blocks; finding one again costs a sixth of decoding it or less (bench/micro/hpack.ts). What is kept
+ * alive here is bounded by the slots.
  *
- * Blocks that consist of references alone, so that they mean the same as long as the table is the same. The lists are
- * handed out again and again: one list object per distinct block.
+ * It may be given blocks that leave the table as it is, so that they mean the same as long as the table is the same. The lists are
+ * handed out again and again: one list object per distinct block. A block is kept when it seems to come for the second time,
+ * because those that hold something new every time would only cost the copy.
  */
 export class BlockCache {
   private readonly slots: (RememberedBlock | undefined)[] = new Array(SLOTS).fill(undefined);
@@ -43,10 +50,18 @@ export class BlockCache {
 
   keep(block: Buffer, start: number, end: number, tableVersion: number, fields: HeaderList): void {
     const length = end - start;
-    if (length > MAX_BLOCK_BYTES) return;
+    if (length > MAX_BLOCK_BYTES || length === 0) return;
     const slot = slotOf(block, end, length);
-    const remembered = this.slots[slot] ?? new RememberedBlock();
-    this.slots[slot] = remembered;
+    let remembered = this.slots[slot];
+    if (remembered === undefined) {
+      remembered = new RememberedBlock();
+      this.slots[slot] = remembered;
+    }
+    const look = lookOf(block, start, end);
+    if (remembered.missed !== look) {
+      remembered.missed = look;
+      return;
+    }
     block.copy(remembered.octets, 0, start, end);
     remembered.length = length;
     remembered.tableVersion = tableVersion;
@@ -56,4 +71,12 @@ export class BlockCache {
 
 function slotOf(block: Uint8Array, end: number, length: number): number {
   return ((block[end - 1] ?? 0) ^ length) & (SLOTS - 1);
+}
+
+/** A few octets from all over the block, where blocks that differ are likely to. */
+function lookOf(block: Uint8Array, start: number, end: number): number {
+  const step = Math.max(1, (end - start) >> 3);
+  let look = end - start;
+  for (let at = start; at < end; at += step) look = (Math.imul(look, 31) + (block[at] ?? 0)) | 0;
+  return look;
 }

@@ -95,7 +95,7 @@ export class HpackDecoder {
     this.listBytes = 0;
     this.readSizeUpdates();
     // Whether the block does nothing to the table, so that it can be answered from the cache next time.
-    let onlyReferences = reader.position === start;
+    let isRepeatable = reader.position === start;
     while (reader.position < end) {
       const first = reader.readOctet();
       if (first >= INDEXED) {
@@ -106,11 +106,12 @@ export class HpackDecoder {
       if (first >= INDEXED_LITERAL) this.readLiteral(first, 0x3f, true);
       else if (first < SIZE_UPDATE) this.readLiteral(first, 0x0f, false);
       else throw new HpackError("table size update inside a header block");
-      onlyReferences = false;
+      // What must never be indexed is not remembered here either.
+      if (first >= NEVER_INDEXED) isRepeatable = false;
     }
     reader.close();
     this.fields = NO_FIELDS;
-    if (onlyReferences && !this.listTooLarge) {
+    if (isRepeatable && !this.listTooLarge) {
       this.cache.keep(block, start, end, version, fields);
     }
     return fields;

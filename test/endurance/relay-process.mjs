@@ -81,6 +81,12 @@ function stats() {
   };
 }
 
+let closing = false;
+// An orphan has nobody to ask it; a relay that was closed has to end by itself.
+process.on("disconnect", () => {
+  if (!closing) process.exit();
+});
+
 const COMMANDS = {
   stats,
   /** With --expose-gc: what is left is what is held. */
@@ -97,6 +103,7 @@ const COMMANDS = {
   },
   /** Ends in order: nothing may be left that keeps the process alive. */
   close: async () => {
+    closing = true;
     await server.close(1_000);
     await Promise.all(Object.values(conns).map((conn) => conn.close()));
     setImmediate(() => process.disconnect());

@@ -272,6 +272,7 @@ export class OwnedStream implements StreamEvents {
 
   check(): void {
     const { stream } = this;
+    if (this.over) throw this.#broken("is open after the turn that it was reset in");
     if (stream.queuedBytes !== this.queuedBytes) {
       throw this.#broken(`queues ${stream.queuedBytes}, not ${this.queuedBytes}`);
     }
@@ -325,7 +326,6 @@ export class OwnedStream implements StreamEvents {
     if (this.over) return;
     this.over = true;
     this.stream.reset(8);
-    if (this.stream.state !== CLOSED) throw this.#broken("is open after reset");
   }
 
   #peerEnd(): void {

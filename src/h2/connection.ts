@@ -382,9 +382,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
       : { kind: "goaway", code, message: `${this.peer} went away: ${errorCodeName(code)}` };
   }
 
-  /** With an error the peer has said that it ends whatever is open; otherwise nothing may be. */
+  /** GOAWAY was said, by either side, and nothing is open. */
   private isEndAnnounced(): boolean {
-    if (this.goAway !== undefined && this.goAway.code !== ErrorCode.NO_ERROR) return true;
     return this.streams.count === 0 && (this.draining || this.goAway !== undefined);
   }
 

@@ -345,6 +345,17 @@ describe("sending", () => {
     expect(wire.sent()).toHaveLength(2);
   });
 
+  it("of the same trailers again and again is judged the same", () => {
+    const wire = server();
+    const list = fieldsOf(trailers(0));
+    for (const id of [1, 3, 5]) {
+      const { stream } = wire.request(id);
+      stream.sendHeaders(fieldsOf(response()), false);
+      stream.sendTrailers(list);
+    }
+    expect(wire.sent().filter((line) => line.endsWith("grpc-status=0"))).toHaveLength(3);
+  });
+
   it("says why in words", () => {
     const wire = client();
     const message = (...fields: FieldInput[]): string => {

@@ -210,6 +210,13 @@ describe("the end of a connection", () => {
     expect(wire.log).toEqual(["closed socket NO_ERROR"]);
   });
 
+  it("by the socket without any announcement is a loss of the session, open streams or not", () => {
+    const wire = client();
+    wire.connection.abort({ kind: "socket", code: 0, message: "gone" }, false);
+    wire.sent();
+    expect(wire.log).toEqual(["closed socket NO_ERROR"]);
+  });
+
   it("by the socket is a loss when something was open, announced or not", () => {
     const wire = client();
     const log = wire.open();

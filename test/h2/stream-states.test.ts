@@ -143,6 +143,13 @@ describe.each(CHUNKINGS)("bytes %s", (_, byteByByte) => {
       wire.recv(frames.headers(3, request("/a/B"))).expectConnectionError(PROTOCOL_ERROR);
     });
 
+    it("of a client that was reset long ago takes its late response — §5.1", () => {
+      const wire = client({ byteByByte });
+      for (let i = 0; i < 300; i++) wire.open().stream.reset(CANCEL);
+      wire.sent();
+      wire.recv(RESPONSE, frames.data(1, "late"), TRAILERS).expectAlive();
+    });
+
     it("of a client takes no second response — §5.1", () => {
       const wire = client({ byteByByte });
       wire.open(true);

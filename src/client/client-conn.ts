@@ -88,6 +88,12 @@ export class ClientConn implements TimerOwner {
   /** `:authority` as it is sent, one object for all calls. */
   readonly authorityField: HeaderField;
   readonly options: ResolvedDialOptions;
+  /**
+   * Response headers that were found to be gRPC with nothing to leave out: the next response that comes with the very same list, as
+   * HPACK gives it for a block that comes again, need not be looked at.
+   * @internal
+   */
+  knownResponse: HeaderList | undefined = undefined;
 
   #state: State = { kind: "idle" };
   readonly #source: SessionSource;

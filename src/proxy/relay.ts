@@ -8,6 +8,7 @@ import { MessageCounter } from "../grpc/message-parser.ts";
 import { Status } from "../grpc/status.ts";
 import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "../grpc/trailers.ts";
 import type { CallContext } from "../server/call-context.ts";
+import type { RequestHead } from "../server/request-head.ts";
 import type { RequestSink, ServerCall } from "../server/server-call.ts";
 import type { Clock } from "../time/clock.ts";
 import { HeaderError } from "../transport/transport.ts";
@@ -38,7 +39,8 @@ export class Relay implements RequestSink, LegOwner {
 
   private readonly params: StreamParameters;
   private readonly listener: RelayListener;
-  private readonly requestCounter: MessageCounter;
+  /** Made for the first bytes: a stream that is only open needs none. */
+  private requestCounter: MessageCounter | undefined = undefined;
   /** What the client's first message takes on the wire, if the director peeked. */
   private readonly peekedBytes: number;
   private openCount = 0;
@@ -74,7 +76,6 @@ export class Relay implements RequestSink, LegOwner {
       this.callOptions.timeoutMs === Number.POSITIVE_INFINITY
         ? Number.POSITIVE_INFINITY
         : this.clock.nowMs() + this.callOptions.timeoutMs;
-    this.requestCounter = new MessageCounter(this.callOptions.maxRequestMessageBytes, "downstream");
     this.primary = new UpstreamLeg(this, params.primary(), "primary", 0);
     const secondaries = params.secondaries();
     this.secondaries =
@@ -85,12 +86,16 @@ export class Relay implements RequestSink, LegOwner {
           );
   }
 
+  get head(): RequestHead {
+    return this.call.head;
+  }
+
   get callContext(): CallContext {
     return this.call.context;
   }
 
   get requestMessageCount(): number {
-    return this.requestCounter.messageCount;
+    return this.requestCounter?.messageCount ?? 0;
   }
 
   private get legCount(): number {
@@ -123,6 +128,10 @@ export class Relay implements RequestSink, LegOwner {
     this.receivedBytes += chunk.length;
     if (chunk.length > 0) {
       try {
+        this.requestCounter ??= new MessageCounter(
+          this.callOptions.maxRequestMessageBytes,
+          "downstream",
+        );
         this.requestCounter.push(chunk);
       } catch (error) {
         this.failClient(GrpcError.from(error));
@@ -195,7 +204,9 @@ export class Relay implements RequestSink, LegOwner {
   onLegHeaders(leg: UpstreamLeg, headers: HeaderList): void {
     if (leg !== this.primary) return;
     try {
-      this.call.sendHeaders(forwardableResponseHeaders(headers));
+      this.call.sendHeaders(
+        headers === leg.conn.knownResponse ? headers : forwardableResponseHeaders(headers),
+      );
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
       leg.cancel(

@@ -2,7 +2,12 @@
 
 import type { ResolvedCallOptions } from "../client/call-options.ts";
 import type { StreamRequest } from "../client/client-conn.ts";
-import { notGrpc, requestHeaders, withHttpStatus200 } from "../client/headers.ts";
+import {
+  forwardableResponseHeaders,
+  notGrpc,
+  requestHeaders,
+  withHttpStatus200,
+} from "../client/headers.ts";
 import { errorFromStreamEnd } from "../client/stream-error.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { frameChunks } from "../grpc/frame.ts";
@@ -16,6 +21,7 @@ import {
   type ContextListener,
   deadlineExceeded,
 } from "../server/call-context.ts";
+import type { RequestHead } from "../server/request-head.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { Stream, StreamEnd } from "../transport/transport.ts";
@@ -27,6 +33,8 @@ import type { DestinationResult } from "./results.ts";
 /** What a leg needs of the call it belongs to. */
 export interface LegOwner {
   readonly clock: Clock;
+  /** What the client sent. */
+  readonly head: RequestHead;
   /** Of destinations that have none of their own. */
   readonly context: CallContext;
   /** Its end and its deadline are watched by the call. */
@@ -80,7 +88,8 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
 
   private readonly owner: LegOwner;
   private readonly context: CallContext;
-  private readonly responseCounter: MessageCounter;
+  /** Made for the first bytes: a stream that is only open needs none. */
+  private responseCounter: MessageCounter | undefined = undefined;
   private deadlineTimer: Timer | undefined = undefined;
   private requestMessagesAtEnd = 0;
 
@@ -117,10 +126,6 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
     this.index = index;
     this.context = destination.ctx ?? owner.context;
     this.waitForReady = owner.callOptions.waitForReady;
-    this.responseCounter = new MessageCounter(
-      owner.callOptions.maxResponseMessageBytes,
-      "upstream",
-    );
   }
 
   get conn(): Destination["conn"] {
@@ -142,7 +147,7 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   }
 
   get responseMessages(): number {
-    return this.responseCounter.messageCount;
+    return this.responseCounter?.messageCount ?? 0;
   }
 
   /** The backend has the whole request. */
@@ -197,18 +202,34 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
 
   requestHeaders(): HeaderList {
     const { owner, context, conn } = this;
+    const { head, callOptions } = owner;
     const deadlineMs = this.deadlineMs;
-    const remainingMs =
-      deadlineMs === Number.POSITIVE_INFINITY ? deadlineMs : deadlineMs - owner.clock.nowMs();
-    return requestHeaders({
+    const metadata = context.metadataFields();
+    // Calls that differ in nothing get the same list, and the encoder knows it.
+    const isPlain =
+      deadlineMs === Number.POSITIVE_INFINITY &&
+      metadata === head.metadata &&
+      owner.path === head.path &&
+      callOptions.metadata === undefined &&
+      callOptions.authority === undefined;
+    if (isPlain && head.forwardedOver === conn && head.forwardedHeaders !== undefined) {
+      return head.forwardedHeaders;
+    }
+    const headers = requestHeaders({
       conn,
       path: owner.path,
       contentType: owner.contentType,
-      remainingMs,
-      metadata: context.metadataFields(),
-      extraMetadata: owner.callOptions.metadata,
-      authority: owner.callOptions.authority,
+      remainingMs:
+        deadlineMs === Number.POSITIVE_INFINITY ? deadlineMs : deadlineMs - owner.clock.nowMs(),
+      metadata,
+      extraMetadata: callOptions.metadata,
+      authority: callOptions.authority,
     });
+    if (isPlain) {
+      head.forwardedOver = conn;
+      head.forwardedHeaders = headers;
+    }
+    return headers;
   }
 
   onOpened(stream: Stream): void {
@@ -282,11 +303,18 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   onHeaders(headers: HeaderList, endStream: boolean): void {
     if (this.ended) return;
     this.commit();
+    if (headers === this.conn.knownResponse && !endStream) {
+      this.owner.onLegHeaders(this, headers);
+      return;
+    }
     const error = notGrpc(headers, this.conn);
     if (error !== undefined) this.fail(error);
     else if (endStream || fieldValue(headers, ":status") !== "200")
       this.complete(headers, endStream);
-    else this.owner.onLegHeaders(this, headers);
+    else {
+      if (forwardableResponseHeaders(headers) === headers) this.conn.knownResponse = headers;
+      this.owner.onLegHeaders(this, headers);
+    }
   }
 
   /** The backend has begun to answer: the call is no longer repeatable (gRFC A6 "committed"). */
@@ -301,6 +329,10 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
     if (chunk.length > 0) {
       this.responseBytes += chunk.length;
       try {
+        this.responseCounter ??= new MessageCounter(
+          this.owner.callOptions.maxResponseMessageBytes,
+          "upstream",
+        );
         this.responseCounter.push(chunk);
       } catch (error) {
         this.fail(GrpcError.from(error));

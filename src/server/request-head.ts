@@ -1,12 +1,16 @@
 // The head of a gRPC request: what its header fields say, checked as grpc-go checks it. Knows no stream.
 
 import { isGrpcContentType } from "../grpc/content-type.ts";
-import { isReservedRequestField } from "../grpc/header-filter.ts";
+import { forwardableRequestMetadata } from "../grpc/header-filter.ts";
 import { parseTimeout } from "../grpc/timeout.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
 
-/** What the header fields of one request say. */
+/**
+ * What the header fields of one request say. Requests that repeat each other share one: HPACK gives the same list for a block that
+ * comes again.
+ */
 export class RequestHead {
+  readonly headers: HeaderList;
   httpMethod = "";
   scheme = "http";
   authority = "";
@@ -15,10 +19,13 @@ export class RequestHead {
   timeout: string | undefined = undefined;
   /** `grpc-encoding`: how messages with the compressed flag are compressed. */
   messageEncoding: string | undefined = undefined;
-  /** Everything that travels end to end, in wire order: the metadata of the call. */
-  readonly metadata: HeaderField[] = [];
+  /** Kept by the relay: the header list that such a request was last sent on with, and over what. */
+  forwardedOver: object | undefined = undefined;
+  forwardedHeaders: HeaderList | undefined = undefined;
+  #metadata: HeaderList | undefined = undefined;
 
   constructor(headers: HeaderList) {
+    this.headers = headers;
     for (let i = 0; i < headers.length; i++) {
       const field = headers[i];
       if (field !== undefined) this.#take(field);
@@ -51,9 +58,13 @@ export class RequestHead {
         return;
       case "grpc-encoding":
         this.messageEncoding ??= field.value;
-        break;
     }
-    if (!isReservedRequestField(field.name)) this.metadata.push(field);
+  }
+
+  /** Everything that travels end to end, in wire order: the metadata of the call. Always the same list. */
+  get metadata(): HeaderList {
+    this.#metadata ??= forwardableRequestMetadata(this.headers);
+    return this.#metadata;
   }
 
   /** Full method name; empty when the client sent no path. */

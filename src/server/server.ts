@@ -23,7 +23,6 @@ import type {
   Transport,
 } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
-import type { HeaderList } from "../wire/field.ts";
 import {
   answerDirectly,
   chainInterceptors,
@@ -63,6 +62,8 @@ export interface ListenSettings {
   /** @default the server's */
   readonly tls?: ServerTlsOptions;
 }
+
+const NO_HEAD = new RequestHead([]);
 
 /** After the grace, the statuses of calls that were cut off get this long to reach their clients. */
 const LAST_WORDS_MS = 100;
@@ -169,8 +170,12 @@ export class Server implements CallOwner {
   #onSession(session: Session): ServerSessionListener {
     this.#sessions.add(session);
     if (this.#closing !== undefined) session.drain();
+    let head = NO_HEAD;
     return {
-      onStream: (stream, headers, endStream) => this.#onStream(stream, headers, endStream),
+      onStream: (stream, headers, endStream) => {
+        if (head.headers !== headers) head = new RequestHead(headers);
+        return this.#onStream(stream, head, endStream);
+      },
       onGoAway: () => {},
       onClosed: () => {
         this.#sessions.delete(session);
@@ -181,8 +186,7 @@ export class Server implements CallOwner {
 
   // One call.
 
-  #onStream(stream: Stream, headers: HeaderList, endStream: boolean): StreamListener {
-    const head = new RequestHead(headers);
+  #onStream(stream: Stream, head: RequestHead, endStream: boolean): StreamListener {
     const refusal = head.refusal();
     if (refusal !== undefined) {
       const refused = new RefusedRequest(stream, this.clock);

@@ -81,7 +81,7 @@ describe.each(transportCombos)("a request to a server on $server", (combo) => {
     });
 
     it("with a long body: after 64 KiB of it the client is told to stop by RST_STREAM(NO_ERROR)", async () => {
-      const { client } = await start();
+      const { client } = await start(new FakeClock());
       client.send(frames.headers(1, requestWith("content-type", "text/html")));
       expect(fieldValue(await client.expectHeaders(1), ":status")).toBe("415");
       await client.expectData(1, { endStream: false });

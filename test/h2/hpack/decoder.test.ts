@@ -224,10 +224,11 @@ describe("HpackDecoder: table size (§4.2, §6.3)", () => {
 });
 
 describe("HpackDecoder: blocks that come again", () => {
-  const repeated = (decoder: HpackDecoder, block: string | Buffer): [HeaderList, HeaderList] => [
-    decode(decoder, block),
-    decode(decoder, block),
-  ];
+  /** What comes of a block the second and the third time: from the second on it may be remembered. */
+  const repeated = (decoder: HpackDecoder, block: string | Buffer): [HeaderList, HeaderList] => {
+    decode(decoder, block);
+    return [decode(decoder, block), decode(decoder, block)];
+  };
 
   it("answers a block of references with the same list", () => {
     const decoder = createDecoder();
@@ -295,13 +296,42 @@ describe("HpackDecoder: blocks that come again", () => {
     }
   });
 
-  it("makes new objects for literals each time", () => {
-    const [first, second] = repeated(createDecoder(), bytes(literal(PLAIN_LITERAL, "x", "1")));
+  it("answers a block with literals that enter no table with the same list", () => {
+    const decoder = createDecoder();
+    const block = bytes([0x83], literal(PLAIN_LITERAL, "x", "1"));
+    const [first, second] = repeated(decoder, block);
+    expect(second).toBe(first);
+    expect(lines(second)).toEqual([":method: POST", "x: 1"]);
+    expect(tableOf(decoder)).toEqual([]);
+  });
+
+  it("tells literals apart that differ in one octet", () => {
+    const decoder = createDecoder();
+    const blockOf = (value: string): Buffer => bytes(literal(PLAIN_LITERAL, "x", value));
+    for (let at = 0; at < 40; at++) {
+      const value = "a".repeat(40);
+      repeated(decoder, blockOf(value));
+      const other = `${value.slice(0, at)}b${value.slice(at + 1)}`;
+      for (const list of repeated(decoder, blockOf(other))) expect(list[0]?.value).toBe(other);
+    }
+  });
+
+  it("remembers nothing that must never be indexed", () => {
+    const [first, second] = repeated(createDecoder(), bytes(literal(NEVER_INDEXED, "x", "1")));
     expect(second[0]).not.toBe(first[0]);
     expect(second).toEqual(first);
   });
 
-  it.each([31, 32, 33, 100])("decodes a repeated block of %i references", (count) => {
+  it("remembers no block above 128 octets, and not what differs each time", () => {
+    const decoder = createDecoder();
+    const [first, second] = repeated(decoder, "82".repeat(129));
+    expect(second).not.toBe(first);
+    const one = decode(decoder, bytes(literal(PLAIN_LITERAL, "x", "1")));
+    const two = decode(decoder, bytes(literal(PLAIN_LITERAL, "x", "2")));
+    expect([one[0]?.value, two[0]?.value]).toEqual(["1", "2"]);
+  });
+
+  it.each([31, 32, 33, 127, 128, 129])("decodes a repeated block of %i references", (count) => {
     const [first, second] = repeated(createDecoder(), Buffer.alloc(count, 0x82));
     expect(first).toHaveLength(count);
     expect(second).toEqual(first);

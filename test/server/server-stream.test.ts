@@ -157,6 +157,22 @@ describe.each(transportCombos)("a handler on $server", (combo) => {
       expect(fields).toContainEqual(["x-trailer", "1"]);
     });
 
+    it("and leaves no timer: not of its deadline, not of contexts made from it", async () => {
+      const clock = new FakeClock();
+      const { client } = await start(
+        (stream) => {
+          expect(stream.context.withTimeout(50_000).signal.aborted).toBe(false);
+          expect(clock.timerCount).toBeGreaterThanOrEqual(2);
+        },
+        { clock },
+      );
+      const fields = request(PATH, ["grpc-timeout", "60S"]);
+      client.send(frames.headers(1, fields, { endStream: true }));
+      expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+      await client.sync();
+      expect(clock.timerCount).toBe(0);
+    });
+
     it("with an error that it throws for every call, which keeps nothing of any", async () => {
       const shared = new GrpcError(Status.NOT_FOUND, "no");
       const { client } = await start((stream) => {

@@ -19,12 +19,13 @@ import { HeaderField, type HeaderList } from "../wire/field.ts";
 import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { ConnectionBackoff } from "./connection-backoff.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
+import { type Waiting, WaitingQueue } from "./waiting-queue.ts";
 
 /** Connectivity, as gRPC names it (grpc/grpc doc/connectivity-semantics-and-api.md). */
 export type ConnState = "idle" | "connecting" | "ready" | "transientFailure" | "shutdown";
 
 /** Who wants a stream to the backend. */
-export interface StreamRequest extends StreamListener {
+export interface StreamRequest extends StreamListener, Waiting {
   /** Wait through failures to connect instead of failing with them (gRPC "wait for ready"). */
   readonly waitForReady: boolean;
   /** The request headers, asked for at the moment they are sent, because `grpc-timeout` is what remains then. */
@@ -100,7 +101,7 @@ export class ClientConn implements TimerOwner {
   readonly #backoff: ConnectionBackoff;
   readonly #backoffTimer: Timer;
   /** Calls that wait for a session or for room on it, in order of arrival. */
-  readonly #waiting = new Set<StreamRequest>();
+  readonly #waiting = new WaitingQueue<StreamRequest>();
   /** Sessions that still stand: the current one, and drained ones with streams under way. */
   readonly #attempts = new Set<Attempt>();
   #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
@@ -208,12 +209,12 @@ export class ClientConn implements TimerOwner {
       );
       return;
     }
-    this.#waiting.add(request);
+    this.#waiting.push(request);
   }
 
   /** @internal `request` no longer wants a stream. No callback follows. */
   abandon(request: StreamRequest): void {
-    this.#waiting.delete(request);
+    this.#waiting.remove(request);
   }
 
   /**
@@ -308,11 +309,11 @@ export class ClientConn implements TimerOwner {
   }
 
   #openWaiting(): void {
-    for (const request of this.#waiting) {
+    while (this.#waiting.size > 0) {
       const state = this.#state;
       if (state.kind !== "ready" || state.session.availableStreamCount <= 0) return;
-      this.#waiting.delete(request);
-      this.#openOn(state.session, request);
+      const request = this.#waiting.shift();
+      if (request !== undefined) this.#openOn(state.session, request);
     }
   }
 
@@ -364,10 +365,9 @@ export class ClientConn implements TimerOwner {
   }
 
   #failWaiting(fails: (request: StreamRequest) => boolean, error: GrpcError): void {
-    for (const request of [...this.#waiting]) {
-      if (!this.#waiting.has(request) || !fails(request)) continue;
-      this.#waiting.delete(request);
-      request.onOpenFailed(error);
+    for (const request of this.#waiting.toArray()) {
+      // One that is told may take others with it.
+      if (fails(request) && this.#waiting.remove(request)) request.onOpenFailed(error);
     }
   }
 

@@ -34,6 +34,7 @@ class ClientCall implements StreamRequest, TimerOwner {
   readonly writer: MessageWriter;
   readonly header: Promise<Metadata>;
   readonly status: Promise<Metadata>;
+  waitingAt = -1;
   ended = false;
   readonly #conn: ClientConn;
   readonly #path: HeaderField;

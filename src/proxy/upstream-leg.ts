@@ -71,6 +71,7 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   readonly index: number;
   readonly destination: Destination;
   readonly waitForReady: boolean;
+  waitingAt = -1;
   stream: Stream | undefined = undefined;
   ended = false;
   status: number = Status.UNKNOWN;

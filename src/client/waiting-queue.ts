@@ -1,0 +1,78 @@
+// Calls that wait for a connection or for room on it, first come, first served. A ring of references: nothing links one call to
+// the next, so that calls which are gone can be collected whatever became of their neighbours.
+
+/** What can wait; in one queue at a time. */
+export interface Waiting {
+  /** Its number in the queue; -1 while it does not wait. Owned by the queue. */
+  waitingAt: number;
+}
+
+const INITIAL_SLOTS = 16;
+
+export class WaitingQueue<Item extends Waiting> {
+  /** How many wait. */
+  size = 0;
+  /** Those between `#first` and `#next` by number, with gaps where one has left. A power of two long. */
+  #slots: (Item | undefined)[] = new Array<Item | undefined>(INITIAL_SLOTS).fill(undefined);
+  #first = 0;
+  #next = 0;
+
+  push(item: Item): void {
+    if (this.#next - this.#first === this.#slots.length) this.#rebuild();
+    item.waitingAt = this.#next;
+    this.#slots[this.#next & (this.#slots.length - 1)] = item;
+    this.#next++;
+    this.size++;
+  }
+
+  /** Takes `item` out; `false` when it does not wait here. */
+  remove(item: Item): boolean {
+    const at = item.waitingAt;
+    const slot = at & (this.#slots.length - 1);
+    if (at < this.#first || this.#slots[slot] !== item) return false;
+    this.#slots[slot] = undefined;
+    item.waitingAt = -1;
+    this.size--;
+    return true;
+  }
+
+  /** Takes the one out that has waited longest. */
+  shift(): Item | undefined {
+    while (this.#first < this.#next) {
+      const item = this.#slots[this.#first & (this.#slots.length - 1)];
+      this.#first++;
+      if (item === undefined) continue;
+      this.#slots[item.waitingAt & (this.#slots.length - 1)] = undefined;
+      item.waitingAt = -1;
+      this.size--;
+      return item;
+    }
+    return undefined;
+  }
+
+  /** All that wait, in order; a copy. */
+  toArray(): Item[] {
+    const all: Item[] = [];
+    for (let at = this.#first; at < this.#next; at++) {
+      const item = this.#slots[at & (this.#slots.length - 1)];
+      if (item !== undefined) all.push(item);
+    }
+    return all;
+  }
+
+  /** Closes the gaps, and makes room when that does not. */
+  #rebuild(): void {
+    const all = this.toArray();
+    let slots = INITIAL_SLOTS;
+    while (slots < all.length * 2) slots *= 2;
+    this.#slots = new Array<Item | undefined>(slots).fill(undefined);
+    this.#first = 0;
+    this.#next = all.length;
+    for (let at = 0; at < all.length; at++) {
+      const item = all[at];
+      if (item === undefined) continue;
+      item.waitingAt = at;
+      this.#slots[at] = item;
+    }
+  }
+}

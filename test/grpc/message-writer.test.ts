@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { newCodec } from "../../src/grpc/codec.ts";
 import { GrpcError } from "../../src/grpc/error.ts";
 import { Frame, frameMessage } from "../../src/grpc/frame.ts";
-import { HIGH_WATER_BYTES, MessageWriter } from "../../src/grpc/message-writer.ts";
+import { HIGH_WATER_BYTES, MessageWriter, tolerant } from "../../src/grpc/message-writer.ts";
 import { Status } from "../../src/grpc/status.ts";
 
 /** A stream that accepts nothing at once, or everything. */
@@ -84,5 +84,19 @@ describe("MessageWriter", () => {
     await expect(waiting).rejects.toBe(error);
     await expect(writer.write(Buffer.alloc(0))).rejects.toBe(error);
     expect(sink.chunks).toHaveLength(2);
+  });
+});
+
+describe("tolerant", () => {
+  it("hands the rejection to who waits, and lets nobody wait", async () => {
+    const unhandled: unknown[] = [];
+    const listen = (error: unknown): void => void unhandled.push(error);
+    process.on("unhandledRejection", listen);
+    const error = new GrpcError(Status.CANCELLED, "x");
+    const promise = tolerant(Promise.reject(error));
+    await new Promise(setImmediate);
+    process.off("unhandledRejection", listen);
+    expect(unhandled).toEqual([]);
+    await expect(promise).rejects.toBe(error);
   });
 });

@@ -70,13 +70,18 @@ export class BlockCache {
 }
 
 function slotOf(block: Uint8Array, end: number, length: number): number {
-  return ((block[end - 1] ?? 0) ^ length) & (SLOTS - 1);
+  return (octetAt(block, end - 1) ^ length) & (SLOTS - 1);
 }
 
 /** A few octets from all over the block, where blocks that differ are likely to. */
 function lookOf(block: Uint8Array, start: number, end: number): number {
   const step = Math.max(1, (end - start) >> 3);
   let look = end - start;
-  for (let at = start; at < end; at += step) look = (Math.imul(look, 31) + (block[at] ?? 0)) | 0;
+  for (let at = start; at < end; at += step) look = (Math.imul(look, 31) + octetAt(block, at)) | 0;
   return look;
+}
+
+/** 0 before the first octet, where an empty block has its last one. */
+function octetAt(block: Uint8Array, at: number): number {
+  return block[at] ?? 0;
 }

@@ -20,7 +20,7 @@ export function socketPath(): string {
 }
 
 /** `promise`, or a failure that says what was waited for. Only a test that fails ever waits this long. */
-export async function within<T>(what: string, promise: Promise<T>, limitMs = 5_000): Promise<T> {
+export async function within<T>(what: string, promise: Promise<T>, limitMs = 20_000): Promise<T> {
   const failure = new Error(`${what}: nothing after ${limitMs} ms`);
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {

@@ -30,7 +30,7 @@ export function statusOf(fields: HeaderList): number {
 }
 
 /** Only a test that fails waits this long. */
-const WAIT_LIMIT_MS = 5_000;
+const WAIT_LIMIT_MS = 20_000;
 
 /** Waits until `check` holds, looking again in every turn of the event loop. */
 export async function eventually(what: string, check: () => boolean): Promise<void> {

@@ -4,7 +4,7 @@
 import { describe, expect, it } from "vitest";
 import { fuzzConnection, type Kind } from "./connection-fuzz.ts";
 
-const FRAMES = Number(process.env["FUZZ_FRAMES"] ?? 30_000);
+const FRAMES = Number(process.env["FUZZ_FRAMES"] ?? 60_000);
 const SEED = Number(process.env["FUZZ_SEED"] ?? 1);
 
 describe.each(["server", "client"] as const)("a %s connection", (role) => {

@@ -2,6 +2,7 @@
 
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { tolerant } from "../grpc/message-writer.ts";
+import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
 import type { CallContext } from "../server/call-context.ts";
 import { answerDirectly, type StreamHandler } from "../server/interceptor.ts";
@@ -131,7 +132,11 @@ function settled(stream: ServerStream, run: (listener: DirectedListener) => void
         else reject(error);
       },
       onRefused: (call, error) => {
-        stream.relayDone((outcome) => call.finishError(outcome ?? error), error);
+        stream.relayDone((outcome) => {
+          // A handler that swallows the refusal and returns means OK.
+          if (outcome === undefined) call.finishOk(new Metadata());
+          else call.finishError(outcome);
+        }, error);
         reject(error);
       },
     });

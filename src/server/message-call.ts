@@ -17,9 +17,6 @@ export interface MessageCallOptions {
 }
 
 export class MessageCall implements RequestSink {
-  /** Sent with the first message, or by `sendHeader`. */
-  readonly header: Metadata = new Metadata();
-  readonly trailer: Metadata = new Metadata();
   readonly #call: ServerCall;
   readonly #reader: MessageReader;
   readonly #writer: MessageWriter;
@@ -50,24 +47,16 @@ export class MessageCall implements RequestSink {
   }
 
   sendHeader(metadata: Metadata | undefined): void {
-    this.setHeader(metadata);
     if (this.#call.ended) throw this.#over();
+    // Also refuses to send them twice.
+    this.#call.addHeader(metadata ?? new Metadata());
     this.#sendHeaders();
-  }
-
-  setHeader(metadata: Metadata | undefined): void {
-    if (this.#call.headersSent) {
-      throw new GrpcError(Status.INTERNAL, "headers were sent already", {
-        reason: ErrorReason.HANDLER,
-      });
-    }
-    if (metadata !== undefined) this.header.merge(metadata);
   }
 
   #sendHeaders(): void {
     const contentType = this.#call.head.contentType ?? CONTENT_TYPE_GRPC;
     try {
-      this.#call.sendHeaders([HTTP_STATUS_200, contentType, ...this.header.toFields()]);
+      this.#call.sendHeaders([HTTP_STATUS_200, contentType]);
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
       throw invalidHeader(error);
@@ -82,14 +71,13 @@ export class MessageCall implements RequestSink {
 
   /** The handler has returned. */
   finishOk(): void {
-    if (!this.#call.headersSent && this.header.size > 0 && !this.#call.ended) this.#sendHeaders();
-    this.#call.finishOk(this.trailer);
+    this.#call.finishOk(new Metadata());
     this.#close();
   }
 
   /** The handler has thrown. */
   finishError(error: GrpcError): void {
-    this.#call.finishError(this.trailer.size > 0 ? withTrailer(error, this.trailer) : error);
+    this.#call.finishError(error);
     this.#close();
   }
 
@@ -121,17 +109,6 @@ export class MessageCall implements RequestSink {
     if (this.#call.gone) this.#call.abandon(reason.status);
     else this.#call.finishError(reason);
   }
-}
-
-/**
- * What the handler has set as trailer goes out with the error's own metadata, as in Go. A copy: the error may be one that the
- * handler throws for every call.
- */
-function withTrailer(error: GrpcError, trailer: Metadata): GrpcError {
-  const metadata = error.metadata.clone();
-  metadata.merge(trailer);
-  const { reason, source, retry, cause } = error;
-  return new GrpcError(error.status, error.details, { reason, source, retry, cause, metadata });
 }
 
 function invalidHeader(cause: HeaderError): GrpcError {

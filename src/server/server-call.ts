@@ -3,9 +3,16 @@
 // unacknowledged and so bounded by the stream's window.
 
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
-import type { Metadata } from "../grpc/metadata.ts";
+import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
-import { errorHeaders, errorTrailers, trailersFor, trailersOnlyHeaders } from "../grpc/trailers.ts";
+import {
+  CONTENT_TYPE_GRPC,
+  errorHeaders,
+  errorTrailers,
+  HTTP_STATUS_200,
+  trailersFor,
+  trailersOnlyHeaders,
+} from "../grpc/trailers.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import {
@@ -63,6 +70,9 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   gone = false;
   requestBytes = 0;
   responseBytes = 0;
+  /** What handlers and interceptors add to the response, whoever answers it. */
+  private addedHeader: Metadata | undefined = undefined;
+  private addedTrailer: Metadata | undefined = undefined;
   /** What the client was told, or would have been. */
   status: number = Status.UNKNOWN;
 
@@ -158,8 +168,26 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     this.stream.acknowledge(bytes);
   }
 
+  /** Adds to the response headers. @throws {GrpcError} INTERNAL when they were sent already */
+  addHeader(metadata: Metadata): void {
+    if (this.headersSent) {
+      throw new GrpcError(Status.INTERNAL, "headers were sent already", {
+        reason: ErrorReason.HANDLER,
+      });
+    }
+    this.addedHeader ??= new Metadata();
+    this.addedHeader.merge(metadata);
+  }
+
+  /** Adds to the trailing metadata. */
+  addTrailer(metadata: Metadata): void {
+    this.addedTrailer ??= new Metadata();
+    this.addedTrailer.merge(metadata);
+  }
+
+  /** Ends with `headers`, and what was added to them. */
   sendHeaders(headers: HeaderList): void {
-    this.stream.sendHeaders(headers, false);
+    this.stream.sendHeaders(withAdded(headers, this.addedHeader), false);
     this.headersSent = true;
   }
 
@@ -176,8 +204,15 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   finishWith(status: number, trailers: HeaderList, trailersOnly: HeaderList): void {
     if (!this.end(status)) return;
     try {
-      if (this.headersSent) this.stream.sendTrailers(trailers);
-      else this.stream.sendHeaders(trailersOnly, true);
+      if (!this.headersSent && this.addedHeader !== undefined) {
+        // Headers that were set are headers, also of a call that ends at once.
+        this.sendHeaders([HTTP_STATUS_200, this.head.contentType ?? CONTENT_TYPE_GRPC]);
+        this.stream.sendTrailers(withAdded(trailersOf(trailersOnly), this.addedTrailer));
+      } else if (this.headersSent) {
+        this.stream.sendTrailers(withAdded(trailers, this.addedTrailer));
+      } else {
+        this.stream.sendHeaders(withAdded(trailersOnly, this.addedTrailer), true);
+      }
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
       this.status = Status.INTERNAL;
@@ -283,3 +318,13 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
 
 export const EMPTY: Buffer = Buffer.alloc(0);
 const NO_FIELDS: HeaderList = [];
+
+/** The same list when nothing was added. */
+function withAdded(fields: HeaderList, added: Metadata | undefined): HeaderList {
+  return added === undefined || added.size === 0 ? fields : [...fields, ...added.toFields()];
+}
+
+/** What a Trailers-Only header section says about the call. */
+function trailersOf(trailersOnly: HeaderList): HeaderList {
+  return trailersOnly.filter(({ name }) => name !== ":status" && name !== "content-type");
+}

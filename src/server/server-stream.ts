@@ -16,7 +16,7 @@ class StreamCore {
   /** The relay has taken the call over. */
   relayed = false;
   /** Tells the client what the relay has found out. */
-  answer: (() => void) | undefined = undefined;
+  answer: ((waited: boolean) => void) | undefined = undefined;
   /** The handler has returned, although the relay is still at work. */
   returned = false;
 
@@ -90,9 +90,12 @@ export class ServerStream<Request = unknown, Response = unknown> {
     return tolerant(this.#core.messageCall().send(message));
   }
 
-  /** Adds to the response headers. @throws {GrpcError} INTERNAL when they were sent already */
+  /**
+   * Adds to the response headers, also to those of a relayed call.
+   * @throws {GrpcError} INTERNAL when they were sent already
+   */
   setHeader(metadata: Metadata): void {
-    this.#core.messageCall().setHeader(metadata);
+    this.#core.call.addHeader(metadata);
   }
 
   /** Sends the response headers now, instead of with the first message. @throws {GrpcError} INTERNAL when they were sent already */
@@ -100,9 +103,9 @@ export class ServerStream<Request = unknown, Response = unknown> {
     this.#core.messageCall().sendHeader(metadata);
   }
 
-  /** Adds to the trailing metadata, which is sent with the status. */
+  /** Adds to the trailing metadata, which is sent with the status, also to that of a relayed call. */
   setTrailer(metadata: Metadata): void {
-    this.#core.messageCall().trailer.merge(metadata);
+    this.#core.call.addTrailer(metadata);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Request, void, undefined> {
@@ -137,15 +140,18 @@ export class ServerStream<Request = unknown, Response = unknown> {
 
   /**
    * @internal For the relay: it has ended, with `error` or well. A handler that waits for it decides what the client is told: returning
-   * means OK. For one that has returned already the relay's own outcome stands.
+   * means OK. For one that does not wait the relay's own outcome stands.
    */
   relayDone(answer: (outcome: GrpcError | undefined) => void, error: GrpcError | undefined): void {
     if (this.#core.returned) answer(error);
-    else this.#core.answer = () => answer(undefined);
+    else this.#core.answer = (waited) => answer(waited ? undefined : error);
   }
 
-  /** @internal For the server: the handler has ended. */
-  finish(error: GrpcError | undefined): void {
+  /**
+   * @internal For the server: the handler has ended.
+   * @param waited it returned a promise, so it can have waited for a relay
+   */
+  finish(error: GrpcError | undefined, waited: boolean): void {
     const core = this.#core;
     if (error !== undefined) {
       if (core.messages !== undefined) core.messages.finishError(error);
@@ -155,7 +161,7 @@ export class ServerStream<Request = unknown, Response = unknown> {
         core.call.cancel(error);
       } else core.call.finishError(error);
     } else if (!core.relayed) core.messageCall().finishOk();
-    else if (core.answer !== undefined) core.answer();
+    else if (core.answer !== undefined) core.answer(waited);
     else core.returned = true;
   }
 }

@@ -239,14 +239,14 @@ export class Server implements CallOwner {
     try {
       pending = handler(stream);
     } catch (error) {
-      stream.finish(GrpcError.from(error));
+      stream.finish(GrpcError.from(error), false);
       return;
     }
-    if (pending === undefined) stream.finish(undefined);
+    if (pending === undefined) stream.finish(undefined, false);
     else {
       Promise.resolve(pending).then(
-        () => stream.finish(undefined),
-        (error: unknown) => stream.finish(GrpcError.from(error)),
+        () => stream.finish(undefined, true),
+        (error: unknown) => stream.finish(GrpcError.from(error), true),
       );
     }
   }

@@ -18,7 +18,7 @@ import { ErrorCode } from "../../src/wire/error-code.ts";
 import { fieldValue } from "../../src/wire/field.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
-import { frames, message, request, response, trailersOnly } from "../support/frames.ts";
+import { frames, message, request, response, trailers, trailersOnly } from "../support/frames.ts";
 import {
   connectTo,
   eventually,
@@ -310,6 +310,42 @@ describe.each(transportCombos)("handleStream, server on $server, client on $clie
     );
     backend.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
     expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+  });
+
+  it("that fails at once is OK for a handler that waited and swallowed it, and fails for one that did not wait", async () => {
+    for (const waits of [true, false]) {
+      const { conn } = await scriptedBackend(combo);
+      const params = new StreamParameters({ conn }, [], undefined, { timeoutMs: -1 });
+      const { client } = await start((stream) => {
+        const relayed = handleStream(stream, PATH, params);
+        return waits ? relayed.catch(() => {}) : undefined;
+      });
+      client.send(frames.headers(1, request(PATH), { endStream: true }));
+      const status = statusOf(await client.expectTrailers(1));
+      expect(status).toBe(waits ? Status.OK : Status.UNKNOWN);
+    }
+  });
+
+  it("gets the headers and trailers that an interceptor adds to a relayed call", async () => {
+    const upstream = await scriptedBackend(combo);
+    const { client } = await start(async (stream) => {
+      stream.setHeader(Metadata.from({ "x-head": "h" }));
+      const relayed = handleStream(stream, PATH, new StreamParameters({ conn: upstream.conn }));
+      stream.setTrailer(Metadata.from({ "x-trail": "t" }));
+      await relayed;
+      expect(() => stream.setHeader(new Metadata())).toThrow("sent already");
+    });
+    client.send(frames.headers(1, request(PATH), { endStream: true }));
+    const backend = await upstream.scripted.connection();
+    const { streamId } = await backend.expectRequest(PATH);
+    backend.send(
+      frames.headers(streamId, response(["x-own", "1"])),
+      frames.headers(streamId, trailers(0, undefined, ["x-own-trail", "2"]), { endStream: true }),
+    );
+    const head = await client.expectHeaders(1);
+    expect([fieldValue(head, "x-own"), fieldValue(head, "x-head")]).toEqual(["1", "h"]);
+    const tail = await client.expectTrailers(1);
+    expect([fieldValue(tail, "x-own-trail"), fieldValue(tail, "x-trail")]).toEqual(["2", "t"]);
   });
 
   it("with call options out of range ends the call, whether or not the handler waits", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { transportCombos } from "../support/combos.ts";
+import { enduranceCombos } from "../support/combos.ts";
 import { ENDINGS, endingBackend, MixedClient, Tally } from "./endings.ts";
 import { leanServer } from "./lean-peer.ts";
 import { RelayProcess, type RelayStats } from "./relay-process.ts";
@@ -44,7 +44,7 @@ function othersOf({ resources }: RelayStats): string[] {
   return resources.filter((resource) => resource !== SOCKET).sort();
 }
 
-describe.each(transportCombos)("a relay after 100,000 calls, $server $client", (combo) => {
+describe.each(enduranceCombos)("a relay after 100,000 calls, $server $client", (combo) => {
   it("holds nothing of them, however they ended", async () => {
     const backends = await Promise.all(
       ["plain", "mortal", "other"].map((name) => leanServer(endingBackend(name))),
@@ -80,5 +80,5 @@ describe.each(transportCombos)("a relay after 100,000 calls, $server $client", (
       relay.kill();
       for (const backend of backends) backend.close();
     }
-  }, 180_000);
+  }, 600_000);
 });

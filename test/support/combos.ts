@@ -16,3 +16,12 @@ export const transportCombos: readonly TransportCombo[] = [
   { server: "engine", client: "node" },
   { server: "node", client: "engine" },
 ];
+
+/**
+ * For suites that take a minute for each: with the environment variable `ENDURANCE_COMBOS=alike` only those of one transport
+ * on both sides.
+ */
+export const enduranceCombos: readonly TransportCombo[] =
+  process.env["ENDURANCE_COMBOS"] === "alike"
+    ? transportCombos.filter(({ server, client }) => server === client)
+    : transportCombos;

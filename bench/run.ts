@@ -24,7 +24,7 @@ import { SCENARIOS, type Scenario, shrunk } from "./scenarios.ts";
 import { missing, SUBJECTS, versionOf } from "./subjects/registry.ts";
 import type { Subject } from "./subjects/subject.ts";
 
-const VERIFY_LIMIT_MS = 5_000;
+const VERIFY_LIMIT_MS = 20_000;
 
 async function main(argv: readonly string[]): Promise<number> {
   const known = {

@@ -29,7 +29,7 @@ export interface LoadObserver {
   onMeasured(): void;
 }
 
-const DRAIN_LIMIT_MS = 5_000;
+const DRAIN_LIMIT_MS = 20_000;
 /** An open loop that falls this far behind has shown that the subject cannot carry the rate. */
 const BACKLOG_LIMIT = 20_000;
 /** Calls that fail at once must not turn the generator into a busy loop. */

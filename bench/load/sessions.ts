@@ -13,7 +13,7 @@ import { type LoadTarget, metadataOf } from "./workload.ts";
 
 /** Below the usual listen backlog, so that no connection waits for a retransmitted SYN. */
 const BATCH_SIZE = 128;
-const OPEN_LIMIT_MS = 15_000;
+const OPEN_LIMIT_MS = 30_000;
 
 /** Somebody who wants to open a stream. */
 export interface Opener {

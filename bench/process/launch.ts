@@ -8,7 +8,7 @@ import type { Announcement } from "./child.ts";
 
 /** `.ts` when the harness runs from its sources (Node >= 22.18), `.js` from `.build/`. */
 const EXTENSION = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
-const START_LIMIT_MS = 10_000;
+const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 2_000;
 const STDERR_KEPT_BYTES = 4_096;
 

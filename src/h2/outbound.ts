@@ -11,7 +11,7 @@ import { MessageRules } from "./message-rules.ts";
 import { COPY_BELOW_BYTES, Output } from "./output.ts";
 import { ReadyList } from "./ready-list.ts";
 import type { Role } from "./settings.ts";
-import type { H2Stream, StreamHost } from "./stream.ts";
+import { type H2Stream, NO_CHUNKS, type StreamHost } from "./stream.ts";
 import {
   CLOSED,
   localIsOpen,
@@ -104,7 +104,10 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     }
     if (stream.queuedBytes === 0) stream.queueOffset = sent;
     stream.queuedBytes += length - sent;
-    if (length > 0) stream.queue.push(keepable(chunk));
+    if (length > 0) {
+      if (stream.queue === NO_CHUNKS) stream.queue = [];
+      stream.queue.push(keepable(chunk));
+    }
     if (stream.sendWindow > 0) this.ready.push(stream);
     return sent;
   }
@@ -237,7 +240,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   close(stream: H2Stream<Owner>, how: HowEnded): void {
     stream.state = nextState(stream.state, RESET);
     this.ready.remove(stream);
-    stream.queue.length = 0;
+    stream.queue = NO_CHUNKS;
     stream.queuedBytes = 0;
     stream.trailers = undefined;
     this.streams.remove(stream, how);

@@ -40,6 +40,9 @@ export const NO_EVENTS: StreamEvents = {
 
 function ignore(): void {}
 
+/** The queue of a stream that has none: nearly every stream, so it is one for all and stays empty. */
+export const NO_CHUNKS: Buffer[] = [];
+
 /** `Owner` is what the binding calls the session; this layer only hands it on. */
 export class H2Stream<Owner> {
   readonly id: number;
@@ -74,7 +77,7 @@ export class H2Stream<Owner> {
 
   queuedBytes = 0;
   /** Queued chunks; the first has `queueOffset` bytes sent already. */
-  readonly queue: Buffer[] = [];
+  queue: Buffer[] = NO_CHUNKS;
   queueOffset = 0;
   /** Sent when the queue is empty. */
   trailers: HeaderList | undefined = undefined;

@@ -31,7 +31,7 @@ describe("grpc-relay demo", () => {
       "FAILED_PRECONDITION",
       "1 > 0",
       "13 > 0",
-      "-",
+      served,
       "retry-pushback: never",
     ]);
     expect(row("Missing").slice(1, 4)).toEqual(["UNIMPLEMENTED", "1 > 0", "21 > 0"]);

@@ -3,7 +3,7 @@
 
 import { decompress } from "../grpc/compression.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
-import { type Frame, PREFIX_BYTES } from "../grpc/frame.ts";
+import { Frame, PREFIX_BYTES } from "../grpc/frame.ts";
 import { MessageParser } from "../grpc/message-parser.ts";
 import { tolerant } from "../grpc/message-writer.ts";
 import { Status } from "../grpc/status.ts";
@@ -36,10 +36,35 @@ export interface StreamPeeker {
   peek(count: number): Promise<Buffer[]>;
 }
 
-interface Waiter {
+const NOTHING = (): void => {};
+
+/** One `peek` that is not answered yet. */
+class Waiter {
   readonly count: number;
-  readonly resolve: (frames: readonly Frame[]) => void;
-  readonly reject: (error: unknown) => void;
+  /** It was asked for the first message, not for a list. */
+  readonly single: boolean;
+  readonly promise: Promise<Buffer | Buffer[]>;
+  #resolve: (payloads: Buffer | Buffer[]) => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+
+  constructor(count: number, single: boolean) {
+    this.count = count;
+    this.single = single;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  resolve(payloads: readonly Buffer[]): void {
+    this.#resolve(this.single ? (payloads[0] as Buffer) : payloads.slice(0, this.count));
+  }
+
+  reject(error: unknown): void {
+    // The director may not be waiting.
+    this.promise.catch(NOTHING);
+    this.#reject(error);
+  }
 }
 
 /** The peeker of one call. It is made for every call, so it is next to nothing until somebody looks. */
@@ -62,18 +87,15 @@ export class CallPeeker implements StreamPeeker {
   peek(): Promise<Buffer>;
   peek(count: number): Promise<Buffer[]>;
   peek(count?: number): Promise<Buffer | Buffer[]> {
-    return tolerant(this.#peek(count));
-  }
-
-  async #peek(count: number | undefined): Promise<Buffer | Buffer[]> {
     const wanted = count ?? 1;
-    if (!Number.isInteger(wanted) || wanted < 1) throw new InvalidPeekCountError(count);
+    if (!Number.isInteger(wanted) || wanted < 1) {
+      return tolerant(Promise.reject(new InvalidPeekCountError(count)));
+    }
     if (this.#window === undefined) {
-      if (this.#closed) throw answeredAlready();
+      if (this.#closed) return tolerant(Promise.reject(answeredAlready()));
       this.#window = new PeekWindow(this.#call, this.#maxPeekBytes);
     }
-    const payloads = await this.#window.payloads(wanted);
-    return count === undefined ? (payloads[0] as Buffer) : payloads;
+    return this.#window.peek(wanted, count === undefined);
   }
 
   /** The director has answered: what was not seen by now is on its way to the destinations. */
@@ -87,7 +109,8 @@ export class CallPeeker implements StreamPeeker {
 class PeekWindow implements RequestTap {
   readonly #call: ServerCall;
   readonly #maxPeekBytes: number;
-  readonly #parser: MessageParser;
+  /** Made when something has come that is not exactly the first message. */
+  #parser: MessageParser | undefined;
   readonly #frames: Frame[] = [];
   readonly #payloads: Buffer[] = [];
   #waiters: Waiter[] = [];
@@ -95,12 +118,12 @@ class PeekWindow implements RequestTap {
   /** Of them, what the client was given credit for ahead of its destination. */
   #acknowledgedBytes = 0;
   #ended = false;
+  #closed = false;
   #error: unknown;
 
   constructor(call: ServerCall, maxPeekBytes: number) {
     this.#call = call;
     this.#maxPeekBytes = maxPeekBytes;
-    this.#parser = new MessageParser({ maxMessageBytes: maxPeekBytes, source: "downstream" });
     const { context, requestEnded, buffered } = call;
     if (context.reason !== undefined) {
       this.#error = context.reason;
@@ -108,31 +131,36 @@ class PeekWindow implements RequestTap {
     }
     call.setTap(this);
     this.#ended = requestEnded;
-    for (const chunk of buffered ?? []) this.#take(chunk);
+    if (buffered !== undefined) for (const chunk of buffered) this.#take(chunk);
   }
 
   get firstMessageBytes(): number {
     return this.#payloads.length === 0 ? 0 : (this.#frames[0]?.wireBytes ?? 0);
   }
 
-  async payloads(count: number): Promise<Buffer[]> {
-    const frames = await new Promise<readonly Frame[]>((resolve, reject) => {
-      this.#waiters.push({ count, resolve, reject });
-      this.#settle();
-    });
-    for (let i = this.#payloads.length; i < frames.length; i++) {
-      this.#payloads.push(this.#payloadOf(frames[i] as Frame));
-    }
-    return this.#payloads.slice(0, count);
+  peek(count: number, single: boolean): Promise<Buffer | Buffer[]> {
+    const waiter = new Waiter(count, single);
+    this.#waiters.push(waiter);
+    this.#settle();
+    return waiter.promise;
   }
 
-  #payloadOf(frame: Frame): Buffer {
-    if (!frame.compressed) return frame.payload;
-    return decompress(frame.payload, this.#call.head.messageEncoding, this.#maxPeekBytes);
+  /** The payloads of the first messages, as many as there are up to `count`. */
+  #payloadsUpTo(count: number): readonly Buffer[] {
+    const end = Math.min(count, this.#frames.length);
+    for (let i = this.#payloads.length; i < end; i++) {
+      const frame = this.#frames[i] as Frame;
+      this.#payloads.push(
+        frame.compressed
+          ? decompress(frame.payload, this.#call.head.messageEncoding, this.#maxPeekBytes)
+          : frame.payload,
+      );
+    }
+    return this.#payloads;
   }
 
   close(): void {
-    this.#error ??= answeredAlready();
+    this.#closed = true;
     this.#settle();
   }
 
@@ -150,6 +178,26 @@ class PeekWindow implements RequestTap {
   #take(chunk: Buffer): void {
     if (this.#error !== undefined || chunk.length === 0) return;
     this.#seenBytes += chunk.length;
+    if (this.#parser === undefined && this.#takeFirst(chunk)) return;
+    this.#parse(chunk);
+  }
+
+  /** Nearly always the first chunk is the first message. */
+  #takeFirst(chunk: Buffer): boolean {
+    if (this.#frames.length > 0 || chunk.length < PREFIX_BYTES) return false;
+    const flag = chunk[0];
+    const length = chunk.readUInt32BE(1);
+    if (length !== chunk.length - PREFIX_BYTES || length > this.#maxPeekBytes) return false;
+    if (flag !== 0 && flag !== 1) return false;
+    this.#frames.push(new Frame(chunk.subarray(PREFIX_BYTES), flag === 1));
+    return true;
+  }
+
+  #parse(chunk: Buffer): void {
+    this.#parser ??= new MessageParser({
+      maxMessageBytes: this.#maxPeekBytes,
+      source: "downstream",
+    });
     this.#parser.push(chunk);
     try {
       for (let frame = this.#parser.next(); frame !== undefined; frame = this.#parser.next()) {
@@ -163,7 +211,11 @@ class PeekWindow implements RequestTap {
   #settle(): void {
     const waiting = this.#waiters;
     if (waiting.length === 0) return;
-    this.#waiters = waiting.filter((waiter) => !this.#settleOne(waiter));
+    if (waiting.length === 1) {
+      if (this.#settleOne(waiting[0] as Waiter)) waiting.length = 0;
+    } else {
+      this.#waiters = waiting.filter((waiter) => !this.#settleOne(waiter));
+    }
     if (this.#waiters.length === 0) return;
     // A message may be larger than the window: while somebody waits, the client may send on, up to the limit.
     const bytes = this.#seenBytes - this.#acknowledgedBytes;
@@ -171,18 +223,24 @@ class PeekWindow implements RequestTap {
     if (bytes > 0) this.#call.acknowledgeAhead(bytes);
   }
 
-  #settleOne({ count, resolve, reject }: Waiter): boolean {
-    const frames = this.#frames;
-    if (frames.length >= count || (this.#ended && frames.length > 0)) {
-      resolve(frames.slice(0, count));
+  #settleOne(waiter: Waiter): boolean {
+    const { count } = waiter;
+    const seen = this.#frames.length;
+    if (seen >= count || (this.#ended && seen > 0)) {
+      try {
+        waiter.resolve(this.#payloadsUpTo(count));
+      } catch (error) {
+        waiter.reject(error);
+      }
       return true;
     }
     if (this.#ended) this.#error ??= endedWithoutMessage(this.#seenBytes);
     if (this.#seenBytes > this.#maxPeekBytes + count * PREFIX_BYTES) {
       this.#error ??= tooLarge(this.#maxPeekBytes, `${this.#seenBytes} bytes`);
     }
+    if (this.#closed) this.#error ??= answeredAlready();
     if (this.#error === undefined) return false;
-    reject(this.#error);
+    waiter.reject(this.#error);
     return true;
   }
 

@@ -285,7 +285,9 @@ describe.each(Array.from({ length: 6 }, (_, i) => SEED + i))("random traffic, se
   it("between our client and node:http2's server arrives whole", async () => {
     const dice = new Dice(seed);
     const server = createServer({
-      settings: { ...nodeSettings(dice), maxConcurrentStreams: dice.pick([3, 100]) },
+      // node:http2 counts a stream until it has destroyed it, a turn or more after its end, and from Node 22 on refuses what comes
+      // meanwhile with ENHANCE_YOUR_CALM: a limit that is ever reached would be exceeded by nobody's fault.
+      settings: { ...nodeSettings(dice), maxConcurrentStreams: 100 },
       paddingStrategy: dice.pick(PADDINGS),
     });
     const sessions: ServerHttp2Session[] = [];

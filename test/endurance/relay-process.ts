@@ -80,8 +80,12 @@ export class RelayProcess {
   ask(command: Command): Promise<RelayStats> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, resolve);
-      this.#child.once("exit", () => reject(new Error(`the relay ended before "${command}"`)));
+      const onExit = (): void => reject(new Error(`the relay ended before "${command}"`));
+      this.#waiting.set(id, (answer) => {
+        this.#child.off("exit", onExit);
+        resolve(answer);
+      });
+      this.#child.once("exit", onExit);
       this.#child.send({ id, command });
     });
   }

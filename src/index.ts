@@ -43,6 +43,11 @@ export { CallContext, incomingToOutgoing } from "./server/call-context.ts";
 export type { StreamHandler, StreamInterceptor, StreamServerInfo } from "./server/interceptor.ts";
 export { type ListenSettings, Server, type ServerOptions } from "./server/server.ts";
 export { ServerStream } from "./server/server-stream.ts";
-export type { TransportName } from "./transport/select.ts";
+export {
+  type EngineLimits,
+  type EngineOptions,
+  engineTransport,
+  type TransportName,
+} from "./transport/select.ts";
 export type { ClientTlsOptions, ServerTlsOptions, TlsInfo, TlsMaterial } from "./transport/tls.ts";
-export type { PeerInfo, SessionOptions, SocketAddress } from "./transport/transport.ts";
+export type { PeerInfo, SessionOptions, SocketAddress, Transport } from "./transport/transport.ts";

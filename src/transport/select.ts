@@ -4,6 +4,8 @@ import { engineTransport } from "./engine/index.ts";
 import { nodeTransport } from "./node/index.ts";
 import type { Transport } from "./transport.ts";
 
+export { type EngineLimits, type EngineOptions, engineTransport } from "./engine/index.ts";
+
 /** The HTTP/2 implementations that come with grpc-relay. */
 export type TransportName = "node" | "engine";
 

@@ -5,13 +5,16 @@ import type { Transport } from "../transport.ts";
 import { connect } from "./connect.ts";
 import { listen } from "./listen.ts";
 
+/** Bounds against hostile peers, with their units, defaults and reasons. */
+export type EngineLimits = H2Limits;
+
 export interface EngineOptions {
-  /** Bounds against hostile peers that differ from the defaults. */
-  readonly limits?: Partial<H2Limits>;
+  /** Bounds that differ from the defaults. */
+  readonly limits?: Partial<EngineLimits>;
 }
 
 /**
- * Honours every option of `SessionOptions`.
+ * HTTP/2 of our own, for the `transport` option of `Server` and `dial`: `"engine"` with limits of one's choice. Honours every option of `SessionOptions`.
  * @throws {RangeError} for a limit that is no integer above 0
  */
 export function engineTransport(options: EngineOptions = {}): Transport {

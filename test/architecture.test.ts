@@ -27,7 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Where each module of Node may be imported; one that is not here is imported nowhere, and neither is any package. */
 const BUILT_INS: Readonly<Record<string, readonly string[]>> = {
   "node:http2": ["transport/node"],
-  "node:net": ["transport/engine", "transport/node"],
+  "node:net": ["transport", "transport/engine", "transport/node"],
   // transport/tls.ts names its types.
   "node:tls": ["transport", "transport/engine", "transport/node"],
   "node:dns": ["client"],

@@ -5,6 +5,7 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { H2Limits } from "../../h2/limits.ts";
 import { formatAddress } from "../address.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, resolveSessionOptions } from "../defaults.ts";
+import { peerInfo } from "../peer-info.ts";
 import type { ClientTlsOptions } from "../tls.ts";
 import type {
   ClientSession,
@@ -12,7 +13,6 @@ import type {
   ConnectOptions,
   SocketAddress,
 } from "../transport.ts";
-import { peerOf } from "./peer.ts";
 import { EngineClientSession } from "./session.ts";
 
 export function connect(
@@ -36,10 +36,10 @@ export function connect(
   );
   socket.setNoDelay(true);
   if (secure === undefined) {
-    socket.once("connect", () => session.connected(peerOf(socket, path)));
+    socket.once("connect", () => session.connected(peerInfo(socket, path, "client")));
   } else {
     secure.once("secureConnect", () => {
-      if (secure.alpnProtocol === "h2") session.connected(peerOf(secure, path));
+      if (secure.alpnProtocol === "h2") session.connected(peerInfo(secure, path, "client"));
       else session.failed(`${peer.remoteAddress} does not speak HTTP/2 (ALPN h2)`, undefined);
     });
   }

@@ -4,9 +4,9 @@ import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { H2Limits } from "../../h2/limits.ts";
 import { resolveSessionOptions } from "../defaults.ts";
+import { peerInfo } from "../peer-info.ts";
 import type { ServerTlsOptions } from "../tls.ts";
 import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "../transport.ts";
-import { peerOf } from "./peer.ts";
 import { ServerSession } from "./session.ts";
 
 export function listen(
@@ -16,11 +16,12 @@ export function listen(
 ): Promise<Listener> {
   const resolved = resolveSessionOptions(options);
   const { address, tls } = options;
+  const path = "path" in address ? address.path : undefined;
   const accept = (socket: Socket): void => {
     const session = new ServerSession(
       "server",
       socket,
-      peerOf(socket, undefined),
+      peerInfo(socket, path, "server"),
       resolved,
       limits,
     );
@@ -58,7 +59,7 @@ function tlsServer(
       accept(socket);
       return;
     }
-    const who = peerOf(socket, undefined).remoteAddress;
+    const who = peerInfo(socket, undefined, "server").remoteAddress;
     socket.on("error", () => socket.destroy());
     socket.end();
     socket.resume();

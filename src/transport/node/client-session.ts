@@ -17,6 +17,7 @@ import {
   type ResolvedSessionOptions,
   resolveSessionOptions,
 } from "../defaults.ts";
+import { peerInfo } from "../peer-info.ts";
 import {
   type ClientSession,
   type ClientSessionListener,
@@ -38,7 +39,6 @@ import {
   toNodeList,
   toNodeObject,
 } from "./header-lists.ts";
-import { peerInfo } from "./peer-info.ts";
 import { NodeSession } from "./session.ts";
 import { nodeSessionOptions } from "./session-options.ts";
 

@@ -12,6 +12,7 @@ import {
 } from "node:http2";
 import { Server as NetServer, type Socket } from "node:net";
 import { type ResolvedSessionOptions, resolveSessionOptions } from "../defaults.ts";
+import { peerInfo } from "../peer-info.ts";
 import type {
   Listener,
   ListenerEvents,
@@ -20,7 +21,6 @@ import type {
   SocketAddress,
 } from "../transport.ts";
 import { receivedFields } from "./header-lists.ts";
-import { peerInfo } from "./peer-info.ts";
 import { NodeServerSession } from "./server-session.ts";
 import { nodeSessionOptions, nodeSettings } from "./session-options.ts";
 import { END_STREAM_FLAG } from "./stream.ts";

@@ -1,12 +1,15 @@
 // Who is on the other end of a socket, as text. Must not know HTTP/2.
 
 import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
-import { formatAddress } from "../address.ts";
-import type { TlsInfo } from "../tls.ts";
-import type { PeerInfo } from "../transport.ts";
+import { type PeerCertificate, TLSSocket } from "node:tls";
+import { formatAddress } from "./address.ts";
+import type { TlsInfo } from "./tls.ts";
+import type { PeerInfo } from "./transport.ts";
 
-/** Read while the socket is connected; a closed one has forgotten its addresses. */
+/**
+ * Read while the socket is connected; a closed one has forgotten its addresses.
+ * @param path of a UNIX socket, which only the side that listens has; the other is not named
+ */
 export function peerInfo(
   socket: Socket,
   path: string | undefined,
@@ -42,7 +45,8 @@ class SocketTlsInfo implements TlsInfo {
   }
 
   get peerCertificate(): TlsInfo["peerCertificate"] {
-    const certificate = this.#socket.getPeerCertificate(true);
-    return certificate === null || Object.keys(certificate).length === 0 ? undefined : certificate;
+    const certificate: PeerCertificate | undefined = this.#socket.getPeerCertificate(true);
+    // An empty object stands for a peer without one.
+    return certificate?.raw === undefined ? undefined : certificate;
   }
 }

@@ -3,6 +3,7 @@
 
 import { GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
+import { statusFromErrno } from "../grpc/status-mapping.ts";
 import { connState } from "../observe/channels.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import { type HandedOverClientSession, wrapSession } from "../transport/node/index.ts";
@@ -348,7 +349,8 @@ export class ClientConn implements TimerOwner {
   }
 
   #connectFailed(end: SessionEnd): void {
-    const error = new GrpcError(Status.UNAVAILABLE, `upstream ${this.target}: ${end.message}`, {
+    const status = statusFromErrno(errnoOf(end.cause));
+    const error = new GrpcError(status, `upstream ${this.target}: ${end.message}`, {
       reason: "UPSTREAM_CONNECT",
       source: "upstream",
       retry: "safe",
@@ -390,4 +392,10 @@ export class ClientConn implements TimerOwner {
       retry: "safe",
     });
   }
+}
+
+/** The `code` of a system error, if `cause` is one. */
+function errnoOf(cause: unknown): string | undefined {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  return typeof code === "string" ? code : undefined;
 }

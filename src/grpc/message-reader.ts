@@ -3,10 +3,9 @@
 
 import { type Codec, decodeMessage, takesRawFrames } from "./codec.ts";
 import { decompress } from "./compression.ts";
-import { ErrorReason, GrpcError } from "./error.ts";
+import { GrpcError } from "./error.ts";
 import { Frame } from "./frame.ts";
-import { MessageParser, type MessageSource } from "./message-parser.ts";
-import { Status } from "./status.ts";
+import { MessageParser, type MessageSource, truncatedMessage } from "./message-parser.ts";
 
 /** Where credit for what has been read goes. */
 export interface CreditSink {
@@ -106,10 +105,7 @@ export class MessageReader {
         continue;
       }
       if (this.#error === undefined && this.#ended && !this.#parser.atMessageBoundary) {
-        this.#error = new GrpcError(Status.INTERNAL, "grpc: the stream ended within a message", {
-          reason: ErrorReason.TRUNCATED_MESSAGE,
-          source: this.#source,
-        });
+        this.#error = truncatedMessage(this.#source);
       }
       if (this.#error !== undefined) this.#waiters.shift()?.reject(this.#error);
       else if (this.#ended) this.#waiters.shift()?.resolve(undefined);

@@ -79,22 +79,3 @@ export function statusFromErrno(code: string | undefined): Status {
       return Status.UNAVAILABLE;
   }
 }
-
-/**
- * gRFC A54: statuses that only a server application may give. When infrastructure between client and server (a director, credentials,
- * configuration) fails with one of them, callers would mistake it for an answer of the server, so it becomes INTERNAL.
- */
-export function restrictControlPlaneStatus(status: Status): Status {
-  switch (status) {
-    case Status.INVALID_ARGUMENT:
-    case Status.NOT_FOUND:
-    case Status.ALREADY_EXISTS:
-    case Status.FAILED_PRECONDITION:
-    case Status.ABORTED:
-    case Status.OUT_OF_RANGE:
-    case Status.DATA_LOSS:
-      return Status.INTERNAL;
-    default:
-      return status;
-  }
-}

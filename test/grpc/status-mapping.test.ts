@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Status, statusName } from "../../src/grpc/status.ts";
 import {
-  restrictControlPlaneStatus,
   statusFromErrno,
   statusFromErrorCode,
   statusFromHttpStatus,
@@ -88,24 +87,4 @@ describe("statusFromErrno", () => {
   ])("maps %s, which no other attempt can cure, to INTERNAL", (code) => {
     expect(statusFromErrno(code)).toBe(Status.INTERNAL);
   });
-});
-
-describe("restrictControlPlaneStatus", () => {
-  const restricted: readonly string[] = [
-    "INVALID_ARGUMENT",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "DATA_LOSS",
-  ];
-
-  it.each(Object.entries(Status))(
-    "keeps %s or makes it INTERNAL as gRFC A54 says",
-    (name, code) => {
-      const expected = restricted.includes(name) ? Status.INTERNAL : code;
-      expect(restrictControlPlaneStatus(code)).toBe(expected);
-    },
-  );
 });

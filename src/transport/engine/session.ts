@@ -12,6 +12,7 @@ import { Timer } from "../../time/timer-wheel.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import type { ResolvedSessionOptions } from "../defaults.ts";
+import { countRead } from "../read-garbage.ts";
 import type {
   ClientSession,
   ClientSessionListener,
@@ -157,6 +158,7 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
 
   private onSocketData(chunk: Buffer): void {
     const { connection } = this;
+    countRead(chunk.length);
     connection.receive(chunk, this.clock.nowMs());
     if (this.settingsTimer !== undefined && connection.settingsAcked) this.dropSettingsTimer();
     this.onSettings();

@@ -5,6 +5,7 @@ import { EventEmitter } from "node:events";
 import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
+import { countRead } from "../read-garbage.ts";
 import type { Session, Stream, StreamEnd, StreamListener } from "../transport.ts";
 import {
   checkFields,
@@ -144,6 +145,7 @@ export abstract class NodeStream implements Stream {
 
   /** Counts what the peer sent before it is passed on. */
   protected received(bytes: number): void {
+    countRead(bytes);
     this.#unacknowledgedBytes += bytes;
     if (this.#unacknowledgedBytes >= this.session.holdBytes && !this.#creditHeld) {
       this.#creditHeld = true;

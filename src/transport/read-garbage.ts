@@ -1,0 +1,66 @@
+// Has V8 collect what was read and passed on. A relay of bulk allocates read buffers and little else, and from Node.js 24 on their
+// bytes alone cause no collection of the young generation any more: they pile up until a full one is due, at 64 MiB.
+
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
+/** What may pile up. A collection costs about a millisecond, to relay 16 MiB takes several; and it spares full ones, which cost more. */
+export const GARBAGE_BYTES = 16_777_216;
+
+/** The first release of Node.js whose V8 has to be told. The ones before do it at 32 MiB, and an early word only makes buffers old. */
+const FIRST_MAJOR = 23;
+
+/** Collects the young generation. */
+export type Collect = () => void;
+
+export class ReadGarbage {
+  private uncollectedBytes = 0;
+  private readonly collect: Collect;
+
+  constructor(collect: Collect) {
+    this.collect = collect;
+  }
+
+  count(bytes: number): void {
+    this.uncollectedBytes += bytes;
+    if (this.uncollectedBytes < GARBAGE_BYTES) return;
+    this.uncollectedBytes = 0;
+    this.collect();
+  }
+}
+
+/** V8 puts `gc` into contexts that are made while the flag is set. Where it does not, memory is collected when V8 pleases. */
+export function findCollect(): Collect {
+  const found = globalThis.gc ?? exposeGc();
+  return typeof found === "function" ? () => found({ type: "minor" }) : () => undefined;
+}
+
+function exposeGc(): unknown {
+  try {
+    setFlagsFromString("--expose-gc");
+    const found: unknown = runInNewContext("gc");
+    setFlagsFromString("--no-expose-gc");
+    return found;
+  } catch {
+    // A runtime with other flags, or none.
+    return undefined;
+  }
+}
+
+const garbage = new ReadGarbage(
+  Number.parseInt(process.versions.node, 10) >= FIRST_MAJOR ? firstFind() : () => undefined,
+);
+
+/** A process that never relays bulk gets no second context. */
+function firstFind(): Collect {
+  let collect: Collect | undefined;
+  return () => {
+    collect ??= findCollect();
+    collect();
+  };
+}
+
+/** Counts `bytes` that came from a socket in memory of their own. */
+export function countRead(bytes: number): void {
+  garbage.count(bytes);
+}

@@ -25,8 +25,11 @@ export class Output {
   private pieces: Buffer[] = [];
   /** Full slabs whose bytes are among the pieces. */
   private full: Buffer[] = [];
-  /** Slabs whose bytes the socket still has to write. */
+  /** Bytes given to the socket so far. */
+  private givenBytes = 0;
+  /** Slabs whose bytes the socket still has to write, and where they end in all that it was given. */
   private inFlight: Buffer[] = [];
+  private inFlightEnds: number[] = [];
 
   /** Makes room for `bytes`, at most `SLAB_BYTES`, in one run of `slab` from `position`; who writes there moves `position`. */
   reserve(bytes: number): void {
@@ -74,28 +77,40 @@ export class Output {
   }
 
   /**
-   * What `take` returned was given to the socket; with `written` the socket has no byte of it left to write and the slabs
-   * can be used again.
+   * What `take` returned was given to the socket, which now has `backlogBytes` left to write; slabs it has written can be used
+   * again.
    */
-  settle(written: boolean): void {
+  settle(backlogBytes: number): void {
     if (this.slab !== NO_SLAB) this.full.push(this.slab);
     this.slab = NO_SLAB;
     this.position = 0;
     this.sealed = 0;
-    if (written) {
-      this.releaseWritten();
+    this.givenBytes += this.latestBytes;
+    this.releaseWritten(backlogBytes);
+    if (backlogBytes === 0) {
       for (const slab of this.full) releaseSlab(slab);
     } else {
-      for (const slab of this.full) this.inFlight.push(slab);
+      // The last piece ends last, so no slab of this turn is free before all of it is written.
+      for (const slab of this.full) {
+        this.inFlight.push(slab);
+        this.inFlightEnds.push(this.givenBytes);
+      }
     }
     this.full.length = 0;
   }
 
-  /** The socket has written everything that it was given. */
-  releaseWritten(): void {
+  /** The socket has `backlogBytes` left to write. A busy one is never empty, so this must not wait for 0. */
+  releaseWritten(backlogBytes: number): void {
     if (this.inFlight.length === 0) return;
-    for (const slab of this.inFlight) releaseSlab(slab);
-    this.inFlight.length = 0;
+    const writtenBytes = this.givenBytes - backlogBytes;
+    let count = 0;
+    for (const end of this.inFlightEnds) {
+      if (end > writtenBytes) break;
+      count++;
+    }
+    if (count === 0) return;
+    this.inFlightEnds.splice(0, count);
+    for (const slab of this.inFlight.splice(0, count)) releaseSlab(slab);
   }
 
   /** Drops everything. Slabs that the socket may still read are left to the collector. */
@@ -103,6 +118,7 @@ export class Output {
     this.pieces = [];
     this.full = [];
     this.inFlight = [];
+    this.inFlightEnds = [];
     this.slab = NO_SLAB;
     this.position = 0;
     this.sealed = 0;

@@ -102,7 +102,7 @@ class Fuzzed {
         throw this.witness.broken(`${announced} bytes announced, ${bytes} taken`);
       this.#inSocket.push(...pieces);
       if (!this.blocked) this.#drain();
-      output.settle(!this.blocked);
+      output.settle(this.#backlogBytes());
     }
     connection.written(this.#backlogBytes(), this.highWaterBytes);
     owner.check();
@@ -111,7 +111,7 @@ class Fuzzed {
   unblock(): void {
     this.blocked = false;
     this.#drain();
-    this.connection.output.releaseWritten();
+    this.connection.output.releaseWritten(0);
     this.connection.written(0, this.highWaterBytes);
   }
 

@@ -358,7 +358,7 @@ describe("a socket that takes less", () => {
     wire.connection.turn();
     const written = wire.connection.output.byteCount;
     wire.connection.output.take();
-    wire.connection.output.settle(false);
+    wire.connection.output.settle(written);
     // The socket has taken nothing of it.
     wire.dirty = false;
     wire.connection.written(written, 20_000);

@@ -52,7 +52,7 @@ describe("Output", () => {
       sizes.push(output.slab.length);
       for (let i = 0; i < 3; i++) appendAll(output, Buffer.alloc(bytes));
       output.take();
-      output.settle(true);
+      output.settle(0);
     }
     expect(sizes).toEqual([SMALL_SLAB_BYTES, SMALL_SLAB_BYTES, SLAB_BYTES, SMALL_SLAB_BYTES]);
     output.reserve(SMALL_SLAB_BYTES + 1);
@@ -66,12 +66,12 @@ describe("Output", () => {
     appendAll(output, Buffer.from("held"));
     expect(output.slab).toBe(first);
     const [held] = output.take();
-    output.settle(false);
+    output.settle(4);
     const other = acquireSmallSlab();
     expect(other).not.toBe(first);
     releaseSlab(other);
     expect(held?.toString()).toBe("held");
-    output.releaseWritten();
+    output.releaseWritten(0);
     expect(acquireSmallSlab()).toBe(first);
   });
 
@@ -80,23 +80,45 @@ describe("Output", () => {
     appendAll(output, Buffer.from("early"));
     const early = output.slab;
     output.take();
-    output.settle(false);
+    output.settle(5);
     appendAll(output, Buffer.from("late"));
     const late = output.slab;
     output.take();
-    output.settle(true);
+    output.settle(0);
     expect([acquireSmallSlab(), acquireSmallSlab()]).toEqual([late, early]);
+  });
+
+  it("gives slabs back one by one while the socket never has nothing to write", () => {
+    const output = new Output();
+    const held: Buffer[] = [];
+    const writeFour = (backlogBytes: number): void => {
+      appendAll(output, Buffer.from("four"));
+      held.push(output.slab);
+      output.take();
+      output.settle(backlogBytes);
+    };
+    writeFour(4);
+    writeFour(8);
+    writeFour(9);
+    // Three of the first slab's bytes are written: not free.
+    expect(held[1]).not.toBe(held[0]);
+    expect(held[2]).not.toBe(held[0]);
+    output.releaseWritten(8);
+    writeFour(12);
+    expect(held[3]).toBe(held[0]);
+    output.releaseWritten(4);
+    expect([acquireSmallSlab(), acquireSmallSlab()]).toEqual([held[2], held[1]]);
   });
 
   it("holds no slab while there is nothing to write", () => {
     const output = new Output();
     appendAll(output, Buffer.from("a"));
     output.take();
-    output.settle(true);
+    output.settle(0);
     expect(output.slab.length).toBe(0);
-    output.releaseWritten();
+    output.releaseWritten(0);
     expect(output.take()).toEqual([]);
-    output.settle(true);
+    output.settle(0);
   });
 
   it("leaves to the collector what a dead socket may still read", () => {
@@ -104,11 +126,11 @@ describe("Output", () => {
     appendAll(output, Buffer.from("a"));
     const lost = output.slab;
     output.take();
-    output.settle(false);
+    output.settle(1);
     appendAll(output, Buffer.from("b"));
     output.discard();
     expect([output.byteCount, output.take()]).toEqual([0, []]);
-    output.releaseWritten();
+    output.releaseWritten(0);
     const pooled = Array.from({ length: 4 }, acquireSmallSlab);
     expect(pooled).not.toContain(lost);
   });

@@ -166,7 +166,7 @@ export class Wire implements ConnectionEvents<string> {
     this.dirty = false;
     this.connection.turn();
     const bytes = Buffer.concat(this.connection.output.take());
-    this.connection.output.settle(true);
+    this.connection.output.settle(0);
     this.connection.written(0, this.highWaterBytes);
     return bytes;
   }

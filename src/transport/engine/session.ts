@@ -210,17 +210,17 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
       if (pieces.length > 1) socket.cork();
       for (const piece of pieces) socket.write(piece, this.onWritten);
       if (pieces.length > 1) socket.uncork();
-      output.settle(socket.writableLength === 0);
+      output.settle(socket.writableLength);
     }
     const backlog = socket.writableLength;
     connection.written(backlog, DATA_HIGH_WATER_BYTES);
     if (connection.ended !== undefined && this.lingerTimer === undefined) this.close();
   }
 
-  /** The socket has passed on one piece. When it has nothing left, the slabs are free and DATA may flow again. */
+  /** The socket has passed on one piece: slabs may be free, and DATA may flow again. */
   private readonly onWritten = (): void => {
     const backlog = this.socket.writableLength;
-    if (backlog === 0) this.connection.output.releaseWritten();
+    this.connection.output.releaseWritten(backlog);
     this.connection.written(backlog, DATA_HIGH_WATER_BYTES);
   };
 

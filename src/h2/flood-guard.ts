@@ -2,7 +2,13 @@
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { connectionError } from "./error.ts";
-import { type H2Limits, IDLE_FRAMES_PER_WORK_FRAME, PINGS_PER_WORK_FRAME } from "./limits.ts";
+import {
+  type H2Limits,
+  IDLE_FRAMES_PER_WORK_FRAME,
+  LATE_FRAMES_PER_RESET,
+  MAX_LATE_FRAMES,
+  PINGS_PER_WORK_FRAME,
+} from "./limits.ts";
 
 /** A bucket that is looked at again only when it is empty, so a frame costs one decrement. */
 export class TokenBucket {
@@ -49,6 +55,7 @@ export class FloodGuard {
   /** Frames that carried something, either way. */
   workFrames = 0;
 
+  private lateFrames = 0;
   private readonly resets: TokenBucket;
   private readonly provokedResets: TokenBucket;
   private readonly settings: TokenBucket;
@@ -95,8 +102,17 @@ export class FloodGuard {
     this.take(this.pings, "PING");
   }
 
+  /** We reset a stream because its owner wanted it, and frames of it may be under way. */
+  allowLateFrames(): void {
+    this.lateFrames = Math.min(MAX_LATE_FRAMES, this.lateFrames + LATE_FRAMES_PER_RESET);
+  }
+
   /** A frame that moves nothing. */
   countIdleFrame(what: string): void {
+    if (this.lateFrames > 0) {
+      this.lateFrames--;
+      return;
+    }
     this.take(this.idleFrames, what);
   }
 

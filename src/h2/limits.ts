@@ -92,6 +92,13 @@ export const PINGS_PER_WORK_FRAME = 1;
 export const IDLE_FRAMES_PER_WORK_FRAME = 4;
 
 /**
+ * What may still come on a stream that we reset, before the peer knows: WINDOW_UPDATE, headers, trailers, RST_STREAM. It is no
+ * flood; kept for 100,000 calls that are cancelled at once, so that nobody can save up more.
+ */
+export const LATE_FRAMES_PER_RESET = 4;
+export const MAX_LATE_FRAMES = 400_000;
+
+/**
  * The defaults with what `changes` says instead.
  * @throws {RangeError} naming the limit, what was expected and what came
  */

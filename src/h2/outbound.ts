@@ -132,6 +132,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     stream.silent = true;
     if (stream.state === CLOSED) return;
     this.writer.rstStream(stream.id, code);
+    this.guard.allowLateFrames();
     this.close(stream, RESET_SENT);
     this.onDirty();
   }

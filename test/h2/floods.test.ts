@@ -138,6 +138,22 @@ describe("legitimate load", () => {
     wire.expectAlive();
   });
 
+  it("of late answers to 20,000 calls that we cancelled at once is not a flood, and pays for no other", () => {
+    const wire = client({ limits: { maxQueuedControlBytes: 100_000_000 } });
+    wire.recv(frames.settings({ MAX_CONCURRENT_STREAMS: 100_000 }));
+    const streams = Array.from({ length: 20_000 }, () => wire.open().stream);
+    wire.sent();
+    for (const stream of streams) stream.reset(CANCEL);
+    wire.sent();
+    for (const { id } of streams) {
+      wire.recv(frames.windowUpdate(id, 1), frames.headers(id, response()));
+      wire.recv(frames.data(id, "late"), frames.headers(id, [["grpc-status", "0"]]).end());
+    }
+    expect(wire.connection.ended).toBeUndefined();
+    // 20,000 of the 80,000 are left, and the burst.
+    expect(flood(wire, 100_000, () => [frames.priority(1, 3)])).toBeLessThanOrEqual(31_000);
+  });
+
   it("of window updates for every DATA frame, and of a PING for each, is not a flood", () => {
     const wire = server({ peerSettings: { INITIAL_WINDOW_SIZE: 1 << 20 } });
     const { stream } = wire.request();

@@ -25,6 +25,12 @@ import { ENDED, type HowEnded, RESET_SENT, type StreamTable } from "./stream-tab
 /** DATA that a stream may send before the next one gets its turn: one frame. */
 const QUANTUM_BYTES = DEFAULT_MAX_FRAME_BYTES;
 
+/**
+ * DATA that a stream may send in one turn of the event loop while others are open. What it takes the small calls that arrive in the
+ * same turn have to wait for: on this side for the write, on the other for the read. A lone stream has all of the budget.
+ */
+const TURN_SHARE_BYTES = 65_536;
+
 export class Outbound<Owner> implements StreamHost<Owner> {
   readonly output: Output = new Output();
   readonly writer: FrameWriter = new FrameWriter(this.output);
@@ -40,6 +46,8 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   private readonly onDirty: () => void;
   private readonly rules: MessageRules = new MessageRules();
   private readonly ready = new ReadyList<Owner>();
+  /** Counts turns; a stream's share is for one. */
+  private turn = 1;
   /** Server side: streams that we have ended and the client has not. */
   private readonly earlyEnds: H2Stream<Owner>[] = [];
 
@@ -93,7 +101,13 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     let sent = 0;
     // Others that wait come first, but a lone END_STREAM takes nothing from them.
     if (stream.queuedBytes === 0 && (length === 0 || this.ready.head === undefined)) {
-      sent = Math.min(length, stream.sendWindow, this.windowBytes, this.budgetBytes);
+      sent = Math.min(
+        length,
+        stream.sendWindow,
+        this.windowBytes,
+        this.budgetBytes,
+        this.shareOf(stream),
+      );
       if (sent === length) {
         this.writeChunk(stream, chunk, length, endStream);
         if (endStream) this.endLocal(stream);
@@ -206,22 +220,53 @@ export class Outbound<Owner> implements StreamHost<Owner> {
 
   /** Puts queued DATA into the output, stream by stream, as far as windows and budget reach, and tells the owners. */
   pump(): void {
-    for (;;) {
+    let rested: H2Stream<Owner>[] | undefined;
+    while (this.budgetBytes > 0 && this.windowBytes > 0) {
       const stream = this.ready.head;
-      if (stream === undefined || this.budgetBytes <= 0 || this.windowBytes <= 0) return;
+      if (stream === undefined) break;
       this.ready.remove(stream);
+      const share = this.shareOf(stream);
+      if (share <= 0) {
+        if (rested === undefined) rested = [stream];
+        else rested.push(stream);
+        continue;
+      }
       const sent = Math.min(
         QUANTUM_BYTES,
         stream.queuedBytes,
         stream.sendWindow,
         this.windowBytes,
         this.budgetBytes,
+        share,
       );
       // The window may have become negative since the stream was put in the list.
       if (sent <= 0) continue;
       this.writeQueued(stream, sent);
       if (!stream.silent) stream.listener.onWritable(sent);
     }
+    this.turn++;
+    if (rested === undefined) return;
+    for (const stream of rested) {
+      this.ready.push(stream);
+    }
+  }
+
+  /** What `stream` may still send in this turn. */
+  private shareOf(stream: H2Stream<Owner>): number {
+    if (this.streams.count <= 1) return this.budgetBytes;
+    return stream.turn === this.turn ? TURN_SHARE_BYTES - stream.turnBytes : TURN_SHARE_BYTES;
+  }
+
+  /** `bytes` of DATA go out. */
+  private charge(stream: H2Stream<Owner>, bytes: number): void {
+    stream.sendWindow -= bytes;
+    this.windowBytes -= bytes;
+    this.budgetBytes -= bytes;
+    if (stream.turn !== this.turn) {
+      stream.turn = this.turn;
+      stream.turnBytes = 0;
+    }
+    stream.turnBytes += bytes;
   }
 
   /**
@@ -272,9 +317,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     bytes: number,
     endStream: boolean,
   ): void {
-    stream.sendWindow -= bytes;
-    this.windowBytes -= bytes;
-    this.budgetBytes -= bytes;
+    this.charge(stream, bytes);
     let start = 0;
     do {
       const end = Math.min(bytes, start + DEFAULT_MAX_FRAME_BYTES);
@@ -287,9 +330,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
 
   /** One DATA frame of `bytes` from the queue, and what comes after the queue when it is empty then. */
   private writeQueued(stream: H2Stream<Owner>, bytes: number): void {
-    stream.sendWindow -= bytes;
-    this.windowBytes -= bytes;
-    this.budgetBytes -= bytes;
+    this.charge(stream, bytes);
     stream.queuedBytes -= bytes;
     const done = stream.queuedBytes === 0;
     const { trailers } = stream;

@@ -82,6 +82,10 @@ export class H2Stream<Owner> {
   /** Sent when the queue is empty. */
   trailers: HeaderList | undefined = undefined;
 
+  /** The turn in which it sent DATA last, and how much. */
+  turn = 0;
+  turnBytes = 0;
+
   /** Links of the scheduler's list. */
   isReady = false;
   readyPrevious: H2Stream<Owner> | undefined = undefined;

@@ -321,6 +321,40 @@ describe("turns", () => {
     expect(wire.sent().map((line) => line.split("(")[0])).toEqual(["HEADERS", "PING", "DATA"]);
   });
 
+  it("take at most 64 KiB of each stream, so that small calls which arrive later in the turn still go out with it", () => {
+    const wire = sender(MAX, MAX);
+    const [bulk, other] = [openQuietly(wire), openQuietly(wire)];
+    expect(bulk.stream.sendData(Buffer.alloc(150_000), false)).toBe(65_536);
+    expect(bulk.stream.sendData(Buffer.alloc(10_000), true)).toBe(0);
+    other.stream.sendData(Buffer.from("small"), true);
+    expect(wire.turn().length).toBe(4 * (9 + 16_384) + (9 + 5));
+    expect(other.log).toEqual(["writable 5"]);
+    // The rest takes a turn of its own for every 64 KiB, and nothing has to happen for that.
+    const turns = [];
+    while (wire.dirty) turns.push(wire.turn().length);
+    expect(turns).toEqual([4 * (9 + 16_384), 9 + 16_384 + (9 + 160_000 - 9 * 16_384)]);
+    expect(bulk.log.map((line) => line.split(" ")[0])).not.toContain("reset");
+  });
+
+  it("are all for a stream that is the only one", () => {
+    const wire = sender(MAX, MAX);
+    const { stream } = openQuietly(wire);
+    expect(stream.sendData(Buffer.alloc(300_000), true)).toBe(300_000);
+  });
+
+  it("forget a stream that was reset when it had sent its share", () => {
+    const wire = sender(MAX, MAX);
+    const [bulk, other] = [openQuietly(wire), openQuietly(wire)];
+    bulk.stream.sendData(Buffer.alloc(150_000), false);
+    // Within the turn, when the share is used up.
+    other.onEvent = () => bulk.stream.reset(8);
+    other.stream.sendData(Buffer.alloc(70_000), false);
+    wire.turn();
+    wire.turn();
+    expect(wire.dirty).toBe(false);
+    expect(wire.connection.openStreamCount).toBe(1);
+  });
+
   it("of a stream that was reset are given to the others", () => {
     const wire = sender(MAX);
     const logs = [1, 3, 5, 7, 9].map(() => openQuietly(wire));

@@ -197,7 +197,11 @@ async function runOne(
     return scenario.measures !== "memory" || subject.id !== "direct";
   });
   if (contestants.length === 0) return undefined;
-  const unaryLoop = scenario.measures === "throughput" && scenario.workload.kind === "unary";
+  // h2load can run nothing beside its calls.
+  const unaryLoop =
+    scenario.measures === "throughput" &&
+    scenario.workload.kind === "unary" &&
+    scenario.workload.bulkStreams === undefined;
   const options = {
     rounds:
       scenario.measures === "memory" ? Math.min(flags.rounds, flags.smoke ? 1 : 3) : flags.rounds,

@@ -90,7 +90,11 @@ function describe(carried: Workload): string {
   const metadata = metadataCount === 0 ? "" : ` with ${metadataCount} metadata entries`;
   const { connectionCount, streamsPerConnection } = carried;
   const connections = `${connectionCount.toLocaleString("en-US")} connection${connectionCount === 1 ? "" : "s"}`;
-  return `${kind.replace("_", " ")} ${messages}${metadata}, ${connections} x ${streamsPerConnection}`;
+  const calls = `${kind.replace("_", " ")} ${messages}${metadata}, ${connections} x ${streamsPerConnection}`;
+  if (carried.bulkStreams === undefined) return calls;
+  return carried.bulkStreams === 0
+    ? `${calls}, nothing beside it`
+    : `${calls}, beside a bulk stream on the same connection`;
 }
 
 function latency(id: string, rate: LatencyScenario["rate"]): LatencyScenario {
@@ -114,6 +118,9 @@ const MIB = 1_048_576;
 export const SCENARIOS: readonly Scenario[] = [
   throughput("unary_32b_8x32", workload("unary", 32, [8, 32]), { smoke: true, withTls: true }),
   throughput("unary_32b_1x1", workload("unary", 32, [1, 1]), { withTls: true }),
+  // The two of them belong together: by the same load, how much longer calls take beside bulk.
+  throughput("unary_32b_1x1_alone", workload("unary", 32, [1, 1], { bulkStreams: 0 })),
+  throughput("unary_32b_1x1_bulk", workload("unary", 32, [1, 1], { bulkStreams: 1 })),
   throughput("unary_32b_1x100", workload("unary", 32, [1, 100])),
   throughput("unary_32b_64x1", workload("unary", 32, [64, 1])),
   throughput("unary_32b_1000x10", workload("unary", 32, [1_000, 10])),

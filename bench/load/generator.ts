@@ -12,7 +12,7 @@ import {
   scriptOf,
 } from "./calls.ts";
 import { type LoadSession, openSessions, requestHeaders } from "./sessions.ts";
-import type { LoadResult, LoadTarget, Workload } from "./workload.ts";
+import { BULK, type LoadResult, type LoadTarget, type Workload } from "./workload.ts";
 
 export interface LoadPlan {
   readonly workload: Workload;
@@ -112,9 +112,35 @@ class LoadRun implements CallReporter {
   }
 
   #startClosedLoop(): void {
+    this.#startBulk();
     for (const session of this.#sessions) {
       for (let i = 0; i < this.#plan.workload.streamsPerConnection; i++) {
         this.#begin(this.#newSlot(session), performance.now());
+      }
+    }
+  }
+
+  /** Not among the slots: nobody waits for them, and what they carry is not counted. */
+  #startBulk(): void {
+    const { workload, target } = this.#plan;
+    const { bulkStreams = 0 } = workload;
+    if (bulkStreams === 0) return;
+    const script = scriptOf(BULK, (method) => requestHeaders(method, target, 0));
+    for (const session of this.#sessions) {
+      const again = (slot: CallSlot): void => {
+        if (!this.stopping && session.end === undefined) slot.start(session, 0);
+      };
+      const reporter: CallReporter = {
+        stopping: false,
+        completed: again,
+        failed: (slot, reason) => {
+          this.#count(`bulk stream: ${reason}`);
+          setTimeout(again, FAILURE_PAUSE_MS, slot);
+        },
+        echoed: () => {},
+      };
+      for (let i = 0; i < bulkStreams; i++) {
+        new RequestReplyCall(script, reporter).start(session, 0);
       }
     }
   }

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { nodeTransport } from "../../src/transport/node/index.ts";
-import type { Listener, Stream } from "../../src/transport/transport.ts";
-import { HeaderField } from "../../src/wire/field.ts";
+import type { Listener, ListenerEvents, Stream } from "../../src/transport/transport.ts";
+import { ErrorCode } from "../../src/wire/error-code.ts";
+import { fieldValue, HeaderField } from "../../src/wire/field.ts";
 import { leanBackend, type ServedCount } from "../backends/lean.ts";
 import { messageOfSize, withPrefix } from "../backends/message.ts";
 import { runLoad } from "./generator.ts";
@@ -58,6 +59,22 @@ describe("the generator against the lean backend", () => {
     },
   );
 
+  it("runs bulk beside the calls, counts the calls alone, and notices when the bulk fails", async () => {
+    const beside = { ...UNARY, connectionCount: 1, streamsPerConnection: 1, bulkStreams: 1 };
+    const result = await load(port, beside);
+    expect(result.failures).toEqual({});
+    expect(result.callCount).toBeGreaterThan(0);
+    expect(result.messageCount).toBe(result.callCount);
+    const refusing = await nodeTransport().listen(
+      { address: { host: "127.0.0.1", port: 0 } },
+      refusingStreams(),
+    );
+    if (!("port" in refusing.address)) throw new Error("no port");
+    const refused = await load(refusing.address.port, beside);
+    expect(Object.keys(refused.failures)).toContainEqual(expect.stringMatching(/^bulk stream: /));
+    await refusing.close();
+  });
+
   it("begins calls at the rate that was asked for in an open loop", async () => {
     const result = await load(port, UNARY, 500);
     expect(result.failures).toEqual({});
@@ -66,6 +83,27 @@ describe("the generator against the lean backend", () => {
     expect(rate).toBeLessThan(600);
   });
 });
+
+/** Answers unary calls as the lean backend does, and resets server streams. */
+function refusingStreams(): ListenerEvents {
+  const events = leanBackend({ callCount: 0 });
+  return {
+    ...events,
+    onSession: (opened) => {
+      const session = events.onSession(opened);
+      return {
+        ...session,
+        onStream: (stream, headers, endStream) => {
+          const listener = session.onStream(stream, headers, endStream);
+          if (fieldValue(headers, ":path")?.endsWith("/ServerStream")) {
+            stream.reset(ErrorCode.REFUSED_STREAM);
+          }
+          return listener;
+        },
+      };
+    },
+  };
+}
 
 describe("the generator against a server that never answers", () => {
   it("calls it overloaded, not wrong, when an open loop runs away from it", async () => {

@@ -16,7 +16,23 @@ export interface Workload {
   readonly messagesPerCall: number;
   /** Metadata entries beside those that every call has. */
   readonly metadataCount: number;
+  /**
+   * Server streams of 1 GiB that run on each connection beside the calls and begin again when they have ended. What they carry is
+   * not counted, but they must not fail.
+   * @default 0
+   */
+  readonly bulkStreams?: number;
 }
+
+/** What the bulk streams beside the calls carry. */
+export const BULK: Workload = {
+  kind: "server_stream",
+  connectionCount: 1,
+  streamsPerConnection: 1,
+  messageBytes: 65_536,
+  messagesPerCall: 16_384,
+  metadataCount: 0,
+};
 
 export interface LoadTarget {
   readonly port: number;

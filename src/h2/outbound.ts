@@ -246,9 +246,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     }
     this.turn++;
     if (rested === undefined) return;
-    for (const stream of rested) {
-      this.ready.push(stream);
-    }
+    for (const stream of rested) this.ready.push(stream);
   }
 
   /** What `stream` may still send in this turn. */

@@ -218,7 +218,9 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
   }
 
   /** The socket has passed on one piece: slabs may be free, and DATA may flow again. */
-  private readonly onWritten = (): void => {
+  private readonly onWritten = (error?: Error | null): void => {
+    // A socket that fails gives up what it has not begun to write before what it is still writing: its backlog says nothing.
+    if (error !== undefined && error !== null) return;
     const backlog = this.socket.writableLength;
     this.connection.output.releaseWritten(backlog);
     this.connection.written(backlog, DATA_HIGH_WATER_BYTES);

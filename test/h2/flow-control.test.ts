@@ -336,6 +336,22 @@ describe("turns", () => {
     expect(bulk.log.map((line) => line.split(" ")[0])).not.toContain("reset");
   });
 
+  it("go on with every stream that had sent its share, in the order of before", () => {
+    const wire = sender(MAX, MAX);
+    const logs = [openQuietly(wire), openQuietly(wire), openQuietly(wire)];
+    // The first sends its share at once; the others wait behind it and send theirs in the same turn.
+    for (const { stream } of logs) stream.sendData(Buffer.alloc(140_000), false);
+    const shareOf = (bytes: number): number => bytes + 9 * Math.ceil(bytes / 16_384);
+    expect(wire.turn().length).toBe(3 * shareOf(65_536));
+    expect(wire.turn().length).toBe(3 * shareOf(65_536));
+    expect(wire.turn().length).toBe(3 * shareOf(140_000 - 2 * 65_536));
+    expect(wire.dirty).toBe(false);
+    const written = logs.map(({ log }) =>
+      log.reduce((sum, line) => sum + Number(line.split(" ")[1]), 0),
+    );
+    expect(written).toEqual([140_000 - 65_536, 140_000, 140_000]);
+  });
+
   it("are all for a stream that is the only one", () => {
     const wire = sender(MAX, MAX);
     const { stream } = openQuietly(wire);

@@ -16,7 +16,7 @@ export function resolveSessionOptions(options: SessionOptions): ResolvedSessionO
   const clock: Clock = options.clock ?? systemClock;
   return {
     maxConcurrentStreams: integer(options, "maxConcurrentStreams", 1_000, 0, 0xffffffff),
-    streamWindowBytes: integer(options, "streamWindowBytes", 196_608, 1, MAX_WINDOW_BYTES),
+    streamWindowBytes: integer(options, "streamWindowBytes", 131_072, 1, MAX_WINDOW_BYTES),
     // The connection's window starts at 65,535 and SETTINGS cannot lower it (RFC 9113 §6.9.2).
     connectionWindowBytes: integer(
       options,

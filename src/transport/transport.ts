@@ -159,7 +159,7 @@ export interface ServerSessionListener extends SessionListener {
 export interface SessionOptions {
   /** Streams the peer may have open towards us (SETTINGS_MAX_CONCURRENT_STREAMS). @default 1_000 */
   readonly maxConcurrentStreams?: number;
-  /** Receive window of each stream in bytes: what one stalled call can hold. @default 196_608 */
+  /** Receive window of each stream in bytes: what one stalled call can hold. @default 131_072 */
   readonly streamWindowBytes?: number;
   /** Receive window of the connection in bytes. @default 4_194_304 */
   readonly connectionWindowBytes?: number;

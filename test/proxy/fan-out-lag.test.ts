@@ -25,8 +25,8 @@ import type { ScriptedPeer } from "../support/scripted-peer.ts";
 import { Upload } from "../support/upload.ts";
 
 const MiB = 1024 * 1024;
-/** Credit is given back in steps of half a window of 192 KiB. */
-const CREDIT_STEP_BYTES = 98_304;
+/** Credit is given back in steps of half a window of 128 KiB. */
+const CREDIT_STEP_BYTES = 65_536;
 /** A backend that takes connections and says nothing until it is told to. */
 const SILENT = { handshake: false, ackSettings: false } as const;
 
@@ -121,7 +121,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     const taken = await upload.sendUntilStalled(body, () => settle(call));
     // The secondary's window, the client's window at the relay, and what the transport holds between.
     expect(taken).toBeGreaterThanOrEqual(65_535);
-    expect(taken).toBeLessThanOrEqual(65_535 + 196_608 + CREDIT_STEP_BYTES);
+    expect(taken).toBeLessThanOrEqual(65_535 + 131_072 + CREDIT_STEP_BYTES);
     // It is the client who waits, not the call that hangs: once the secondary reads, all of it passes.
     call.secondary.refillWindows = true;
     call.secondary.send(frames.windowUpdate(0, MiB), frames.windowUpdate(secondaryId, MiB));
@@ -138,7 +138,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     await call.begin();
     const upload = new Upload(call.client, 1);
     const taken = await upload.sendUntilStalled(Buffer.alloc(4 * MiB), () => settle(call));
-    expect(taken).toBeLessThanOrEqual(65_535 + 196_608 + CREDIT_STEP_BYTES);
+    expect(taken).toBeLessThanOrEqual(65_535 + 131_072 + CREDIT_STEP_BYTES);
     call.client.send(frames.rst(1, ErrorCode.CANCEL));
     await eventually("it is over", () => call.results.length === 1);
   });
@@ -160,7 +160,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     const result = call.results[0]!.secondaries[0]!;
     expect(result).toMatchObject({ status: Status.RESOURCE_EXHAUSTED, swallowed: true });
     // What was kept for it: the lag allowed, and what a client can have sent beyond that before the primary took it.
-    expect(result.requestBytes).toBeLessThan(200_000 + 196_608);
+    expect(result.requestBytes).toBeLessThan(200_000 + 131_072);
   });
 
   it("9. with drop a secondary within its lag is kept", async () => {

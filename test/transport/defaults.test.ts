@@ -8,7 +8,7 @@ describe("resolveSessionOptions", () => {
   it("fills in the documented defaults", () => {
     expect(resolveSessionOptions({})).toEqual({
       maxConcurrentStreams: 1_000,
-      streamWindowBytes: 196_608,
+      streamWindowBytes: 131_072,
       connectionWindowBytes: 4_194_304,
       maxHeaderListBytes: 65_536,
       headerTableBytes: 4_096,

@@ -84,11 +84,11 @@ function serverResets(contract: Contract): void {
       const end = await clientToScript(contract);
       const stream = open(end);
       await end.peer.expectRequest();
-      end.peer.send(HEADERS, ...many(160_000), frames.rst(1, code));
+      end.peer.send(HEADERS, ...many(100_000), frames.rst(1, code));
       await stream.untilReset();
       expect(stream.outline).toEqual([
         "headers",
-        "data(160000)",
+        "data(100000)",
         `reset(reset, ${errorCodeName(code)})`,
       ]);
     },
@@ -102,14 +102,14 @@ function serverResets(contract: Contract): void {
       await end.peer.expectRequest();
       end.peer.send(
         HEADERS,
-        ...many(160_000),
+        ...many(100_000),
         frames.headers(1, trailers(0)).end(),
         frames.rst(1, code),
       );
       await stream.untilReset();
       expect(stream.outline).toEqual([
         "headers",
-        "data(160000)",
+        "data(100000)",
         "trailers",
         `reset(reset, ${errorCodeName(code)})`,
       ]);
@@ -148,7 +148,7 @@ function clientResets(contract: Contract): void {
   it.each([
     ["right after the headers", [], []],
     ["in the middle of a message", [CUT], ["data(6)"]],
-    ["behind bytes that nobody acknowledged", many(160_000), ["data(160000)"]],
+    ["behind bytes that nobody acknowledged", many(100_000), ["data(100000)"]],
     ["after its side had ended", [frames.data(1, message("abc")).end()], ["data(8, END)"]],
   ] as const)("%s is told after every byte", async (_, sent, told) => {
     const end = await scriptToServer(contract);
@@ -167,7 +167,7 @@ function clientResets(contract: Contract): void {
       const end = await scriptToServer(contract);
       const stream = await requestFromScript(end, frames.headers(1, request("/a/B")));
       stream.stream.sendHeaders(fieldsOf(response()), false);
-      stream.stream.sendData(Buffer.alloc(160_000), false);
+      stream.stream.sendData(Buffer.alloc(100_000), false);
       await end.peer.expectHeaders(1);
       await end.peer.expectBytes(1, 65_535);
       end.peer.send(frames.rst(1, code));

@@ -159,8 +159,9 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     expect(call.told).toMatchObject([{ reason: ErrorReason.SECONDARY_LAG }]);
     const result = call.results[0]!.secondaries[0]!;
     expect(result).toMatchObject({ status: Status.RESOURCE_EXHAUSTED, swallowed: true });
-    // What was kept for it: the lag allowed, and what a client can have sent beyond that before the primary took it.
-    expect(result.requestBytes).toBeLessThan(200_000 + 131_072);
+    // What was kept for it and never reached it: the lag allowed, and what a client can have sent beyond that before the primary took it.
+    expect(call.secondary.receivedBytes(secondaryId)).toBe(65_535);
+    expect(result.requestBytes - 65_535).toBeLessThan(200_000 + 131_072);
   });
 
   it("9. with drop a secondary within its lag is kept", async () => {

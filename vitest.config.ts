@@ -8,6 +8,7 @@ export default defineConfig({
   resolve: { alias: { "grpc-relay": new URL("src/index.ts", import.meta.url).pathname } },
   test: {
     pool: "forks",
+    setupFiles: ["test/support/spoil-reads.ts"],
     // Guards against what hangs, for machines with much else to do; no test takes its bounds from them.
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -9,6 +9,7 @@ import type {
   StreamListener,
 } from "../../src/transport/transport.ts";
 import { HeaderField, type HeaderList } from "../../src/wire/field.ts";
+import { keep } from "../../src/wire/read-buffer.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -215,7 +216,7 @@ class UnaryEcho extends Method {
       return;
     }
     this.#chunks ??= [];
-    if (chunk.length > 0) this.#chunks.push(chunk);
+    if (chunk.length > 0) this.#chunks.push(keep(chunk));
     if (!endStream) return;
     for (const part of this.#chunks) call.send(part);
     call.end();
@@ -246,7 +247,7 @@ class ServerStream extends Method {
 
   protected onRequest(chunk: Buffer, endStream: boolean): void {
     this.call.stream.acknowledge(chunk.length);
-    if (chunk.length > 0) this.#request.push(chunk);
+    if (chunk.length > 0) this.#request.push(keep(chunk));
     if (!endStream) return;
     const request = decodeMessage(Buffer.concat(this.#request).subarray(PREFIX_BYTES));
     this.#frame = withPrefix(messageOfSize(request.replyBytes));
@@ -293,7 +294,7 @@ class CallStateQuery extends Method {
 
   protected onRequest(chunk: Buffer, endStream: boolean): void {
     this.call.stream.acknowledge(chunk.length);
-    this.#request.push(chunk);
+    this.#request.push(keep(chunk));
     if (!endStream) return;
     const { payload } = decodeMessage(Buffer.concat(this.#request).subarray(PREFIX_BYTES));
     const { callCount } = this.call.served;

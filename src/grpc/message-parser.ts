@@ -1,6 +1,7 @@
 // Finds messages in a stream of bytes whose chunks have nothing to do with them. Two ways: counting (the relay), which assembles
 // nothing, and parsing (peeking, local handlers), which hands out frames. Knows no stream and no window: the owner asks, and acknowledges.
 
+import { keep } from "../wire/read-buffer.ts";
 import { ErrorReason, GrpcError } from "./error.ts";
 import { Frame, MAX_PAYLOAD_BYTES, PREFIX_BYTES } from "./frame.ts";
 import { Status } from "./status.ts";
@@ -136,9 +137,10 @@ export class MessageParser {
     return this.#bufferedBytes === 0;
   }
 
-  /** Takes the next bytes of the stream, by reference. */
-  push(chunk: Buffer): void {
-    if (chunk.length === 0) return;
+  /** Takes the next bytes of the stream, by reference where their memory stays. */
+  push(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    const chunk = keep(bytes);
     this.#bufferedBytes += chunk.length;
     if (chunk.length > SMALL_CHUNK_BYTES || this.#chunks.length < COALESCE_FROM_CHUNKS) {
       this.#chunks.push(chunk);

@@ -72,8 +72,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.streams = new StreamTable(role);
     this.guard = new FloodGuard(options.limits, nowMs);
     const onDirty = (): void => events.onDirty();
+    const onBulk = (): void => events.onBulk();
     const { streams, guard } = this;
-    this.outbound = new Outbound(role, streams, guard, options.streamWindowBytes, onDirty);
+    this.outbound = new Outbound(role, streams, guard, options.streamWindowBytes, onDirty, onBulk);
     this.messages = new InboundMessages(role, options, this, this.outbound, streams, guard);
     this.inbound = new Inbound(role, this, this.messages, this.outbound, streams, guard);
     this.reader = new FrameReader(this.inbound);

@@ -31,6 +31,8 @@ export interface ConnectionEnd {
 export interface ConnectionEvents<Owner> {
   /** There is something for `turn` to do. May be called many times before it. */
   onDirty(): void;
+  /** DATA that is worth a write of its own is in the output, before the end of the turn. May be called many times before the write. */
+  onBulk(): void;
   /** Server side: a request arrived. Returns the stream's listener. */
   onStream(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): StreamEvents;
   onGoAway(lastStreamId: number, code: number, debugData: string): void;

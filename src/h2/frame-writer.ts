@@ -24,7 +24,7 @@ const MAX_DEBUG_BYTES = 256;
 
 export class FrameWriter {
   readonly encoder: HpackEncoder = new HpackEncoder();
-  private readonly output: Output;
+  readonly output: Output;
 
   constructor(output: Output) {
     this.output = output;
@@ -51,6 +51,19 @@ export class FrameWriter {
       streamId,
     );
     output.advance(FRAME_HEADER_BYTES);
+  }
+
+  /** One DATA frame whose payload stays where it is, in memory that has room for the header in front of it. */
+  dataInPlace(
+    streamId: number,
+    bytes: Buffer,
+    start: number,
+    payloadBytes: number,
+    endStream: boolean,
+  ): void {
+    const head = start - FRAME_HEADER_BYTES;
+    writeHead(bytes, head, payloadBytes, TYPE_DATA, endStream ? FLAG_END_STREAM : 0, streamId);
+    this.output.appendRun(bytes, head, start + payloadBytes);
   }
 
   dataPayload(bytes: Buffer, start: number, end: number): void {

@@ -8,10 +8,11 @@ import type { FloodGuard } from "./flood-guard.ts";
 import { DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES } from "./frame.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { MessageRules } from "./message-rules.ts";
-import { COPY_BELOW_BYTES, Output } from "./output.ts";
+import { Output } from "./output.ts";
 import { ReadyList } from "./ready-list.ts";
+import { NO_QUEUE, SendQueue } from "./send-queue.ts";
 import type { Role } from "./settings.ts";
-import { type H2Stream, NO_CHUNKS, type StreamHost } from "./stream.ts";
+import type { H2Stream, StreamHost } from "./stream.ts";
 import {
   CLOSED,
   localIsOpen,
@@ -22,14 +23,14 @@ import {
 } from "./stream-state.ts";
 import { ENDED, type HowEnded, RESET_SENT, type StreamTable } from "./stream-table.ts";
 
-/** DATA that a stream may send before the next one gets its turn: one frame. */
-const QUANTUM_BYTES = DEFAULT_MAX_FRAME_BYTES;
-
 /**
- * DATA that a stream may send in one turn of the event loop while others are open. What it takes the small calls that arrive in the
- * same turn have to wait for: on this side for the write, on the other for the read. A lone stream has all of the budget.
+ * DATA that a stream may send with one write while others are open. What it takes the small calls that come in meanwhile have to
+ * wait for: on this side for the write, on the other for the read. A lone stream has all of the budget.
  */
-const TURN_SHARE_BYTES = 65_536;
+const WRITE_SHARE_BYTES = 65_536;
+
+/** DATA that is worth a write of its own: the sooner it goes, the less of it waits in colder memory. */
+const BULK_BYTES = 32_768;
 
 export class Outbound<Owner> implements StreamHost<Owner> {
   readonly output: Output = new Output();
@@ -44,16 +45,16 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   private readonly guard: FloodGuard;
   private readonly streamWindowBytes: number;
   private readonly onDirty: () => void;
+  private readonly onBulk: () => void;
   private readonly rules: MessageRules = new MessageRules();
   private readonly ready = new ReadyList<Owner>();
-  /** Counts turns; a stream's share is for one. */
-  private turn = 1;
   /** Server side: streams that we have ended and the client has not. */
   private readonly earlyEnds: H2Stream<Owner>[] = [];
 
   /**
    * @param streamWindowBytes our receive window of each stream
    * @param onDirty something was put into the output or waits for `pump`; it may be called many times a turn
+   * @param onBulk DATA that is worth a write of its own is in the output
    */
   constructor(
     role: Role,
@@ -61,12 +62,14 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     guard: FloodGuard,
     streamWindowBytes: number,
     onDirty: () => void,
+    onBulk: () => void,
   ) {
     this.role = role;
     this.streams = streams;
     this.guard = guard;
     this.streamWindowBytes = streamWindowBytes;
     this.onDirty = onDirty;
+    this.onBulk = onBulk;
   }
 
   // What owners call
@@ -116,11 +119,10 @@ export class Outbound<Owner> implements StreamHost<Owner> {
       if (sent > 0) this.writeChunk(stream, chunk, sent, false);
       else sent = 0;
     }
-    if (stream.queuedBytes === 0) stream.queueOffset = sent;
     stream.queuedBytes += length - sent;
-    if (length > 0) {
-      if (stream.queue === NO_CHUNKS) stream.queue = [];
-      stream.queue.push(keepable(chunk));
+    if (length > sent) {
+      if (stream.queue === NO_QUEUE) stream.queue = new SendQueue();
+      stream.queue.push(chunk, sent);
     }
     if (stream.sendWindow > 0) this.ready.push(stream);
     return sent;
@@ -232,7 +234,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
         continue;
       }
       const sent = Math.min(
-        QUANTUM_BYTES,
+        stream.queue.frameBytes,
         stream.queuedBytes,
         stream.sendWindow,
         this.windowBytes,
@@ -244,15 +246,16 @@ export class Outbound<Owner> implements StreamHost<Owner> {
       this.writeQueued(stream, sent);
       if (!stream.silent) stream.listener.onWritable(sent);
     }
-    this.turn++;
     if (rested === undefined) return;
     for (const stream of rested) this.ready.push(stream);
   }
 
-  /** What `stream` may still send in this turn. */
+  /** What `stream` may still send with this write. */
   private shareOf(stream: H2Stream<Owner>): number {
     if (this.streams.count <= 1) return this.budgetBytes;
-    return stream.turn === this.turn ? TURN_SHARE_BYTES - stream.turnBytes : TURN_SHARE_BYTES;
+    return stream.shareWrite === this.output.writeCount
+      ? WRITE_SHARE_BYTES - stream.shareBytes
+      : WRITE_SHARE_BYTES;
   }
 
   /** `bytes` of DATA go out. */
@@ -260,11 +263,12 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     stream.sendWindow -= bytes;
     this.windowBytes -= bytes;
     this.budgetBytes -= bytes;
-    if (stream.turn !== this.turn) {
-      stream.turn = this.turn;
-      stream.turnBytes = 0;
+    const { writeCount } = this.output;
+    if (stream.shareWrite !== writeCount) {
+      stream.shareWrite = writeCount;
+      stream.shareBytes = 0;
     }
-    stream.turnBytes += bytes;
+    stream.shareBytes += bytes;
   }
 
   /**
@@ -284,7 +288,8 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   close(stream: H2Stream<Owner>, how: HowEnded): void {
     stream.state = nextState(stream.state, RESET);
     this.ready.remove(stream);
-    stream.queue = NO_CHUNKS;
+    stream.queue.drop(this.output);
+    stream.queue = NO_QUEUE;
     stream.queuedBytes = 0;
     stream.trailers = undefined;
     this.streams.remove(stream, how);
@@ -324,6 +329,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
       this.guard.workFrames++;
       start = end;
     } while (start < bytes);
+    if (this.output.byteCount >= BULK_BYTES) this.onBulk();
   }
 
   /** One DATA frame of `bytes` from the queue, and what comes after the queue when it is empty then. */
@@ -332,9 +338,9 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     stream.queuedBytes -= bytes;
     const done = stream.queuedBytes === 0;
     const { trailers } = stream;
-    this.writer.dataHead(stream.id, bytes, done && stream.endQueued && trailers === undefined);
+    const endStream = done && stream.endQueued && trailers === undefined;
+    stream.queue.writeFrame(this.writer, stream.id, bytes, endStream);
     this.guard.workFrames++;
-    this.writeFromQueue(stream, bytes);
     if (!done) {
       if (stream.sendWindow > 0) this.ready.push(stream);
     } else if (stream.endQueued) {
@@ -342,33 +348,4 @@ export class Outbound<Owner> implements StreamHost<Owner> {
       this.endLocal(stream);
     }
   }
-
-  private writeFromQueue(stream: H2Stream<Owner>, bytes: number): void {
-    const { queue } = stream;
-    let left = bytes;
-    let sentChunks = 0;
-    let start = stream.queueOffset;
-    for (const chunk of queue) {
-      const end = Math.min(chunk.length, start + left);
-      this.writer.dataPayload(chunk, start, end);
-      left -= end - start;
-      start = end;
-      if (end < chunk.length) break;
-      sentChunks++;
-      start = 0;
-      if (left === 0) break;
-    }
-    stream.queueOffset = start;
-    // A queue is as long as its source's window at most, so moving the rest up is cheap beside the bytes that went.
-    queue.splice(0, sentChunks);
-  }
-}
-
-/**
- * What may wait in a queue: a short view would keep all of what was read with it in memory, for as long as the peer likes.
- */
-function keepable(chunk: Buffer): Buffer {
-  return chunk.length < COPY_BELOW_BYTES && chunk.buffer.byteLength > 4 * chunk.length
-    ? Buffer.from(chunk)
-    : chunk;
 }

@@ -1,6 +1,7 @@
 // What one connection has to write: slabs of small frames with references to large payloads in between, in wire order.
 // It must not know frames.
 
+import { isBorrowed } from "../wire/read-buffer.ts";
 import { acquireSlab, acquireSmallSlab, releaseSlab, SMALL_SLAB_BYTES } from "./slab-pool.ts";
 
 /**
@@ -19,10 +20,16 @@ export class Output {
   slab: Buffer = NO_SLAB;
   position = 0;
   private sealed = 0;
-  /** Bytes of the last turn. */
+  /** Bytes of the last write. */
   private latestBytes = 0;
+  /** Writes so far. */
+  writeCount = 0;
 
   private pieces: Buffer[] = [];
+  /** `run[runStart..runEnd)` is the last piece, once it is known where it ends. */
+  private run: Buffer = NO_SLAB;
+  private runStart = 0;
+  private runEnd = 0;
   /** Full slabs whose bytes are among the pieces. */
   private full: Buffer[] = [];
   /** Bytes given to the socket so far. */
@@ -33,6 +40,7 @@ export class Output {
 
   /** Makes room for `bytes`, at most `SLAB_BYTES`, in one run of `slab` from `position`; who writes there moves `position`. */
   reserve(bytes: number): void {
+    if (this.run !== NO_SLAB) this.endRun();
     if (this.slab.length - this.position >= bytes) return;
     // What the last turn needed is the best guess for this one.
     const isSmall = this.slab === NO_SLAB && Math.max(bytes, this.latestBytes) <= SMALL_SLAB_BYTES;
@@ -51,7 +59,7 @@ export class Output {
     this.byteCount += bytes;
   }
 
-  /** Appends `bytes[start..end)`, by copy where it is short and by reference where it is long. */
+  /** Appends `bytes[start..end)`, by copy where it is short or borrowed and by reference where it is long. */
   append(bytes: Buffer, start: number, end: number): void {
     const length = end - start;
     if (length < COPY_BELOW_BYTES) {
@@ -59,11 +67,40 @@ export class Output {
       if (length === bytes.length) this.slab.set(bytes, this.position);
       else bytes.copy(this.slab, this.position, start, end);
       this.position += length;
+    } else if (isBorrowed(bytes)) {
+      this.copy(bytes, start, end);
     } else {
       this.seal();
       this.pieces.push(length === bytes.length ? bytes : bytes.subarray(start, end));
     }
     this.byteCount += length;
+  }
+
+  /** Into as many slabs as it takes. */
+  private copy(bytes: Buffer, start: number, end: number): void {
+    for (let at = start; at < end; ) {
+      this.reserve(1);
+      const taken = Math.min(end - at, this.slab.length - this.position);
+      bytes.copy(this.slab, this.position, at, at + taken);
+      this.position += taken;
+      at += taken;
+    }
+  }
+
+  /** Appends by reference; what follows the last piece in the same memory becomes one piece with it. */
+  appendRun(bytes: Buffer, start: number, end: number): void {
+    if (this.run !== bytes || this.runEnd !== start) {
+      this.seal();
+      this.run = bytes;
+      this.runStart = start;
+    }
+    this.runEnd = end;
+    this.byteCount += end - start;
+  }
+
+  /** Gives `slab` back when all that was appended so far is written. */
+  hold(slab: Buffer): void {
+    this.full.push(slab);
   }
 
   /** The pieces to write, in order. The binding writes all of them and then says so by `settle`. */
@@ -72,6 +109,7 @@ export class Output {
     const pieces = this.pieces;
     this.pieces = [];
     this.latestBytes = this.byteCount;
+    this.writeCount++;
     this.byteCount = 0;
     return pieces;
   }
@@ -116,6 +154,7 @@ export class Output {
   /** Drops everything. Slabs that the socket may still read are left to the collector. */
   discard(): void {
     this.pieces = [];
+    this.run = NO_SLAB;
     this.full = [];
     this.inFlight = [];
     this.inFlightEnds = [];
@@ -125,9 +164,16 @@ export class Output {
     this.byteCount = 0;
   }
 
+  /** What has been appended so far is among the pieces. */
   private seal(): void {
+    if (this.run !== NO_SLAB) this.endRun();
     if (this.position === this.sealed) return;
     this.pieces.push(this.slab.subarray(this.sealed, this.position));
     this.sealed = this.position;
+  }
+
+  private endRun(): void {
+    this.pieces.push(this.run.subarray(this.runStart, this.runEnd));
+    this.run = NO_SLAB;
   }
 }

@@ -1,10 +1,15 @@
 // Output slabs, shared by all connections of the process. A connection holds one only while it has something to write.
 
+import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "./frame.ts";
+
+/** The largest frame that we send. */
+export const FRAME_SLOT_BYTES: number = FRAME_HEADER_BYTES + DEFAULT_MAX_FRAME_BYTES;
+
 /**
- * Room for the replies to one 64 KiB read of small calls. Larger slabs cost memory per peer that does not read, smaller
- * ones more pieces per write.
+ * Room for two full frames, or for the replies to one read of small calls. Larger slabs cost memory per peer that does not read,
+ * smaller ones more pieces per write.
  */
-export const SLAB_BYTES = 32_768;
+export const SLAB_BYTES: number = 2 * FRAME_SLOT_BYTES;
 
 /** For a connection that writes little in a turn: many of them are dirty at once, each with a slab of its own. */
 export const SMALL_SLAB_BYTES = 4_096;

@@ -1,6 +1,7 @@
 // One stream: its state, windows and send queue, and the methods its owner calls. It must not know frames or other streams.
 
 import type { HeaderList } from "../wire/field.ts";
+import { NO_QUEUE, type SendQueue } from "./send-queue.ts";
 import { OPEN, type StreamState } from "./stream-state.ts";
 
 /** Why a stream ended early. `unprocessed`: the peer cannot have acted on it (RFC 9113 §8.7). */
@@ -40,9 +41,6 @@ export const NO_EVENTS: StreamEvents = {
 
 function ignore(): void {}
 
-/** The queue of a stream that has none: nearly every stream, so it is one for all and stays empty. */
-export const NO_CHUNKS: Buffer[] = [];
-
 /** `Owner` is what the binding calls the session; this layer only hands it on. */
 export class H2Stream<Owner> {
   readonly id: number;
@@ -76,15 +74,14 @@ export class H2Stream<Owner> {
   creditBytes = 0;
 
   queuedBytes = 0;
-  /** Queued chunks; the first has `queueOffset` bytes sent already. */
-  queue: Buffer[] = NO_CHUNKS;
-  queueOffset = 0;
+  /** Made for the first DATA that has to wait, which most streams never have. */
+  queue: SendQueue = NO_QUEUE;
   /** Sent when the queue is empty. */
   trailers: HeaderList | undefined = undefined;
 
-  /** The turn in which it sent DATA last, and how much. */
-  turn = 0;
-  turnBytes = 0;
+  /** The write with which it sent DATA last, and how much. */
+  shareWrite = -1;
+  shareBytes = 0;
 
   /** Links of the scheduler's list. */
   isReady = false;

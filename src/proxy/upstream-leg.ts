@@ -27,6 +27,7 @@ import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { Stream, StreamEnd } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import { fieldValue, type HeaderField, type HeaderList } from "../wire/field.ts";
+import { keep } from "../wire/read-buffer.ts";
 import type { Destination } from "./director.ts";
 import type { DestinationResult } from "./results.ts";
 
@@ -263,8 +264,18 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
       rest = chunk.subarray(skipped);
     }
     if (endStream) this.endQueued = true;
-    if (rest.length > 0 || endStream) this.enqueue(rest);
-    if (this.released && this.stream !== undefined) this.flush();
+    if (rest.length === 0 && !endStream) return;
+    const { stream } = this;
+    if (!this.released || stream === undefined) {
+      this.enqueue(keep(rest));
+    } else if (this.replayable) {
+      this.enqueue(keep(rest));
+      this.flush();
+    } else {
+      this.endSent = endStream;
+      this.requestBytes += rest.length;
+      this.acceptedBytes += stream.sendData(rest, endStream);
+    }
   }
 
   private enqueue(chunk: Buffer): void {

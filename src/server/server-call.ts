@@ -24,6 +24,7 @@ import {
 } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
+import { keep } from "../wire/read-buffer.ts";
 import { CallContext, type CallOrigin, deadlineExceeded } from "./call-context.ts";
 import type { RequestHead } from "./request-head.ts";
 
@@ -287,11 +288,12 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
       this.stream.acknowledge(chunk.length);
       return;
     }
-    if (chunk.length > 0) {
-      if (this.buffered === undefined) this.buffered = [chunk];
-      else this.buffered.push(chunk);
+    const kept = keep(chunk);
+    if (kept.length > 0) {
+      if (this.buffered === undefined) this.buffered = [kept];
+      else this.buffered.push(kept);
     }
-    this.tap?.onBuffered(chunk, endStream);
+    this.tap?.onBuffered(kept, endStream);
   }
 
   onTrailers(): void {

@@ -60,7 +60,7 @@ function firstFind(): Collect {
   };
 }
 
-/** Counts `bytes` that came from a socket in memory of their own. */
+/** Counts `bytes` that came from a socket: in memory of their own, or soon copied there. */
 export function countRead(bytes: number): void {
   garbage.count(bytes);
 }

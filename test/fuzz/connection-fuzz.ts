@@ -3,6 +3,7 @@
 import { Connection } from "../../src/h2/connection.ts";
 import { DEFAULT_LIMITS, type H2Limits } from "../../src/h2/limits.ts";
 import { CLOSED } from "../../src/h2/stream-state.ts";
+import { borrowed } from "../support/borrowed.ts";
 import { frames } from "../support/frames.ts";
 import { Dice } from "./dice.ts";
 import { LegalPeer } from "./legal-peer.ts";
@@ -82,7 +83,9 @@ class Fuzzed {
     for (let at = 0; at < bytes.length; at += most) {
       const chunk = bytes.subarray(at, at + most);
       if (this.connection.ended === undefined) this.witness.received(chunk);
-      this.connection.receive(chunk, this.nowMs);
+      if (dice.chance(2)) this.connection.receive(chunk, this.nowMs);
+      else borrowed(chunk, (view) => this.connection.receive(view, this.nowMs));
+      if (this.owner.bulky) this.#write();
       if (most > 1 && dice.chance(4)) this.turn();
     }
   }
@@ -92,6 +95,13 @@ class Fuzzed {
     const { connection, owner } = this;
     owner.dirty = false;
     connection.turn();
+    this.#write();
+    owner.check();
+  }
+
+  #write(): void {
+    const { connection } = this;
+    this.owner.bulky = false;
     const { output } = connection;
     if (output.byteCount > 0) {
       const announced = output.byteCount;
@@ -105,7 +115,6 @@ class Fuzzed {
       output.settle(this.#backlogBytes());
     }
     connection.written(this.#backlogBytes(), this.highWaterBytes);
-    owner.check();
   }
 
   unblock(): void {

@@ -5,6 +5,7 @@
 
 import { describe, expect, it } from "vitest";
 import { type StreamLog, Wire } from "../h2/wire.ts";
+import { borrowed } from "../support/borrowed.ts";
 import { fieldsOf, request, response, trailers } from "../support/frames.ts";
 import { Random } from "./random.ts";
 
@@ -54,6 +55,7 @@ class Game {
       headerTableBytes: this.random.pick([0, 100, 4_096, 9_000]),
       maxConcurrentStreams: this.random.pick([2, 10]),
       highWaterBytes: this.random.pick([500, 20_000, 1 << 20]),
+      borrowing: this.random.chance(2),
     });
     this.client = new Wire("client", options());
     this.server = new Wire("server", options());
@@ -97,7 +99,8 @@ class Game {
         const chunk = random.bytes(random.pick([1, 20, 1_000, 5_000, 40_000]));
         state.chunks.push(chunk);
         state.ended = !isServer && random.chance(6);
-        log.stream.sendData(chunk, state.ended);
+        if (random.chance(2)) log.stream.sendData(chunk, state.ended);
+        else borrowed(chunk, (view) => log.stream.sendData(view, state.ended));
         break;
       }
       case 4:

@@ -23,6 +23,7 @@ import type {
 } from "../../src/transport/transport.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { HeaderField, type HeaderList } from "../../src/wire/field.ts";
+import { keep } from "../../src/wire/read-buffer.ts";
 import { closeAtEnd, within } from "../support/cleanup.ts";
 import { Dice } from "./dice.ts";
 
@@ -123,7 +124,7 @@ class EngineEcho implements StreamListener {
 
   onHeaders(): void {}
   onData(chunk: Buffer, endStream: boolean): void {
-    this.#sum.push(chunk);
+    this.#sum.push(keep(chunk));
     this.#stream.acknowledge(this.#stream.sendData(chunk, false));
     if (endStream) this.end();
   }
@@ -163,7 +164,7 @@ function engineCall(session: ClientSession, plan: Plan, dice: Dice): Promise<Res
         if (endStream) finish([]);
       },
       onData(chunk, endStream): void {
-        body.push(chunk);
+        body.push(keep(chunk));
         stream.acknowledge(chunk.length);
         if (plan.fate === "cancel") {
           stream.reset(ErrorCode.CANCEL);

@@ -6,6 +6,7 @@ import type { ConnectionEnd, ConnectionEvents } from "../../src/h2/events.ts";
 import type { H2Stream, StreamEndInfo, StreamEvents } from "../../src/h2/stream.ts";
 import { CLOSED } from "../../src/h2/stream-state.ts";
 import { HeaderField, type HeaderList } from "../../src/wire/field.ts";
+import { keep } from "../../src/wire/read-buffer.ts";
 import type { Dice } from "./dice.ts";
 import type { Witness } from "./witness.ts";
 
@@ -34,6 +35,8 @@ export class FuzzOwner implements ConnectionEvents<string> {
   readonly streams: Set<OwnedStream> = new Set();
   connection!: Connection<string>;
   dirty = false;
+  /** There is DATA enough for an early write. */
+  bulky = false;
   closed: ConnectionEnd | undefined;
   goAways = 0;
   /** Streams that were told their end, whatever end. */
@@ -46,6 +49,10 @@ export class FuzzOwner implements ConnectionEvents<string> {
 
   onDirty(): void {
     this.dirty = true;
+  }
+
+  onBulk(): void {
+    this.bulky = true;
   }
 
   onStream(stream: H2Stream<string>, headers: HeaderList, endStream: boolean): StreamEvents {
@@ -288,7 +295,7 @@ export class OwnedStream implements StreamEvents {
   #give(chunk: Buffer): number {
     if (this.over || this.ended || !this.headersGiven) return chunk.length;
     if (this.#owner.connection.ended !== undefined) return 0;
-    if (chunk.length > 0) this.#owner.witness.stream(this.stream.id).contents.push(chunk);
+    if (chunk.length > 0) this.#owner.witness.stream(this.stream.id).contents.push(keep(chunk));
     const accepted = this.stream.sendData(chunk, false);
     this.queuedBytes += chunk.length - accepted;
     return accepted;

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/wire/error-code.ts";
+import { isBorrowed } from "../../src/wire/read-buffer.ts";
 import { fieldsOf, frames, request, response, trailers } from "../support/frames.ts";
 import { CHUNKINGS, client, type StreamLog, server, type Wire } from "./wire.ts";
 
@@ -108,6 +109,29 @@ describe.each(CHUNKINGS)("received DATA, %s", (_, byteByByte) => {
     wire.recv(frames.data(1, "x")).expectStreamError(1, FLOW_CONTROL_ERROR);
     wire.recv(frames.headers(3, request("/a/B")), frames.data(3, Buffer.alloc(101)));
     wire.expectStreamError(3, FLOW_CONTROL_ERROR);
+  });
+});
+
+describe("DATA in memory that is read into again", () => {
+  it("is lent to the owner where it is long, and given where it is short", () => {
+    const wire = server({ borrowing: true, streamWindowBytes: 65_535 });
+    const log = wire.request();
+    const lent: boolean[] = [];
+    const { listener } = log.stream;
+    log.stream.listener = {
+      onHeaders: (headers, endStream) => listener.onHeaders(headers, endStream),
+      onData(chunk, endStream) {
+        lent.push(isBorrowed(chunk));
+        listener.onData(chunk, endStream);
+      },
+      onTrailers: (fields) => listener.onTrailers(fields),
+      onWritable: (bytes) => listener.onWritable(bytes),
+      onReset: (end) => listener.onReset(end),
+    };
+    const bodies = [Buffer.alloc(2_047, "s"), Buffer.alloc(2_048, "l"), Buffer.from("!")];
+    wire.recv(...bodies.map((body) => frames.data(1, body)));
+    expect(lent).toEqual([false, true, false]);
+    expect(Buffer.concat(log.chunks).equals(Buffer.concat(bodies))).toBe(true);
   });
 });
 
@@ -237,13 +261,17 @@ describe("sent DATA", () => {
     expect(Buffer.concat(sent.map((frame) => frame.payload))).toEqual(body);
   });
 
-  it("that is queued does not keep the read alive that it came with", () => {
-    const wire = sender(0);
-    const log = openQuietly(wire);
-    const read = Buffer.alloc(65_536, 1);
-    log.stream.sendData(read.subarray(100, 200), false);
-    log.stream.sendData(read.subarray(200, 20_000), false);
-    expect(log.stream.queue.map((chunk) => chunk.buffer === read.buffer)).toEqual([false, true]);
+  it("that makes a write of its own is announced, unless it waits", () => {
+    const wire = sender(MAX, 1 << 20);
+    const { stream } = openQuietly(wire);
+    stream.sendData(Buffer.alloc(32_000), false);
+    expect(wire.bulky).toBe(false);
+    stream.sendData(Buffer.alloc(1_000), false);
+    expect(wire.bulky).toBe(true);
+    wire.turn();
+    const blocked = sender(0);
+    openQuietly(blocked).stream.sendData(Buffer.alloc(60_000), false);
+    expect(blocked.bulky).toBe(false);
   });
 
   it("and trailers behind it leave in order as the window opens", () => {

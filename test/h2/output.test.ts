@@ -7,6 +7,7 @@ import {
   SLAB_BYTES,
   SMALL_SLAB_BYTES,
 } from "../../src/h2/slab-pool.ts";
+import { borrowed } from "../support/borrowed.ts";
 
 function appendAll(output: Output, ...payloads: Buffer[]): void {
   for (const payload of payloads) output.append(payload, 0, payload.length);
@@ -42,6 +43,39 @@ describe("Output", () => {
     const pieces = output.take();
     expect(pieces).toHaveLength(4);
     expect(Buffer.concat(pieces)).toEqual(Buffer.concat(parts));
+  });
+
+  it("copies what is borrowed, however long, into as many slabs as it takes", () => {
+    const output = new Output();
+    const long = Buffer.from(Array.from({ length: 60_000 }, (_, i) => i % 251));
+    output.append(Buffer.from("a"), 0, 1);
+    borrowed(long, (chunk) => output.append(chunk, 10, 60_000));
+    expect(output.byteCount).toBe(59_991);
+    const bytes = Buffer.concat(output.take());
+    expect(bytes.equals(Buffer.concat([Buffer.from("a"), long.subarray(10)]))).toBe(true);
+  });
+
+  it("makes one piece of runs that follow each other in memory", () => {
+    const output = new Output();
+    const memory = Buffer.from("abcdefghij");
+    appendAll(output, Buffer.from("<"));
+    output.appendRun(memory, 0, 2);
+    output.appendRun(memory, 2, 5);
+    output.appendRun(memory, 6, 8);
+    appendAll(output, Buffer.from("-"));
+    output.appendRun(memory, 8, 9);
+    output.appendRun(Buffer.from("0123456789"), 9, 10);
+    expect(output.byteCount).toBe(11);
+    const pieces = output.take();
+    expect(pieces.map((piece) => piece.toString())).toEqual(["<", "abcde", "gh", "-", "i", "9"]);
+  });
+
+  it("forgets a run that is discarded", () => {
+    const output = new Output();
+    output.appendRun(Buffer.from("abc"), 0, 2);
+    output.discard();
+    appendAll(output, Buffer.from("x"));
+    expect(output.take().map((piece) => piece.toString())).toEqual(["x"]);
   });
 
   it("begins a turn with a small slab after one that needed no more, else with a large one", () => {

@@ -8,6 +8,8 @@ import { DEFAULT_LIMITS, type H2Limits } from "../../src/h2/limits.ts";
 import type { H2Stream, StreamEndInfo, StreamEvents } from "../../src/h2/stream.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
 import type { HeaderList } from "../../src/wire/field.ts";
+import { keep } from "../../src/wire/read-buffer.ts";
+import { borrowed } from "../support/borrowed.ts";
 import {
   decodeFrames,
   type FieldInput,
@@ -26,6 +28,8 @@ export interface WireOptions extends Partial<Omit<ConnectionOptions, "limits">> 
   readonly peerSettings?: SettingsInput;
   /** Feed every byte as a chunk of its own. */
   readonly byteByByte?: boolean;
+  /** Feed chunks whose memory is gone after the read, as those of plain sockets. @default false */
+  readonly borrowing?: boolean;
   /** What the socket takes before the test says more. @default 1 GiB */
   readonly highWaterBytes?: number;
 }
@@ -48,7 +52,7 @@ export class StreamLog implements StreamEvents {
     this.#tell(`headers${endStream ? " END" : ""}`);
   }
   onData(chunk: Buffer, endStream: boolean): void {
-    this.chunks.push(chunk);
+    this.chunks.push(keep(chunk));
     this.#tell(`data ${chunk.length}${endStream ? " END" : ""}`);
   }
   onTrailers(trailers: HeaderList): void {
@@ -85,8 +89,11 @@ export class Wire implements ConnectionEvents<string> {
   onRequest: ((stream: StreamLog) => void) | undefined;
   highWaterBytes: number;
   dirty = false;
+  /** There was DATA enough for an early write since the last turn. */
+  bulky = false;
 
   readonly #byteByByte: boolean;
+  readonly #borrowing: boolean;
   readonly #hpack = new HpackDecoder({
     maxTableBytes: 4_096,
     maxHeaderListBytes: 1 << 24,
@@ -95,9 +102,10 @@ export class Wire implements ConnectionEvents<string> {
 
   constructor(role: "client" | "server", options: WireOptions = {}) {
     const { limits, handshake = true, peerSettings, byteByByte = false, ...rest } = options;
-    const { highWaterBytes = 1 << 30, ...settings } = rest;
+    const { highWaterBytes = 1 << 30, borrowing = false, ...settings } = rest;
     this.role = role;
     this.#byteByByte = byteByByte;
+    this.#borrowing = borrowing;
     this.highWaterBytes = highWaterBytes;
     this.connection = new Connection<string>(
       role,
@@ -128,6 +136,9 @@ export class Wire implements ConnectionEvents<string> {
   onDirty(): void {
     this.dirty = true;
   }
+  onBulk(): void {
+    this.bulky = true;
+  }
   onStream(stream: H2Stream<string>, headers: HeaderList, endStream: boolean): StreamEvents {
     const log = new StreamLog(stream);
     this.streams.push(log);
@@ -151,6 +162,10 @@ export class Wire implements ConnectionEvents<string> {
   /** Bytes from the peer, in one chunk unless the wire was made to take them one by one. */
   recv(...parts: readonly (Frame | Uint8Array)[]): this {
     const bytes = frames.bytes(...parts);
+    if (this.#borrowing) {
+      borrowed(bytes, (chunk) => this.connection.receive(chunk, this.nowMs));
+      return this;
+    }
     if (!this.#byteByByte) {
       this.connection.receive(bytes, this.nowMs);
       return this;
@@ -164,6 +179,7 @@ export class Wire implements ConnectionEvents<string> {
   /** One turn of the event loop: what it wrote, as bytes. */
   turn(): Buffer {
     this.dirty = false;
+    this.bulky = false;
     this.connection.turn();
     const bytes = Buffer.concat(this.connection.output.take());
     this.connection.output.settle(0);

@@ -4,6 +4,7 @@ import type { Stream, StreamEnd, StreamListener } from "../../src/transport/tran
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import type { HeaderList } from "../../src/wire/field.ts";
 import { fieldValue } from "../../src/wire/field.ts";
+import { keep } from "../../src/wire/read-buffer.ts";
 import { checkFields, SendQueue } from "./memory-queue.ts";
 import type { MemorySession } from "./memory-session.ts";
 
@@ -52,7 +53,7 @@ export class MemoryStream implements Stream {
       throw new Error("sendData before sendHeaders");
     }
     this.#finished = endStream;
-    this.#queue.push(chunk, endStream);
+    this.#queue.push(keep(chunk), endStream);
     // What was queued before goes first, so bytes of this chunk are accepted only beyond it.
     const before = this.#queue.bytes - chunk.length;
     const accepted = this.#flush();

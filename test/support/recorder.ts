@@ -12,6 +12,7 @@ import type {
 } from "../../src/transport/transport.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
 import type { HeaderList } from "../../src/wire/field.ts";
+import { keep } from "../../src/wire/read-buffer.ts";
 import { pairsOf } from "./frames.ts";
 
 /** Only a test that fails waits this long. */
@@ -145,7 +146,7 @@ export class StreamRecorder extends Recorder implements StreamListener {
     this.#expectOpen("onData");
     if (this.headers === undefined) this.violations.push("onData before onHeaders");
     if (chunk.length === 0 && !endStream) this.violations.push("onData without a byte");
-    this.chunks.push(chunk);
+    this.chunks.push(keep(chunk));
     this.receivedBytes += chunk.length;
     this.ended = endStream;
     this.record(`data(${chunk.length}${endStream ? ", END" : ""})`);

@@ -14,6 +14,7 @@ import type {
   SocketAddress,
 } from "../transport.ts";
 import { EngineClientSession } from "./session.ts";
+import { type SocketReader, socketReader } from "./socket-reader.ts";
 
 export function connect(
   options: ConnectOptions,
@@ -25,9 +26,11 @@ export function connect(
   const path = "path" in address ? address.path : undefined;
   const peer = { remoteAddress: formatAddress(address), localAddress: "" };
   const secure = tls === undefined ? undefined : openTls(address, tls);
-  const socket = secure ?? openPlain(address);
+  const reader = secure === undefined ? socketReader() : undefined;
+  const socket = secure ?? openPlain(address, reader);
   const session = new EngineClientSession(
     socket,
+    reader,
     peer,
     resolved,
     limits,
@@ -46,10 +49,11 @@ export function connect(
   return session;
 }
 
-function openPlain(address: SocketAddress): Socket {
+function openPlain(address: SocketAddress, reader: SocketReader | undefined): Socket {
+  const reading = reader === undefined ? {} : { onread: reader.onread };
   return "path" in address
-    ? connectSocket({ path: address.path })
-    : connectSocket({ host: address.host, port: address.port });
+    ? connectSocket({ path: address.path, ...reading })
+    : connectSocket({ host: address.host, port: address.port, ...reading });
 }
 
 function openTls(address: SocketAddress, tls: ClientTlsOptions): TLSSocket {

@@ -8,6 +8,7 @@ import { peerInfo } from "../peer-info.ts";
 import type { ServerTlsOptions } from "../tls.ts";
 import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "../transport.ts";
 import { ServerSession } from "./session.ts";
+import { acceptedBy, type SocketReader, socketReader } from "./socket-reader.ts";
 
 export function listen(
   options: ListenOptions,
@@ -17,10 +18,11 @@ export function listen(
   const resolved = resolveSessionOptions(options);
   const { address, tls } = options;
   const path = "path" in address ? address.path : undefined;
-  const accept = (socket: Socket): void => {
+  const accept = (socket: Socket, reader: SocketReader | undefined): void => {
     const session = new ServerSession(
       "server",
       socket,
+      reader,
       peerInfo(socket, path, "server"),
       resolved,
       limits,
@@ -29,8 +31,13 @@ export function listen(
   };
   const server =
     tls === undefined
-      ? createServer({ noDelay: true }, accept)
-      : tlsServer(tls, resolved.settingsTimeoutMs, accept, (error) => events.onError(error));
+      ? plainServer(accept)
+      : tlsServer(
+          tls,
+          resolved.settingsTimeoutMs,
+          (socket) => accept(socket, undefined),
+          (error) => events.onError(error),
+        );
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(address, () => {
@@ -38,6 +45,19 @@ export function listen(
       server.on("error", (error: Error) => events.onError(error));
       resolve(new EngineListener(server, boundAddress(server, address)));
     });
+  });
+}
+
+function plainServer(accept: (socket: Socket, reader: SocketReader | undefined) => void): Server {
+  return createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
+    const reader = socketReader();
+    const socket = reader === undefined ? undefined : acceptedBy(reader, accepted);
+    if (socket !== undefined) {
+      accept(socket, reader);
+      return;
+    }
+    accept(accepted, undefined);
+    accepted.resume();
   });
 }
 

@@ -23,7 +23,8 @@ import type {
   Stream,
   StreamListener,
 } from "../transport.ts";
-import { awaitTurn, type TurnTaker } from "./turn-queue.ts";
+import type { SocketReader } from "./socket-reader.ts";
+import { awaitRead, awaitTurn, endRead, type TurnTaker } from "./turn-queue.ts";
 
 /**
  * DATA that one socket may have waiting in user space. The kernel's buffer comes on top; more than a few frames here only delays
@@ -49,8 +50,11 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
 
   protected readonly connection: Connection<Session>;
   protected socket: Socket;
+  /** How the socket reads, where it is a plain one. */
+  private readonly reader: SocketReader | undefined;
   private readonly settingsTimeoutMs: number;
   private isWaitingForTurn = false;
+  private isWaitingForRead = false;
   private settingsTimer: Timer | undefined;
   private drainTimer: Timer | undefined;
   private lingerTimer: Timer | undefined;
@@ -62,11 +66,13 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
   constructor(
     role: Role,
     socket: Socket,
+    reader: SocketReader | undefined,
     peer: PeerInfo,
     options: ResolvedSessionOptions,
     limits: H2Limits,
   ) {
     this.clock = options.clock;
+    this.reader = reader;
     this.socket = socket;
     this.peer = peer;
     this.settingsTimeoutMs = options.settingsTimeoutMs;
@@ -115,6 +121,12 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     awaitTurn(this);
   }
 
+  onBulk(): void {
+    if (this.isWaitingForRead) return;
+    this.isWaitingForRead = true;
+    awaitRead(this);
+  }
+
   abstract onStream(
     stream: H2Stream<Session>,
     headers: HeaderList,
@@ -135,9 +147,13 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
 
   /** The socket is connected: begins to speak. */
   protected start(): void {
-    const { socket } = this;
+    const { socket, reader } = this;
     this.started = true;
-    socket.on("data", (chunk: Buffer) => this.onSocketData(chunk));
+    if (reader !== undefined) {
+      reader.onBytes = (chunk) => this.onSocketData(chunk);
+    } else {
+      socket.on("data", (chunk: Buffer) => this.onSocketData(chunk));
+    }
     socket.on("end", () => this.onSocketLost("closed the connection", undefined));
     this.settingsTimer = new Timer(this);
     this.clock.schedule(this.settingsTimer, this.settingsTimeoutMs);
@@ -162,6 +178,7 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     connection.receive(chunk, this.clock.nowMs());
     if (this.settingsTimer !== undefined && connection.settingsAcked) this.dropSettingsTimer();
     this.onSettings();
+    endRead();
   }
 
   protected onSocketLost(problem: string, cause: Error | undefined): void {
@@ -199,6 +216,11 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     if (!this.socketClosed) this.write();
   }
 
+  writeEarly(): void {
+    this.isWaitingForRead = false;
+    if (!this.socketClosed && this.connection.ended === undefined) this.write();
+  }
+
   private write(): void {
     const { socket, connection } = this;
     const { output } = connection;
@@ -208,7 +230,10 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     } else if (output.byteCount > 0) {
       const pieces = output.take();
       if (pieces.length > 1) socket.cork();
-      for (const piece of pieces) socket.write(piece, this.onWritten);
+      const last = pieces.length - 1;
+      // They are written together, so the last one speaks for all.
+      for (let i = 0; i < last; i++) socket.write(pieces[i] as Buffer);
+      socket.write(pieces[last] as Buffer, this.onWritten);
       if (pieces.length > 1) socket.uncork();
       output.settle(socket.writableLength);
     }
@@ -302,13 +327,14 @@ export class EngineClientSession extends SocketSession implements ClientSession 
 
   constructor(
     socket: Socket,
+    reader: SocketReader | undefined,
     peer: PeerInfo,
     options: ResolvedSessionOptions,
     limits: H2Limits,
     connectTimeoutMs: number,
     listener: ClientSessionListener,
   ) {
-    super("client", socket, peer, options, limits);
+    super("client", socket, reader, peer, options, limits);
     this.listener = listener;
     this.connectTimer = new Timer(this);
     this.clock.schedule(this.connectTimer, connectTimeoutMs);

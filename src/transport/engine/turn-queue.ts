@@ -4,11 +4,15 @@
 /** Something with work that can wait until the end of the turn. */
 export interface TurnTaker {
   takeTurn(): void;
+  /** Writes what it has: the beginning of its turn, ahead of time. */
+  writeEarly(): void;
 }
 
 let waiting: TurnTaker[] = [];
 let spare: TurnTaker[] = [];
 let scheduled = false;
+/** Those with a write's worth of DATA. */
+let bulky: TurnTaker[] = [];
 
 /** Calls `taker.takeTurn()` at the end of this turn. The taker sees to it that it is in the queue at most once. */
 export function awaitTurn(taker: TurnTaker): void {
@@ -17,6 +21,19 @@ export function awaitTurn(taker: TurnTaker): void {
   scheduled = true;
   // After the poll phase, so all sockets that were readable share one flush. A microtask would flush once for each of them.
   setImmediate(runTurns);
+}
+
+/** Calls `taker.writeEarly()` when what is being read has been dealt with. The taker sees to it that it is in the queue at most once. */
+export function awaitRead(taker: TurnTaker): void {
+  bulky.push(taker);
+}
+
+/** A read has been dealt with. */
+export function endRead(): void {
+  if (bulky.length === 0) return;
+  const now = bulky;
+  bulky = [];
+  for (const taker of now) taker.writeEarly();
 }
 
 function runTurns(): void {

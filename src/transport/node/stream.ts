@@ -5,6 +5,7 @@ import { EventEmitter } from "node:events";
 import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
+import { keep } from "../../wire/read-buffer.ts";
 import { countRead } from "../read-garbage.ts";
 import type { Session, Stream, StreamEnd, StreamListener } from "../transport.ts";
 import {
@@ -95,14 +96,15 @@ export abstract class NodeStream implements Stream {
     if (this.over || this.sendEnded || node.destroyed) return 0;
     let accepted = bytes;
     if (bytes > 0) {
+      const kept = keep(chunk);
       // What node:http2 holds below its mark counts as accepted; it bounds that per stream.
       if (this.queuedBytes === 0 && node.writableLength + bytes < node.writableHighWaterMark) {
-        node.write(chunk);
+        node.write(kept);
       } else {
         accepted = 0;
         this.queuedBytes += bytes;
         this.#onWritten ??= () => this.#reportWritten();
-        node.write(chunk, this.#onWritten);
+        node.write(kept, this.#onWritten);
       }
     }
     if (endStream) {

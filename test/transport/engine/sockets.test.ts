@@ -189,6 +189,7 @@ describe("a PING before the connection is made", () => {
 describe("turns", () => {
   it("of others are taken although one throws", async () => {
     const taken: string[] = [];
+    const writeEarly = (): void => {};
     const thrown = new Promise<unknown>((resolve) => {
       const listeners = process.listeners("uncaughtException");
       process.removeAllListeners("uncaughtException");
@@ -198,11 +199,12 @@ describe("turns", () => {
       });
     });
     const done = new Promise<void>((resolve) => {
-      awaitTurn({ takeTurn: () => taken.push("first") });
+      awaitTurn({ takeTurn: () => taken.push("first"), writeEarly });
       awaitTurn({
         takeTurn: () => {
           throw new TypeError("defect");
         },
+        writeEarly,
       });
       awaitTurn({
         takeTurn: () => {
@@ -212,8 +214,10 @@ describe("turns", () => {
               taken.push("next turn");
               resolve();
             },
+            writeEarly,
           });
         },
+        writeEarly,
       });
     });
     expect(await thrown).toMatchObject({ message: "defect" });

@@ -1,0 +1,117 @@
+// DATA of one stream that waits for window or for its turn. What is borrowed is copied into slabs, with room for a frame header in
+// front of every frame, so that it goes out from there in long runs. It must not know windows.
+
+import { isBorrowed } from "../wire/read-buffer.ts";
+import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "./frame.ts";
+import type { FrameWriter } from "./frame-writer.ts";
+import { COPY_BELOW_BYTES, type Output } from "./output.ts";
+import { acquireSlab, FRAME_SLOT_BYTES } from "./slab-pool.ts";
+
+/** `bytes[start..end)` waits. In a slab the room in front of each frame lies in between. */
+interface Piece {
+  readonly bytes: Buffer;
+  start: number;
+  end: number;
+  readonly isSlab: boolean;
+}
+
+export class SendQueue {
+  private readonly pieces: Piece[] = [];
+
+  /** Takes `chunk` from `from` on: by reference if its memory stays, else by copy. */
+  push(chunk: Buffer, from: number): void {
+    const last = this.pieces[this.pieces.length - 1];
+    const fills = last?.isSlab === true && chunk.length - from < COPY_BELOW_BYTES;
+    if (fills || isBorrowed(chunk)) this.copy(chunk, from, last);
+    else {
+      const bytes = keepable(chunk);
+      this.pieces.push({ bytes, start: from, end: bytes.length, isSlab: false });
+    }
+  }
+
+  private copy(chunk: Buffer, from: number, last: Piece | undefined): void {
+    let piece = last;
+    for (let at = from; at < chunk.length; ) {
+      if (piece === undefined || !piece.isSlab || piece.end === piece.bytes.length) {
+        const bytes = acquireSlab();
+        piece = { bytes, start: FRAME_HEADER_BYTES, end: FRAME_HEADER_BYTES, isSlab: true };
+        this.pieces.push(piece);
+      } else if (piece.end % FRAME_SLOT_BYTES === 0) {
+        piece.end += FRAME_HEADER_BYTES;
+      }
+      const room = FRAME_SLOT_BYTES - (piece.end % FRAME_SLOT_BYTES);
+      const taken = Math.min(room, chunk.length - at);
+      chunk.copy(piece.bytes, piece.end, at, at + taken);
+      piece.end += taken;
+      at += taken;
+    }
+  }
+
+  /** What goes best into the next frame, at most; there is something in the queue. */
+  get frameBytes(): number {
+    const first = this.pieces[0];
+    return first?.isSlab === true ? runBytes(first) : DEFAULT_MAX_FRAME_BYTES;
+  }
+
+  /** Writes the first `bytes`, which are there, as one DATA frame. */
+  writeFrame(writer: FrameWriter, streamId: number, bytes: number, endStream: boolean): void {
+    const { output } = writer;
+    const first = this.pieces[0];
+    if (first?.isSlab === true && isAtHead(first) && bytes <= runBytes(first)) {
+      writer.dataInPlace(streamId, first.bytes, first.start, bytes, endStream);
+      first.start += bytes;
+      this.dropWritten(output);
+      return;
+    }
+    writer.dataHead(streamId, bytes, endStream);
+    for (let left = bytes; left > 0; ) {
+      const piece = this.pieces[0] as Piece;
+      const taken = Math.min(left, runBytes(piece));
+      writer.dataPayload(piece.bytes, piece.start, piece.start + taken);
+      piece.start += taken;
+      left -= taken;
+      this.dropWritten(output);
+    }
+  }
+
+  /** Nothing of it will be sent. */
+  drop(output: Output): void {
+    // The beginning of a slab may be on its way.
+    for (const { bytes, isSlab } of this.pieces) if (isSlab) output.hold(bytes);
+    this.pieces.length = 0;
+  }
+
+  /** Leaves the first piece behind when it is used up, or the end of one of its frames. */
+  private dropWritten(output: Output): void {
+    const first = this.pieces[0] as Piece;
+    if (first.start === first.end) {
+      if (first.isSlab) output.hold(first.bytes);
+      // A queue is as long as its source's window at most, so moving the rest up is cheap beside the bytes that went.
+      this.pieces.shift();
+    } else if (first.isSlab && first.start % FRAME_SLOT_BYTES === 0) {
+      first.start += FRAME_HEADER_BYTES;
+    }
+  }
+}
+
+/** The queue of a stream that has none: nearly every stream, so it is one for all and stays empty. */
+export const NO_QUEUE: SendQueue = new SendQueue();
+
+/** There is room for a header in front of what comes next. */
+function isAtHead({ start }: Piece): boolean {
+  return start % FRAME_SLOT_BYTES === FRAME_HEADER_BYTES;
+}
+
+/** Bytes of `piece` that lie in one run. */
+function runBytes({ start, end, isSlab }: Piece): number {
+  if (!isSlab) return end - start;
+  return Math.min(end, start + FRAME_SLOT_BYTES - (start % FRAME_SLOT_BYTES)) - start;
+}
+
+/** A short view would keep all of what was read with it in memory, for as long as the peer likes; Node's own pool is small enough. */
+function keepable(chunk: Buffer): Buffer {
+  const { length } = chunk;
+  if (length >= COPY_BELOW_BYTES) return chunk;
+  const kept = chunk.buffer.byteLength;
+  return kept > Buffer.poolSize && kept > 4 * length ? Buffer.from(chunk) : chunk;
+}

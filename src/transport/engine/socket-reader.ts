@@ -1,0 +1,51 @@
+// Reads a plain socket into the one read buffer, by Node's `onread`. TLS sockets cannot do that: theirs is memory of its own.
+
+import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
+import { READ_BUFFER } from "../../wire/read-buffer.ts";
+
+export class SocketReader {
+  /** Who gets the bytes; they are borrowed. To be set before the socket is connected or in the turn in which it was accepted. */
+  onBytes: (chunk: Buffer) => void = ignore;
+  readonly onread: OnReadOpts = {
+    buffer: READ_BUFFER,
+    callback: (byteCount: number): boolean => {
+      this.read(byteCount);
+      return true;
+    },
+  };
+
+  /** The socket has put `byteCount` bytes into the buffer. */
+  read(byteCount: number): void {
+    this.onBytes(READ_BUFFER.subarray(0, byteCount));
+  }
+}
+
+function ignore(): void {}
+
+/** `undefined` on Windows: a read that is under way there has the buffer to itself until it is done. */
+export function socketReader(): SocketReader | undefined {
+  return process.platform === "win32" ? undefined : new SocketReader();
+}
+
+/**
+ * A socket for an accepted connection that reads by `reader`. `net.Server` takes no `onread` for the sockets that it makes, so the
+ * connection moves to another: by the handle, which Node does not document. `undefined`, with `accepted` untouched, where there is none.
+ * @param accepted a socket that was accepted with `pauseOnConnect`
+ */
+export function acceptedBy(
+  reader: SocketReader,
+  accepted: Socket & { _handle?: unknown },
+): Socket | undefined {
+  const handle = accepted._handle;
+  if (typeof handle !== "object" || handle === null || !("useUserBuffer" in handle)) {
+    return undefined;
+  }
+  accepted._handle = null;
+  accepted.destroy();
+  const options: SocketConstructorOpts & { readonly handle: object; readonly onread: OnReadOpts } =
+    {
+      handle,
+      onread: reader.onread,
+    };
+  return new Socket(options);
+}

@@ -1,0 +1,150 @@
+import { describe, expect, it } from "vitest";
+import { FrameWriter } from "../../src/h2/frame-writer.ts";
+import { COPY_BELOW_BYTES, Output } from "../../src/h2/output.ts";
+import { SendQueue } from "../../src/h2/send-queue.ts";
+import { acquireSlab, FRAME_SLOT_BYTES, releaseSlab, SLAB_BYTES } from "../../src/h2/slab-pool.ts";
+import { Random } from "../fuzz/random.ts";
+import { borrowed } from "../support/borrowed.ts";
+import { decodeFrames } from "../support/frames.ts";
+
+const FRAME_BYTES = 16_384;
+
+class Bench {
+  readonly output = new Output();
+  readonly writer = new FrameWriter(this.output);
+  readonly queue = new SendQueue();
+
+  /** Pushes a copy that is spoilt afterwards. */
+  lend(bytes: Buffer, from = 0): void {
+    borrowed(bytes, (chunk) => this.queue.push(chunk, from));
+  }
+
+  /** Writes frames as long as the queue would have them until `bytes` are gone; returns their lengths. */
+  write(bytes: number): number[] {
+    const lengths: number[] = [];
+    for (let left = bytes; left > 0; ) {
+      const length = Math.min(left, this.queue.frameBytes);
+      this.queue.writeFrame(this.writer, 1, length, left === length);
+      lengths.push(length);
+      left -= length;
+    }
+    return lengths;
+  }
+
+  take(): { pieces: readonly Buffer[]; data: Buffer; ends: boolean[] } {
+    const pieces = this.output.take();
+    const frames = decodeFrames(Buffer.concat(pieces));
+    const data = Buffer.concat(frames.map((frame) => frame.payload));
+    return { pieces, data, ends: frames.map((frame) => frame.endStream) };
+  }
+}
+
+describe("a send queue", () => {
+  const random = new Random(7);
+  const BODY = random.bytes(4 * FRAME_BYTES);
+
+  it("sends borrowed frames from where they were copied to, as many in one piece as a slab holds", () => {
+    const bench = new Bench();
+    for (let i = 0; i < 4; i++) bench.lend(BODY.subarray(i * FRAME_BYTES, (i + 1) * FRAME_BYTES));
+    expect(bench.write(BODY.length)).toEqual([FRAME_BYTES, FRAME_BYTES, FRAME_BYTES, FRAME_BYTES]);
+    const { pieces, data, ends } = bench.take();
+    expect(pieces.map((piece) => piece.length)).toEqual([SLAB_BYTES, SLAB_BYTES]);
+    expect(data.equals(BODY)).toBe(true);
+    expect(ends).toEqual([false, false, false, true]);
+  });
+
+  it("joins what came in parts to full frames", () => {
+    const bench = new Bench();
+    for (let at = 0; at < BODY.length; at += 5_000) bench.lend(BODY.subarray(at, at + 5_000));
+    expect(bench.write(BODY.length)).toEqual([FRAME_BYTES, FRAME_BYTES, FRAME_BYTES, FRAME_BYTES]);
+    expect(bench.take().data.equals(BODY)).toBe(true);
+  });
+
+  it("leaves out what was sent of the first chunk already", () => {
+    const bench = new Bench();
+    bench.lend(BODY.subarray(0, 10_000), 4_000);
+    bench.queue.push(Buffer.from(BODY.subarray(0, 10_000)), 9_000);
+    expect(bench.write(7_000)).toEqual([7_000]);
+    const expected = Buffer.concat([BODY.subarray(4_000, 10_000), BODY.subarray(9_000, 10_000)]);
+    expect(bench.take().data.equals(expected)).toBe(true);
+  });
+
+  it("goes on in the middle of a frame where a window ended", () => {
+    const bench = new Bench();
+    bench.lend(BODY.subarray(0, 30_000));
+    bench.queue.writeFrame(bench.writer, 1, 10_000, false);
+    expect(bench.queue.frameBytes).toBe(FRAME_BYTES - 10_000);
+    bench.queue.writeFrame(bench.writer, 1, 5_000, false);
+    bench.lend(BODY.subarray(30_000, 40_000));
+    expect(bench.write(25_000)).toEqual([1_384, FRAME_BYTES, 7_232]);
+    expect(bench.take().data.equals(BODY.subarray(0, 40_000))).toBe(true);
+  });
+
+  it("copies what is short behind borrowed bytes, and refers to what stays", () => {
+    const bench = new Bench();
+    const short = Buffer.from(BODY.subarray(10_000, 11_000));
+    const long = Buffer.from(BODY.subarray(11_000, 31_000));
+    bench.lend(BODY.subarray(0, 10_000));
+    bench.queue.push(short, 0);
+    short.fill(0);
+    bench.queue.push(long, 0);
+    expect(bench.write(31_000)).toEqual([11_000, FRAME_BYTES, 3_616]);
+    const { pieces, data } = bench.take();
+    expect(data.equals(BODY.subarray(0, 31_000))).toBe(true);
+    expect(pieces.some((piece) => piece.buffer === long.buffer)).toBe(true);
+  });
+
+  it("copies short bytes that stay only out of much larger memory", () => {
+    const bench = new Bench();
+    const read = Buffer.alloc(65_536, 1);
+    for (const end of [200, 200 + COPY_BELOW_BYTES]) bench.queue.push(read.subarray(200, end), 0);
+    bench.queue.push(read.subarray(100, 200), 0);
+    const exact = Buffer.allocUnsafeSlow(100);
+    bench.queue.push(exact, 0);
+    const medium = Buffer.allocUnsafeSlow(8_193);
+    bench.queue.push(medium.subarray(0, 2_047), 0);
+    bench.queue.push(medium.subarray(0, 2_049), 0);
+    read.fill(2);
+    const { length } = Buffer.concat([read.subarray(0, COPY_BELOW_BYTES + 100), exact]);
+    bench.write(length);
+    const { data } = bench.take();
+    expect(data.subarray(0, COPY_BELOW_BYTES).every((byte) => byte === 2)).toBe(true);
+    expect(
+      data.subarray(COPY_BELOW_BYTES, COPY_BELOW_BYTES + 100).every((byte) => byte === 1),
+    ).toBe(true);
+  });
+
+  it("gives a slab back when its last byte is written, not before", () => {
+    const bench = new Bench();
+    const slab = acquireSlab();
+    releaseSlab(slab);
+    bench.lend(BODY.subarray(0, 10_000));
+    bench.write(4_000);
+    bench.take();
+    bench.output.settle(0);
+    const other = acquireSlab();
+    expect(other).not.toBe(slab);
+    bench.write(6_000);
+    bench.take();
+    bench.output.settle(6_009);
+    expect(acquireSlab()).not.toBe(slab);
+    bench.output.releaseWritten(0);
+    expect(acquireSlab()).toBe(slab);
+  });
+
+  it("that is dropped gives back what was under way after it is written", () => {
+    const bench = new Bench();
+    const slab = acquireSlab();
+    releaseSlab(slab);
+    bench.lend(BODY.subarray(0, FRAME_SLOT_BYTES));
+    bench.queue.push(Buffer.alloc(5_000), 0);
+    bench.write(4_000);
+    bench.queue.drop(bench.output);
+    const { data } = bench.take();
+    bench.output.settle(1);
+    expect(acquireSlab()).not.toBe(slab);
+    expect(data.equals(BODY.subarray(0, 4_000))).toBe(true);
+    bench.output.releaseWritten(0);
+    expect(acquireSlab()).toBe(slab);
+  });
+});

@@ -108,10 +108,9 @@ function runBytes({ start, end, isSlab }: Piece): number {
   return Math.min(end, start + FRAME_SLOT_BYTES - (start % FRAME_SLOT_BYTES)) - start;
 }
 
-/** A short view would keep all of what was read with it in memory, for as long as the peer likes; Node's own pool is small enough. */
+/** A short view would keep all of what was read with it in memory, for as long as the peer likes. */
 function keepable(chunk: Buffer): Buffer {
-  const { length } = chunk;
-  if (length >= COPY_BELOW_BYTES) return chunk;
-  const kept = chunk.buffer.byteLength;
-  return kept > Buffer.poolSize && kept > 4 * length ? Buffer.from(chunk) : chunk;
+  return chunk.length < COPY_BELOW_BYTES && chunk.buffer.byteLength > 4 * chunk.length
+    ? Buffer.from(chunk)
+    : chunk;
 }

@@ -111,8 +111,9 @@ class PeekWindow implements RequestTap {
   readonly #maxPeekBytes: number;
   /** Made when something has come that is not exactly the first message. */
   #parser: MessageParser | undefined;
-  readonly #frames: Frame[] = [];
-  readonly #payloads: Buffer[] = [];
+  // Nearly always one of each at most: a list that is made with its only entry takes a seventh of one that has grown.
+  #frames: Frame[] = [];
+  #payloads: Buffer[] = [];
   #waiters: Waiter[] = [];
   #seenBytes = 0;
   /** Of them, what the client was given credit for ahead of its destination. */
@@ -140,7 +141,8 @@ class PeekWindow implements RequestTap {
 
   peek(count: number, single: boolean): Promise<Buffer | Buffer[]> {
     const waiter = new Waiter(count, single);
-    this.#waiters.push(waiter);
+    if (this.#waiters.length === 0) this.#waiters = [waiter];
+    else this.#waiters.push(waiter);
     this.#settle();
     return waiter.promise;
   }
@@ -150,11 +152,11 @@ class PeekWindow implements RequestTap {
     const end = Math.min(count, this.#frames.length);
     for (let i = this.#payloads.length; i < end; i++) {
       const frame = this.#frames[i] as Frame;
-      this.#payloads.push(
-        frame.compressed
-          ? decompress(frame.payload, this.#call.head.messageEncoding, this.#maxPeekBytes)
-          : frame.payload,
-      );
+      const payload = frame.compressed
+        ? decompress(frame.payload, this.#call.head.messageEncoding, this.#maxPeekBytes)
+        : frame.payload;
+      if (i === 0) this.#payloads = [payload];
+      else this.#payloads.push(payload);
     }
     return this.#payloads;
   }
@@ -189,7 +191,7 @@ class PeekWindow implements RequestTap {
     const length = chunk.readUInt32BE(1);
     if (length !== chunk.length - PREFIX_BYTES || length > this.#maxPeekBytes) return false;
     if (flag !== 0 && flag !== 1) return false;
-    this.#frames.push(new Frame(chunk.subarray(PREFIX_BYTES), flag === 1));
+    this.#frames = [new Frame(chunk.subarray(PREFIX_BYTES), flag === 1)];
     return true;
   }
 

@@ -3,6 +3,7 @@
 
 import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import { HeaderError, type HeaderList } from "../wire/field.ts";
+import { isView } from "../wire/read-buffer.ts";
 import { connectionError, H2Error } from "./error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "./events.ts";
 import { FloodGuard } from "./flood-guard.ts";
@@ -102,6 +103,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   /** Takes what the socket gave. Views of `chunk` are handed to the streams' owners. */
   receive(chunk: Buffer, nowMs: number): void {
     if (this.ended !== undefined) return;
+    this.messages.isLent = isView(chunk);
     this.guard.nowMs = nowMs;
     this.reader.feed(this.prefaceLeft > 0 ? this.readPreface(chunk) : chunk);
     for (let more = true; more; ) {

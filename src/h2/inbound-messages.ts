@@ -3,7 +3,7 @@
 
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
-import { isBorrowed } from "../wire/read-buffer.ts";
+import { give, LEND_FROM_BYTES } from "../wire/read-buffer.ts";
 import { badFrameSize, connectionError, onStreamZero, streamError } from "./error.ts";
 import type { ConnectionOptions } from "./events.ts";
 import type { FloodGuard } from "./flood-guard.ts";
@@ -19,7 +19,6 @@ import { HeaderBlock } from "./header-block.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
 import { MessageRules, NO_LENGTH } from "./message-rules.ts";
 import type { Outbound } from "./outbound.ts";
-import { COPY_BELOW_BYTES } from "./output.ts";
 import type { Role } from "./settings.ts";
 import type { H2Stream } from "./stream.ts";
 import { CLOSED, nextState, RECV_END_STREAM, remoteIsOpen } from "./stream-state.ts";
@@ -53,6 +52,8 @@ export class InboundMessages<Owner> {
   readonly decoder: HpackDecoder;
   /** What the peer may still send on the whole connection. */
   windowBytes: number = DEFAULT_WINDOW_BYTES;
+  /** The chunk being read is borrowed. */
+  isLent = false;
 
   private readonly role: Role;
   private readonly connectionWindowBytes: number;
@@ -144,7 +145,13 @@ export class InboundMessages<Owner> {
     const endStream = last && this.dataEndsStream;
     if (last) this.dataStream = undefined;
     if (endStream) this.endRemote(stream);
-    if (!stream.silent) stream.listener.onData(viewOf(chunk, start, end), endStream);
+    if (!stream.silent) stream.listener.onData(this.viewOf(chunk, start, end), endStream);
+  }
+
+  private viewOf(chunk: Buffer, start: number, end: number): Buffer {
+    return this.isLent && end - start < LEND_FROM_BYTES
+      ? give(chunk, start, end)
+      : chunk.subarray(start, end);
   }
 
   /** Flow control of the connection counts every DATA frame, whatever becomes of it (§6.9). */
@@ -349,14 +356,6 @@ export class InboundMessages<Owner> {
     this.endRemote(stream);
     if (!stream.silent) stream.listener.onTrailers(fields);
   }
-}
-
-/** What is short is copied out of borrowed memory at once: that costs no more than the view, and the owner may keep it. */
-function viewOf(chunk: Buffer, start: number, end: number): Buffer {
-  if (end - start >= COPY_BELOW_BYTES || !isBorrowed(chunk)) return chunk.subarray(start, end);
-  const copy = Buffer.allocUnsafe(end - start);
-  chunk.copy(copy, 0, start, end);
-  return copy;
 }
 
 function malformed(streamId: number, problem: string): Error {

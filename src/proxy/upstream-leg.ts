@@ -261,7 +261,7 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
       const skipped = Math.min(this.leftToSkip, chunk.length);
       this.leftToSkip -= skipped;
       this.skippedBytes += skipped;
-      rest = chunk.subarray(skipped);
+      rest = keep(chunk).subarray(skipped);
     }
     if (endStream) this.endQueued = true;
     if (rest.length === 0 && !endStream) return;

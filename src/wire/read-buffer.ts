@@ -1,7 +1,7 @@
 // The memory that plain sockets of the engine read into, all of them the same: what is not passed on during the read is copied.
 // New memory for every read costs more than the copy: it is cold, and thousands of reads of it are work for the collector.
 
-/** As much as one read can give. Small enough to stay in the cache of the core, large enough for several frames of bulk. */
+/** As much as one read can give: what stays in the cache of the core. */
 export const READ_BUFFER_BYTES = 65_536;
 
 /** Reads are synchronous: one has been dealt with before the next. */
@@ -9,12 +9,35 @@ export const READ_BUFFER: Buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 
 const MEMORY: ArrayBufferLike = READ_BUFFER.buffer;
 
-/** `chunk` is only good until the end of the read that it came with. */
+/** Owners of streams are lent no less. What is shorter they are given by `give`, which costs no more than a view of it. */
+export const LEND_FROM_BYTES = 2_048;
+
+/** Below this a loop is faster than `Buffer.copy`, which makes a view first. */
+const LOOP_BELOW_BYTES = 200;
+
+/** `read` is what a socket has put into the buffer, or a part of it. */
+export function isView(read: Buffer): boolean {
+  return read.buffer === MEMORY;
+}
+
+/** `chunk` is only good until the end of the read that it came with. To be asked of whole chunks, not of parts of them. */
 export function isBorrowed(chunk: Buffer): boolean {
-  return chunk.buffer === MEMORY;
+  return chunk.length >= LEND_FROM_BYTES && isView(chunk);
 }
 
 /** `chunk`, or a copy of it if its memory will be read into again. For whoever looks at it later than in the call that it came with. */
 export function keep(chunk: Buffer): Buffer {
-  return chunk.buffer === MEMORY ? Buffer.from(chunk) : chunk;
+  return isBorrowed(chunk) ? Buffer.from(chunk) : chunk;
+}
+
+/** `read[start..end)` in memory that stays. */
+export function give(read: Buffer, start: number, end: number): Buffer {
+  const length = end - start;
+  const given = Buffer.allocUnsafe(length);
+  if (length < LOOP_BELOW_BYTES) {
+    for (let i = 0; i < length; i++) given[i] = read[start + i] as number;
+  } else {
+    read.copy(given, 0, start, end);
+  }
+  return given;
 }

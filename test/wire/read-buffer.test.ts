@@ -1,19 +1,33 @@
 import { expect, it } from "vitest";
-import { isBorrowed, keep, READ_BUFFER } from "../../src/wire/read-buffer.ts";
+import { give, isBorrowed, isView, keep, READ_BUFFER } from "../../src/wire/read-buffer.ts";
 
 it("tells views of the read buffer from memory that stays", () => {
-  expect(isBorrowed(READ_BUFFER.subarray(10, 20))).toBe(true);
-  expect(isBorrowed(READ_BUFFER.subarray(10, 20).subarray(5))).toBe(true);
-  expect(isBorrowed(Buffer.alloc(10))).toBe(false);
-  expect(isBorrowed(Buffer.from("pooled"))).toBe(false);
+  expect(isView(READ_BUFFER.subarray(10, 20))).toBe(true);
+  expect(isView(READ_BUFFER.subarray(10, 20).subarray(5))).toBe(true);
+  expect(isView(Buffer.alloc(10))).toBe(false);
+  expect(isView(Buffer.from("pooled"))).toBe(false);
+});
+
+it("lends 2 KiB and more", () => {
+  expect(isBorrowed(READ_BUFFER.subarray(1, 2_049))).toBe(true);
+  expect(isBorrowed(READ_BUFFER.subarray(1, 2_048))).toBe(false);
+  expect(isBorrowed(Buffer.alloc(2_048))).toBe(false);
 });
 
 it("copies what is borrowed to keep it, and nothing else", () => {
-  const mine = Buffer.from("mine");
+  const mine = Buffer.alloc(3_000, "mine");
   expect(keep(mine)).toBe(mine);
-  READ_BUFFER.write("read", 100);
-  const kept = keep(READ_BUFFER.subarray(100, 104));
+  READ_BUFFER.fill("read", 100, 3_100);
+  const kept = keep(READ_BUFFER.subarray(100, 3_100));
   READ_BUFFER.fill(0);
-  expect(kept.toString()).toBe("read");
-  expect(isBorrowed(kept)).toBe(false);
+  expect(kept.equals(Buffer.alloc(3_000, "read"))).toBe(true);
+  expect(isView(kept)).toBe(false);
+});
+
+it.each([0, 1, 199, 200, 2_047])("gives %d bytes in memory of their own", (length) => {
+  for (let i = 0; i < READ_BUFFER.length; i++) READ_BUFFER[i] = i % 251;
+  const expected = Buffer.from(READ_BUFFER.subarray(300, 300 + length));
+  const given = give(READ_BUFFER, 300, 300 + length);
+  READ_BUFFER.fill(0);
+  expect(given.equals(expected)).toBe(true);
 });

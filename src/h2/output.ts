@@ -32,8 +32,9 @@ export class Output {
   private runEnd = 0;
   /** Full slabs whose bytes are among the pieces. */
   private full: Buffer[] = [];
-  /** Bytes given to the socket so far. */
+  /** Bytes given to the socket so far, and how many of them it was known to have written when it was asked last. */
   private givenBytes = 0;
+  private writtenBytes = 0;
   /** Slabs whose bytes the socket still has to write, and where they end in all that it was given. */
   private inFlight: Buffer[] = [];
   private inFlightEnds: number[] = [];
@@ -98,9 +99,16 @@ export class Output {
     this.byteCount += end - start;
   }
 
-  /** Gives `slab` back when all that was appended so far is written. */
+  /** Gives `slab` back when all that was appended so far is written; at once if it is, for there may be no other write. */
   hold(slab: Buffer): void {
-    this.full.push(slab);
+    if (this.byteCount > 0) {
+      this.full.push(slab);
+    } else if (this.writtenBytes < this.givenBytes) {
+      this.inFlight.push(slab);
+      this.inFlightEnds.push(this.givenBytes);
+    } else {
+      releaseSlab(slab);
+    }
   }
 
   /** The pieces to write, in order. The binding writes all of them and then says so by `settle`. */
@@ -139,11 +147,11 @@ export class Output {
 
   /** The socket has `backlogBytes` left to write. A busy one is never empty, so this must not wait for 0. */
   releaseWritten(backlogBytes: number): void {
+    this.writtenBytes = this.givenBytes - backlogBytes;
     if (this.inFlight.length === 0) return;
-    const writtenBytes = this.givenBytes - backlogBytes;
     let count = 0;
     for (const end of this.inFlightEnds) {
-      if (end > writtenBytes) break;
+      if (end > this.writtenBytes) break;
       count++;
     }
     if (count === 0) return;

@@ -37,7 +37,8 @@ export interface StreamListener {
   onHeaders(headers: HeaderList, endStream: boolean): void;
   /**
    * DATA as it arrived. `chunk` is a view of what the socket gave: it must not be written to, and who looks at it after the
-   * callback has to `keep` it (`wire/read-buffer.ts`). It is empty only together with `endStream`. No byte is given back to the peer's window before `Stream.acknowledge`.
+   * callback has to `keep` it (`wire/read-buffer.ts`). It is empty only together with `endStream`. No byte is given back to the peer's
+   * window before `Stream.acknowledge`.
    */
   onData(chunk: Buffer, endStream: boolean): void;
   /** The trailing field section; the peer's side of the stream has ended. Always after every byte of DATA. */
@@ -64,8 +65,8 @@ export interface Stream {
   sendHeaders(headers: HeaderList, endStream: boolean): void;
   /**
    * Queues `chunk` (by reference, so it must not change any more, unless it is borrowed) and returns how many of its bytes were
-   * accepted for the socket at once; the rest is reported by `onWritable`. `chunk` may be empty together with `endStream`. Never refuses:
-   * it is the owner who bounds the queue, by not acknowledging what it could not pass on.
+   * accepted for the socket at once; the rest is reported by `onWritable`. `chunk` may be empty together with `endStream`. Never
+   * refuses: it is the owner who bounds the queue, by not acknowledging what it could not pass on.
    */
   sendData(chunk: Buffer, endStream: boolean): number;
   /**

@@ -9,7 +9,7 @@ export const READ_BUFFER: Buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 
 const MEMORY: ArrayBufferLike = READ_BUFFER.buffer;
 
-/** Owners of streams are lent no less. What is shorter they are given by `give`, which costs no more than a view of it. */
+/** Owners of streams are lent no less. What is shorter they are given by `give`, which costs about as much as a view of it. */
 export const LEND_FROM_BYTES = 2_048;
 
 /** Below this a loop is faster than `Buffer.copy`, which makes a view first. */

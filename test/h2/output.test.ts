@@ -144,6 +144,46 @@ describe("Output", () => {
     expect([acquireSmallSlab(), acquireSmallSlab()]).toEqual([held[2], held[1]]);
   });
 
+  it("gives a slab that is no longer wanted back at once where nothing of it can be under way", () => {
+    const output = new Output();
+    const slab = acquireSlab();
+    output.hold(slab);
+    expect(acquireSlab()).toBe(slab);
+    appendAll(output, Buffer.from("four"));
+    output.take();
+    output.settle(4);
+    output.releaseWritten(0);
+    output.hold(slab);
+    expect(acquireSlab()).toBe(slab);
+  });
+
+  it("gives it back after what was appended before, or was given to the socket and is not written", () => {
+    const output = new Output();
+    const slab = acquireSlab();
+    const long = Buffer.alloc(COPY_BELOW_BYTES);
+    const isFree = (): boolean => {
+      const free = acquireSlab();
+      releaseSlab(free);
+      return free === slab;
+    };
+    appendAll(output, long);
+    output.hold(slab);
+    expect(isFree()).toBe(false);
+    output.take();
+    output.settle(1);
+    expect(isFree()).toBe(false);
+    output.releaseWritten(0);
+    expect(isFree()).toBe(true);
+    expect(acquireSlab()).toBe(slab);
+    appendAll(output, long);
+    output.take();
+    output.settle(1);
+    output.hold(slab);
+    expect(isFree()).toBe(false);
+    output.releaseWritten(0);
+    expect(isFree()).toBe(true);
+  });
+
   it("holds no slab while there is nothing to write", () => {
     const output = new Output();
     appendAll(output, Buffer.from("a"));

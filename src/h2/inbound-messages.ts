@@ -3,7 +3,7 @@
 
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
-import { give, LEND_FROM_BYTES } from "../wire/read-buffer.ts";
+import { give, LEND_FROM_BYTES, lend } from "../wire/read-buffer.ts";
 import { badFrameSize, connectionError, onStreamZero, streamError } from "./error.ts";
 import type { ConnectionOptions } from "./events.ts";
 import type { FloodGuard } from "./flood-guard.ts";
@@ -69,6 +69,8 @@ export class InboundMessages<Owner> {
   /** Where the pieces of the DATA frame being read go; nowhere when it is ignored. */
   private dataStream: H2Stream<Owner> | undefined = undefined;
   private dataEndsStream = false;
+  /** Of the DATA frame that is being received. */
+  private dataBytes = 0;
 
   constructor(
     role: Role,
@@ -132,6 +134,7 @@ export class InboundMessages<Owner> {
     if (dataBytes > 0) {
       this.dataStream = stream;
       this.dataEndsStream = endStream;
+      this.dataBytes = dataBytes;
     } else if (endStream) {
       this.endRemote(stream);
       if (!stream.silent) stream.listener.onData(NOTHING, true);
@@ -149,9 +152,8 @@ export class InboundMessages<Owner> {
   }
 
   private viewOf(chunk: Buffer, start: number, end: number): Buffer {
-    return this.isLent && end - start < LEND_FROM_BYTES
-      ? give(chunk, start, end)
-      : chunk.subarray(start, end);
+    if (!this.isLent) return chunk.subarray(start, end);
+    return this.dataBytes < LEND_FROM_BYTES ? give(chunk, start, end) : lend(chunk, start, end);
   }
 
   /** Flow control of the connection counts every DATA frame, whatever becomes of it (§6.9). */

@@ -9,7 +9,10 @@ export const READ_BUFFER: Buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 
 const MEMORY: ArrayBufferLike = READ_BUFFER.buffer;
 
-/** Owners of streams are lent no less. What is shorter they are given by `give`, which costs about as much as a view of it. */
+/**
+ * Owners of streams are lent frames that are no shorter, piece by piece. Shorter ones they are given by `give`, which costs about
+ * as much as a view.
+ */
 export const LEND_FROM_BYTES = 2_048;
 
 /** Below this a loop is faster than `Buffer.copy`, which makes a view first. */
@@ -20,9 +23,12 @@ export function isView(read: Buffer): boolean {
   return read.buffer === MEMORY;
 }
 
+/** The last chunk for an owner was lent, not given. To ask a chunk for its memory is slow. */
+let isLending = false;
+
 /** `chunk` is only good until the end of the read that it came with. To be asked of whole chunks, not of parts of them. */
 export function isBorrowed(chunk: Buffer): boolean {
-  return chunk.length >= LEND_FROM_BYTES && isView(chunk);
+  return (isLending || chunk.length >= LEND_FROM_BYTES) && isView(chunk);
 }
 
 /** `chunk`, or a copy of it if its memory will be read into again. For whoever looks at it later than in the call that it came with. */
@@ -30,8 +36,15 @@ export function keep(chunk: Buffer): Buffer {
   return isBorrowed(chunk) ? Buffer.from(chunk) : chunk;
 }
 
+/** `read[start..end)` where it is, for one callback. */
+export function lend(read: Buffer, start: number, end: number): Buffer {
+  isLending = true;
+  return read.subarray(start, end);
+}
+
 /** `read[start..end)` in memory that stays. */
 export function give(read: Buffer, start: number, end: number): Buffer {
+  isLending = false;
   const length = end - start;
   const given = Buffer.allocUnsafe(length);
   if (length < LOOP_BELOW_BYTES) {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { give, isBorrowed, isView, keep, READ_BUFFER } from "../../src/wire/read-buffer.ts";
+import { give, isBorrowed, isView, keep, lend, READ_BUFFER } from "../../src/wire/read-buffer.ts";
 
 it("tells views of the read buffer from memory that stays", () => {
   expect(isView(READ_BUFFER.subarray(10, 20))).toBe(true);
@@ -12,6 +12,14 @@ it("lends 2 KiB and more", () => {
   expect(isBorrowed(READ_BUFFER.subarray(1, 2_049))).toBe(true);
   expect(isBorrowed(READ_BUFFER.subarray(1, 2_048))).toBe(false);
   expect(isBorrowed(Buffer.alloc(2_048))).toBe(false);
+});
+
+it("knows what is shorter for borrowed after it was lent, until something is given", () => {
+  const short = lend(READ_BUFFER, 10, 20);
+  expect([isBorrowed(short), isBorrowed(Buffer.alloc(10))]).toEqual([true, false]);
+  expect(keep(short)).not.toBe(short);
+  const given = give(READ_BUFFER, 10, 20);
+  expect([isBorrowed(given), keep(given) === given]).toEqual([false, true]);
 });
 
 it("copies what is borrowed to keep it, and nothing else", () => {

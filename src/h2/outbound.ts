@@ -276,6 +276,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
    * because most often the end of the request has come in the same read.
    */
   closeEarlyEnds(): void {
+    if (this.earlyEnds.length === 0) return;
     for (const stream of this.earlyEnds) {
       if (stream.state === CLOSED) continue;
       this.writer.rstStream(stream.id, ErrorCode.NO_ERROR);

@@ -82,7 +82,8 @@ export class Output {
     for (let at = start; at < end; ) {
       this.reserve(1);
       const taken = Math.min(end - at, this.slab.length - this.position);
-      bytes.copy(this.slab, this.position, at, at + taken);
+      if (taken === bytes.length) this.slab.set(bytes, this.position);
+      else bytes.copy(this.slab, this.position, at, at + taken);
       this.position += taken;
       at += taken;
     }
@@ -133,30 +134,24 @@ export class Output {
     this.sealed = 0;
     this.givenBytes += this.latestBytes;
     this.releaseWritten(backlogBytes);
-    if (backlogBytes === 0) {
-      for (const slab of this.full) releaseSlab(slab);
-    } else {
-      // The last piece ends last, so no slab of this turn is free before all of it is written.
-      for (const slab of this.full) {
+    // The last piece ends last, so no slab of this turn is free before all of it is written.
+    for (let slab = this.full.pop(); slab !== undefined; slab = this.full.pop()) {
+      if (backlogBytes === 0) {
+        releaseSlab(slab);
+      } else {
         this.inFlight.push(slab);
         this.inFlightEnds.push(this.givenBytes);
       }
     }
-    this.full.length = 0;
   }
 
   /** The socket has `backlogBytes` left to write. A busy one is never empty, so this must not wait for 0. */
   releaseWritten(backlogBytes: number): void {
     this.writtenBytes = this.givenBytes - backlogBytes;
-    if (this.inFlight.length === 0) return;
-    let count = 0;
-    for (const end of this.inFlightEnds) {
-      if (end > this.writtenBytes) break;
-      count++;
+    while (this.inFlight.length > 0 && (this.inFlightEnds[0] as number) <= this.writtenBytes) {
+      this.inFlightEnds.shift();
+      releaseSlab(this.inFlight.shift() as Buffer);
     }
-    if (count === 0) return;
-    this.inFlightEnds.splice(0, count);
-    for (const slab of this.inFlight.splice(0, count)) releaseSlab(slab);
   }
 
   /** Drops everything. Slabs that the socket may still read are left to the collector. */

@@ -5,7 +5,10 @@ import { isBorrowed } from "../wire/read-buffer.ts";
 import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "./frame.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import { COPY_BELOW_BYTES, type Output } from "./output.ts";
-import { acquireSlab, FRAME_SLOT_BYTES } from "./slab-pool.ts";
+import { acquireSlab, acquireSmallSlab, FRAME_SLOT_BYTES, SMALL_SLAB_BYTES } from "./slab-pool.ts";
+
+/** A queue that begins with no more is likely to stay short. */
+const LITTLE_BYTES = SMALL_SLAB_BYTES - FRAME_HEADER_BYTES;
 
 /** `bytes[start..end)` waits. In a slab the room in front of each frame lies in between. */
 interface Piece {
@@ -33,15 +36,18 @@ export class SendQueue {
     let piece = last;
     for (let at = from; at < chunk.length; ) {
       if (piece === undefined || !piece.isSlab || piece.end === piece.bytes.length) {
-        const bytes = acquireSlab();
+        const isLittle = piece === undefined && chunk.length - at <= LITTLE_BYTES;
+        const bytes = isLittle ? acquireSmallSlab() : acquireSlab();
         piece = { bytes, start: FRAME_HEADER_BYTES, end: FRAME_HEADER_BYTES, isSlab: true };
         this.pieces.push(piece);
       } else if (piece.end % FRAME_SLOT_BYTES === 0) {
         piece.end += FRAME_HEADER_BYTES;
       }
       const room = FRAME_SLOT_BYTES - (piece.end % FRAME_SLOT_BYTES);
-      const taken = Math.min(room, chunk.length - at);
-      chunk.copy(piece.bytes, piece.end, at, at + taken);
+      const taken = Math.min(room, piece.bytes.length - piece.end, chunk.length - at);
+      // `Buffer.copy` makes a view first.
+      if (taken === chunk.length) piece.bytes.set(chunk, piece.end);
+      else chunk.copy(piece.bytes, piece.end, at, at + taken);
       piece.end += taken;
       at += taken;
     }

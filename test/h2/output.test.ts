@@ -3,9 +3,12 @@ import { COPY_BELOW_BYTES, Output } from "../../src/h2/output.ts";
 import {
   acquireSlab,
   acquireSmallSlab,
+  KEPT_SLABS,
   releaseSlab,
   SLAB_BYTES,
+  SlabPool,
   SMALL_SLAB_BYTES,
+  TRIM_EVERY,
 } from "../../src/h2/slab-pool.ts";
 import { borrowed } from "../support/borrowed.ts";
 
@@ -38,10 +41,10 @@ describe("Output", () => {
 
   it("goes on in another slab when one is full", () => {
     const output = new Output();
-    const parts = Array.from({ length: 40 }, (_, i) => Buffer.alloc(2_000, i + 1));
+    const parts = Array.from({ length: 100 }, (_, i) => Buffer.alloc(2_000, i + 1));
     appendAll(output, ...parts);
     const pieces = output.take();
-    expect(pieces).toHaveLength(4);
+    expect(pieces.map((piece) => piece.length)).toEqual([4_000, 80_000, 80_000, 36_000]);
     expect(Buffer.concat(pieces)).toEqual(Buffer.concat(parts));
   });
 
@@ -50,9 +53,13 @@ describe("Output", () => {
     const long = Buffer.from(Array.from({ length: 60_000 }, (_, i) => i % 251));
     output.append(Buffer.from("a"), 0, 1);
     borrowed(long, (chunk) => output.append(chunk, 10, 60_000));
-    expect(output.byteCount).toBe(59_991);
+    borrowed(long, (chunk) => output.append(chunk, 0, 60_000));
+    borrowed(long, (chunk) => output.append(chunk, 0, 60_000));
+    expect(output.byteCount).toBe(179_991);
     const bytes = Buffer.concat(output.take());
-    expect(bytes.equals(Buffer.concat([Buffer.from("a"), long.subarray(10)]))).toBe(true);
+    expect(bytes.equals(Buffer.concat([Buffer.from("a"), long.subarray(10), long, long]))).toBe(
+      true,
+    );
   });
 
   it("makes one piece of runs that follow each other in memory", () => {
@@ -212,7 +219,7 @@ describe("Output", () => {
 
 describe("the slab pool", () => {
   it.each([
-    [128, SLAB_BYTES, acquireSlab],
+    [512, SLAB_BYTES, acquireSlab],
     [2_048, SMALL_SLAB_BYTES, acquireSmallSlab],
   ])("keeps at most %d slabs of %d bytes", (most, bytes, acquire) => {
     const made = Array.from({ length: most + 50 }, () => Buffer.allocUnsafeSlow(bytes));
@@ -220,5 +227,37 @@ describe("the slab pool", () => {
     const got = new Set(made.map(() => acquire()));
     expect(made.filter((slab) => got.has(slab)).length).toBeLessThanOrEqual(most);
     expect(made.filter((slab) => got.has(slab)).length).toBeGreaterThan(most / 2);
+  });
+
+  /** A pool with 300 free slabs of which at most `inUse` are out at a time while it is asked `count` times. */
+  function used(inUse: number, count: number): SlabPool {
+    const pool = new SlabPool(10, 1_000);
+    for (const slab of Array.from({ length: 300 }, () => pool.acquire())) pool.release(slab);
+    const out = Array.from({ length: inUse - 1 }, () => pool.acquire());
+    for (let i = pool.freeCount; i < count; i++) pool.release(pool.acquire());
+    for (const slab of out) pool.release(slab);
+    return pool;
+  }
+
+  it("gives up half of what was not needed for long, again and again, down to what it keeps", () => {
+    expect(used(1, TRIM_EVERY - 301).freeCount).toBe(300);
+    // The first time the burst itself is remembered, in which every slab was needed.
+    expect(used(1, TRIM_EVERY + 301).freeCount).toBe(300);
+    expect(used(1, 2 * TRIM_EVERY + 301).freeCount).toBe(151);
+    expect(used(1, 9 * TRIM_EVERY).freeCount).toBe(KEPT_SLABS);
+  });
+
+  it("keeps what is needed now and then", () => {
+    expect(used(300, 9 * TRIM_EVERY).freeCount).toBe(300);
+    expect(used(250, 20 * TRIM_EVERY).freeCount).toBeGreaterThanOrEqual(250);
+  });
+
+  it("gives up what has lain longest", () => {
+    const pool = new SlabPool(10, 1_000);
+    const slabs = Array.from({ length: 300 }, () => pool.acquire());
+    for (const slab of slabs) pool.release(slab);
+    for (let i = 0; i < 9 * TRIM_EVERY; i++) pool.release(pool.acquire());
+    const left = Array.from({ length: KEPT_SLABS }, () => pool.acquire());
+    expect(new Set(left)).toEqual(new Set(slabs.slice(-KEPT_SLABS)));
   });
 });

@@ -1,8 +1,16 @@
 import { describe, expect, it } from "vitest";
+import { FRAME_HEADER_BYTES } from "../../src/h2/frame.ts";
 import { FrameWriter } from "../../src/h2/frame-writer.ts";
 import { COPY_BELOW_BYTES, Output } from "../../src/h2/output.ts";
 import { SendQueue } from "../../src/h2/send-queue.ts";
-import { acquireSlab, FRAME_SLOT_BYTES, releaseSlab, SLAB_BYTES } from "../../src/h2/slab-pool.ts";
+import {
+  acquireSlab,
+  acquireSmallSlab,
+  FRAME_SLOT_BYTES,
+  releaseSlab,
+  SLAB_BYTES,
+  SMALL_SLAB_BYTES,
+} from "../../src/h2/slab-pool.ts";
 import { Random } from "../fuzz/random.ts";
 import { borrowed } from "../support/borrowed.ts";
 import { decodeFrames } from "../support/frames.ts";
@@ -45,12 +53,33 @@ describe("a send queue", () => {
 
   it("sends borrowed frames from where they were copied to, as many in one piece as a slab holds", () => {
     const bench = new Bench();
-    for (let i = 0; i < 4; i++) bench.lend(BODY.subarray(i * FRAME_BYTES, (i + 1) * FRAME_BYTES));
-    expect(bench.write(BODY.length)).toEqual([FRAME_BYTES, FRAME_BYTES, FRAME_BYTES, FRAME_BYTES]);
+    for (let i = 0; i < 8; i++) {
+      const at = (i % 4) * FRAME_BYTES;
+      bench.lend(BODY.subarray(at, at + FRAME_BYTES));
+    }
+    expect(bench.write(2 * BODY.length)).toEqual(Array.from({ length: 8 }, () => FRAME_BYTES));
     const { pieces, data, ends } = bench.take();
-    expect(pieces.map((piece) => piece.length)).toEqual([SLAB_BYTES, SLAB_BYTES]);
-    expect(data.equals(BODY)).toBe(true);
-    expect(ends).toEqual([false, false, false, true]);
+    expect(pieces.map((piece) => piece.length)).toEqual([SLAB_BYTES, 3 * FRAME_SLOT_BYTES]);
+    expect(data.equals(Buffer.concat([BODY, BODY]))).toBe(true);
+    expect(ends).toEqual([...Array.from({ length: 7 }, () => false), true]);
+  });
+
+  it("begins with a small slab for what fits in there, and goes on in large ones", () => {
+    const small = acquireSmallSlab();
+    releaseSlab(small);
+    const bench = new Bench();
+    bench.lend(BODY.subarray(0, 3_000));
+    expect(acquireSmallSlab()).not.toBe(small);
+    bench.lend(BODY.subarray(3_000, 6_000));
+    bench.lend(BODY.subarray(6_000, 30_000));
+    expect(bench.write(30_000)).toEqual([4_087, FRAME_BYTES, 9_529]);
+    const { pieces, data } = bench.take();
+    expect(pieces.map((piece) => piece.buffer === small.buffer)).toEqual([true, false]);
+    expect(data.equals(BODY.subarray(0, 30_000))).toBe(true);
+    bench.output.settle(0);
+    expect(acquireSmallSlab()).toBe(small);
+    bench.lend(BODY.subarray(0, SMALL_SLAB_BYTES - FRAME_HEADER_BYTES + 1));
+    expect(bench.queue.frameBytes).toBe(SMALL_SLAB_BYTES - FRAME_HEADER_BYTES + 1);
   });
 
   it("joins what came in parts to full frames", () => {

@@ -16,7 +16,9 @@ export class SocketReader {
 
   /** The socket has put `byteCount` bytes into the buffer. */
   read(byteCount: number): void {
-    this.onBytes(READ_BUFFER.subarray(0, byteCount));
+    this.onBytes(
+      byteCount === READ_BUFFER.length ? READ_BUFFER : READ_BUFFER.subarray(0, byteCount),
+    );
   }
 }
 

@@ -27,6 +27,9 @@ export interface RoundOptions {
 
 /** Node needs this long under load until its hot code is compiled. */
 const WARMUP_SECONDS = 2;
+/** The same for messages so large that calls are few: what happens once a call gets hot late. */
+const LARGE_WARMUP_SECONDS = 8;
+const LARGE_MESSAGE_BYTES = 65_536;
 /** A warm-up in which nothing completes is tried again, longer. */
 const LONGEST_WARMUP_SECONDS = 8;
 const LONGEST_ROUND_SECONDS = 10;
@@ -198,7 +201,9 @@ class ScenarioRun {
   }
 
   async #warm(contestant: Contestant, scenario: ThroughputScenario): Promise<void> {
-    const seconds = Math.min(WARMUP_SECONDS, 2 * this.#options.seconds);
+    const isLarge = scenario.workload.messageBytes >= LARGE_MESSAGE_BYTES;
+    const longest = isLarge ? LARGE_WARMUP_SECONDS : WARMUP_SECONDS;
+    const seconds = Math.min(longest, 2 * this.#options.seconds);
     // A few calls at a time would leave code cold that every busier moment compiles.
     const { connectionCount, streamsPerConnection } = scenario.workload;
     if (connectionCount * streamsPerConnection < BUSY_STREAM_COUNT) {

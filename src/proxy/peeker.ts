@@ -214,7 +214,7 @@ class PeekWindow implements RequestTap {
     const waiting = this.#waiters;
     if (waiting.length === 0) return;
     if (waiting.length === 1) {
-      if (this.#settleOne(waiting[0] as Waiter)) waiting.length = 0;
+      if (this.#settleOne(waiting[0] as Waiter)) waiting.pop();
     } else {
       this.#waiters = waiting.filter((waiter) => !this.#settleOne(waiter));
     }

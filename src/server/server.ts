@@ -373,7 +373,7 @@ export class Server implements CallOwner {
 }
 
 function isMalformedPath(path: string): boolean {
-  return path.charCodeAt(0) !== SLASH || path.lastIndexOf("/") === 0;
+  return path.charCodeAt(0) !== SLASH || !path.includes("/", 1);
 }
 
 const SLASH = 0x2f;

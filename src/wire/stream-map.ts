@@ -5,6 +5,9 @@
 const EMPTY = 0;
 const INITIAL_SLOTS = 16;
 
+/** A table up to this size, 16 KiB, shrinks when it has not been needed for a while, a larger one at once: its connection may be idle from now on. */
+const LASTING_SLOTS = 1_024;
+
 /**
  * 2^32 divided by the golden ratio: multiplying by it scatters ids that follow each other. Left as they come they would lie in one
  * long run, and `delete` looks through a run to its end: with 10,000 streams open that cost more than all the rest of a call.
@@ -19,6 +22,9 @@ export class StreamMap<Value> {
   private values: (Value | undefined)[] = new Array<Value | undefined>(INITIAL_SLOTS).fill(
     undefined,
   );
+
+  /** Deletions in a row while it was much too large. */
+  private spareDeletions = 0;
 
   /** What of a scattered id is not its place: 32 less the binary logarithm of the number of slots. */
   private shift: number = Math.clz32(INITIAL_SLOTS) + 1;
@@ -35,7 +41,9 @@ export class StreamMap<Value> {
       this.size++;
     }
     this.values[slot] = value;
-    if (this.size * 2 > this.ids.length) this.resize(this.ids.length * 2);
+    const slots = this.ids.length;
+    if (this.size * 16 >= slots) this.spareDeletions = 0;
+    if (this.size * 2 > slots) this.resize(slots * 2);
   }
 
   delete(id: number): void {
@@ -56,10 +64,16 @@ export class StreamMap<Value> {
       this.values[slot] = undefined;
       gap = slot;
     }
-    // After a burst the table shrinks again, far enough from where it grows.
-    if (this.ids.length > INITIAL_SLOTS && this.size * 16 < this.ids.length) {
-      this.resize(this.ids.length / 2);
-    }
+    if (this.size * 16 < this.ids.length) this.shrink();
+  }
+
+  /** After a burst, and not between bursts: all calls of a connection often begin with one read and end with one. */
+  private shrink(): void {
+    const slots = this.ids.length;
+    this.spareDeletions++;
+    if (slots === INITIAL_SLOTS || (slots <= LASTING_SLOTS && this.spareDeletions < slots)) return;
+    this.spareDeletions = 0;
+    this.resize(slots / 2);
   }
 
   /** A copy of what is in it, by id, so that the table may change meanwhile. */

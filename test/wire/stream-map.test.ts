@@ -45,4 +45,36 @@ describe("StreamMap", () => {
     for (const id of model.keys()) map.delete(id);
     expect(map.size).toBe(0);
   });
+
+  describe("after a burst", () => {
+    const map = new StreamMap<number>();
+    const table = (): number[] => Reflect.get(map, "ids") as number[];
+
+    function burst(count: number): void {
+      for (let i = 0; i < count; i++) map.set(2 * i + 1, i);
+      for (let i = 0; i < count; i++) map.delete(2 * i + 1);
+    }
+
+    it("keeps its table for the next", () => {
+      burst(256);
+      const before = table();
+      for (let i = 0; i < 50; i++) burst(256);
+      expect(table()).toBe(before);
+      expect(before).toHaveLength(512);
+    });
+
+    it("gives it up by halves when there is none for as many deletions as it has slots", () => {
+      for (let i = 0; i < 400; i++) burst(1);
+      expect(table()).toHaveLength(512);
+      for (let i = 0; i < 200; i++) burst(1);
+      expect(table()).toHaveLength(256);
+      for (let i = 0; i < 512; i++) burst(1);
+      expect(table()).toHaveLength(16);
+    });
+
+    it("keeps no more than 1,024 slots", () => {
+      burst(10_000);
+      expect(table()).toHaveLength(1_024);
+    });
+  });
 });

@@ -148,12 +148,18 @@ export class InboundMessages<Owner> {
     const endStream = last && this.dataEndsStream;
     if (last) this.dataStream = undefined;
     if (endStream) this.endRemote(stream);
-    if (!stream.silent) stream.listener.onData(this.viewOf(chunk, start, end), endStream);
+    if (!stream.silent) stream.listener.onData(this.viewOf(stream, chunk, start, end), endStream);
   }
 
-  private viewOf(chunk: Buffer, start: number, end: number): Buffer {
+  /**
+   * Short DATA is given to the owner of a request that has not been answered yet, who is likely to keep it for another attempt. All
+   * else goes on at once, and where it does a view is all it takes.
+   */
+  private viewOf(stream: H2Stream<Owner>, chunk: Buffer, start: number, end: number): Buffer {
     if (!this.isLent) return chunk.subarray(start, end);
-    return this.dataBytes < LEND_FROM_BYTES ? give(chunk, start, end) : lend(chunk, start, end);
+    return stream.headersSent || this.dataBytes >= LEND_FROM_BYTES
+      ? lend(chunk, start, end)
+      : give(chunk, start, end);
   }
 
   /** Flow control of the connection counts every DATA frame, whatever becomes of it (§6.9). */

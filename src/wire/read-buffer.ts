@@ -10,13 +10,13 @@ export const READ_BUFFER: Buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 const MEMORY: ArrayBufferLike = READ_BUFFER.buffer;
 
 /**
- * Owners of streams are lent frames that are no shorter, piece by piece. Shorter ones they are given by `give`, which costs about
- * as much as a view.
+ * Owners of streams are always lent frames that are no shorter, piece by piece. Shorter ones may be given by `give`: a copy that
+ * costs little more than a view.
  */
 export const LEND_FROM_BYTES = 2_048;
 
 /** Below this a loop is faster than `Buffer.copy`, which makes a view first. */
-const LOOP_BELOW_BYTES = 200;
+const LOOP_BELOW_BYTES = 48;
 
 /** `read` is what a socket has put into the buffer, or a part of it. */
 export function isView(read: Buffer): boolean {
@@ -33,7 +33,10 @@ export function isBorrowed(chunk: Buffer): boolean {
 
 /** `chunk`, or a copy of it if its memory will be read into again. For whoever looks at it later than in the call that it came with. */
 export function keep(chunk: Buffer): Buffer {
-  return isBorrowed(chunk) ? Buffer.from(chunk) : chunk;
+  if (!isBorrowed(chunk)) return chunk;
+  const kept = Buffer.allocUnsafe(chunk.length);
+  kept.set(chunk);
+  return kept;
 }
 
 /** `read[start..end)` where it is, for one callback. */

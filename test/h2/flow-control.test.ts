@@ -2,7 +2,6 @@
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/wire/error-code.ts";
-import { isBorrowed } from "../../src/wire/read-buffer.ts";
 import { fieldsOf, frames, request, response, trailers } from "../support/frames.ts";
 import { CHUNKINGS, client, type StreamLog, server, type Wire } from "./wire.ts";
 
@@ -109,43 +108,6 @@ describe.each(CHUNKINGS)("received DATA, %s", (_, byteByByte) => {
     wire.recv(frames.data(1, "x")).expectStreamError(1, FLOW_CONTROL_ERROR);
     wire.recv(frames.headers(3, request("/a/B")), frames.data(3, Buffer.alloc(101)));
     wire.expectStreamError(3, FLOW_CONTROL_ERROR);
-  });
-});
-
-describe("DATA in memory that is read into again", () => {
-  it("is lent to the owner where it is long, and given where it is short", () => {
-    const wire = server({ borrowing: true, streamWindowBytes: 65_535 });
-    const log = wire.request();
-    const lent: boolean[] = [];
-    const { listener } = log.stream;
-    log.stream.listener = {
-      onHeaders: (headers, endStream) => listener.onHeaders(headers, endStream),
-      onData(chunk, endStream) {
-        lent.push(isBorrowed(chunk));
-        listener.onData(chunk, endStream);
-      },
-      onTrailers: (fields) => listener.onTrailers(fields),
-      onWritable: (bytes) => listener.onWritable(bytes),
-      onReset: (end) => listener.onReset(end),
-    };
-    const bodies = [Buffer.alloc(2_047, "s"), Buffer.alloc(2_048, "l"), Buffer.from("!")];
-    wire.recv(...bodies.map((body) => frames.data(1, body)));
-    expect(lent).toEqual([false, true, false]);
-    // Long is a frame, however little of it comes at a time.
-    const long = Buffer.alloc(3_000, "m");
-    const frame = frames.bytes(frames.data(1, long));
-    lent.length = 0;
-    for (const [start, end] of [
-      [0, 11],
-      [11, 2_900],
-      [2_900, frame.length],
-    ] as const) {
-      wire.recv(frame.subarray(start, end));
-    }
-    wire.recv(frames.data(1, bodies[0] as Buffer));
-    expect(lent).toEqual([true, true, true, false]);
-    const expected = Buffer.concat([...bodies, long, bodies[0] as Buffer]);
-    expect(Buffer.concat(log.chunks).equals(expected)).toBe(true);
   });
 });
 

@@ -24,7 +24,7 @@ import type {
   StreamListener,
 } from "../transport.ts";
 import type { SocketReader } from "./socket-reader.ts";
-import { awaitRead, awaitTurn, beginRead, endRead, type TurnTaker } from "./turn-queue.ts";
+import { awaitRead, awaitTurn, endRead, type TurnTaker } from "./turn-queue.ts";
 
 /**
  * DATA that one socket may have waiting in user space. The kernel's buffer comes on top; more than a few frames here only delays
@@ -175,15 +175,10 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
   private onSocketData(chunk: Buffer): void {
     const { connection } = this;
     countRead(chunk.length);
-    // What a TLS socket gives is one record of several that were read.
-    if (this.reader !== undefined) beginRead();
-    try {
-      connection.receive(chunk, this.clock.nowMs());
-      if (this.settingsTimer !== undefined && connection.settingsAcked) this.dropSettingsTimer();
-      this.onSettings();
-    } finally {
-      endRead();
-    }
+    connection.receive(chunk, this.clock.nowMs());
+    if (this.settingsTimer !== undefined && connection.settingsAcked) this.dropSettingsTimer();
+    this.onSettings();
+    endRead();
   }
 
   protected onSocketLost(problem: string, cause: Error | undefined): void {
@@ -213,11 +208,6 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     sendGoAway: boolean,
   ): void {
     this.connection.abort({ kind, code, message, cause }, sendGoAway);
-  }
-
-  /** No other call of this connection can have frames for the same write. */
-  get isAlone(): boolean {
-    return this.connection.openStreamCount <= 1 && this.connection.ended === undefined;
   }
 
   takeTurn(): void {

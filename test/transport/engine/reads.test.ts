@@ -69,9 +69,16 @@ describe("reads", () => {
     connecting.destroy();
   });
 
-  it("are followed by the writes that are worth it or have nothing to wait for, and the turn by the rest", async () => {
+  it("are followed by the writes that are worth it, and the turn by the rest", async () => {
     const end = await scriptToServer(ENGINE);
     const streams: StreamRecorder[] = [];
+    for (const id of [1, 3]) {
+      end.peer.send(frames.headers(id, request("/a/B")));
+      const recorder = await end.events.nextStream();
+      recorder.stream.sendHeaders(fieldsOf(response()), false);
+      streams.push(recorder);
+      await end.peer.expectHeaders(id);
+    }
     const writes = vi.spyOn(Socket.prototype, "write");
     onTestFinished(() => {
       writes.mockRestore();
@@ -79,22 +86,13 @@ describe("reads", () => {
     const remotePort = end.peer.socket.localPort;
     const written = (): boolean =>
       writes.mock.contexts.some((socket) => (socket as Socket).remotePort === remotePort);
-    for (const [streamCount, replyBytes, early] of [
-      [1, 1_000, true],
-      [2, 40_000, true],
-      [2, 1_000, false],
+    for (const [i, replyBytes, early] of [
+      [0, 40_000, true],
+      [1, 1_000, false],
     ] as const) {
-      while (streams.length < streamCount) {
-        const id = 2 * streams.length + 1;
-        end.peer.send(frames.headers(id, request("/a/B")));
-        const recorder = await end.events.nextStream();
-        recorder.stream.sendHeaders(fieldsOf(response()), false);
-        streams.push(recorder);
-        await end.peer.expectHeaders(id);
-      }
-      const recorder = streams[streamCount - 1] as StreamRecorder;
-      const onData = recorder.onData.bind(recorder);
+      const recorder = streams[i] as StreamRecorder;
       const atEndOfRead = new Promise<boolean>((resolve) => {
+        const onData = recorder.onData.bind(recorder);
         recorder.onData = (chunk, endStream) => {
           onData(chunk, endStream);
           recorder.stream.sendData(Buffer.alloc(replyBytes), false);
@@ -104,7 +102,6 @@ describe("reads", () => {
       });
       end.peer.send(frames.data(recorder.stream.id, Buffer.from("ask")));
       expect(await atEndOfRead).toBe(early);
-      recorder.onData = onData;
       await end.peer.expectBytes(recorder.stream.id, replyBytes);
     }
   });

@@ -4,13 +4,7 @@
 import { Socket } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { engineTransport } from "../../../src/transport/engine/index.ts";
-import {
-  awaitRead,
-  awaitTurn,
-  beginRead,
-  endRead,
-  type TurnTaker,
-} from "../../../src/transport/engine/turn-queue.ts";
+import { awaitTurn } from "../../../src/transport/engine/turn-queue.ts";
 import { ErrorCode } from "../../../src/wire/error-code.ts";
 import { FakeClock } from "../../support/clock.ts";
 import { fieldsOf, frames, request, response, trailers } from "../../support/frames.ts";
@@ -195,7 +189,7 @@ describe("a PING before the connection is made", () => {
 describe("turns", () => {
   it("of others are taken although one throws", async () => {
     const taken: string[] = [];
-    const taker = { isAlone: false, writeEarly: (): void => {} };
+    const writeEarly = (): void => {};
     const thrown = new Promise<unknown>((resolve) => {
       const listeners = process.listeners("uncaughtException");
       process.removeAllListeners("uncaughtException");
@@ -205,58 +199,30 @@ describe("turns", () => {
       });
     });
     const done = new Promise<void>((resolve) => {
-      awaitTurn({ ...taker, takeTurn: () => taken.push("first") });
+      awaitTurn({ takeTurn: () => taken.push("first"), writeEarly });
       awaitTurn({
-        ...taker,
         takeTurn: () => {
           throw new TypeError("defect");
         },
+        writeEarly,
       });
       awaitTurn({
-        ...taker,
         takeTurn: () => {
           taken.push("third");
           awaitTurn({
-            ...taker,
             takeTurn: () => {
               taken.push("next turn");
               resolve();
             },
+            writeEarly,
           });
         },
+        writeEarly,
       });
     });
     expect(await thrown).toMatchObject({ message: "defect" });
     await done;
     expect(taken).toEqual(["first", "third", "next turn"]);
-  });
-
-  it("of those that are alone are taken at the end of the read, although one throws", async () => {
-    const taken: string[] = [];
-    function taker(name: string, isAlone: boolean, defect?: Error): TurnTaker {
-      const takeTurn = (): void => {
-        taken.push(name);
-        if (defect !== undefined) throw defect;
-      };
-      return { isAlone, takeTurn, writeEarly: () => taken.push(`${name} writes`) };
-    }
-    const defect = new TypeError("defect");
-    awaitTurn(taker("before", true));
-    beginRead();
-    awaitTurn(taker("alone", true));
-    awaitTurn(taker("one of many", false));
-    awaitTurn(taker("defective", true, defect));
-    awaitTurn(taker("behind", true));
-    awaitRead(taker("bulk", false));
-    expect(taken).toEqual([]);
-    expect(endRead).toThrow(defect);
-    expect(taken).toEqual(["alone", "defective"]);
-    beginRead();
-    awaitTurn(taker("next", true));
-    endRead();
-    expect(taken.splice(0)).toEqual(["alone", "defective", "next", "bulk writes"]);
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(taken).toEqual(["before", "one of many", "behind"]);
   });
 });
 

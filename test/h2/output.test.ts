@@ -62,6 +62,16 @@ describe("Output", () => {
     );
   });
 
+  it("copies what is borrowed into the rest of a slab where it has room", () => {
+    const output = new Output();
+    const long = Buffer.from(Array.from({ length: 10_000 }, (_, i) => i % 251));
+    output.reserve(SMALL_SLAB_BYTES + 1);
+    for (let i = 0; i < 3; i++) borrowed(long, (chunk) => output.append(chunk, 0, 10_000));
+    const pieces = output.take();
+    expect(pieces).toHaveLength(1);
+    expect(pieces[0]?.equals(Buffer.concat([long, long, long]))).toBe(true);
+  });
+
   it("makes one piece of runs that follow each other in memory", () => {
     const output = new Output();
     const memory = Buffer.from("abcdefghij");

@@ -7,7 +7,7 @@ export const FRAME_SLOT_BYTES: number = FRAME_HEADER_BYTES + DEFAULT_MAX_FRAME_B
 
 /**
  * Room for all DATA of one read with the headers of its frames, so that it is one piece of a write. Larger slabs cost memory per
- * peer that does not read, smaller ones (two frames) a tenth more user time for bulk.
+ * peer that does not read, smaller ones (two frames) 4 to 10 % more user time for bulk.
  */
 export const SLAB_BYTES: number = 5 * FRAME_SLOT_BYTES;
 

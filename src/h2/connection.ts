@@ -74,8 +74,18 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.guard = new FloodGuard(options.limits, nowMs);
     const onDirty = (): void => events.onDirty();
     const onBulk = (): void => events.onBulk();
+    const onLoneEnd = (): void => events.onLoneEnd();
     const { streams, guard } = this;
-    this.outbound = new Outbound(role, streams, guard, options.streamWindowBytes, onDirty, onBulk);
+    const { streamWindowBytes } = options;
+    this.outbound = new Outbound(
+      role,
+      streams,
+      guard,
+      streamWindowBytes,
+      onDirty,
+      onBulk,
+      onLoneEnd,
+    );
     this.messages = new InboundMessages(role, options, this, this.outbound, streams, guard);
     this.inbound = new Inbound(role, this, this.messages, this.outbound, streams, guard);
     this.reader = new FrameReader(this.inbound);

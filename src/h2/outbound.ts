@@ -46,6 +46,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   private readonly streamWindowBytes: number;
   private readonly onDirty: () => void;
   private readonly onBulk: () => void;
+  private readonly onLoneEnd: () => void;
   private readonly rules: MessageRules = new MessageRules();
   private readonly ready = new ReadyList<Owner>();
   /** Server side: streams that we have ended and the client has not. */
@@ -55,6 +56,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
    * @param streamWindowBytes our receive window of each stream
    * @param onDirty something was put into the output or waits for `pump`; it may be called many times a turn
    * @param onBulk DATA that is worth a write of its own is in the output
+   * @param onLoneEnd the end of the only open stream is in the output
    */
   constructor(
     role: Role,
@@ -63,6 +65,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     streamWindowBytes: number,
     onDirty: () => void,
     onBulk: () => void,
+    onLoneEnd: () => void,
   ) {
     this.role = role;
     this.streams = streams;
@@ -70,6 +73,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     this.streamWindowBytes = streamWindowBytes;
     this.onDirty = onDirty;
     this.onBulk = onBulk;
+    this.onLoneEnd = onLoneEnd;
   }
 
   // What owners call
@@ -306,6 +310,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   private endLocal(stream: H2Stream<Owner>): void {
     stream.endQueued = true;
     stream.state = nextState(stream.state, SEND_END_STREAM);
+    if (this.streams.count <= 1) this.onLoneEnd();
     if (stream.state === CLOSED) {
       this.streams.remove(stream, ENDED);
     } else if (this.role === "server") {

@@ -55,6 +55,8 @@ export class FuzzOwner implements ConnectionEvents<string> {
     this.bulky = true;
   }
 
+  onLoneEnd(): void {}
+
   onStream(stream: H2Stream<string>, headers: HeaderList, endStream: boolean): StreamEvents {
     const { witness } = this;
     if (this.closed !== undefined) throw witness.broken("a request after the end");

@@ -250,6 +250,18 @@ describe("sent DATA", () => {
     expect(blocked.bulky).toBe(false);
   });
 
+  it("with the end of the only stream is announced, and none with that of one among others", () => {
+    const wire = sender(MAX, 1 << 20);
+    const [first, second] = [openQuietly(wire), openQuietly(wire)];
+    first.stream.sendData(Buffer.alloc(10), true);
+    expect(wire.loneEnds).toBe(0);
+    first.stream.reset(8);
+    second.stream.sendData(Buffer.alloc(10), false);
+    expect(wire.loneEnds).toBe(0);
+    second.stream.sendData(Buffer.alloc(10), true);
+    expect(wire.loneEnds).toBe(1);
+  });
+
   it("and trailers behind it leave in order as the window opens", () => {
     const wire = server({ peerSettings: { INITIAL_WINDOW_SIZE: 3 } });
     wire.recv(REQUEST.end());

@@ -91,6 +91,7 @@ export class Wire implements ConnectionEvents<string> {
   dirty = false;
   /** There was DATA enough for an early write since the last turn. */
   bulky = false;
+  loneEnds = 0;
 
   readonly #byteByByte: boolean;
   readonly #borrowing: boolean;
@@ -138,6 +139,9 @@ export class Wire implements ConnectionEvents<string> {
   }
   onBulk(): void {
     this.bulky = true;
+  }
+  onLoneEnd(): void {
+    this.loneEnds++;
   }
   onStream(stream: H2Stream<string>, headers: HeaderList, endStream: boolean): StreamEvents {
     const log = new StreamLog(stream);

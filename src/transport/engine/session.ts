@@ -24,7 +24,7 @@ import type {
   StreamListener,
 } from "../transport.ts";
 import type { SocketReader } from "./socket-reader.ts";
-import { awaitRead, awaitTurn, endRead, type TurnTaker } from "./turn-queue.ts";
+import { awaitRead, awaitTurn, endRead, hurry, type TurnTaker } from "./turn-queue.ts";
 
 /**
  * DATA that one socket may have waiting in user space. The kernel's buffer comes on top; more than a few frames here only delays
@@ -125,6 +125,10 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     if (this.isWaitingForRead) return;
     this.isWaitingForRead = true;
     awaitRead(this);
+  }
+
+  onLoneEnd(): void {
+    hurry(this);
   }
 
   abstract onStream(

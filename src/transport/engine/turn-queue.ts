@@ -13,6 +13,8 @@ let spare: TurnTaker[] = [];
 let scheduled = false;
 /** Those with a write's worth of DATA. */
 let bulky: TurnTaker[] = [];
+/** The last one that asked not to wait. */
+let hurried: TurnTaker | undefined;
 
 /** Calls `taker.takeTurn()` at the end of this turn. The taker sees to it that it is in the queue at most once. */
 export function awaitTurn(taker: TurnTaker): void {
@@ -28,8 +30,21 @@ export function awaitRead(taker: TurnTaker): void {
   bulky.push(taker);
 }
 
+/**
+ * `taker` need not wait for the end of the turn unless others do: then the peer would get its bytes sooner than theirs, and the next calls
+ * would come one by one, each with a write of its own.
+ */
+export function hurry(taker: TurnTaker): void {
+  hurried = taker;
+}
+
 /** A read has been dealt with. */
 export function endRead(): void {
+  if (hurried !== undefined) {
+    const taker = hurried;
+    hurried = undefined;
+    if (waiting.length === 1 && waiting[0] === taker) taker.writeEarly();
+  }
   if (bulky.length === 0) return;
   const now = bulky;
   bulky = [];

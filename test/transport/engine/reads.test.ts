@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { engineTransport } from "../../../src/transport/engine/index.ts";
 import { acceptedBy, SocketReader } from "../../../src/transport/engine/socket-reader.ts";
 import { isBorrowed } from "../../../src/wire/read-buffer.ts";
-import { fieldsOf, frames, request, response } from "../../support/frames.ts";
+import { fieldsOf, frames, request, response, trailers } from "../../support/frames.ts";
 import type { StreamRecorder } from "../../support/recorder.ts";
 import { type Contract, clientToScript, open, scriptToServer } from "../contract/harness.ts";
 
@@ -104,5 +104,46 @@ describe("reads", () => {
       expect(await atEndOfRead).toBe(early);
       await end.peer.expectBytes(recorder.stream.id, replyBytes);
     }
+  });
+
+  it("are followed by the write of a lone call, unless others wait for the end of the turn, too", async () => {
+    const [end, other] = [await scriptToServer(ENGINE), await scriptToServer(ENGINE)];
+    other.peer.send(frames.headers(1, request("/a/B")));
+    const elsewhere = await other.events.nextStream();
+    const writes = vi.spyOn(Socket.prototype, "write");
+    onTestFinished(() => {
+      writes.mockRestore();
+    });
+    const remotePort = end.peer.socket.localPort;
+    const written = (): boolean =>
+      writes.mock.contexts.some((socket) => (socket as Socket).remotePort === remotePort);
+    const answered = async (id: number, meanwhile: () => void): Promise<boolean> => {
+      end.peer.send(frames.headers(id, request("/a/B")));
+      const recorder = await end.events.nextStream();
+      const { stream } = recorder;
+      const onData = recorder.onData.bind(recorder);
+      const atEndOfRead = new Promise<boolean>((resolve) => {
+        recorder.onData = (chunk, endStream) => {
+          onData(chunk, endStream);
+          meanwhile();
+          stream.sendHeaders(fieldsOf(response()), false);
+          stream.sendTrailers(fieldsOf(trailers(0)));
+          writes.mockClear();
+          queueMicrotask(() => resolve(written()));
+        };
+      });
+      end.peer.send(frames.data(id, Buffer.from("ask")).end());
+      const wasWritten = await atEndOfRead;
+      await end.peer.expectHeaders(id);
+      return wasWritten;
+    };
+    expect(await answered(1, () => {})).toBe(true);
+    expect(await answered(3, () => elsewhere.stream.sendHeaders(fieldsOf(response()), false))).toBe(
+      false,
+    );
+    expect(await answered(5, () => {})).toBe(true);
+    end.peer.send(frames.headers(7, request("/a/B")));
+    await end.events.nextStream();
+    expect(await answered(9, () => {})).toBe(false);
   });
 });

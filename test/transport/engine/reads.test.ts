@@ -12,6 +12,21 @@ import { type Contract, clientToScript, open, scriptToServer } from "../contract
 const ENGINE: Contract = { makeTransport: () => engineTransport(), sockets: true, weaker: {} };
 const BODY: Buffer = Buffer.alloc(40_000, "relay");
 
+/** Whether anything was written to the client at `remotePort` since the last `forget`. */
+function watchWrites(remotePort: number | undefined): {
+  readonly seen: () => boolean;
+  readonly forget: () => void;
+} {
+  const writes = vi.spyOn(Socket.prototype, "write");
+  onTestFinished(() => {
+    writes.mockRestore();
+  });
+  return {
+    seen: () => writes.mock.contexts.some((socket) => (socket as Socket).remotePort === remotePort),
+    forget: () => writes.mockClear(),
+  };
+}
+
 /** Whether the chunks that `recorder` is given are borrowed, told once `BODY` is there. */
 async function lent(recorder: StreamRecorder, send: () => void): Promise<boolean[]> {
   const seen: boolean[] = [];
@@ -79,13 +94,7 @@ describe("reads", () => {
       streams.push(recorder);
       await end.peer.expectHeaders(id);
     }
-    const writes = vi.spyOn(Socket.prototype, "write");
-    onTestFinished(() => {
-      writes.mockRestore();
-    });
-    const remotePort = end.peer.socket.localPort;
-    const written = (): boolean =>
-      writes.mock.contexts.some((socket) => (socket as Socket).remotePort === remotePort);
+    const writes = watchWrites(end.peer.socket.localPort);
     for (const [i, replyBytes, early] of [
       [0, 40_000, true],
       [1, 1_000, false],
@@ -96,8 +105,8 @@ describe("reads", () => {
         recorder.onData = (chunk, endStream) => {
           onData(chunk, endStream);
           recorder.stream.sendData(Buffer.alloc(replyBytes), false);
-          writes.mockClear();
-          queueMicrotask(() => resolve(written()));
+          writes.forget();
+          queueMicrotask(() => resolve(writes.seen()));
         };
       });
       end.peer.send(frames.data(recorder.stream.id, Buffer.from("ask")));
@@ -110,13 +119,7 @@ describe("reads", () => {
     const [end, other] = [await scriptToServer(ENGINE), await scriptToServer(ENGINE)];
     other.peer.send(frames.headers(1, request("/a/B")));
     const elsewhere = await other.events.nextStream();
-    const writes = vi.spyOn(Socket.prototype, "write");
-    onTestFinished(() => {
-      writes.mockRestore();
-    });
-    const remotePort = end.peer.socket.localPort;
-    const written = (): boolean =>
-      writes.mock.contexts.some((socket) => (socket as Socket).remotePort === remotePort);
+    const writes = watchWrites(end.peer.socket.localPort);
     const answered = async (id: number, meanwhile: () => void): Promise<boolean> => {
       end.peer.send(frames.headers(id, request("/a/B")));
       const recorder = await end.events.nextStream();
@@ -125,11 +128,11 @@ describe("reads", () => {
       const atEndOfRead = new Promise<boolean>((resolve) => {
         recorder.onData = (chunk, endStream) => {
           onData(chunk, endStream);
-          meanwhile();
           stream.sendHeaders(fieldsOf(response()), false);
           stream.sendTrailers(fieldsOf(trailers(0)));
-          writes.mockClear();
-          queueMicrotask(() => resolve(written()));
+          meanwhile();
+          writes.forget();
+          queueMicrotask(() => resolve(writes.seen()));
         };
       });
       end.peer.send(frames.data(id, Buffer.from("ask")).end());

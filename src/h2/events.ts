@@ -33,7 +33,7 @@ export interface ConnectionEvents<Owner> {
   onDirty(): void;
   /** DATA that is worth a write of its own is in the output, before the end of the turn. May be called many times before the write. */
   onBulk(): void;
-  /** Our end of the only open stream is in the output: no other stream has frames for the same write. */
+  /** Our end of the only open stream is in the output: no other stream is there to add to the write. */
   onLoneEnd(): void;
   /** Server side: a request arrived. Returns the stream's listener. */
   onStream(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): StreamEvents;

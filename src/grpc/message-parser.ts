@@ -21,14 +21,15 @@ export class MessageCounter {
   #length = 0;
   /** Bytes of the payload still to come. */
   #payloadLeft = 0;
-  readonly #maxMessageBytes: number;
+  /** `undefined` for no limit: a number as large as that would be an object of its own for each counter. */
+  readonly #maxMessageBytes: number | undefined;
   readonly #source: MessageSource;
 
   /**
    * @param maxMessageBytes largest payload; no limit but the format's by default
    */
   constructor(maxMessageBytes: number = MAX_PAYLOAD_BYTES, source: MessageSource = "downstream") {
-    this.#maxMessageBytes = maxMessageBytes;
+    this.#maxMessageBytes = maxMessageBytes < MAX_PAYLOAD_BYTES ? maxMessageBytes : undefined;
     this.#source = source;
   }
 
@@ -54,7 +55,7 @@ export class MessageCounter {
     if (next > from && next <= size) this.#messageCount++;
     while (next + PREFIX_BYTES <= size) {
       const length = chunk.readUInt32BE(next + 1);
-      if (length > this.#maxMessageBytes) throw this.#tooLarge(length);
+      this.#checkLength(length);
       next += PREFIX_BYTES + length;
       if (next <= size) this.#messageCount++;
     }
@@ -71,7 +72,7 @@ export class MessageCounter {
       this.#prefixSeen++;
     }
     if (this.#prefixSeen === PREFIX_BYTES) {
-      if (this.#length > this.#maxMessageBytes) throw this.#tooLarge(this.#length);
+      this.#checkLength(this.#length);
       this.#prefixSeen = 0;
       this.#payloadLeft = this.#length;
       if (this.#length === 0) this.#messageCount++;
@@ -79,8 +80,9 @@ export class MessageCounter {
     return end;
   }
 
-  #tooLarge(length: number): GrpcError {
-    return messageTooLarge(length, this.#maxMessageBytes, this.#source);
+  #checkLength(length: number): void {
+    const most = this.#maxMessageBytes;
+    if (most !== undefined && length > most) throw messageTooLarge(length, most, this.#source);
   }
 }
 

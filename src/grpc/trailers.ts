@@ -57,9 +57,10 @@ export class ReceivedStatus {
 
   /** The decoded `grpc-message`, empty when there is none. Decoded each time it is read. */
   get details(): string {
+    if (this.#wireMessage === "") return this.#complaint;
     const message = decodeGrpcMessage(this.#wireMessage);
     if (this.#complaint === "") return message;
-    return message === "" ? this.#complaint : `${this.#complaint}: ${message}`;
+    return `${this.#complaint}: ${message}`;
   }
 }
 

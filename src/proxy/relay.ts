@@ -351,7 +351,7 @@ export class Relay implements RequestSink, LegOwner {
       call.finishWith(
         Status.OK,
         trailers,
-        trailers[0]?.name === ":status"
+        call.headersSent || trailers[0]?.name === ":status"
           ? trailers
           : [HTTP_STATUS_200, this.contentType, ...trailers],
       );

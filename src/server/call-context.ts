@@ -27,8 +27,8 @@ export interface CallOrigin {
 export class CallContext implements ContextListener, TimerOwner {
   readonly #origin: CallOrigin;
   readonly #parent: CallContext | undefined;
-  /** On the clock of the call; Infinity for none. */
-  readonly #deadlineMs: number;
+  /** On the clock of the call. */
+  readonly #deadlineMs: number | undefined;
   #metadata: Metadata | undefined;
   #reason: GrpcError | undefined;
   #listeners: Set<ContextListener> | undefined;
@@ -40,7 +40,8 @@ export class CallContext implements ContextListener, TimerOwner {
   /** Contexts are made by the server for each call, and by `withMetadata`, `withTimeout` and `withCancel`. */
   constructor(origin: CallOrigin, deadlineMs: number, parent?: CallContext, metadata?: Metadata) {
     this.#origin = origin;
-    this.#deadlineMs = deadlineMs;
+    // Infinity would be an object of its own for each context.
+    this.#deadlineMs = deadlineMs === Number.POSITIVE_INFINITY ? undefined : deadlineMs;
     this.#parent = parent;
     this.#metadata = metadata;
   }
@@ -90,13 +91,13 @@ export class CallContext implements ContextListener, TimerOwner {
 
   /** Milliseconds until the deadline, not below 0; `Infinity` without one. */
   get remainingMs(): number {
-    if (this.#deadlineMs === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
+    if (this.#deadlineMs === undefined) return Number.POSITIVE_INFINITY;
     return Math.max(0, this.#deadlineMs - this.#origin.clock.nowMs());
   }
 
   /** The deadline on the clock of the call; `Infinity` without one. */
   get deadlineMs(): number {
-    return this.#deadlineMs;
+    return this.#deadlineMs ?? Number.POSITIVE_INFINITY;
   }
 
   /** Why the context is done: CANCELLED or DEADLINE_EXCEEDED; `undefined` while it is not. */
@@ -125,7 +126,7 @@ export class CallContext implements ContextListener, TimerOwner {
 
   /** A context with other metadata: `ctx.withMetadata(new Metadata())` forwards none. */
   withMetadata(metadata: Metadata): CallContext {
-    return new CallContext(this.#origin, this.#deadlineMs, this, metadata);
+    return new CallContext(this.#origin, this.deadlineMs, this, metadata);
   }
 
   /**
@@ -138,13 +139,13 @@ export class CallContext implements ContextListener, TimerOwner {
         `timeoutMs: expected a number of milliseconds from 0 up, got ${timeoutMs}`,
       );
     }
-    const deadlineMs = Math.min(this.#deadlineMs, this.#origin.clock.nowMs() + timeoutMs);
+    const deadlineMs = Math.min(this.deadlineMs, this.#origin.clock.nowMs() + timeoutMs);
     return new CallContext(this.#origin, deadlineMs, this);
   }
 
   /** A context that can be cancelled on its own. Cancelling is idempotent; the parent is not touched. */
   withCancel(): { readonly ctx: CallContext; readonly cancel: (details?: string) => void } {
-    const ctx = new CallContext(this.#origin, this.#deadlineMs, this);
+    const ctx = new CallContext(this.#origin, this.deadlineMs, this);
     return {
       ctx,
       cancel: (details = "context cancelled") => {
@@ -204,7 +205,7 @@ export class CallContext implements ContextListener, TimerOwner {
     const parent = this.#parent;
     if (parent === undefined || this.#released) return;
     parent.subscribe(this);
-    if (this.#reason !== undefined || this.#deadlineMs >= parent.#deadlineMs) return;
+    if (this.#reason !== undefined || this.deadlineMs >= parent.deadlineMs) return;
     this.#timer ??= new Timer(this);
     if (!this.#timer.scheduled) this.#origin.clock.schedule(this.#timer, this.remainingMs);
   }

@@ -40,7 +40,8 @@ export class ServiceRegistry {
   }
 
   lookUp(fullMethod: string): StreamHandler | undefined {
-    return this.#handlers.get(fullMethod);
+    // Most proxies register nothing, and the name would be hashed for each call.
+    return this.#handlers.size === 0 ? undefined : this.#handlers.get(fullMethod);
   }
 
   hasService(service: string): boolean {

@@ -12,7 +12,7 @@ import { FrameReader } from "./frame-reader.ts";
 import { HpackError } from "./hpack/error.ts";
 import { Inbound, type InboundHost } from "./inbound.ts";
 import { IGNORE, InboundMessages, type StreamAcceptor } from "./inbound-messages.ts";
-import { MessageRules } from "./message-rules.ts";
+import { SENT } from "./message-rules.ts";
 import { Outbound } from "./outbound.ts";
 import type { Output } from "./output.ts";
 import { localSettingPairs, type Role } from "./settings.ts";
@@ -43,7 +43,6 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   private readonly messages: InboundMessages<Owner>;
   private readonly inbound: Inbound<Owner>;
   private readonly reader: FrameReader;
-  private readonly rules: MessageRules = new MessageRules();
   private readonly guard: FloodGuard;
 
   private prefaceLeft: number;
@@ -72,20 +71,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.prefaceLeft = role === "server" ? CLIENT_PREFACE.length : 0;
     this.streams = new StreamTable(role);
     this.guard = new FloodGuard(options.limits, nowMs);
-    const onDirty = (): void => events.onDirty();
-    const onBulk = (): void => events.onBulk();
-    const onLoneEnd = (): void => events.onLoneEnd();
     const { streams, guard } = this;
     const { streamWindowBytes } = options;
-    this.outbound = new Outbound(
-      role,
-      streams,
-      guard,
-      streamWindowBytes,
-      onDirty,
-      onBulk,
-      onLoneEnd,
-    );
+    this.outbound = new Outbound(role, streams, guard, streamWindowBytes, events);
     this.messages = new InboundMessages(role, options, this, this.outbound, streams, guard);
     this.inbound = new Inbound(role, this, this.messages, this.outbound, streams, guard);
     this.reader = new FrameReader(this.inbound);
@@ -111,14 +99,14 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   }
 
   /** Takes what the socket gave. Views of `chunk` are handed to the streams' owners. */
-  receive(chunk: Buffer, nowMs: number): void {
+  receive(chunk: Buffer, nowMs: number, end: number = chunk.length): void {
     if (this.ended !== undefined) return;
     this.messages.isLent = isView(chunk);
     this.guard.nowMs = nowMs;
-    this.reader.feed(this.prefaceLeft > 0 ? this.readPreface(chunk) : chunk);
+    this.reader.feed(this.prefaceLeft > 0 ? this.readPreface(chunk, end) : 0);
     for (let more = true; more; ) {
       try {
-        this.reader.run();
+        this.reader.run(chunk, end);
         more = false;
       } catch (error) {
         this.raise(error);
@@ -134,7 +122,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   turn(): void {
     if (this.ended === undefined) {
       this.outbound.pump();
-      if (this.wasFull && this.availableStreamCount > 0) {
+      if (this.wasFull && !this.isFull) {
         this.wasFull = false;
         this.events.onAvailable();
         this.outbound.pump();
@@ -171,6 +159,11 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     return this.streams.count;
   }
 
+  /** The time as it came with the last chunk. */
+  get nowMs(): number {
+    return this.guard.nowMs;
+  }
+
   get accepting(): boolean {
     return (
       this.ended === undefined &&
@@ -188,16 +181,21 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     return Math.max(0, Math.min(free, this.streams.idsLeft));
   }
 
+  /** No stream can be opened. */
+  private get isFull(): boolean {
+    return !this.accepting || this.streams.count >= this.inbound.peerSettings.maxConcurrentStreams;
+  }
+
   openStream(headers: HeaderList, endStream: boolean, listener: StreamEvents): H2Stream<Owner> {
-    if (this.availableStreamCount === 0) {
+    if (this.isFull) {
       throw new H2Error("stream", ErrorCode.REFUSED_STREAM, "local", 0, "no stream can be opened");
     }
-    const problem = this.rules.request(headers);
+    const problem = SENT.request(headers);
     if (problem !== undefined) throw new HeaderError(problem);
     const stream = this.createStream(this.streams.takeLocalId(), listener);
-    stream.isHead = this.rules.isHead;
+    stream.isHead = SENT.isHead;
     this.outbound.sendRequest(stream, headers, endStream);
-    if (this.availableStreamCount === 0) this.wasFull = true;
+    if (this.isFull) this.wasFull = true;
     return stream;
   }
 
@@ -268,7 +266,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   settingsReceived(): void {
     this.settingsReady = true;
-    if (this.availableStreamCount === 0) this.wasFull = true;
+    if (this.isFull) this.wasFull = true;
   }
 
   settingsAcknowledged(): void {
@@ -406,11 +404,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   }
 
   private wantsTurn(): boolean {
-    return (
-      this.output.byteCount > 0 ||
-      (this.wasFull && this.availableStreamCount > 0) ||
-      this.isDrained()
-    );
+    return this.output.byteCount > 0 || (this.wasFull && !this.isFull) || this.isDrained();
   }
 
   private createStream(id: number, listener: StreamEvents): H2Stream<Owner> {
@@ -430,14 +424,14 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     return stream;
   }
 
-  /** The rest of `chunk` behind what of it is preface (§3.4). */
-  private readPreface(chunk: Buffer): Buffer {
+  /** Where the preface ends in `chunk` (§3.4). */
+  private readPreface(chunk: Buffer, end: number): number {
     const from = CLIENT_PREFACE.length - this.prefaceLeft;
-    const length = Math.min(this.prefaceLeft, chunk.length);
+    const length = Math.min(this.prefaceLeft, end);
     if (CLIENT_PREFACE.compare(chunk, 0, length, from, from + length) !== 0) {
       this.fail(connectionError(ErrorCode.PROTOCOL_ERROR, "the client preface is not HTTP/2's"));
     }
     this.prefaceLeft -= length;
-    return chunk.subarray(length);
+    return length;
   }
 }

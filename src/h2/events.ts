@@ -28,13 +28,17 @@ export interface ConnectionEnd {
   readonly cause?: unknown;
 }
 
-export interface ConnectionEvents<Owner> {
+/** What the sending half reports. */
+export interface OutboundEvents {
   /** There is something for `turn` to do. May be called many times before it. */
   onDirty(): void;
   /** DATA that is worth a write of its own is in the output, before the end of the turn. May be called many times before the write. */
   onBulk(): void;
   /** Our end of the only open stream is in the output: no other stream is there to add to the write. */
   onLoneEnd(): void;
+}
+
+export interface ConnectionEvents<Owner> extends OutboundEvents {
   /** Server side: a request arrived. Returns the stream's listener. */
   onStream(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): StreamEvents;
   onGoAway(lastStreamId: number, code: number, debugData: string): void;

@@ -15,9 +15,11 @@ import {
 
 /** Who is told. A method may throw an `H2Error`; the reader then stands behind the frame that caused it. */
 export interface FrameHandler {
+  /** A DATA frame without padding whose payload is `chunk[start..end)`, as nearly all are. */
+  onWholeData(streamId: number, flags: number, chunk: Buffer, start: number, end: number): void;
   /**
-   * A DATA frame begins. Flow control counts all of `payloadBytes` (§6.1); `dataBytes` of them are data and come next by
-   * `onDataPiece`, once when the frame lies in one chunk.
+   * Any other DATA frame begins. Flow control counts all of `payloadBytes` (§6.1); `dataBytes` of them are data and come next by
+   * `onDataPiece`.
    */
   onDataFrame(streamId: number, payloadBytes: number, dataBytes: number, flags: number): void;
   /** Not called for a frame without data. `last` with the last byte of the frame. */
@@ -49,7 +51,6 @@ export class FrameReader {
   private stopped = false;
   private mode = IN_HEADER;
 
-  private chunk: Buffer = NOTHING;
   private position = 0;
 
   /** A header that a chunk boundary cut, and how much of it is there. */
@@ -69,35 +70,28 @@ export class FrameReader {
     this.handler = handler;
   }
 
-  /** Takes the next chunk; `run` parses it. */
-  feed(chunk: Buffer): void {
-    this.chunk = chunk;
-    this.position = 0;
+  /** The next chunk begins at `position`; `run` parses it. */
+  feed(position: number): void {
+    this.position = position;
   }
 
   /** Nothing is read any more. */
   stop(): void {
     this.stopped = true;
-    this.chunk = NOTHING;
     this.payload = NOTHING;
   }
 
   /**
-   * Parses to the end of the chunk. What the handler throws comes through; called again, parsing goes on with the next frame.
+   * Parses the chunk, which ends at `end`. What the handler throws comes through; called again, parsing goes on with the next frame.
    * @throws {H2Error} for a frame over the size that we announced
    */
-  run(): void {
-    const chunk = this.chunk;
-    const end = chunk.length;
+  run(chunk: Buffer, end: number): void {
     while (this.position < end && !this.stopped) {
       if (this.mode === IN_DATA) this.readData(chunk, end);
       else if (this.mode === IN_PAYLOAD) this.readPayload(chunk, end);
       else if (this.headBytes > 0 || end - this.position < HEAD_BYTES) this.readHead(chunk, end);
       else this.readFrames(chunk, end);
     }
-    // An idle connection keeps no chunk alive.
-    this.chunk = NOTHING;
-    this.position = 0;
   }
 
   /** The tight loop over frames whose header lies in the chunk. */
@@ -122,8 +116,7 @@ export class FrameReader {
       if (type !== TYPE_DATA) {
         handler.onFrame(type, flags, streamId, chunk, start, position);
       } else if ((flags & FLAG_PADDED) === 0) {
-        handler.onDataFrame(streamId, length, length, flags);
-        if (length > 0) handler.onDataPiece(chunk, start, position, true);
+        handler.onWholeData(streamId, flags, chunk, start, position);
       } else {
         const dataBytes = this.unpaddedBytes(length, chunk.readUInt8(start));
         handler.onDataFrame(streamId, length, dataBytes, flags);

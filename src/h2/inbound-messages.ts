@@ -17,7 +17,7 @@ import {
 } from "./frame.ts";
 import { HeaderBlock } from "./header-block.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
-import { MessageRules, NO_LENGTH } from "./message-rules.ts";
+import { NO_LENGTH, RECEIVED } from "./message-rules.ts";
 import type { Outbound } from "./outbound.ts";
 import type { Role } from "./settings.ts";
 import type { H2Stream } from "./stream.ts";
@@ -61,7 +61,6 @@ export class InboundMessages<Owner> {
   private readonly outbound: Outbound<Owner>;
   private readonly streams: StreamTable<Owner>;
   private readonly guard: FloodGuard;
-  private readonly rules: MessageRules = new MessageRules();
   private readonly block: HeaderBlock;
 
   /** Received bytes not yet given back by WINDOW_UPDATE on the connection. */
@@ -102,13 +101,42 @@ export class InboundMessages<Owner> {
 
   // DATA (§6.1)
 
+  /** A DATA frame without padding, as a whole. */
+  recvWholeData(streamId: number, flags: number, chunk: Buffer, start: number, end: number): void {
+    const bytes = end - start;
+    const stream = this.admitData(streamId, bytes, bytes, flags);
+    if (stream === undefined) return;
+    this.deliver(stream, chunk, start, end, bytes, (flags & FLAG_END_STREAM) !== 0);
+  }
+
+  /** A DATA frame whose data comes by `recvDataPiece`. */
   recvData(streamId: number, payloadBytes: number, dataBytes: number, flags: number): void {
     this.dataStream = undefined;
+    this.dataStream = this.admitData(streamId, payloadBytes, dataBytes, flags);
+    this.dataBytes = dataBytes;
+    this.dataEndsStream = (flags & FLAG_END_STREAM) !== 0;
+  }
+
+  recvDataPiece(chunk: Buffer, start: number, end: number, last: boolean): void {
+    const stream = this.dataStream;
+    // The owner may have reset the stream since its first piece.
+    if (stream === undefined || stream.state === CLOSED) return;
+    if (last) this.dataStream = undefined;
+    this.deliver(stream, chunk, start, end, this.dataBytes, last && this.dataEndsStream);
+  }
+
+  /** What a DATA frame means but for its data: returns the stream that is to be given some. */
+  private admitData(
+    streamId: number,
+    payloadBytes: number,
+    dataBytes: number,
+    flags: number,
+  ): H2Stream<Owner> | undefined {
     this.chargeConnection(payloadBytes);
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
       this.lateData(streamId);
-      return;
+      return undefined;
     }
     if (!remoteIsOpen(stream.state)) {
       throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA after END_STREAM");
@@ -131,33 +159,40 @@ export class InboundMessages<Owner> {
     // Padding never reaches the owner, so its credit goes back here.
     if (dataBytes < payloadBytes) this.outbound.returnCredit(stream, payloadBytes - dataBytes);
     if (stream.recvWindow === 0 && !endStream) this.outbound.relieve(stream);
-    if (dataBytes > 0) {
-      this.dataStream = stream;
-      this.dataEndsStream = endStream;
-      this.dataBytes = dataBytes;
-    } else if (endStream) {
+    if (dataBytes > 0) return stream;
+    if (endStream) {
       this.endRemote(stream);
       if (!stream.silent) stream.listener.onData(NOTHING, true);
     }
+    return undefined;
   }
 
-  recvDataPiece(chunk: Buffer, start: number, end: number, last: boolean): void {
-    const stream = this.dataStream;
-    // The owner may have reset the stream since its first piece.
-    if (stream === undefined || stream.state === CLOSED) return;
-    const endStream = last && this.dataEndsStream;
-    if (last) this.dataStream = undefined;
+  private deliver(
+    stream: H2Stream<Owner>,
+    chunk: Buffer,
+    start: number,
+    end: number,
+    frameBytes: number,
+    endStream: boolean,
+  ): void {
     if (endStream) this.endRemote(stream);
-    if (!stream.silent) stream.listener.onData(this.viewOf(stream, chunk, start, end), endStream);
+    if (stream.silent) return;
+    stream.listener.onData(this.viewOf(stream, chunk, start, end, frameBytes), endStream);
   }
 
   /**
    * Short DATA is given to the owner of a request that has not been answered yet, who is likely to keep it for another attempt. All
    * else goes on at once, and where it does a view is all it takes.
    */
-  private viewOf(stream: H2Stream<Owner>, chunk: Buffer, start: number, end: number): Buffer {
+  private viewOf(
+    stream: H2Stream<Owner>,
+    chunk: Buffer,
+    start: number,
+    end: number,
+    frameBytes: number,
+  ): Buffer {
     if (!this.isLent) return chunk.subarray(start, end);
-    return stream.headersSent || this.dataBytes >= LEND_FROM_BYTES
+    return stream.headersSent || frameBytes >= LEND_FROM_BYTES
       ? lend(chunk, start, end)
       : give(chunk, start, end);
   }
@@ -322,9 +357,9 @@ export class InboundMessages<Owner> {
   }
 
   private recvRequest(streamId: number, fields: HeaderList, endStream: boolean): void {
-    const problem = this.rules.request(fields);
+    const problem = RECEIVED.request(fields);
     if (problem !== undefined) throw malformed(streamId, problem);
-    const { contentLength } = this.rules;
+    const { contentLength } = RECEIVED;
     if (endStream && contentLength > 0) {
       throw malformed(streamId, "content-length without content");
     }
@@ -333,9 +368,9 @@ export class InboundMessages<Owner> {
   }
 
   private recvResponse(stream: H2Stream<Owner>, fields: HeaderList, endStream: boolean): void {
-    const problem = this.rules.response(fields);
+    const problem = RECEIVED.response(fields);
     if (problem !== undefined) throw malformed(stream.id, problem);
-    const { status, contentLength } = this.rules;
+    const { status, contentLength } = RECEIVED;
     if (status < 200) {
       // §8.1: any number of interim responses, none of which ends the stream.
       if (endStream) throw malformed(stream.id, "a 1xx response ends the stream");
@@ -357,7 +392,7 @@ export class InboundMessages<Owner> {
 
   private recvTrailers(stream: H2Stream<Owner>, fields: HeaderList, endStream: boolean): void {
     if (!endStream) throw malformed(stream.id, "trailers without END_STREAM");
-    const problem = this.rules.trailers(fields);
+    const problem = RECEIVED.trailers(fields);
     if (problem !== undefined) throw malformed(stream.id, problem);
     if (stream.contentLeft !== NO_LENGTH) this.checkContent(stream, true);
     this.guard.workFrames++;

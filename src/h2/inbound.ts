@@ -61,14 +61,23 @@ export class Inbound<Owner> implements FrameHandler {
     this.guard = guard;
   }
 
+  onWholeData(streamId: number, flags: number, chunk: Buffer, start: number, end: number): void {
+    this.expectData(streamId);
+    this.messages.recvWholeData(streamId, flags, chunk, start, end);
+  }
+
   onDataFrame(streamId: number, payloadBytes: number, dataBytes: number, flags: number): void {
-    if (this.messages.blockIsOpen || !this.settingsSeen) throw this.outOfOrder();
-    if (streamId === 0) throw onStreamZero("DATA");
+    this.expectData(streamId);
     this.messages.recvData(streamId, payloadBytes, dataBytes, flags);
   }
 
   onDataPiece(chunk: Buffer, start: number, end: number, last: boolean): void {
     this.messages.recvDataPiece(chunk, start, end, last);
+  }
+
+  private expectData(streamId: number): void {
+    if (this.messages.blockIsOpen || !this.settingsSeen) throw this.outOfOrder();
+    if (streamId === 0) throw onStreamZero("DATA");
   }
 
   onFrame(

@@ -26,7 +26,7 @@ const OF_REQUESTS = METHOD | SCHEME | AUTHORITY | PATH;
 const REQUIRED = METHOD | SCHEME | PATH;
 
 /**
- * Judges header lists. One for each connection: what it found out about the last list is kept on it.
+ * Judges header lists. What it found out about the last list is kept on it.
  * Every method returns what is wrong, or `undefined`.
  */
 export class MessageRules {
@@ -40,13 +40,14 @@ export class MessageRules {
   private method = "";
   /** Lists that were found well-formed and plain: HPACK gives the same list for a block that comes again, and so does the relay. */
   private knownRequest: HeaderList | undefined = undefined;
+  private knownRequestLength: number = NO_LENGTH;
   private knownResponse: HeaderList | undefined = undefined;
   private knownStatus = 0;
   private knownTrailers: HeaderList | undefined = undefined;
 
   request(fields: HeaderList): string | undefined {
     if (fields === this.knownRequest) {
-      this.contentLength = NO_LENGTH;
+      this.contentLength = this.knownRequestLength;
       this.isHead = false;
       return undefined;
     }
@@ -54,7 +55,10 @@ export class MessageRules {
     if (typeof seen === "string") return seen;
     this.isHead = this.method === "HEAD";
     if ((seen & REQUIRED) === REQUIRED && this.method !== "CONNECT") {
-      if (this.contentLength === NO_LENGTH && !this.isHead) this.knownRequest = fields;
+      if (!this.isHead) {
+        this.knownRequest = fields;
+        this.knownRequestLength = this.contentLength;
+      }
       return undefined;
     }
     if (this.method !== "CONNECT") return "a request pseudo-header field is missing";
@@ -119,3 +123,11 @@ export class MessageRules {
     return seen;
   }
 }
+
+// All connections share two: their lists are often the same objects, and a call is received with one list and sent with another.
+// What one says about a list is to be read before it judges the next.
+
+/** Judges what is received. */
+export const RECEIVED: MessageRules = new MessageRules();
+/** Judges what is sent. */
+export const SENT: MessageRules = new MessageRules();

@@ -4,10 +4,11 @@
 import { ErrorCode } from "../wire/error-code.ts";
 import { HeaderError, type HeaderList } from "../wire/field.ts";
 import { connectionError, streamError } from "./error.ts";
+import type { OutboundEvents } from "./events.ts";
 import type { FloodGuard } from "./flood-guard.ts";
 import { DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES } from "./frame.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { MessageRules } from "./message-rules.ts";
+import { SENT } from "./message-rules.ts";
 import { Output } from "./output.ts";
 import { ReadyList } from "./ready-list.ts";
 import { NO_QUEUE, SendQueue } from "./send-queue.ts";
@@ -44,36 +45,26 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   private readonly streams: StreamTable<Owner>;
   private readonly guard: FloodGuard;
   private readonly streamWindowBytes: number;
-  private readonly onDirty: () => void;
-  private readonly onBulk: () => void;
-  private readonly onLoneEnd: () => void;
-  private readonly rules: MessageRules = new MessageRules();
+  private readonly events: OutboundEvents;
   private readonly ready = new ReadyList<Owner>();
   /** Server side: streams that we have ended and the client has not. */
   private readonly earlyEnds: H2Stream<Owner>[] = [];
 
   /**
    * @param streamWindowBytes our receive window of each stream
-   * @param onDirty something was put into the output or waits for `pump`; it may be called many times a turn
-   * @param onBulk DATA that is worth a write of its own is in the output
-   * @param onLoneEnd the end of the only open stream is in the output
    */
   constructor(
     role: Role,
     streams: StreamTable<Owner>,
     guard: FloodGuard,
     streamWindowBytes: number,
-    onDirty: () => void,
-    onBulk: () => void,
-    onLoneEnd: () => void,
+    events: OutboundEvents,
   ) {
     this.role = role;
     this.streams = streams;
     this.guard = guard;
     this.streamWindowBytes = streamWindowBytes;
-    this.onDirty = onDirty;
-    this.onBulk = onBulk;
-    this.onLoneEnd = onLoneEnd;
+    this.events = events;
   }
 
   // What owners call
@@ -81,13 +72,13 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   sendHeaders(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): void {
     if (!localIsOpen(stream.state) || stream.endQueued) return;
     if (stream.headersSent) throw new HeaderError("the headers of this stream were sent already");
-    const problem = this.rules.response(headers);
+    const problem = SENT.response(headers);
     if (problem !== undefined) throw new HeaderError(problem);
-    if (this.rules.status < 200 && endStream) throw new HeaderError("a 1xx response cannot end");
-    stream.headersSent = this.rules.status >= 200;
+    if (SENT.status < 200 && endStream) throw new HeaderError("a 1xx response cannot end");
+    stream.headersSent = SENT.status >= 200;
     this.writer.headers(stream.id, headers, endStream);
     if (endStream) this.endLocal(stream);
-    this.onDirty();
+    this.events.onDirty();
   }
 
   /** Sends the request headers of a stream that the connection has just opened. */
@@ -95,7 +86,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     stream.headersSent = true;
     this.writer.headers(stream.id, headers, endStream);
     if (endStream) this.endLocal(stream);
-    this.onDirty();
+    this.events.onDirty();
   }
 
   sendData(stream: H2Stream<Owner>, chunk: Buffer, endStream: boolean): number {
@@ -103,7 +94,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     if (!localIsOpen(stream.state) || stream.endQueued) return 0;
     if (!stream.headersSent) throw new HeaderError("DATA before the headers of the stream");
     if (length === 0 && !endStream) return 0;
-    this.onDirty();
+    this.events.onDirty();
     if (endStream) stream.endQueued = true;
     let sent = 0;
     // Others that wait come first, but a lone END_STREAM takes nothing from them.
@@ -135,7 +126,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   sendTrailers(stream: H2Stream<Owner>, trailers: HeaderList): void {
     if (!localIsOpen(stream.state) || stream.endQueued) return;
     if (!stream.headersSent) throw new HeaderError("trailers before the headers of the stream");
-    const problem = this.rules.trailers(trailers);
+    const problem = SENT.trailers(trailers);
     if (problem !== undefined) throw new HeaderError(problem);
     stream.endQueued = true;
     if (stream.queuedBytes > 0) {
@@ -144,7 +135,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     }
     this.writer.headers(stream.id, trailers, true);
     this.endLocal(stream);
-    this.onDirty();
+    this.events.onDirty();
   }
 
   reset(stream: H2Stream<Owner>, code: number): void {
@@ -154,7 +145,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     this.writer.rstStream(stream.id, code);
     this.guard.allowLateFrames();
     this.close(stream, RESET_SENT);
-    this.onDirty();
+    this.events.onDirty();
   }
 
   acknowledge(stream: H2Stream<Owner>, bytes: number): void {
@@ -187,7 +178,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     stream.creditBytes = 0;
     stream.recvWindow += bytes;
     this.writer.windowUpdate(stream.id, bytes);
-    this.onDirty();
+    this.events.onDirty();
   }
 
   /** WINDOW_UPDATE on a stream. @throws {H2Error} beyond 2^31 - 1 (RFC 9113 §6.9.1) */
@@ -205,7 +196,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
       throw connectionError(ErrorCode.FLOW_CONTROL_ERROR, "connection window overflow");
     }
     this.windowBytes += increment;
-    if (this.ready.head !== undefined) this.onDirty();
+    if (this.ready.head !== undefined) this.events.onDirty();
   }
 
   /** The peer changed SETTINGS_INITIAL_WINDOW_SIZE by `delta`, for all streams (§6.9.2). @throws {H2Error} beyond 2^31 - 1 */
@@ -303,14 +294,14 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   private wake(stream: H2Stream<Owner>): void {
     if (stream.queuedBytes === 0 || stream.sendWindow <= 0) return;
     this.ready.push(stream);
-    this.onDirty();
+    this.events.onDirty();
   }
 
   /** Our side of `stream` is complete. */
   private endLocal(stream: H2Stream<Owner>): void {
     stream.endQueued = true;
     stream.state = nextState(stream.state, SEND_END_STREAM);
-    if (this.streams.count <= 1) this.onLoneEnd();
+    if (this.streams.count <= 1) this.events.onLoneEnd();
     if (stream.state === CLOSED) {
       this.streams.remove(stream, ENDED);
     } else if (this.role === "server") {
@@ -335,7 +326,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
       this.guard.workFrames++;
       start = end;
     } while (start < bytes);
-    if (this.output.byteCount >= BULK_BYTES) this.onBulk();
+    if (this.output.byteCount >= BULK_BYTES) this.events.onBulk();
   }
 
   /** One DATA frame of `bytes` from the queue, and what comes after the queue when it is empty then. */

@@ -26,8 +26,6 @@ export class StreamTable<Owner> {
   private nextLocalId = 1;
   private readonly role: Role;
   private readonly streams = new StreamMap<H2Stream<Owner>>();
-  /** The stream looked up last; frames of one stream come in runs. */
-  private latest: H2Stream<Owner> | undefined = undefined;
   /** `id * 4 + how` at the place of the stream's number. */
   private ended: Float64Array | undefined = undefined;
 
@@ -40,22 +38,16 @@ export class StreamTable<Owner> {
   }
 
   get(id: number): H2Stream<Owner> | undefined {
-    const latest = this.latest;
-    if (latest !== undefined && latest.id === id) return latest;
-    const found = this.streams.get(id);
-    if (found !== undefined) this.latest = found;
-    return found;
+    return this.streams.get(id);
   }
 
   add(stream: H2Stream<Owner>): void {
     this.streams.set(stream.id, stream);
-    this.latest = stream;
   }
 
   /** Forgets a stream that has ended, but not how. */
   remove(stream: H2Stream<Owner>, how: HowEnded): void {
     this.streams.delete(stream.id);
-    if (this.latest === stream) this.latest = undefined;
     this.remember(stream.id, how);
   }
 

@@ -92,7 +92,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     this.stream = stream;
     this.head = head;
     this.owner = owner;
-    const nowMs = owner.clock.nowMs();
+    const nowMs = stream.session.nowMs;
     this.startedMs = nowMs;
     this.context = new CallContext(this, nowMs + timeoutMs);
     if (timeoutMs !== Number.POSITIVE_INFINITY) {

@@ -115,6 +115,8 @@ export interface PeerInfo {
 export interface Session {
   readonly peer: PeerInfo;
   readonly openStreamCount: number;
+  /** The clock as of the event that is being told: to read it for each costs more than most events. */
+  readonly nowMs: number;
   /** No GOAWAY was sent or received and the connection stands: streams may be opened or accepted. */
   readonly accepting: boolean;
   /**

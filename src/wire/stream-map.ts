@@ -23,6 +23,9 @@ export class StreamMap<Value> {
     undefined,
   );
 
+  /** Where the latest id was found: frames of one stream come in runs. The id that is there now says whether it still is. */
+  private latestSlot = 0;
+
   /** Deletions in a row while it was much too large. */
   private spareDeletions = 0;
 
@@ -30,12 +33,17 @@ export class StreamMap<Value> {
   private shift: number = Math.clz32(INITIAL_SLOTS) + 1;
 
   get(id: number): Value | undefined {
-    return this.values[this.slotOf(id)];
+    const { latestSlot } = this;
+    if (this.ids[latestSlot] === id) return this.values[latestSlot];
+    const slot = this.slotOf(id);
+    this.latestSlot = slot;
+    return this.values[slot];
   }
 
   /** Puts `value` under `id`, an odd or even number above 0. */
   set(id: number, value: Value): void {
     const slot = this.slotOf(id);
+    this.latestSlot = slot;
     if (this.ids[slot] === EMPTY) {
       this.ids[slot] = id;
       this.size++;
@@ -99,6 +107,7 @@ export class StreamMap<Value> {
 
   private resize(slots: number): void {
     const { ids, values } = this;
+    this.latestSlot = 0;
     this.shift = Math.clz32(slots) + 1;
     this.ids = new Array<number>(slots).fill(EMPTY);
     this.values = new Array<Value | undefined>(slots).fill(undefined);

@@ -124,6 +124,19 @@ describe.each(CHUNKINGS)("bytes %s", (_, byteByByte) => {
       expect(stream.log.at(-1)).toBe("reset protocol PROTOCOL_ERROR");
     });
 
+    it("with a content-length that comes again is held to it each time — §8.1.1", () => {
+      const wire = server({ byteByByte });
+      for (const id of [1, 3, 5, 7]) {
+        wire.request(id, ["content-length", "3"]);
+        wire.recv(frames.data(id, "ab").end());
+        wire.expectStreamError(id, PROTOCOL_ERROR);
+      }
+      // And what follows without one to none.
+      const stream = wire.request(9);
+      wire.recv(frames.data(9, "ab").end());
+      expect(stream.log.at(-1)).toMatch(/^data \d END$/);
+    });
+
     it("whose trailers come short of content-length is malformed — §8.1.1", () => {
       const wire = server({ byteByByte });
       wire.request(1, ["content-length", "3"]);

@@ -88,6 +88,10 @@ export class MemorySession implements ClientSession {
     return this.#streams.size;
   }
 
+  get nowMs(): number {
+    return this.#options.clock.nowMs();
+  }
+
   get accepting(): boolean {
     return (
       !this.#closed && this.other !== undefined && this.#goAway === "none" && !this.#peerGoAway

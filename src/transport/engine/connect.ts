@@ -21,7 +21,7 @@ export function connect(
   limits: H2Limits,
   listener: ClientSessionListener,
 ): ClientSession {
-  const resolved = resolveSessionOptions(options);
+  const resolved = { ...resolveSessionOptions(options), limits };
   const { address, tls, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
   const path = "path" in address ? address.path : undefined;
   const peer = { remoteAddress: formatAddress(address), localAddress: "" };
@@ -33,7 +33,6 @@ export function connect(
     reader,
     peer,
     resolved,
-    limits,
     connectTimeoutMs,
     listener,
   );

@@ -15,7 +15,7 @@ export function listen(
   limits: H2Limits,
   events: ListenerEvents,
 ): Promise<Listener> {
-  const resolved = resolveSessionOptions(options);
+  const resolved = { ...resolveSessionOptions(options), limits };
   const { address, tls } = options;
   const path = "path" in address ? address.path : undefined;
   const accept = (socket: Socket, reader: SocketReader | undefined): void => {
@@ -25,7 +25,6 @@ export function listen(
       reader,
       peerInfo(socket, path, "server"),
       resolved,
-      limits,
     );
     session.open((opened) => events.onSession(opened));
   };

@@ -44,6 +44,11 @@ const DELIVERY_MS = 20_000;
 /** How long the PING of an orderly end may take before the end goes on without it. */
 const DRAIN_PING_MS = 1_000;
 
+/** One object for all sessions of a listener: copies differ in shape, and are looked at for each call. */
+export interface EngineSessionOptions extends ResolvedSessionOptions {
+  readonly limits: H2Limits;
+}
+
 export abstract class SocketSession implements Session, ConnectionEvents<Session>, TurnTaker {
   readonly clock: Clock;
   peer: PeerInfo;
@@ -68,21 +73,14 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     socket: Socket,
     reader: SocketReader | undefined,
     peer: PeerInfo,
-    options: ResolvedSessionOptions,
-    limits: H2Limits,
+    options: EngineSessionOptions,
   ) {
     this.clock = options.clock;
     this.reader = reader;
     this.socket = socket;
     this.peer = peer;
     this.settingsTimeoutMs = options.settingsTimeoutMs;
-    this.connection = new Connection<Session>(
-      role,
-      this,
-      { ...options, limits },
-      this,
-      this.clock.nowMs(),
-    );
+    this.connection = new Connection<Session>(role, this, options, this, this.clock.nowMs());
     this.connection.peer = peer.remoteAddress;
   }
 
@@ -90,6 +88,10 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
 
   get openStreamCount(): number {
     return this.connection.openStreamCount;
+  }
+
+  get nowMs(): number {
+    return this.connection.nowMs;
   }
 
   get accepting(): boolean {
@@ -154,9 +156,9 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     const { socket, reader } = this;
     this.started = true;
     if (reader !== undefined) {
-      reader.onBytes = (chunk) => this.onSocketData(chunk);
+      reader.onBytes = (chunk, end) => this.onSocketData(chunk, end);
     } else {
-      socket.on("data", (chunk: Buffer) => this.onSocketData(chunk));
+      socket.on("data", (chunk: Buffer) => this.onSocketData(chunk, chunk.length));
     }
     socket.on("end", () => this.onSocketLost("closed the connection", undefined));
     this.settingsTimer = new Timer(this);
@@ -176,10 +178,10 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
 
   protected onSettings(): void {}
 
-  private onSocketData(chunk: Buffer): void {
+  private onSocketData(chunk: Buffer, end: number): void {
     const { connection } = this;
-    countRead(chunk.length);
-    connection.receive(chunk, this.clock.nowMs());
+    countRead(end);
+    connection.receive(chunk, this.clock.nowMs(), end);
     if (this.settingsTimer !== undefined && connection.settingsAcked) this.dropSettingsTimer();
     this.onSettings();
     endRead();
@@ -333,12 +335,11 @@ export class EngineClientSession extends SocketSession implements ClientSession 
     socket: Socket,
     reader: SocketReader | undefined,
     peer: PeerInfo,
-    options: ResolvedSessionOptions,
-    limits: H2Limits,
+    options: EngineSessionOptions,
     connectTimeoutMs: number,
     listener: ClientSessionListener,
   ) {
-    super("client", socket, reader, peer, options, limits);
+    super("client", socket, reader, peer, options);
     this.listener = listener;
     this.connectTimer = new Timer(this);
     this.clock.schedule(this.connectTimer, connectTimeoutMs);

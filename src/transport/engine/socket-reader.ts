@@ -5,7 +5,7 @@ import { READ_BUFFER } from "../../wire/read-buffer.ts";
 
 export class SocketReader {
   /** Who gets the bytes; they are borrowed. To be set before the socket is connected or in the turn in which it was accepted. */
-  onBytes: (chunk: Buffer) => void = ignore;
+  onBytes: (chunk: Buffer, end: number) => void = ignore;
   readonly onread: OnReadOpts = {
     buffer: READ_BUFFER,
     callback: (byteCount: number): boolean => {
@@ -16,9 +16,7 @@ export class SocketReader {
 
   /** The socket has put `byteCount` bytes into the buffer. */
   read(byteCount: number): void {
-    this.onBytes(
-      byteCount === READ_BUFFER.length ? READ_BUFFER : READ_BUFFER.subarray(0, byteCount),
-    );
+    this.onBytes(READ_BUFFER, byteCount);
   }
 }
 

@@ -73,6 +73,10 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     return this.streams.size;
   }
 
+  get nowMs(): number {
+    return this.options.clock.nowMs();
+  }
+
   get accepting(): boolean {
     return !this.draining && this.goAway === undefined && this.#stands;
   }

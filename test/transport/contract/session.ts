@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../../src/wire/error-code.ts";
+import { FakeClock } from "../../support/clock.ts";
 import {
   fieldsOf,
   frames,
@@ -57,6 +58,17 @@ export function sessionCases(contract: Contract): void {
       expect(calls.map(({ client }) => client.stream.id)).toEqual([1, 3, 5]);
       expect(calls.map(({ server }) => server.stream.id)).toEqual([1, 3, 5]);
       expect(calls[0]?.client.stream.session.openStreamCount).toBe(3);
+    });
+
+    it("knows the time of what it tells", async () => {
+      const clock = new FakeClock();
+      const pair = await loopback(contract, { session: { clock } });
+      const before = (await pair.call()).server.stream.session;
+      expect(before.nowMs).toBe(clock.nowMs());
+      clock.advance(1_234);
+      const after = (await pair.call()).server.stream.session;
+      expect(after).toBe(before);
+      expect(after.nowMs).toBe(clock.nowMs());
     });
 
     it("runs the callback of every PING once it is acknowledged, on both sides", async () => {

@@ -74,6 +74,19 @@ export class FrameWriter {
   headers(streamId: number, fields: HeaderList, endStream: boolean): void {
     const output = this.output;
     const endFlag = endStream ? FLAG_END_STREAM : 0;
+    const known = this.encoder.recall(fields);
+    if (known !== undefined) {
+      const at = this.head(
+        known.length,
+        TYPE_HEADERS,
+        FLAG_END_HEADERS | endFlag,
+        streamId,
+        known.length,
+      );
+      const { slab } = output;
+      for (let i = 0; i < known.length; i++) slab[at + i] = known.octets[i] as number;
+      return;
+    }
     const most = this.encoder.maxEncodedBytes(fields);
     if (most > DEFAULT_MAX_FRAME_BYTES) {
       this.longHeaders(streamId, fields, endFlag, most);

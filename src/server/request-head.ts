@@ -85,3 +85,25 @@ export class RequestHead {
     return this.timeout === undefined ? Number.POSITIVE_INFINITY : parseTimeout(this.timeout);
   }
 }
+
+/** Heads that are remembered; what repeats is a few methods with the metadata of a few clients. */
+const RECENT_HEADS = 8;
+
+/** The heads of the lists that came last, whatever connection they came on. */
+export class RecentHeads {
+  private readonly heads: RequestHead[] = [];
+  private next = 0;
+
+  /** The head of this very list. */
+  of(headers: HeaderList): RequestHead {
+    const { heads } = this;
+    for (let i = 0; i < heads.length; i++) {
+      const head = heads[i] as RequestHead;
+      if (head.headers === headers) return head;
+    }
+    const head = new RequestHead(headers);
+    heads[this.next] = head;
+    this.next = (this.next + 1) % RECENT_HEADS;
+    return head;
+  }
+}

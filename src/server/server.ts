@@ -32,7 +32,7 @@ import {
 } from "./interceptor.ts";
 import { RefusedRequest } from "./refused-request.ts";
 import { ServiceRegistry } from "./registry.ts";
-import { RequestHead } from "./request-head.ts";
+import { RecentHeads, RequestHead } from "./request-head.ts";
 import { type CallOwner, ServerCall } from "./server-call.ts";
 import { ServerStream } from "./server-stream.ts";
 
@@ -80,6 +80,7 @@ export class Server implements CallOwner {
   readonly #sessions = new Set<Session>();
   #firstCall: ServerCall | undefined;
   #openCallCount = 0;
+  readonly #heads = new RecentHeads();
   #closing:
     | { readonly timer: Timer; finished: () => void; readonly done: Promise<void> }
     | undefined;
@@ -173,7 +174,7 @@ export class Server implements CallOwner {
     let head = NO_HEAD;
     return {
       onStream: (stream, headers, endStream) => {
-        if (head.headers !== headers) head = new RequestHead(headers);
+        if (head.headers !== headers) head = this.#heads.of(headers);
         return this.#onStream(stream, head, endStream);
       },
       onGoAway: () => {},

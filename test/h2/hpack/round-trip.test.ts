@@ -37,20 +37,35 @@ describe("encoder to decoder", () => {
     "keeps every list through changes of the table size — seed %i",
     (seed) => {
       const random = seededRandom(seed);
+      let recalls = 0;
       for (let connection = 0; connection < 20; connection++) {
         const encoder = new HpackEncoder({ maxTableBytes: pick(random, [0, 100, 4_096, 65_536]) });
         const decoder = createDecoder({ maxTableBytes: 65_536, maxHeaderListBytes: 1e9 });
         const reused = Array.from({ length: 20 }, () => randomField(random));
+        const repeated = Array.from({ length: 3 }, () => [
+          new HeaderField("x-repeated", `${random(5)}`),
+          new HeaderField("te", "trailers"),
+        ]);
         for (let block = 0; block < 60; block++) {
           for (let changes = random(8) === 0 ? random(4) : 0; changes > 0; changes--) {
             const bytes = random(3) === 0 ? random(66_000) : random(600);
             encoder.setPeerMaxTableBytes(bytes);
             decoder.setMaxTableBytes(bytes);
           }
-          const fields = Array.from({ length: random(12) }, () =>
-            random(2) === 0 ? randomField(random) : pick(random, reused),
+          const fields =
+            random(3) > 0
+              ? pick(random, repeated)
+              : Array.from({ length: random(12) }, () =>
+                  random(2) === 0 ? randomField(random) : pick(random, reused),
+                );
+          const known = encoder.recall(fields);
+          if (known !== undefined) recalls++;
+          const decoded = decode(
+            decoder,
+            known === undefined
+              ? encode(encoder, fields)
+              : Buffer.from(known.octets.subarray(0, known.length)),
           );
-          const decoded = decode(decoder, encode(encoder, fields));
           expect(decoded.map(({ name, value, sensitive }) => [name, value, sensitive])).toEqual(
             fields.map(({ name, value, sensitive }) => [name, value, sensitive]),
           );
@@ -58,6 +73,7 @@ describe("encoder to decoder", () => {
         const { table } = encoder as unknown as { table: { count: number; sizeBytes: number } };
         expect(tableOf(decoder)).toHaveLength(table.count);
       }
+      expect(recalls).toBeGreaterThan(50);
     },
   );
 

@@ -1,0 +1,106 @@
+import { describe, expect, it } from "vitest";
+import { HpackEncoder } from "../../../src/h2/hpack/encoder.ts";
+import { HeaderField, type HeaderList } from "../../../src/wire/field.ts";
+import { encode, fieldsFrom } from "./blocks.ts";
+
+/** What is remembered of `fields`, as hex; `undefined` for nothing. */
+function recall(encoder: HpackEncoder, fields: HeaderList): string | undefined {
+  const block = encoder.recall(fields);
+  if (block === undefined) return undefined;
+  return Buffer.from(block.octets.subarray(0, block.length)).toString("hex");
+}
+
+/** Writes `fields` twice: the second time every field that may be in the table is. */
+function repeat(encoder: HpackEncoder, fields: HeaderList): HeaderList {
+  encode(encoder, fields);
+  encode(encoder, fields);
+  return fields;
+}
+
+describe("HpackEncoder.recall", () => {
+  it("gives the block of a list that was written with references alone", () => {
+    const encoder = new HpackEncoder();
+    const fields = fieldsFrom(":method: POST", "x-tenant: acme");
+    expect(recall(encoder, fields)).toBeUndefined();
+    encode(encoder, fields);
+    expect(recall(encoder, fields)).toBeUndefined();
+    expect(encode(encoder, fields).toString("hex")).toBe("83be");
+    expect(recall(encoder, fields)).toBe("83be");
+  });
+
+  it("goes by the list object, which an equal one is not", () => {
+    const encoder = new HpackEncoder();
+    const fields = repeat(encoder, fieldsFrom("x-tenant: acme"));
+    expect(recall(encoder, [...fields])).toBeUndefined();
+    expect(recall(encoder, fields)).toBe("be");
+  });
+
+  it("keeps to its own table although another encoder writes the same list", () => {
+    const [one, other] = [new HpackEncoder(), new HpackEncoder()];
+    encode(other, fieldsFrom("x-first: 1"));
+    const fields = fieldsFrom("x-tenant: acme");
+    repeat(one, fields);
+    repeat(other, fields);
+    encode(other, fieldsFrom("x-last: 1"));
+    encode(other, fields);
+    expect([recall(one, fields), recall(other, fields)]).toEqual(["be", "bf"]);
+  });
+
+  it("forgets when an insertion moves the indexes", () => {
+    const encoder = new HpackEncoder();
+    const fields = repeat(encoder, fieldsFrom("x-tenant: acme"));
+    encode(encoder, fieldsFrom("x-other: 1"));
+    expect(recall(encoder, fields)).toBeUndefined();
+    encode(encoder, fields);
+    expect(recall(encoder, fields)).toBe("bf");
+  });
+
+  it("forgets when a size update is due, which has to begin the next block", () => {
+    const encoder = new HpackEncoder();
+    const fields = repeat(encoder, fieldsFrom("x-tenant: acme"));
+    encoder.setPeerMaxTableBytes(2_048);
+    expect(recall(encoder, fields)).toBeUndefined();
+    expect(encode(encoder, fields).toString("hex")).toBe("3fe10fbe");
+    expect(recall(encoder, fields)).toBe("be");
+  });
+
+  it.each<[string, HeaderList]>([
+    ["a value per call", [new HeaderField("grpc-timeout", "1S")]],
+    ["a field that must not be indexed", [new HeaderField("x-secret", "s", true)]],
+    ["a field too large for the table", [new HeaderField("x-large", "v".repeat(4_096))]],
+  ])("does not remember %s", (_what, fields) => {
+    const encoder = new HpackEncoder();
+    const list = [new HeaderField(":method", "POST"), ...fields];
+    repeat(encoder, list);
+    expect(recall(encoder, list)).toBeUndefined();
+  });
+
+  it("does not remember a long block", () => {
+    const encoder = new HpackEncoder();
+    const [field] = fieldsFrom(":method: POST");
+    const [fits, long] = [32, 33].map((length) => new Array<HeaderField>(length).fill(field!));
+    repeat(encoder, long!);
+    repeat(encoder, fits!);
+    expect(recall(encoder, long!)).toBeUndefined();
+    expect(recall(encoder, fits!)).toBe("83".repeat(32));
+  });
+
+  it("remembers the last four lists", () => {
+    const encoder = new HpackEncoder();
+    const lists = [1, 2, 3, 4, 5].map((length) =>
+      encodeOnce(encoder, new Array<HeaderField>(length).fill(fieldsFrom(":method: POST")[0]!)),
+    );
+    expect(lists.map((list) => recall(encoder, list))).toEqual([
+      undefined,
+      "8383",
+      "838383",
+      "83838383",
+      "8383838383",
+    ]);
+  });
+});
+
+function encodeOnce(encoder: HpackEncoder, fields: HeaderList): HeaderList {
+  encode(encoder, fields);
+  return fields;
+}

@@ -16,6 +16,7 @@ import {
   TYPE_SETTINGS,
   TYPE_WINDOW_UPDATE,
 } from "./frame.ts";
+import { MAX_KNOWN_BLOCK_BYTES } from "./hpack/encoded-blocks.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
 import { COPY_BELOW_BYTES, type Output } from "./output.ts";
 
@@ -76,15 +77,12 @@ export class FrameWriter {
     const endFlag = endStream ? FLAG_END_STREAM : 0;
     const known = this.encoder.recall(fields);
     if (known !== undefined) {
-      const at = this.head(
-        known.length,
-        TYPE_HEADERS,
-        FLAG_END_HEADERS | endFlag,
-        streamId,
-        known.length,
-      );
-      const { slab } = output;
-      for (let i = 0; i < known.length; i++) slab[at + i] = known.octets[i] as number;
+      const { length } = known;
+      output.reserve(FRAME_HEADER_BYTES + MAX_KNOWN_BLOCK_BYTES);
+      const { slab, position } = output;
+      writeHead(slab, position, length, TYPE_HEADERS, FLAG_END_HEADERS | endFlag, streamId);
+      known.writeTo(slab, position + FRAME_HEADER_BYTES);
+      output.advance(FRAME_HEADER_BYTES + length);
       return;
     }
     const most = this.encoder.maxEncodedBytes(fields);

@@ -24,8 +24,11 @@ export class Admission {
   /** Fingerprints of refused fields, direct-mapped. Most connections never fill their table and need none. */
   private seen: Int32Array | undefined;
 
-  onBlock(maxBytes: number): void {
-    if (this.creditBytes < maxBytes) this.creditBytes += CREDIT_PER_BLOCK_BYTES;
+  /** So many blocks were written since the last call, the one under way included. */
+  onBlocks(count: number, maxBytes: number): void {
+    if (this.creditBytes >= maxBytes) return;
+    const most = maxBytes - 1 + CREDIT_PER_BLOCK_BYTES;
+    this.creditBytes = Math.min(this.creditBytes + count * CREDIT_PER_BLOCK_BYTES, most);
   }
 
   /** Whether `field`, an entry of `bytes`, may enter a table of `maxBytes` of which `sizeBytes` are taken. */

@@ -49,6 +49,10 @@ export class HpackEncoder {
   private readonly index: EntryIndex = new EntryIndex();
   private readonly admission: Admission = new Admission();
   private readonly blocks: EncodedBlocks = new EncodedBlocks();
+  /** Of the table, as the last block left it. */
+  private tableVersion = 0;
+  /** Blocks that were recalled since one was encoded. */
+  private recallCount = 0;
   /** The block that is being written has a literal in it. */
   private hasLiteral = false;
 
@@ -75,9 +79,8 @@ export class HpackEncoder {
    */
   recall(fields: HeaderList): EncodedBlock | undefined {
     if (this.sizeUpdateDue) return undefined;
-    const { table } = this;
-    const block = this.blocks.find(fields, table.version);
-    if (block !== undefined) this.admission.onBlock(table.maxBytes);
+    const block = this.blocks.find(fields, this.tableVersion);
+    if (block !== undefined) this.recallCount++;
     return block;
   }
 
@@ -102,7 +105,8 @@ export class HpackEncoder {
     const table = this.table;
     if (table.insertCount > MAX_INSERTIONS) this.startOver();
     if (this.sizeUpdateDue) at = this.writeSizeUpdates(target, at);
-    this.admission.onBlock(table.maxBytes);
+    this.admission.onBlocks(this.recallCount + 1, table.maxBytes);
+    this.recallCount = 0;
     const start = at;
     this.hasLiteral = false;
     for (let i = 0; i < fields.length; i++) {
@@ -121,6 +125,7 @@ export class HpackEncoder {
       }
       at = this.writeField(field, target, at);
     }
+    this.tableVersion = table.version;
     if (!this.hasLiteral) this.blocks.keep(fields, table.version, target, start, at);
     return at;
   }

@@ -1,6 +1,7 @@
 // Header blocks for the tests of this folder, written as hex with spaces, and ways to see what a codec did with them.
 
 import { HpackDecoder, type HpackDecoderOptions } from "../../../src/h2/hpack/decoder.ts";
+import { MAX_KNOWN_BLOCK_BYTES } from "../../../src/h2/hpack/encoded-blocks.ts";
 import type { HpackEncoder } from "../../../src/h2/hpack/encoder.ts";
 import { HpackError } from "../../../src/h2/hpack/error.ts";
 import { HeaderField, type HeaderList } from "../../../src/wire/field.ts";
@@ -85,6 +86,15 @@ export function encode(encoder: HpackEncoder, fields: HeaderList): Buffer {
   const end = encoder.encode(fields, target, 0);
   if (end > target.length) throw new Error(`wrote ${end} bytes of at most ${target.length}`);
   return target.subarray(0, end);
+}
+
+/** The block that the encoder remembers of `fields`, if it does. */
+export function recalled(encoder: HpackEncoder, fields: HeaderList): Buffer | undefined {
+  const block = encoder.recall(fields);
+  if (block === undefined) return undefined;
+  const target = Buffer.alloc(MAX_KNOWN_BLOCK_BYTES);
+  block.writeTo(target, 0);
+  return target.subarray(0, block.length);
 }
 
 /** Fields from `name: value` lines. */

@@ -1,13 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { HpackEncoder } from "../../../src/h2/hpack/encoder.ts";
 import { HeaderField, type HeaderList } from "../../../src/wire/field.ts";
-import { encode, fieldsFrom } from "./blocks.ts";
+import { encode, fieldsFrom, recalled } from "./blocks.ts";
 
 /** What is remembered of `fields`, as hex; `undefined` for nothing. */
 function recall(encoder: HpackEncoder, fields: HeaderList): string | undefined {
-  const block = encoder.recall(fields);
-  if (block === undefined) return undefined;
-  return Buffer.from(block.octets.subarray(0, block.length)).toString("hex");
+  return recalled(encoder, fields)?.toString("hex");
 }
 
 /** Writes `fields` twice: the second time every field that may be in the table is. */
@@ -78,25 +76,51 @@ describe("HpackEncoder.recall", () => {
   it("does not remember a long block", () => {
     const encoder = new HpackEncoder();
     const [field] = fieldsFrom(":method: POST");
-    const [fits, long] = [32, 33].map((length) => new Array<HeaderField>(length).fill(field!));
+    const [fits, long] = [16, 17].map((length) => new Array<HeaderField>(length).fill(field!));
     repeat(encoder, long!);
     repeat(encoder, fits!);
     expect(recall(encoder, long!)).toBeUndefined();
-    expect(recall(encoder, fits!)).toBe("83".repeat(32));
+    expect(recall(encoder, fits!)).toBe("83".repeat(16));
   });
 
-  it("remembers the last four lists", () => {
+  it("remembers the last four lists, whatever their length", () => {
     const encoder = new HpackEncoder();
-    const lists = [1, 2, 3, 4, 5].map((length) =>
-      encodeOnce(encoder, new Array<HeaderField>(length).fill(fieldsFrom(":method: POST")[0]!)),
+    const [field] = fieldsFrom(":method: POST");
+    const lists = Array.from({ length: 17 }, (_, length) =>
+      encodeOnce(encoder, new Array<HeaderField>(length).fill(field!)),
     );
-    expect(lists.map((list) => recall(encoder, list))).toEqual([
+    expect(lists.slice(12).map((list) => recall(encoder, list))).toEqual([
       undefined,
+      "83".repeat(13),
+      "83".repeat(14),
+      "83".repeat(15),
+      "83".repeat(16),
+    ]);
+    const short = lists.slice(1, 5).map((list) => encodeOnce(encoder, list));
+    expect(short.map((list) => recall(encoder, list))).toEqual([
+      "83",
       "8383",
       "838383",
       "83838383",
-      "8383838383",
     ]);
+  });
+
+  it("counts recalled blocks for the credit that new entries are admitted by", () => {
+    const full = (): { encoder: HpackEncoder; fields: HeaderList } => {
+      const encoder = new HpackEncoder({ maxTableBytes: 200 });
+      const fields = repeat(encoder, fieldsFrom(`x-a: ${"a".repeat(10)}`));
+      for (let i = 0; i < 6; i++) encode(encoder, fieldsFrom(`x-fill: ${i}`));
+      return { encoder, fields: repeat(encoder, fields) };
+    };
+    const late = (encoder: HpackEncoder): string => {
+      encode(encoder, fieldsFrom("x-late: value"));
+      encode(encoder, fieldsFrom("x-late: value"));
+      return encode(encoder, fieldsFrom("x-late: value")).toString("hex");
+    };
+    const patient = full();
+    for (let i = 0; i < 20; i++) expect(recall(patient.encoder, patient.fields)).toBeDefined();
+    const hasty = full();
+    expect([late(patient.encoder), late(hasty.encoder)]).toEqual(["be", late(hasty.encoder)]);
   });
 });
 

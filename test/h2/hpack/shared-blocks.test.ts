@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { sharedList } from "../../../src/h2/hpack/shared-lists.ts";
+import { sharedList } from "../../../src/h2/hpack/shared-blocks.ts";
 import { HeaderField, type HeaderList } from "../../../src/wire/field.ts";
 import { createDecoder, decode, fieldsFrom } from "./blocks.ts";
 

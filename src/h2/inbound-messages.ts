@@ -52,6 +52,8 @@ export class InboundMessages<Owner> {
   readonly decoder: HpackDecoder;
   /** What the peer may still send on the whole connection. */
   windowBytes: number = DEFAULT_WINDOW_BYTES;
+  /** A header block has begun: nothing but its CONTINUATION may come (§4.3). */
+  blockIsOpen = false;
   /** The chunk being read is borrowed. */
   isLent = false;
 
@@ -92,11 +94,6 @@ export class InboundMessages<Owner> {
       maxFieldCount: limits.maxFieldCount,
     });
     this.block = new HeaderBlock(limits.maxContinuationFrames, limits.maxHeaderBlockBytes);
-  }
-
-  /** A header block has begun: nothing but its CONTINUATION may come (§4.3). */
-  get blockIsOpen(): boolean {
-    return this.block.streamId !== 0;
   }
 
   // DATA (§6.1)
@@ -272,6 +269,7 @@ export class InboundMessages<Owner> {
       this.finishHeaders(streamId, endStream, dependsOnItself, buffer, from, to);
       return;
     }
+    this.blockIsOpen = true;
     this.block.begin(streamId, endStream, dependsOnItself);
     this.block.append(buffer, from, to);
   }
@@ -284,7 +282,7 @@ export class InboundMessages<Owner> {
     end: number,
   ): void {
     const { block } = this;
-    if (block.streamId === 0 || block.streamId !== streamId) {
+    if (!this.blockIsOpen || block.streamId !== streamId) {
       throw connectionError(ErrorCode.PROTOCOL_ERROR, `unexpected CONTINUATION on ${streamId}`);
     }
     block.countContinuation();
@@ -292,6 +290,7 @@ export class InboundMessages<Owner> {
     if ((flags & FLAG_END_HEADERS) === 0) return;
     const { bytes, length, endStream, dependsOnItself } = block;
     block.clear();
+    this.blockIsOpen = false;
     this.finishHeaders(streamId, endStream, dependsOnItself, bytes, 0, length);
   }
 

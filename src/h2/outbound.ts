@@ -48,7 +48,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   private readonly events: OutboundEvents;
   private readonly ready = new ReadyList<Owner>();
   /** Server side: streams that we have ended and the client has not. */
-  private readonly earlyEnds: H2Stream<Owner>[] = [];
+  private earlyEnds: H2Stream<Owner>[] | undefined = undefined;
 
   /**
    * @param streamWindowBytes our receive window of each stream
@@ -271,13 +271,14 @@ export class Outbound<Owner> implements StreamHost<Owner> {
    * because most often the end of the request has come in the same read.
    */
   closeEarlyEnds(): void {
-    if (this.earlyEnds.length === 0) return;
-    for (const stream of this.earlyEnds) {
+    const { earlyEnds } = this;
+    if (earlyEnds === undefined) return;
+    this.earlyEnds = undefined;
+    for (const stream of earlyEnds) {
       if (stream.state === CLOSED) continue;
       this.writer.rstStream(stream.id, ErrorCode.NO_ERROR);
       this.close(stream, RESET_SENT);
     }
-    this.earlyEnds.length = 0;
   }
 
   /** Ends `stream` without a frame: it leaves the table and the list, and what it had queued is dropped. */
@@ -306,7 +307,8 @@ export class Outbound<Owner> implements StreamHost<Owner> {
       this.streams.remove(stream, ENDED);
     } else if (this.role === "server") {
       stream.silent = true;
-      this.earlyEnds.push(stream);
+      if (this.earlyEnds === undefined) this.earlyEnds = [stream];
+      else this.earlyEnds.push(stream);
     }
   }
 

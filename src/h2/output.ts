@@ -11,6 +11,27 @@ import { acquireSlab, acquireSmallSlab, releaseSlab, SMALL_SLAB_BYTES } from "./
 export const COPY_BELOW_BYTES = 2_048;
 
 const NO_SLAB: Buffer = Buffer.alloc(0);
+/** Nothing is ever added to it. Most writes are one piece, and it is not worth a list that every connection keeps for the rest. */
+const NO_PIECES: Buffer[] = [];
+
+/** Slabs whose bytes the socket still has to write, and where they end in all that it was given. */
+class InFlight {
+  private readonly slabs: Buffer[] = [];
+  private readonly ends: number[] = [];
+
+  add(slab: Buffer, end: number): void {
+    this.slabs.push(slab);
+    this.ends.push(end);
+  }
+
+  /** Gives back those of which everything is written. */
+  release(writtenBytes: number): void {
+    while (this.slabs.length > 0 && (this.ends[0] as number) <= writtenBytes) {
+      this.ends.shift();
+      releaseSlab(this.slabs.shift() as Buffer);
+    }
+  }
+}
 
 export class Output {
   /** Queued bytes that the binding has not taken yet. */
@@ -25,19 +46,18 @@ export class Output {
   /** Writes so far. */
   writeCount = 0;
 
-  private pieces: Buffer[] = [];
+  private pieces: Buffer[] = NO_PIECES;
   /** `run[runStart..runEnd)` is the last piece, once it is known where it ends. */
   private run: Buffer = NO_SLAB;
   private runStart = 0;
   private runEnd = 0;
   /** Full slabs whose bytes are among the pieces. */
-  private full: Buffer[] = [];
+  private full: Buffer[] | undefined = undefined;
   /** Bytes given to the socket so far, and how many of them it was known to have written when it was asked last. */
   private givenBytes = 0;
   private writtenBytes = 0;
-  /** Slabs whose bytes the socket still has to write, and where they end in all that it was given. */
-  private inFlight: Buffer[] = [];
-  private inFlightEnds: number[] = [];
+  /** Made for the first socket that is too slow for one write. */
+  private inFlight: InFlight | undefined = undefined;
 
   /** Makes room for `bytes`, at most `SLAB_BYTES`, in one run of `slab` from `position`; who writes there moves `position`. */
   reserve(bytes: number): void {
@@ -47,7 +67,7 @@ export class Output {
     const isSmall = this.slab === NO_SLAB && Math.max(bytes, this.latestBytes) <= SMALL_SLAB_BYTES;
     if (this.slab !== NO_SLAB) {
       this.seal();
-      this.full.push(this.slab);
+      this.addFull(this.slab);
     }
     this.slab = isSmall ? acquireSmallSlab() : acquireSlab();
     this.position = 0;
@@ -72,7 +92,7 @@ export class Output {
       this.copy(bytes, start, end);
     } else {
       this.seal();
-      this.pieces.push(length === bytes.length ? bytes : bytes.subarray(start, end));
+      this.addPiece(length === bytes.length ? bytes : bytes.subarray(start, end));
     }
     this.byteCount += length;
   }
@@ -102,21 +122,18 @@ export class Output {
 
   /** Gives `slab` back when all that was appended so far is written; at once if it is, for there may be no other write. */
   hold(slab: Buffer): void {
-    if (this.byteCount > 0) {
-      this.full.push(slab);
-    } else if (this.writtenBytes < this.givenBytes) {
-      this.inFlight.push(slab);
-      this.inFlightEnds.push(this.givenBytes);
-    } else {
-      releaseSlab(slab);
-    }
+    if (this.byteCount === 0) this.giveBack(slab, this.givenBytes - this.writtenBytes);
+    else this.addFull(slab);
+  }
+
+  private addFull(slab: Buffer): void {
+    if (this.full === undefined) this.full = [slab];
+    else this.full.push(slab);
   }
 
   /** The pieces to write, in order. The binding writes all of them and then says so by `settle`. */
   take(): readonly Buffer[] {
-    this.seal();
-    const pieces = this.pieces;
-    this.pieces = [];
+    const pieces = this.takePieces();
     this.latestBytes = this.byteCount;
     this.writeCount++;
     this.byteCount = 0;
@@ -128,39 +145,43 @@ export class Output {
    * again.
    */
   settle(backlogBytes: number): void {
-    if (this.slab !== NO_SLAB) this.full.push(this.slab);
+    const { slab, full } = this;
     this.slab = NO_SLAB;
     this.position = 0;
     this.sealed = 0;
     this.givenBytes += this.latestBytes;
     this.releaseWritten(backlogBytes);
     // The last piece ends last, so no slab of this turn is free before all of it is written.
-    for (let slab = this.full.pop(); slab !== undefined; slab = this.full.pop()) {
-      if (backlogBytes === 0) {
-        releaseSlab(slab);
-      } else {
-        this.inFlight.push(slab);
-        this.inFlightEnds.push(this.givenBytes);
-      }
+    if (slab !== NO_SLAB) this.giveBack(slab, backlogBytes);
+    if (full === undefined) return;
+    this.full = undefined;
+    for (let held = full.pop(); held !== undefined; held = full.pop()) {
+      this.giveBack(held, backlogBytes);
     }
+  }
+
+  /** Nothing of `slab` is left to be taken, and the socket has `backlogBytes` left to write. */
+  private giveBack(slab: Buffer, backlogBytes: number): void {
+    if (backlogBytes === 0) {
+      releaseSlab(slab);
+      return;
+    }
+    this.inFlight ??= new InFlight();
+    this.inFlight.add(slab, this.givenBytes);
   }
 
   /** The socket has `backlogBytes` left to write. A busy one is never empty, so this must not wait for 0. */
   releaseWritten(backlogBytes: number): void {
     this.writtenBytes = this.givenBytes - backlogBytes;
-    while (this.inFlight.length > 0 && (this.inFlightEnds[0] as number) <= this.writtenBytes) {
-      this.inFlightEnds.shift();
-      releaseSlab(this.inFlight.shift() as Buffer);
-    }
+    this.inFlight?.release(this.writtenBytes);
   }
 
   /** Drops everything. Slabs that the socket may still read are left to the collector. */
   discard(): void {
-    this.pieces = [];
+    this.pieces = NO_PIECES;
     this.run = NO_SLAB;
-    this.full = [];
-    this.inFlight = [];
-    this.inFlightEnds = [];
+    this.full = undefined;
+    this.inFlight = undefined;
     this.slab = NO_SLAB;
     this.position = 0;
     this.sealed = 0;
@@ -171,12 +192,29 @@ export class Output {
   private seal(): void {
     if (this.run !== NO_SLAB) this.endRun();
     if (this.position === this.sealed) return;
-    this.pieces.push(this.slab.subarray(this.sealed, this.position));
+    this.addPiece(this.slab.subarray(this.sealed, this.position));
     this.sealed = this.position;
   }
 
+  private addPiece(piece: Buffer): void {
+    if (this.pieces === NO_PIECES) this.pieces = [piece];
+    else this.pieces.push(piece);
+  }
+
+  private takePieces(): readonly Buffer[] {
+    if (this.pieces === NO_PIECES && this.run === NO_SLAB && this.position > this.sealed) {
+      const piece = this.slab.subarray(this.sealed, this.position);
+      this.sealed = this.position;
+      return [piece];
+    }
+    this.seal();
+    const { pieces } = this;
+    this.pieces = NO_PIECES;
+    return pieces;
+  }
+
   private endRun(): void {
-    this.pieces.push(this.run.subarray(this.runStart, this.runEnd));
+    this.addPiece(this.run.subarray(this.runStart, this.runEnd));
     this.run = NO_SLAB;
   }
 }

@@ -1,4 +1,4 @@
-// Open streams by id: an open-addressing table over two arrays. A `Map` would do but for the garbage collector: each time it
+// Open streams by id: an open-addressing table in one array. A `Map` would do but for the garbage collector: each time it
 // rebuilds itself the old table keeps a link to the new one, and once one of them has become old all that followed stays
 // alive until the next full collection, every dead stream in it included. That cost more than all of the protocol.
 
@@ -11,73 +11,73 @@ const LASTING_SLOTS = 1_024;
 /**
  * 2^32 divided by the golden ratio: multiplying by it scatters ids that follow each other. Left as they come they would lie in one
  * long run, and `delete` looks through a run to its end: with 10,000 streams open that cost more than all the rest of a call.
+ * Four that follow each other stay together: they, and what is stored under them, fill a line of the cache.
  */
 const SCATTER = 0x9e3779b1;
+const GROUP_SLOTS = 4;
 
 export class StreamMap<Value> {
   /** How many streams are in it. */
   size = 0;
-  /** Stream ids, `EMPTY` where there is none: 0 is no stream. A power of two long, at most half full. */
-  private ids: number[] = new Array<number>(INITIAL_SLOTS).fill(EMPTY);
-  private values: (Value | undefined)[] = new Array<Value | undefined>(INITIAL_SLOTS).fill(
-    undefined,
-  );
-
+  /** For each slot the id, `EMPTY` where there is none (0 is no stream), and the value. */
+  private table: (number | Value | undefined)[] = emptyTable(INITIAL_SLOTS);
+  /** A power of two, at least twice `size`. */
+  private slots: number = INITIAL_SLOTS;
+  /** What of a scattered id is not its group: 32 less the binary logarithm of the number of groups. */
+  private shift: number = shiftFor(INITIAL_SLOTS);
   /** Where the latest id was found: frames of one stream come in runs. The id that is there now says whether it still is. */
   private latestSlot = 0;
-
   /** Deletions in a row while it was much too large. */
   private spareDeletions = 0;
 
-  /** What of a scattered id is not its place: 32 less the binary logarithm of the number of slots. */
-  private shift: number = Math.clz32(INITIAL_SLOTS) + 1;
-
   get(id: number): Value | undefined {
-    const { latestSlot } = this;
-    if (this.ids[latestSlot] === id) return this.values[latestSlot];
-    const slot = this.slotOf(id);
+    const { table, latestSlot } = this;
+    const slot = table[latestSlot * 2] === id ? latestSlot : this.slotOf(id);
     this.latestSlot = slot;
-    return this.values[slot];
+    return table[slot * 2 + 1] as Value | undefined;
   }
 
   /** Puts `value` under `id`, an odd or even number above 0. */
   set(id: number, value: Value): void {
     const slot = this.slotOf(id);
     this.latestSlot = slot;
-    if (this.ids[slot] === EMPTY) {
-      this.ids[slot] = id;
+    if (this.table[slot * 2] === EMPTY) {
+      this.table[slot * 2] = id;
       this.size++;
     }
-    this.values[slot] = value;
-    const slots = this.ids.length;
+    this.table[slot * 2 + 1] = value;
+    const { slots } = this;
     if (this.size * 16 >= slots) this.spareDeletions = 0;
     if (this.size * 2 > slots) this.resize(slots * 2);
   }
 
   delete(id: number): void {
+    const { table } = this;
     let gap = this.slotOf(id);
-    if (this.ids[gap] === EMPTY) return;
+    if (table[gap * 2] === EMPTY) return;
     this.size--;
-    const mask = this.ids.length - 1;
-    this.ids[gap] = EMPTY;
-    this.values[gap] = undefined;
+    const mask = this.slots - 1;
+    this.clear(gap);
     // Whatever probing has carried past the gap moves up, so that no search stops at it.
-    for (let slot = (gap + 1) & mask; this.ids[slot] !== EMPTY; slot = (slot + 1) & mask) {
-      const other = this.ids[slot] as number;
-      const home = Math.imul(other, SCATTER) >>> this.shift;
-      if (((slot - home) & mask) < ((slot - gap) & mask)) continue;
-      this.ids[gap] = other;
-      this.values[gap] = this.values[slot];
-      this.ids[slot] = EMPTY;
-      this.values[slot] = undefined;
+    for (let slot = (gap + 1) & mask; table[slot * 2] !== EMPTY; slot = (slot + 1) & mask) {
+      const other = table[slot * 2] as number;
+      if (((slot - this.homeOf(other)) & mask) < ((slot - gap) & mask)) continue;
+      table[gap * 2] = other;
+      table[gap * 2 + 1] = table[slot * 2 + 1];
+      this.clear(slot);
       gap = slot;
     }
-    if (this.size * 16 < this.ids.length) this.shrink();
+    if (this.size * 16 < this.slots) this.shrink();
+  }
+
+  private clear(slot: number): void {
+    this.table[slot * 2] = EMPTY;
+    this.table[slot * 2 + 1] = undefined;
   }
 
   /** After a burst, and not between bursts: all calls of a connection often begin with one read and end with one. */
   private shrink(): void {
-    const slots = this.ids.length;
+    const { slots } = this;
     this.spareDeletions++;
     if (slots === INITIAL_SLOTS || (slots <= LASTING_SLOTS && this.spareDeletions < slots)) return;
     this.spareDeletions = 0;
@@ -86,37 +86,56 @@ export class StreamMap<Value> {
 
   /** A copy of what is in it, by id, so that the table may change meanwhile. */
   toArray(): Value[] {
+    const { table } = this;
     const found: [number, Value][] = [];
-    for (let slot = 0; slot < this.ids.length; slot++) {
-      const value = this.values[slot];
-      if (value !== undefined) found.push([this.ids[slot] as number, value]);
+    for (let at = 0; at < table.length; at += 2) {
+      if (table[at] !== EMPTY) found.push([table[at] as number, table[at + 1] as Value]);
     }
     return found.sort(([a], [b]) => a - b).map(([, value]) => value);
   }
 
   /** Where `id` is, or where it would be put. */
   private slotOf(id: number): number {
-    const { ids } = this;
-    const mask = ids.length - 1;
-    let slot = Math.imul(id, SCATTER) >>> this.shift;
-    for (let there = ids[slot]; there !== id && there !== EMPTY; there = ids[slot]) {
+    const { table } = this;
+    const mask = this.slots - 1;
+    let slot = this.homeOf(id);
+    for (let there = table[slot * 2]; there !== id && there !== EMPTY; there = table[slot * 2]) {
       slot = (slot + 1) & mask;
     }
     return slot;
   }
 
+  /** Where the search for `id` begins. */
+  private homeOf(id: number): number {
+    // The ids of one side are all odd or all even.
+    const number = id >>> 1;
+    const group = Math.imul(number >>> 2, SCATTER) >>> this.shift;
+    return group * GROUP_SLOTS + (number & (GROUP_SLOTS - 1));
+  }
+
   private resize(slots: number): void {
-    const { ids, values } = this;
+    const old = this.table;
+    this.slots = slots;
+    this.shift = shiftFor(slots);
     this.latestSlot = 0;
-    this.shift = Math.clz32(slots) + 1;
-    this.ids = new Array<number>(slots).fill(EMPTY);
-    this.values = new Array<Value | undefined>(slots).fill(undefined);
-    for (let slot = 0; slot < ids.length; slot++) {
-      const id = ids[slot] as number;
+    const table = emptyTable<Value>(slots);
+    this.table = table;
+    for (let at = 0; at < old.length; at += 2) {
+      const id = old[at] as number;
       if (id === EMPTY) continue;
-      const place = this.slotOf(id);
-      this.ids[place] = id;
-      this.values[place] = values[slot];
+      const place = this.slotOf(id) * 2;
+      table[place] = id;
+      table[place + 1] = old[at + 1];
     }
   }
+}
+
+function emptyTable<Value>(slots: number): (number | Value | undefined)[] {
+  const table: (number | Value | undefined)[] = new Array(slots * 2).fill(undefined);
+  for (let at = 0; at < table.length; at += 2) table[at] = EMPTY;
+  return table;
+}
+
+function shiftFor(slots: number): number {
+  return Math.clz32(slots / GROUP_SLOTS) + 1;
 }

@@ -62,6 +62,25 @@ describe("Output", () => {
     );
   });
 
+  it("keeps a slab that is filled by the very first bytes of a write", () => {
+    const output = new Output();
+    const long = Buffer.from(Array.from({ length: 60_000 }, (_, i) => i % 251));
+    borrowed(long, (chunk) => output.append(chunk, 0, 60_000));
+    const others = [acquireSmallSlab(), acquireSlab()];
+    for (const slab of others) slab.fill(0);
+    const pieces = output.take();
+    expect(pieces.length).toBeGreaterThan(1);
+    expect(Buffer.concat(pieces).equals(long)).toBe(true);
+    for (const slab of others) releaseSlab(slab);
+  });
+
+  it("takes nothing where there is nothing", () => {
+    const output = new Output();
+    expect(output.take()).toEqual([]);
+    output.reserve(10);
+    expect(output.take()).toEqual([]);
+  });
+
   it("copies what is borrowed into the rest of a slab where it has room", () => {
     const output = new Output();
     const long = Buffer.from(Array.from({ length: 10_000 }, (_, i) => i % 251));

@@ -18,6 +18,17 @@ class RememberedBlock {
   tableVersion = 0;
   /** What the latest block that was not found looked like. */
   missed = 0;
+
+  match(
+    block: Uint8Array,
+    start: number,
+    length: number,
+    tableVersion: number,
+  ): HeaderList | undefined {
+    const known = this.block;
+    if (known?.length !== length || this.tableVersion !== tableVersion) return undefined;
+    return known.isAt(viewOf(block), start) ? known.fields : undefined;
+  }
 }
 
 /**
@@ -30,6 +41,8 @@ class RememberedBlock {
  */
 export class BlockCache {
   private readonly slots: (RememberedBlock | undefined)[] = new Array(SLOTS).fill(undefined);
+  /** The one that was found last; what repeats is most often one block. */
+  private latest: RememberedBlock | undefined = undefined;
 
   find(
     block: Uint8Array,
@@ -38,10 +51,13 @@ export class BlockCache {
     tableVersion: number,
   ): HeaderList | undefined {
     const length = end - start;
+    const found = this.latest?.match(block, start, length, tableVersion);
+    if (found !== undefined) return found;
     const remembered = this.slots[slotOf(block, end, length)];
-    const known = remembered?.block;
-    if (known?.length !== length || remembered?.tableVersion !== tableVersion) return undefined;
-    return known.isAt(viewOf(block), start) ? known.fields : undefined;
+    if (remembered === this.latest) return undefined;
+    const fields = remembered?.match(block, start, length, tableVersion);
+    if (fields !== undefined) this.latest = remembered;
+    return fields;
   }
 
   keep(block: Buffer, start: number, end: number, tableVersion: number, fields: HeaderList): void {

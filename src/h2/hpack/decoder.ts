@@ -51,6 +51,8 @@ export class HpackDecoder {
   /** Largest size that the update due at the start of the next block may name first, or `NONE_DUE`. */
   private reductionDueBytes: number = NONE_DUE;
 
+  /** Of the table, as the last block that was decoded left it. */
+  private tableVersion = 0;
   private readonly cache: BlockCache = new BlockCache();
   // Of the block that is being decoded.
   private fields: HeaderField[] = NO_FIELDS;
@@ -82,9 +84,8 @@ export class HpackDecoder {
    */
   decode(block: Buffer, start: number, end: number): HeaderList {
     this.listTooLarge = false;
-    const version = this.table.version;
     if (this.reductionDueBytes === NONE_DUE) {
-      const known = this.cache.find(block, start, end, version);
+      const known = this.cache.find(block, start, end, this.tableVersion);
       if (known !== undefined) return known;
     }
 
@@ -111,8 +112,9 @@ export class HpackDecoder {
     }
     reader.close();
     this.fields = NO_FIELDS;
+    this.tableVersion = this.table.version;
     if (isRepeatable && !this.listTooLarge) {
-      this.cache.keep(block, start, end, version, fields);
+      this.cache.keep(block, start, end, this.tableVersion, fields);
     }
     return fields;
   }

@@ -23,7 +23,7 @@ import type {
   Stream,
   StreamListener,
 } from "../transport.ts";
-import type { SocketReader } from "./socket-reader.ts";
+import type { ByteSink, SocketReader } from "./socket-reader.ts";
 import { awaitRead, awaitTurn, endRead, hurry, type TurnTaker } from "./turn-queue.ts";
 
 /**
@@ -49,7 +49,9 @@ export interface EngineSessionOptions extends ResolvedSessionOptions {
   readonly limits: H2Limits;
 }
 
-export abstract class SocketSession implements Session, ConnectionEvents<Session>, TurnTaker {
+export abstract class SocketSession
+  implements Session, ConnectionEvents<Session>, TurnTaker, ByteSink
+{
   readonly clock: Clock;
   peer: PeerInfo;
 
@@ -156,7 +158,7 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
     const { socket, reader } = this;
     this.started = true;
     if (reader !== undefined) {
-      reader.onBytes = (chunk, end) => this.onSocketData(chunk, end);
+      reader.sink = this;
     } else {
       socket.on("data", (chunk: Buffer) => this.onSocketData(chunk, chunk.length));
     }
@@ -178,7 +180,7 @@ export abstract class SocketSession implements Session, ConnectionEvents<Session
 
   protected onSettings(): void {}
 
-  private onSocketData(chunk: Buffer, end: number): void {
+  onSocketData(chunk: Buffer, end: number): void {
     const { connection } = this;
     countRead(end);
     connection.receive(chunk, this.clock.nowMs(), end);

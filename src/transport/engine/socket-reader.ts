@@ -3,9 +3,16 @@
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
 import { READ_BUFFER } from "../../wire/read-buffer.ts";
 
+const NOWHERE = { onSocketData(): void {} };
+
+/** Who gets the bytes of a socket: `chunk` up to `end`. They are borrowed. */
+export interface ByteSink {
+  onSocketData(chunk: Buffer, end: number): void;
+}
+
 export class SocketReader {
-  /** Who gets the bytes; they are borrowed. To be set before the socket is connected or in the turn in which it was accepted. */
-  onBytes: (chunk: Buffer, end: number) => void = ignore;
+  /** To be set before the socket is connected or in the turn in which it was accepted. */
+  sink: ByteSink = NOWHERE;
   readonly onread: OnReadOpts = {
     buffer: READ_BUFFER,
     callback: (byteCount: number): boolean => {
@@ -16,11 +23,9 @@ export class SocketReader {
 
   /** The socket has put `byteCount` bytes into the buffer. */
   read(byteCount: number): void {
-    this.onBytes(READ_BUFFER, byteCount);
+    this.sink.onSocketData(READ_BUFFER, byteCount);
   }
 }
-
-function ignore(): void {}
 
 /** `undefined` on Windows: a read that is under way there has the buffer to itself until it is done. */
 export function socketReader(): SocketReader | undefined {

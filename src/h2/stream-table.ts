@@ -16,7 +16,7 @@ export type HowEnded = 0 | 1 | 2 | 3;
 
 /**
  * Stream numbers whose end is remembered, a power of two. Only frames that were under way when a stream ended need it, so it has
- * to cover what ends in one round trip; 2 KiB.
+ * to cover what ends in one round trip; 1 KiB.
  */
 const REMEMBERED = 256;
 
@@ -26,8 +26,8 @@ export class StreamTable<Owner> {
   private nextLocalId = 1;
   private readonly role: Role;
   private readonly streams = new StreamMap<H2Stream<Owner>>();
-  /** `id * 4 + how` at the place of the stream's number. */
-  private ended: Float64Array | undefined = undefined;
+  /** The stream's number and, in the lowest two bits, how it ended, at the place of the number. */
+  private ended: Uint32Array | undefined = undefined;
 
   constructor(role: Role) {
     this.role = role;
@@ -52,15 +52,16 @@ export class StreamTable<Owner> {
   }
 
   remember(id: number, how: HowEnded): void {
-    if (this.ended === undefined) this.ended = new Float64Array(REMEMBERED);
-    this.ended[(id >>> 1) & (REMEMBERED - 1)] = id * 4 + how;
+    if (this.ended === undefined) this.ended = new Uint32Array(REMEMBERED);
+    const number = id >>> 1;
+    this.ended[number & (REMEMBERED - 1)] = (number << 2) | how;
   }
 
   /** How the stream ended, if it is not too long ago. */
   recall(id: number): HowEnded {
-    const entry = this.ended?.[(id >>> 1) & (REMEMBERED - 1)] ?? 0;
-    const how = entry - id * 4;
-    return how === ENDED || how === RESET_SENT || how === RESET_RECEIVED ? how : NOT_REMEMBERED;
+    const number = id >>> 1;
+    const entry = this.ended?.[number & (REMEMBERED - 1)] ?? 0;
+    return entry >>> 2 === number ? ((entry & 3) as HowEnded) : NOT_REMEMBERED;
   }
 
   /** No frame but HEADERS and PRIORITY may come on an idle stream; a server's streams are never ours to begin with (no push). */

@@ -143,6 +143,23 @@ describe.each(CHUNKINGS)("bytes %s", (_, byteByByte) => {
       wire.recv(frames.headers(3, request("/a/B"))).expectConnectionError(PROTOCOL_ERROR);
     });
 
+    it.each([1, 511, 513, 0x3fffffff, 0x7fffffff])("with id %i is known for how it ended", (id) => {
+      const reset = server({ byteByByte });
+      reset.request(id).stream.reset(CANCEL);
+      expect(reset.sent()).toEqual([`RST_STREAM(${id}, CANCEL)`]);
+      reset.recv(frames.data(id, "late"), frames.headers(id, trailers(0)).end()).expectAlive();
+      const ended = server({ byteByByte });
+      ended.recv(frames.headers(id, request("/a/B")).end());
+      ended.lastStream().stream.sendHeaders(fieldsOf(response()), true);
+      ended.sent();
+      ended.recv(frames.data(id, "x")).expectConnectionError(STREAM_CLOSED);
+      const byPeer = server({ byteByByte });
+      byPeer.request(id);
+      byPeer
+        .recv(frames.rst(id, CANCEL), frames.data(id, "x"))
+        .expectStreamError(id, STREAM_CLOSED);
+    });
+
     it("of a client that was reset long ago takes its late response — §5.1", () => {
       const wire = client({ byteByByte });
       for (let i = 0; i < 300; i++) wire.open().stream.reset(CANCEL);

@@ -95,8 +95,8 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   private deadlineTimer: Timer | undefined = undefined;
   private requestMessagesAtEnd = 0;
 
-  /** The request: `sentCount` chunks that are kept to be sent again, then those not yet sent. */
-  private queue: Buffer[] | undefined = undefined;
+  /** The request: `sentCount` chunks that are kept to be sent again, then those not yet sent. A lone one, as most are, is in no list. */
+  private queue: Buffer | Buffer[] | undefined = undefined;
   private sentCount = 0;
   private endQueued = false;
   private endSent = false;
@@ -279,17 +279,19 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   }
 
   private enqueue(chunk: Buffer): void {
-    if (this.queue === undefined) this.queue = [chunk];
-    else this.queue.push(chunk);
+    const { queue } = this;
+    if (queue === undefined) this.queue = chunk;
+    else if (Array.isArray(queue)) queue.push(chunk);
+    else this.queue = [queue, chunk];
   }
 
   private flush(): void {
     const { stream, queue } = this;
     if (stream === undefined || queue === undefined) return;
-    while (this.sentCount < queue.length) {
-      const chunk = queue[this.sentCount] as Buffer;
+    while (this.sentCount < countOf(queue)) {
+      const chunk = Array.isArray(queue) ? (queue[this.sentCount] as Buffer) : queue;
       this.sentCount++;
-      const last = this.endQueued && this.sentCount === queue.length;
+      const last = this.endQueued && this.sentCount === countOf(queue);
       if (last) this.endSent = true;
       this.requestBytes += chunk.length;
       this.acceptedBytes += stream.sendData(chunk, last);
@@ -301,9 +303,10 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   private forgetSent(): void {
     const { queue, sentCount } = this;
     // A backend may answer while other destinations are still to be opened: then nothing has been sent.
-    if (queue !== undefined)
-      this.queue = sentCount < queue.length ? queue.slice(sentCount) : undefined;
     this.sentCount = 0;
+    if (queue === undefined || sentCount === 0) return;
+    this.queue =
+      Array.isArray(queue) && sentCount < queue.length ? queue.slice(sentCount) : undefined;
   }
 
   acknowledge(bytes: number): void {
@@ -449,4 +452,8 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
     if (this.context !== this.owner.callContext) this.context.unsubscribe(this);
     this.owner.onLegEnd(this);
   }
+}
+
+function countOf(queue: Buffer | Buffer[]): number {
+  return Array.isArray(queue) ? queue.length : 1;
 }

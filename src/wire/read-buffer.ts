@@ -20,7 +20,8 @@ const LOOP_BELOW_BYTES = 48;
 
 /** `read` is what a socket has put into the buffer, or a part of it. */
 export function isView(read: Buffer): boolean {
-  return read.buffer === MEMORY;
+  // To ask for the memory is slow, and nearly every read is the whole buffer.
+  return read === READ_BUFFER || read.buffer === MEMORY;
 }
 
 /** The last chunk for an owner was lent, not given. To ask a chunk for its memory is slow. */

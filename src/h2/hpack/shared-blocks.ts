@@ -31,7 +31,8 @@ export class SharedBlock {
   }
 }
 
-// Held weakly: nothing is kept alive for longer than its connections are.
+// Held weakly: nothing is kept alive for longer than its connections are, or the read is that it came with (a target that was just
+// referred to lives until the event loop turns).
 const blocks: (WeakRef<SharedBlock> | undefined)[] = new Array(SLOTS).fill(undefined);
 const lists: (WeakRef<HeaderList> | undefined)[] = new Array(SLOTS).fill(undefined);
 

@@ -98,7 +98,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.events.onDirty();
   }
 
-  /** Takes what the socket gave. Views of `chunk` are handed to the streams' owners. */
+  /** Takes what the socket gave: `chunk` up to `end`. Views of it are handed to the streams' owners. */
   receive(chunk: Buffer, nowMs: number, end: number = chunk.length): void {
     if (this.ended !== undefined) return;
     this.messages.isLent = isView(chunk);

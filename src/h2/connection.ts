@@ -46,9 +46,13 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   private readonly guard: FloodGuard;
 
   private prefaceLeft: number;
+  /** The first flight is in the output. */
+  private started = false;
   private draining = false;
   /** The GOAWAY that names the last stream we take was sent. */
   private lastGoAwaySent = false;
+  /** The stream that it named. */
+  private lastTakenId = MAX_STREAM_ID;
   private goAway: { readonly lastStreamId: number; readonly code: number } | undefined = undefined;
   /** Somebody may be waiting to open a stream. */
   private wasFull = true;
@@ -69,7 +73,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.options = options;
     this.events = events;
     this.prefaceLeft = role === "server" ? CLIENT_PREFACE.length : 0;
-    this.streams = new StreamTable(role);
+    this.streams = new StreamTable(role, options.maxConcurrentStreams);
     this.guard = new FloodGuard(options.limits, nowMs);
     const { streams, guard } = this;
     const { streamWindowBytes } = options;
@@ -95,6 +99,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
       writer.windowUpdate(0, extra);
       this.messages.windowBytes += extra;
     }
+    this.started = true;
+    if (this.draining) this.announceDrain();
     this.events.onDirty();
   }
 
@@ -203,6 +209,11 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   drain(): void {
     if (this.ended !== undefined || this.draining) return;
     this.draining = true;
+    // A server's first frame is SETTINGS (§3.4): before it, the drain waits.
+    if (this.role === "client" || this.started) this.announceDrain();
+  }
+
+  private announceDrain(): void {
     if (this.role === "server") {
       // In two steps, so that requests under way still count (§6.8): a PING makes sure that the client has seen the first.
       this.outbound.writer.goAway(MAX_STREAM_ID, ErrorCode.NO_ERROR, "");
@@ -216,9 +227,10 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   /** The second step of a server's drain: names the last stream that is taken. By itself after one round trip, or when the binding finds it too long. */
   finishDrain(): void {
-    if (this.ended !== undefined || !this.draining || this.lastGoAwaySent) return;
+    if (this.ended !== undefined || !this.draining || this.lastGoAwaySent || !this.started) return;
     this.lastGoAwaySent = true;
-    this.outbound.writer.goAway(this.streams.lastPeerId, ErrorCode.NO_ERROR, "");
+    this.lastTakenId = this.streams.lastPeerId;
+    this.outbound.writer.goAway(this.lastTakenId, ErrorCode.NO_ERROR, "");
     this.events.onDirty();
   }
 
@@ -357,8 +369,10 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   /** @param debugData what GOAWAY says to the peer; `undefined` for no GOAWAY */
   private end(end: ConnectionEnd, debugData: string | undefined): void {
     if (this.ended !== undefined) return;
-    if (debugData !== undefined) {
-      this.outbound.writer.goAway(this.streams.lastPeerId, end.code, debugData);
+    if (debugData !== undefined && this.started) {
+      // Never higher than it was said before (§6.8), whatever came since and was ignored.
+      const lastStreamId = Math.min(this.streams.lastPeerId, this.lastTakenId);
+      this.outbound.writer.goAway(lastStreamId, end.code, debugData);
     }
     this.ended = end;
     this.reader.stop();

@@ -138,7 +138,8 @@ export class InboundMessages<Owner> {
     if (!remoteIsOpen(stream.state)) {
       throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA after END_STREAM");
     }
-    if (payloadBytes > stream.recvWindow) {
+    // An empty frame needs no window, which may be negative (§6.9.1, §6.9.2).
+    if (payloadBytes > 0 && payloadBytes > stream.recvWindow) {
       throw streamError(streamId, ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream window");
     }
     stream.recvWindow -= payloadBytes;

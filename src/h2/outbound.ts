@@ -97,15 +97,18 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     this.events.onDirty();
     if (endStream) stream.endQueued = true;
     let sent = 0;
-    // Others that wait come first, but a lone END_STREAM takes nothing from them.
+    // Others that wait come first, but a lone END_STREAM takes nothing from them and needs no window, not even one of 0 (§6.9.1).
     if (stream.queuedBytes === 0 && (length === 0 || this.ready.head === undefined)) {
-      sent = Math.min(
-        length,
-        stream.sendWindow,
-        this.windowBytes,
-        this.budgetBytes,
-        this.shareOf(stream),
-      );
+      sent =
+        length === 0
+          ? 0
+          : Math.min(
+              length,
+              stream.sendWindow,
+              this.windowBytes,
+              this.budgetBytes,
+              this.shareOf(stream),
+            );
       if (sent === length) {
         this.writeChunk(stream, chunk, length, endStream);
         if (endStream) this.endLocal(stream);
@@ -242,7 +245,8 @@ export class Outbound<Owner> implements StreamHost<Owner> {
       if (!stream.silent) stream.listener.onWritable(sent);
     }
     if (rested === undefined) return;
-    for (const stream of rested) this.ready.push(stream);
+    // Its owner may have closed it when it was told of another.
+    for (const stream of rested) if (stream.state !== CLOSED) this.ready.push(stream);
   }
 
   /** What `stream` may still send with this write. */
@@ -277,6 +281,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     for (const stream of earlyEnds) {
       if (stream.state === CLOSED) continue;
       this.writer.rstStream(stream.id, ErrorCode.NO_ERROR);
+      this.guard.allowLateFrames();
       this.close(stream, RESET_SENT);
     }
   }

@@ -7,7 +7,7 @@ import type { FrameWriter } from "./frame-writer.ts";
 import { COPY_BELOW_BYTES, type Output } from "./output.ts";
 import { acquireSlab, acquireSmallSlab, FRAME_SLOT_BYTES, SMALL_SLAB_BYTES } from "./slab-pool.ts";
 
-/** A queue that begins with no more is likely to stay short. */
+/** A queue that begins with no more, or goes on with it behind what it refers to, is likely to stay short. */
 const LITTLE_BYTES = SMALL_SLAB_BYTES - FRAME_HEADER_BYTES;
 
 /** `bytes[start..end)` waits. In a slab the room in front of each frame lies in between. */
@@ -23,20 +23,16 @@ export class SendQueue {
 
   /** Takes `chunk` from `from` on: by reference if its memory stays, else by copy. */
   push(chunk: Buffer, from: number): void {
-    const last = this.pieces[this.pieces.length - 1];
-    const fills = last?.isSlab === true && chunk.length - from < COPY_BELOW_BYTES;
-    if (fills || isBorrowed(chunk)) this.copy(chunk, from, last);
-    else {
-      const bytes = keepable(chunk);
-      this.pieces.push({ bytes, start: from, end: bytes.length, isSlab: false });
-    }
+    // A short view would cost more than what it shows, and keep all of what was read with it in memory, for as long as the peer likes.
+    if (chunk.length - from < COPY_BELOW_BYTES || isBorrowed(chunk)) this.copy(chunk, from);
+    else this.pieces.push({ bytes: chunk, start: from, end: chunk.length, isSlab: false });
   }
 
-  private copy(chunk: Buffer, from: number, last: Piece | undefined): void {
-    let piece = last;
+  private copy(chunk: Buffer, from: number): void {
+    let piece = this.pieces[this.pieces.length - 1];
     for (let at = from; at < chunk.length; ) {
       if (piece === undefined || !piece.isSlab || piece.end === piece.bytes.length) {
-        const isLittle = piece === undefined && chunk.length - at <= LITTLE_BYTES;
+        const isLittle = piece?.isSlab !== true && chunk.length - at <= LITTLE_BYTES;
         const bytes = isLittle ? acquireSmallSlab() : acquireSlab();
         piece = { bytes, start: FRAME_HEADER_BYTES, end: FRAME_HEADER_BYTES, isSlab: true };
         this.pieces.push(piece);
@@ -92,7 +88,7 @@ export class SendQueue {
     const first = this.pieces[0] as Piece;
     if (first.start === first.end) {
       if (first.isSlab) output.hold(first.bytes);
-      // A queue is as long as its source's window at most, so moving the rest up is cheap beside the bytes that went.
+      // No piece but the last is short and a queue is as long as its source's window at most, so moving the rest up costs little.
       this.pieces.shift();
     } else if (first.isSlab && first.start % FRAME_SLOT_BYTES === 0) {
       first.start += FRAME_HEADER_BYTES;
@@ -112,11 +108,4 @@ function isAtHead({ start }: Piece): boolean {
 function runBytes({ start, end, isSlab }: Piece): number {
   if (!isSlab) return end - start;
   return Math.min(end, start + FRAME_SLOT_BYTES - (start % FRAME_SLOT_BYTES)) - start;
-}
-
-/** A short view would keep all of what was read with it in memory, for as long as the peer likes. */
-function keepable(chunk: Buffer): Buffer {
-  return chunk.length < COPY_BELOW_BYTES && chunk.buffer.byteLength > 4 * chunk.length
-    ? Buffer.from(chunk)
-    : chunk;
 }

@@ -15,10 +15,11 @@ export const RESET_RECEIVED = 3;
 export type HowEnded = 0 | 1 | 2 | 3;
 
 /**
- * Stream numbers whose end is remembered, a power of two. Only frames that were under way when a stream ended need it, so it has
- * to cover what ends in one round trip; 1 KiB.
+ * Stream numbers whose end is remembered, powers of two: 1 KiB where nothing was reset, and 64 KiB at most. Only frames that were under
+ * way when a stream ended need it. A peer that has not heard of our resets may be sending on as many streams as it may have open.
  */
 const REMEMBERED = 256;
+const MAX_REMEMBERED = 16_384;
 
 export class StreamTable<Owner> {
   /** The highest stream id that the peer has used. */
@@ -26,11 +27,17 @@ export class StreamTable<Owner> {
   private nextLocalId = 1;
   private readonly role: Role;
   private readonly streams = new StreamMap<H2Stream<Owner>>();
+  private rememberedResets: number;
   /** The stream's number and, in the lowest two bits, how it ended, at the place of the number. */
   private ended: Uint32Array | undefined = undefined;
 
-  constructor(role: Role) {
+  /** @param maxPeerStreams that the peer may have open */
+  constructor(role: Role, maxPeerStreams: number) {
     this.role = role;
+    this.rememberedResets = REMEMBERED;
+    while (this.rememberedResets < maxPeerStreams * 2 && this.rememberedResets < MAX_REMEMBERED) {
+      this.rememberedResets *= 2;
+    }
   }
 
   get count(): number {
@@ -52,15 +59,30 @@ export class StreamTable<Owner> {
   }
 
   remember(id: number, how: HowEnded): void {
-    if (this.ended === undefined) this.ended = new Uint32Array(REMEMBERED);
+    let { ended } = this;
+    if (ended === undefined) ended = this.growEnded(REMEMBERED);
+    if (how === RESET_SENT && ended.length < this.rememberedResets) {
+      ended = this.growEnded(this.rememberedResets);
+    }
     const number = id >>> 1;
-    this.ended[number & (REMEMBERED - 1)] = (number << 2) | how;
+    ended[number & (ended.length - 1)] = (number << 2) | how;
+  }
+
+  private growEnded(length: number): Uint32Array {
+    const grown = new Uint32Array(length);
+    for (const entry of this.ended ?? []) {
+      if (entry !== NOT_REMEMBERED) grown[(entry >>> 2) & (length - 1)] = entry;
+    }
+    this.ended = grown;
+    return grown;
   }
 
   /** How the stream ended, if it is not too long ago. */
   recall(id: number): HowEnded {
     const number = id >>> 1;
-    const entry = this.ended?.[number & (REMEMBERED - 1)] ?? 0;
+    const { ended } = this;
+    if (ended === undefined) return NOT_REMEMBERED;
+    const entry = ended[number & (ended.length - 1)] as number;
     return entry >>> 2 === number ? ((entry & 3) as HowEnded) : NOT_REMEMBERED;
   }
 

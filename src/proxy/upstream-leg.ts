@@ -25,6 +25,7 @@ import type { RequestHead } from "../server/request-head.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { Stream, StreamEnd } from "../transport/transport.ts";
+import { appendChunk } from "../wire/chunk-list.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import { fieldValue, type HeaderField, type HeaderList } from "../wire/field.ts";
 import { keep } from "../wire/read-buffer.ts";
@@ -281,8 +282,20 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   private enqueue(chunk: Buffer): void {
     const { queue } = this;
     if (queue === undefined) this.queue = chunk;
-    else if (Array.isArray(queue)) queue.push(chunk);
+    else if (Array.isArray(queue)) this.append(queue, chunk);
     else this.queue = [queue, chunk];
+  }
+
+  /** Chunks are joined with others that have gone out, or with others that have not. */
+  private append(queue: Buffer[], chunk: Buffer): void {
+    const allSent = this.sentCount === queue.length;
+    if (!allSent) appendChunk(queue, chunk);
+    else {
+      const last = queue.pop() as Buffer;
+      appendChunk(queue, last);
+      this.sentCount = queue.length;
+      queue.push(chunk);
+    }
   }
 
   private flush(): void {

@@ -22,6 +22,7 @@ import {
   type StreamEnd,
   type StreamListener,
 } from "../transport/transport.ts";
+import { appendChunk } from "../wire/chunk-list.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { keep } from "../wire/read-buffer.ts";
@@ -291,7 +292,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     const kept = keep(chunk);
     if (kept.length > 0) {
       if (this.buffered === undefined) this.buffered = [kept];
-      else this.buffered.push(kept);
+      else appendChunk(this.buffered, kept);
     }
     this.tap?.onBuffered(kept, endStream);
   }

@@ -25,6 +25,8 @@ export interface WireOptions extends Partial<Omit<ConnectionOptions, "limits">> 
   readonly limits?: Partial<H2Limits>;
   /** Exchange preface, SETTINGS and their acknowledgements before the test begins. @default true */
   readonly handshake?: boolean;
+  /** `drain` is called before `start`. @default false */
+  readonly drainsFirst?: boolean;
   readonly peerSettings?: SettingsInput;
   /** Feed every byte as a chunk of its own. */
   readonly byteByByte?: boolean;
@@ -103,7 +105,7 @@ export class Wire implements ConnectionEvents<string> {
 
   constructor(role: "client" | "server", options: WireOptions = {}) {
     const { limits, handshake = true, peerSettings, byteByByte = false, ...rest } = options;
-    const { highWaterBytes = 1 << 30, borrowing = false, ...settings } = rest;
+    const { highWaterBytes = 1 << 30, borrowing = false, drainsFirst = false, ...settings } = rest;
     this.role = role;
     this.#byteByByte = byteByByte;
     this.#borrowing = borrowing;
@@ -124,6 +126,7 @@ export class Wire implements ConnectionEvents<string> {
       this.nowMs,
     );
     this.connection.written(0, highWaterBytes);
+    if (drainsFirst) this.connection.drain();
     this.connection.start();
     if (!handshake) return;
     if (role === "server") this.recv(frames.preface());

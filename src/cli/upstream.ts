@@ -21,6 +21,7 @@ export function dialUpstream(
   terminal: Terminal,
 ): ClientConn {
   let reachable: boolean | undefined;
+  let reconnect: NodeJS.Timeout | undefined;
   const conn = dial(target, {
     backoff: BACKOFF,
     ...options,
@@ -34,7 +35,12 @@ export function dialUpstream(
           `${role} ${target} unreachable, calls get UNAVAILABLE: ${messageOf(error?.cause ?? error)}`,
         );
       } else if (state === "idle") {
-        setTimeout(() => conn.connect(), RECONNECT_MS).unref();
+        // One at a time, however often it becomes idle meanwhile.
+        if (reconnect !== undefined) return;
+        reconnect = setTimeout(() => {
+          reconnect = undefined;
+          conn.connect();
+        }, RECONNECT_MS).unref();
       }
     },
   });

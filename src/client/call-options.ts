@@ -1,6 +1,8 @@
 // Options of one call to a backend.
 
-import type { Metadata } from "../grpc/metadata.ts";
+import { checkNumber, shown } from "../check/check.ts";
+import { Metadata } from "../grpc/metadata.ts";
+import { checkAuthority } from "./target.ts";
 
 export interface CallOptions {
   /** The call has to be over this many milliseconds after it began; the client's own deadline still holds. @default no limit of its own */
@@ -34,14 +36,32 @@ const DEFAULTS: ResolvedCallOptions = {
   maxResponseMessageBytes: Number.POSITIVE_INFINITY,
 };
 
-/** @throws {RangeError} naming the option, what was expected and what came */
+/** @throws {TypeError | RangeError} naming the option, what was expected and what came */
 export function resolveCallOptions(options: CallOptions | undefined): ResolvedCallOptions {
   if (options === undefined) return DEFAULTS;
-  const resolved = { ...DEFAULTS, ...options };
-  for (const name of ["timeoutMs", "maxRequestMessageBytes", "maxResponseMessageBytes"] as const) {
-    if (!(resolved[name] >= 0)) {
-      throw new RangeError(`${name}: expected a number from 0 up, got ${resolved[name]}`);
-    }
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`call options: expected an object, got ${shown(options)}`);
   }
-  return resolved;
+  const { metadata, authority } = options;
+  if (metadata !== undefined && !(metadata instanceof Metadata)) {
+    throw new TypeError(`call option metadata: expected a Metadata, got ${shown(metadata)}`);
+  }
+  if (authority !== undefined && authority !== "")
+    checkAuthority("call option authority", authority);
+  return {
+    ...options,
+    timeoutMs: atLeastZero("timeoutMs", options),
+    waitForReady: options.waitForReady ?? DEFAULTS.waitForReady,
+    maxRequestMessageBytes: atLeastZero("maxRequestMessageBytes", options),
+    maxResponseMessageBytes: atLeastZero("maxResponseMessageBytes", options),
+  };
+}
+
+function atLeastZero(
+  name: "timeoutMs" | "maxRequestMessageBytes" | "maxResponseMessageBytes",
+  options: CallOptions,
+): number {
+  const value = options[name] ?? DEFAULTS[name];
+  checkNumber(name, value, 0);
+  return value;
 }

@@ -1,19 +1,19 @@
 // A connection to one backend that comes and goes: connects when the first call wants it, again after a loss, with backoff
 // after a failure. Calls wait here for a session and for room under the backend's MAX_CONCURRENT_STREAMS.
 
+import { checkNumber, tell } from "../check/check.ts";
 import { GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
 import { statusFromErrno } from "../grpc/status-mapping.ts";
 import { connState } from "../observe/channels.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import { type HandedOverClientSession, wrapSession } from "../transport/node/index.ts";
-import {
-  type ClientSession,
-  type ClientSessionListener,
-  HeaderError,
-  type SessionEnd,
-  type Stream,
-  type StreamListener,
+import type {
+  ClientSession,
+  ClientSessionListener,
+  SessionEnd,
+  Stream,
+  StreamListener,
 } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import { HeaderField, type HeaderList } from "../wire/field.ts";
@@ -105,6 +105,8 @@ export class ClientConn implements TimerOwner {
   readonly #waiting = new WaitingQueue<StreamRequest>();
   /** Sessions that still stand: the current one, and drained ones with streams under way. */
   readonly #attempts = new Set<Attempt>();
+  /** Keeps the process while calls wait for the backoff, which is all that is under way then. */
+  #holding: NodeJS.Timeout | undefined;
   #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
 
   /** Made by `dial` and `ClientConn.fromSession`. */
@@ -174,7 +176,7 @@ export class ClientConn implements TimerOwner {
     switch (state.kind) {
       case "ready":
         if (this.#waiting.size === 0 && state.session.availableStreamCount > 0) {
-          this.#openOn(state.session, request);
+          this.#openOn(state.attempt, state.session, request);
           return;
         }
         break;
@@ -211,11 +213,13 @@ export class ClientConn implements TimerOwner {
       return;
     }
     this.#waiting.push(request);
+    this.#hold();
   }
 
   /** @internal `request` no longer wants a stream. No callback follows. */
   abandon(request: StreamRequest): void {
     this.#waiting.remove(request);
+    this.#hold();
   }
 
   /**
@@ -224,10 +228,10 @@ export class ClientConn implements TimerOwner {
    * @default graceMs 0
    */
   close(graceMs = 0): Promise<void> {
-    if (!(graceMs >= 0)) {
-      throw new RangeError(`graceMs: expected a number of milliseconds from 0 up, got ${graceMs}`);
-    }
+    checkNumber("graceMs", graceMs, 0);
     if (this.#closed === undefined) {
+      // A session that was handed over and never used is still to be closed.
+      if (!this.#source.reconnects && this.#state.kind === "idle") this.#startConnecting();
       let resolve: () => void = () => {};
       const promise = new Promise<void>((settle) => {
         resolve = settle;
@@ -256,14 +260,15 @@ export class ClientConn implements TimerOwner {
     }
   }
 
-  #openOn(session: ClientSession, request: StreamRequest): void {
+  #openOn(attempt: Attempt, session: ClientSession, request: StreamRequest): void {
     let stream: Stream;
     try {
       stream = session.openStream(request.requestHeaders(), false, request);
     } catch (error) {
-      if (!(error instanceof HeaderError)) throw error;
+      // A HeaderError, or what a user has put in the place of metadata: the fault of this call alone.
+      const { details } = GrpcError.from(error);
       request.onOpenFailed(
-        new GrpcError(Status.INTERNAL, `upstream ${this.target}: ${error.message}`, {
+        new GrpcError(Status.INTERNAL, `upstream ${this.target}: ${details}`, {
           reason: "INVALID_METADATA",
           source: "proxy",
           cause: error,
@@ -271,14 +276,28 @@ export class ClientConn implements TimerOwner {
       );
       return;
     }
+    if (!session.accepting) {
+      // It has used up its stream ids (RFC 9113 §5.1.1): the next call takes another.
+      session.drain();
+      this.#leave(attempt);
+    }
     request.onOpened(stream);
   }
 
   #startConnecting(): void {
     const attempt = new Attempt(this);
+    const state: State = { kind: "connecting", attempt };
+    this.#setState(state);
+    // Whoever was told may have closed us.
+    if (this.#state !== state) return;
     this.#attempts.add(attempt);
-    this.#setState({ kind: "connecting", attempt });
-    attempt.session = this.#source.connect(attempt);
+    try {
+      attempt.session = this.#source.connect(attempt);
+    } catch (cause) {
+      const message = `${this.target} not connected: ${GrpcError.from(cause).details}`;
+      this.onSessionClosed(attempt, { kind: "connect", code: ErrorCode.NO_ERROR, message, cause });
+      return;
+    }
     // A session that was handed over may be ready already.
     if (attempt.session.availableStreamCount > 0) this.onSessionAvailable(attempt);
   }
@@ -290,7 +309,21 @@ export class ClientConn implements TimerOwner {
     const error = state.kind === "transientFailure" ? state.error : undefined;
     if (connState.hasSubscribers)
       connState.publish({ target: this.target, state: state.kind, error });
-    this.options.onStateChange?.(state.kind, error);
+    this.#hold();
+    const { onStateChange } = this.options;
+    if (onStateChange !== undefined) {
+      tell("onStateChange", () => onStateChange(state.kind, error));
+    }
+  }
+
+  #hold(): void {
+    const isNeeded = this.#state.kind === "transientFailure" && this.#waiting.size > 0;
+    if (isNeeded === (this.#holding !== undefined)) return;
+    if (isNeeded) this.#holding = setInterval(() => {}, 0x7fffffff);
+    else {
+      clearInterval(this.#holding);
+      this.#holding = undefined;
+    }
   }
 
   /** @internal The session can take streams: it is new, or one of its streams ended. */
@@ -314,13 +347,18 @@ export class ClientConn implements TimerOwner {
       const state = this.#state;
       if (state.kind !== "ready" || state.session.availableStreamCount <= 0) return;
       const request = this.#waiting.shift();
-      if (request !== undefined) this.#openOn(state.session, request);
+      if (request !== undefined) this.#openOn(state.attempt, state.session, request);
     }
   }
 
   /** @internal GOAWAY: streams under way go on, new ones need another session. */
   onSessionDraining(attempt: Attempt): void {
-    this.#leave(attempt);
+    const state = this.#state;
+    if (state.kind === "connecting" && state.attempt === attempt) {
+      // It never took a call. Without backoff a server that goes away at once would be connected to in a loop.
+      const message = `${this.target} not connected: the server is going away`;
+      this.#connectFailed({ kind: "connect", code: ErrorCode.NO_ERROR, message });
+    } else this.#leave(attempt);
   }
 
   /** @internal */
@@ -345,7 +383,7 @@ export class ClientConn implements TimerOwner {
     }
     // The connection did work, so there is no backoff: the next call, or one that waits, connects at once.
     this.#setState({ kind: "idle" });
-    if (this.#waiting.size > 0) this.#startConnecting();
+    if (this.#waiting.size > 0) this.connect();
   }
 
   #connectFailed(end: SessionEnd): void {
@@ -371,6 +409,7 @@ export class ClientConn implements TimerOwner {
       // One that is told may take others with it.
       if (fails(request) && this.#waiting.remove(request)) request.onOpenFailed(error);
     }
+    this.#hold();
   }
 
   /** @internal The backoff is over, or the grace of `close` is. */

@@ -14,7 +14,7 @@ import { ErrorCode } from "../wire/error-code.ts";
 import { fieldValue, HeaderField, type HeaderList } from "../wire/field.ts";
 import { type CallOptions, type ResolvedCallOptions, resolveCallOptions } from "./call-options.ts";
 import type { ClientConn, StreamRequest } from "./client-conn.ts";
-import { notGrpc, requestHeaders } from "./headers.ts";
+import { asTrailersOnly, notGrpc, requestHeaders } from "./headers.ts";
 import { errorFromStreamEnd } from "./stream-error.ts";
 
 export interface ClientStreamOptions extends CallOptions {
@@ -183,7 +183,7 @@ class ClientCall implements StreamRequest, TimerOwner {
     this.#resolveHeader(
       Metadata.fromFields(endStream ? NO_FIELDS : forwardableResponseMetadata(headers)),
     );
-    if (endStream) this.onTrailers(headers);
+    if (endStream) this.onTrailers(asTrailersOnly(headers));
   }
 
   onData(chunk: Buffer, endStream: boolean): void {
@@ -296,12 +296,17 @@ export class ClientStream<Request = unknown, Response = unknown> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Response, void, undefined> {
-    for (
-      let message = await this.recvMessage();
-      message !== undefined;
-      message = await this.recvMessage()
-    ) {
-      yield message;
+    try {
+      for (
+        let message = await this.recvMessage();
+        message !== undefined;
+        message = await this.recvMessage()
+      ) {
+        yield message;
+      }
+    } finally {
+      // Whoever leaves the loop early wants no more of it.
+      this.cancel("the caller stopped reading");
     }
   }
 }

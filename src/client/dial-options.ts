@@ -1,12 +1,14 @@
 // The options of `dial`, with their defaults and checks.
 
+import { checkFunction, checkNames, checkObject, shown } from "../check/check.ts";
 import type { GrpcError } from "../grpc/error.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import type { TransportName } from "../transport/select.ts";
-import type { ClientTlsOptions } from "../transport/tls.ts";
+import { type ClientTlsOptions, checkClientTls } from "../transport/tls.ts";
 import type { SessionOptions, Transport } from "../transport/transport.ts";
 import type { ConnState } from "./client-conn.ts";
 import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
+import { checkAuthority } from "./target.ts";
 
 export interface DialOptions extends SessionOptions {
   /** Which HTTP/2 implementation to use. @default "node" */
@@ -42,21 +44,35 @@ export type ResolvedDialOptions = Omit<
   readonly backoff: ConnectionBackoffOptions;
 };
 
-/** @throws {RangeError} naming the option, what was expected and what came */
+/** @throws {TypeError | RangeError} naming the option, what was expected and what came */
 export function resolveDialOptions(options: DialOptions): ResolvedDialOptions {
+  checkObject("options of dial", options);
   const maxWaitingCalls = options.maxWaitingCalls ?? 10_000;
   if (!Number.isInteger(maxWaitingCalls) || maxWaitingCalls < 0) {
-    throw new RangeError(`maxWaitingCalls: expected an integer from 0 up, got ${maxWaitingCalls}`);
+    throw new RangeError(
+      `maxWaitingCalls: expected an integer from 0 up, got ${shown(maxWaitingCalls)}`,
+    );
   }
-  const { connectTimeoutMs } = options;
-  if (connectTimeoutMs !== undefined && !(connectTimeoutMs > 0)) {
-    throw new RangeError(`connectTimeoutMs: expected a number above 0, got ${connectTimeoutMs}`);
+  const { connectTimeoutMs, authority, tls, backoff = {} } = options;
+  if (
+    connectTimeoutMs !== undefined &&
+    !(typeof connectTimeoutMs === "number" && connectTimeoutMs > 0)
+  ) {
+    throw new RangeError(
+      `connectTimeoutMs: expected a number above 0, got ${shown(connectTimeoutMs)}`,
+    );
   }
+  if (authority !== undefined) checkAuthority("authority", authority);
+  if (tls !== undefined) checkClientTls(tls);
+  checkObject("backoff", backoff);
+  checkNames("backoff", backoff, ["initialMs", "maxMs", "multiplier", "jitter"]);
+  checkFunction("onStateChange", options.onStateChange);
+  checkFunction("random", options.random);
   return {
     ...options,
     maxWaitingCalls,
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,
-    backoff: options.backoff ?? {},
+    backoff,
   };
 }

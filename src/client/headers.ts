@@ -6,7 +6,7 @@ import type { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
 import { statusFromHttpStatus } from "../grpc/status-mapping.ts";
 import { formatTimeout } from "../grpc/timeout.ts";
-import { HTTP_STATUS_200 } from "../grpc/trailers.ts";
+import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "../grpc/trailers.ts";
 import { HeaderField, type HeaderList } from "../wire/field.ts";
 import type { ClientConn } from "./client-conn.ts";
 
@@ -38,7 +38,9 @@ export function requestHeaders(parts: RequestHeaderParts): HeaderList {
     METHOD_POST,
     SCHEMES[conn.scheme],
     parts.path,
-    authority === undefined ? conn.authorityField : new HeaderField(":authority", authority),
+    authority === undefined || authority === ""
+      ? conn.authorityField
+      : new HeaderField(":authority", authority),
   ];
   if (remainingMs !== Number.POSITIVE_INFINITY) {
     fields.push(new HeaderField("grpc-timeout", formatTimeout(remainingMs)));
@@ -82,13 +84,29 @@ export function notGrpc(headers: HeaderList, conn: ClientConn): GrpcError | unde
 }
 
 /**
- * A response with `grpc-status` says all in it, so whatever HTTP status stands before it becomes 200 (gRPC PROTOCOL-HTTP2: a proxy
- * may have put it there). The same list when it is 200, or trailers.
+ * A response with `grpc-status` says all in it, whatever HTTP status, content type and body a proxy has put around it (gRPC PROTOCOL-HTTP2):
+ * as a Trailers-Only response it has 200, a content type of gRPC and no body. The same list when it is one, or trailers.
  */
-export function withHttpStatus200(fields: HeaderList): HeaderList {
-  const first = fields[0];
-  if (first?.name !== ":status" || first.value === "200") return fields;
-  return [HTTP_STATUS_200, ...fields.slice(1)];
+export function asTrailersOnly(fields: HeaderList): HeaderList {
+  if (fields[0]?.name !== ":status" || isTrailersOnly(fields)) return fields;
+  const kept = fields.filter(
+    ({ name, value }) =>
+      name !== ":status" &&
+      name !== "content-length" &&
+      (name !== "content-type" || isGrpcContentType(value)),
+  );
+  const hasType = kept.some(({ name }) => name === "content-type");
+  return hasType ? [HTTP_STATUS_200, ...kept] : [HTTP_STATUS_200, CONTENT_TYPE_GRPC, ...kept];
+}
+
+function isTrailersOnly(fields: HeaderList): boolean {
+  let isGrpc = false;
+  for (const { name, value } of fields) {
+    if (name === ":status" && value !== "200") return false;
+    if (name === "content-length") return false;
+    if (name === "content-type") isGrpc = isGrpcContentType(value);
+  }
+  return isGrpc;
 }
 
 /**

@@ -1,5 +1,6 @@
 // What `dial` is given: a gRPC target name (grpc/grpc doc/naming.md).
 
+import { shown } from "../check/check.ts";
 import { formatAddress, parseAddress } from "../transport/address.ts";
 import type { SocketAddress } from "../transport/transport.ts";
 
@@ -11,6 +12,12 @@ export interface Target {
   readonly authority: string;
 }
 
+/** @throws {TypeError} for what cannot be a host and port in `:authority` (RFC 3986 §3.2) */
+export function checkAuthority(name: string, authority: unknown): void {
+  if (typeof authority === "string" && /^[!$&-.0-;=A-Z[\]_a-z~%]+$/.test(authority)) return;
+  throw new TypeError(`${name}: expected HOST or HOST:PORT, got ${shown(authority)}`);
+}
+
 const SCHEMES = ["dns:", "ipv4:", "ipv6:", "passthrough:"];
 
 /**
@@ -19,6 +26,11 @@ const SCHEMES = ["dns:", "ipv4:", "ipv6:", "passthrough:"];
  * @throws {TypeError} saying what was expected and what came
  */
 export function parseTarget(target: string): Target {
+  if (typeof target !== "string") {
+    throw new TypeError(
+      `target: expected HOST:PORT, [IPV6]:PORT or unix:PATH, got ${shown(target)}`,
+    );
+  }
   const scheme = SCHEMES.find((candidate) => target.startsWith(candidate));
   let endpoint = scheme === undefined ? target : target.slice(scheme.length);
   if (scheme !== undefined && endpoint.startsWith("//")) {

@@ -1,5 +1,6 @@
 // Between frames and the messages that local handlers work with. Relayed calls never come here: they move bytes.
 
+import { checkObject } from "../check/check.ts";
 import { ErrorReason, GrpcError } from "./error.ts";
 import { Frame } from "./frame.ts";
 import { Status } from "./status.ts";
@@ -25,7 +26,17 @@ export function newCodec(): Codec {
  * goes to `parent`, and what arrives for a local handler is what `parent` makes of it.
  */
 export function codecWithParent<T>(parent: Codec<T>): Codec<T | Frame> {
+  checkCodec("parent of codecWithParent", parent);
   return new ParentCodec(parent);
+}
+
+/** @throws {TypeError} unless it can marshal and unmarshal */
+export function checkCodec(name: string, codec: unknown): void {
+  checkObject(name, codec);
+  for (const method of ["marshal", "unmarshal"]) {
+    if (typeof Reflect.get(Object(codec), method) === "function") continue;
+    throw new TypeError(`${name}: expected a codec with the method ${method}, got none`);
+  }
 }
 
 class RawCodec implements Codec {

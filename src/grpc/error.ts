@@ -106,18 +106,26 @@ export class GrpcError extends Error {
   #wireTrailers: HeaderList | undefined;
   #wireMetadata: HeaderList | undefined;
 
-  /** @throws {RangeError} for a status that is OK or none: success is not an error */
+  /**
+   * @throws {RangeError} for a status that is OK or none: success is not an error
+   * @throws {TypeError} for metadata that is no `Metadata`
+   */
   constructor(status: Status, details: string, options?: GrpcErrorOptions) {
     super(
-      `${statusName(status)}: ${details}`,
+      `${statusName(status)}: ${textOf(details ?? "")}`,
       options?.cause === undefined ? undefined : { cause: options.cause },
     );
     if (!isStatus(status) || status === Status.OK) {
       throw new RangeError(`status: expected an integer from 1 to 16, got ${String(status)}`);
     }
+    const metadata = options?.metadata;
+    if (metadata !== undefined && !(metadata instanceof Metadata)) {
+      throw new TypeError(`metadata: expected a Metadata, got ${typeof metadata}`);
+    }
     this.status = status;
-    this.details = details;
-    this.metadata = options?.metadata ?? new Metadata();
+    // Errors of others can have anything for a message, and what a status says must not fail for it.
+    this.details = typeof details === "string" ? details : textOf(details ?? "");
+    this.metadata = metadata ?? new Metadata();
     this.reason = options?.reason ?? ErrorReason.HANDLER;
     this.source = options?.source ?? "proxy";
     this.retry = options?.retry ?? "never";

@@ -175,6 +175,7 @@ function isHeaderSection(fields: HeaderList): boolean {
   return fields[0]?.name === ":status";
 }
 
-function isHeaderOnly(name: string): boolean {
+/** Fields that a Trailers-Only response has because it is headers as well. */
+export function isHeaderOnly(name: string): boolean {
   return name === ":status" || name === "content-type" || name === "content-length";
 }

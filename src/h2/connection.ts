@@ -56,6 +56,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   private goAway: { readonly lastStreamId: number; readonly code: number } | undefined = undefined;
   /** Somebody may be waiting to open a stream. */
   private wasFull = true;
+  /** Output that may lie here, behind what the socket has, before requests wait. */
+  private requestRoomBytes = Number.MAX_SAFE_INTEGER;
   private ownerTold = false;
   private doomed: H2Stream<Owner>[] = [];
   private readonly pings = new Map<number, () => void>();
@@ -128,7 +130,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   turn(): void {
     if (this.ended === undefined) {
       this.outbound.pump();
-      if (this.wasFull && !this.isFull) {
+      if (this.isFull) this.wasFull = true;
+      else if (this.wasFull) {
         this.wasFull = false;
         this.events.onAvailable();
         this.outbound.pump();
@@ -146,9 +149,15 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   written(backlogBytes: number, highWaterBytes: number): void {
     const budgetBytes = Math.max(0, highWaterBytes - backlogBytes - this.output.byteCount);
     this.outbound.budgetBytes = budgetBytes;
+    const { maxQueuedControlBytes } = this.options.limits;
+    // Requests take half of what may wait besides DATA, so that they wait before answers to the peer are too many.
+    if (this.role === "client") {
+      this.requestRoomBytes = highWaterBytes + maxQueuedControlBytes / 2 - backlogBytes;
+      if (this.wasFull && !this.isFull) this.events.onDirty();
+    }
     if (budgetBytes > 0 && this.outbound.hasReadyData) this.events.onDirty();
     // DATA stops at the high-water mark; what goes on growing is answers to a peer that sends but does not read.
-    if (backlogBytes <= highWaterBytes + this.options.limits.maxQueuedControlBytes) return;
+    if (backlogBytes <= highWaterBytes + maxQueuedControlBytes) return;
     this.fail(connectionError(ErrorCode.ENHANCE_YOUR_CALM, `${backlogBytes} bytes are not read`));
   }
 
@@ -182,14 +191,18 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   }
 
   get availableStreamCount(): number {
-    if (!this.accepting) return 0;
+    if (this.isFull) return 0;
     const free = this.inbound.peerSettings.maxConcurrentStreams - this.streams.count;
     return Math.max(0, Math.min(free, this.streams.idsLeft));
   }
 
   /** No stream can be opened. */
   private get isFull(): boolean {
-    return !this.accepting || this.streams.count >= this.inbound.peerSettings.maxConcurrentStreams;
+    return (
+      !this.accepting ||
+      this.streams.count >= this.inbound.peerSettings.maxConcurrentStreams ||
+      this.output.byteCount > this.requestRoomBytes
+    );
   }
 
   openStream(headers: HeaderList, endStream: boolean, listener: StreamEvents): H2Stream<Owner> {
@@ -308,9 +321,10 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
       // "Endpoints MUST NOT increase the value they send in the last stream identifier" (§6.8).
       throw connectionError(ErrorCode.PROTOCOL_ERROR, "GOAWAY with a higher last stream id");
     }
+    const isLower = this.goAway === undefined || lastStreamId < this.goAway.lastStreamId;
     this.goAway = { lastStreamId, code };
     this.events.onGoAway(lastStreamId, code, debugData);
-    if (this.role === "client") this.giveUpAbove(lastStreamId, code);
+    if (this.role === "client" && isLower) this.giveUpAbove(lastStreamId, code);
     // "After sending the GOAWAY frame for an error condition, the endpoint MUST close the TCP connection" (§5.4.1). A peer that
     // does not would leave the streams below waiting for ever.
     if (code !== ErrorCode.NO_ERROR) this.end(this.orderlyEnd(), undefined);

@@ -104,6 +104,10 @@ export const MAX_LATE_FRAMES = 400_000;
  */
 export function resolveLimits(changes: Partial<H2Limits>): H2Limits {
   for (const [name, value] of Object.entries(changes)) {
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) {
+      const known = Object.keys(DEFAULT_LIMITS).join(", ");
+      throw new RangeError(`limits: expected one of ${known}, got ${JSON.stringify(name)}`);
+    }
     if (!Number.isInteger(value) || value < 1) {
       throw new RangeError(`${name}: expected an integer above 0, got ${value}`);
     }

@@ -69,11 +69,14 @@ export class StreamTable<Owner> {
   }
 
   private growEnded(length: number): Uint32Array {
+    const { ended } = this;
     const grown = new Uint32Array(length);
-    for (const entry of this.ended ?? []) {
-      if (entry !== NOT_REMEMBERED) grown[(entry >>> 2) & (length - 1)] = entry;
-    }
     this.ended = grown;
+    if (ended === undefined) return grown;
+    for (const entry of ended) {
+      // The lowest two bits of an entry are never 0.
+      if (entry !== 0) grown[(entry >>> 2) & (length - 1)] = entry;
+    }
     return grown;
   }
 

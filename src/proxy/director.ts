@@ -1,9 +1,10 @@
 // What a director is and what it answers: where one call goes.
 
+import { checkFunction, checkNames, checkNumber, checkObject, shown } from "../check/check.ts";
 import type { CallOptions } from "../client/call-options.ts";
-import type { ClientConn } from "../client/client-conn.ts";
+import { ClientConn } from "../client/client-conn.ts";
 import type { GrpcError } from "../grpc/error.ts";
-import type { CallContext } from "../server/call-context.ts";
+import { CallContext } from "../server/call-context.ts";
 import type { StreamPeeker } from "./peeker.ts";
 import type { CallResult, DestinationResult } from "./results.ts";
 
@@ -84,7 +85,7 @@ export class StreamParameters {
   /**
    * @param primary its responses go to the client
    * @param secondaries get the same request; their responses are read and dropped
-   * @throws {TypeError} when a destination has no connection
+   * @throws {TypeError | RangeError} naming what was expected and what came
    */
   constructor(
     primary: Destination,
@@ -92,8 +93,12 @@ export class StreamParameters {
     requestFinalizer?: RequestFinalizer,
     callOptions?: CallOptions,
   ) {
-    requireConn(primary, "primary");
-    for (const secondary of secondaries) requireConn(secondary, "secondary");
+    checkDestination(primary, "primary");
+    if (!Array.isArray(secondaries)) {
+      throw new TypeError(`secondaries: expected an array, got ${shown(secondaries)}`);
+    }
+    for (const secondary of secondaries) checkDestination(secondary, "secondary");
+    checkFunction("requestFinalizer", requestFinalizer);
     this.#primary = primary;
     this.#secondaries = secondaries;
     this.#requestFinalizer = requestFinalizer;
@@ -119,10 +124,33 @@ export class StreamParameters {
 
 const NO_DESTINATIONS: readonly Destination[] = [];
 
-function requireConn(destination: Destination, role: string): void {
-  if (typeof destination?.conn?.open !== "function") {
+function checkDestination(destination: Destination, role: string): void {
+  const { conn, ctx, message, onError, lag } = destination ?? {};
+  if (typeof conn?.open !== "function") {
+    const got = destination instanceof ClientConn ? "the conn itself" : shown(conn);
     throw new TypeError(
-      `${role} destination: expected a conn made by dial(), got ${String(destination?.conn)}`,
+      `${role} destination: expected { conn } with a conn made by dial(), got ${got}`,
     );
   }
+  if (ctx !== undefined && !(ctx instanceof CallContext)) {
+    throw new TypeError(`ctx of the ${role}: expected a CallContext, got ${shown(ctx)}`);
+  }
+  if (message !== undefined && !(message instanceof Uint8Array)) {
+    throw new TypeError(`message of the ${role}: expected a Uint8Array, got ${shown(message)}`);
+  }
+  checkFunction(`onError of the ${role}`, onError);
+  if (lag !== undefined) checkLag(lag);
 }
+
+function checkLag(lag: LagPolicy): void {
+  checkObject("lag", lag);
+  checkNames("lag", lag, ["policy", "maxLagBytes"]);
+  if (!POLICIES.includes(lag.policy)) {
+    throw new TypeError(
+      `lag.policy: expected one of ${POLICIES.join(", ")}, got ${shown(lag.policy)}`,
+    );
+  }
+  if (lag.maxLagBytes !== undefined) checkNumber("lag.maxLagBytes", lag.maxLagBytes, 0);
+}
+
+const POLICIES: readonly string[] = ["backpressure", "drop", "fail"];

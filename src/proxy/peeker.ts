@@ -114,6 +114,8 @@ class PeekWindow implements RequestTap {
   // Nearly always one of each at most: a list that is made with its only entry takes a seventh of one that has grown.
   #frames: Frame[] = [];
   #payloads: Buffer[] = [];
+  /** All of them together. */
+  #payloadBytes = 0;
   #waiters: Waiter[] = [];
   #seenBytes = 0;
   /** Of them, what the client was given credit for ahead of its destination. */
@@ -136,7 +138,7 @@ class PeekWindow implements RequestTap {
   }
 
   get firstMessageBytes(): number {
-    return this.#payloads.length === 0 ? 0 : (this.#frames[0]?.wireBytes ?? 0);
+    return this.#frames[0]?.wireBytes ?? 0;
   }
 
   peek(count: number, single: boolean): Promise<Buffer | Buffer[]> {
@@ -153,8 +155,15 @@ class PeekWindow implements RequestTap {
     for (let i = this.#payloads.length; i < end; i++) {
       const frame = this.#frames[i] as Frame;
       const payload = frame.compressed
-        ? decompress(frame.payload, this.#call.head.messageEncoding, this.#maxPeekBytes)
+        ? decompress(
+            frame.payload,
+            this.#call.head.messageEncoding,
+            this.#maxPeekBytes - this.#payloadBytes,
+          )
         : frame.payload;
+      const bytes = this.#payloadBytes + payload.length;
+      if (bytes > this.#maxPeekBytes) throw tooLarge(this.#maxPeekBytes, `${bytes} bytes`);
+      this.#payloadBytes = bytes;
       if (i === 0) this.#payloads = [payload];
       else this.#payloads.push(payload);
     }

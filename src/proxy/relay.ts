@@ -103,6 +103,18 @@ export class Relay implements RequestSink, LegOwner {
   }
 
   start(): void {
+    try {
+      this.open();
+    } catch (error) {
+      // A defect, ours or of what a user has put in the place of an object of ours. It ends this call and no other.
+      const { details } = GrpcError.from(error);
+      this.failClient(
+        new GrpcError(Status.INTERNAL, details, { reason: ErrorReason.DIRECTOR, cause: error }),
+      );
+    }
+  }
+
+  private open(): void {
     const reason = this.call.context.reason;
     if (reason !== undefined) {
       // It ended while the director was at work; the finalizer runs all the same.
@@ -246,8 +258,9 @@ export class Relay implements RequestSink, LegOwner {
   }
 
   onLegEnd(leg: UpstreamLeg): void {
-    this.endedCount++;
     if (leg.error !== undefined) this.judge(leg, leg.error);
+    // Only now: `onError` may end another leg, and the last one to be judged finalizes.
+    this.endedCount++;
     if (this.endedCount === this.legCount) {
       this.finalize();
       return;

@@ -3,10 +3,10 @@
 import type { ResolvedCallOptions } from "../client/call-options.ts";
 import type { StreamRequest } from "../client/client-conn.ts";
 import {
+  asTrailersOnly,
   forwardableResponseHeaders,
   notGrpc,
   requestHeaders,
-  withHttpStatus200,
 } from "../client/headers.ts";
 import { errorFromStreamEnd } from "../client/stream-error.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
@@ -431,7 +431,7 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   }
 
   private complete(fields: HeaderList, endStream: boolean): void {
-    const trailers = withHttpStatus200(fields);
+    const trailers = asTrailersOnly(fields);
     this.wireTrailers = trailers;
     const received = parseStatus(trailers);
     if (received !== undefined) {

@@ -1,5 +1,6 @@
 // Which handler a method has.
 
+import { checkObject } from "../check/check.ts";
 import type { StreamHandler } from "./interceptor.ts";
 
 export class ServiceRegistry {
@@ -16,6 +17,7 @@ export class ServiceRegistry {
         `service name: expected "package.Service", got ${JSON.stringify(service)}`,
       );
     }
+    checkObject(`handlers of service ${service}`, handlers);
     if (this.#services.has(service)) {
       throw new Error(`service ${service} is registered already`);
     }

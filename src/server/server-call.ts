@@ -10,6 +10,7 @@ import {
   errorHeaders,
   errorTrailers,
   HTTP_STATUS_200,
+  isHeaderOnly,
   trailersFor,
   trailersOnlyHeaders,
 } from "../grpc/trailers.ts";
@@ -222,6 +223,11 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
       if (this.headersSent) this.stream.sendTrailers(trailersFor(Status.INTERNAL, details));
       else this.stream.sendHeaders(trailersOnlyHeaders(Status.INTERNAL, details), true);
     }
+    // What the client does not read must not be kept for as long as it likes: the call is over.
+    if (this.context.reason !== undefined && this.stream.queuedBytes > 0) {
+      this.deadlineTimer ??= new Timer(this);
+      this.clock.schedule(this.deadlineTimer, LAST_WORDS_MS);
+    }
   }
 
   /** Ends the call with OK and the given trailing metadata. */
@@ -268,7 +274,8 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   }
 
   onTimer(): void {
-    this.cancel(deadlineExceeded());
+    if (!this.ended) this.cancel(deadlineExceeded());
+    else if (this.stream.queuedBytes > 0) this.stream.reset(ErrorCode.CANCEL);
   }
 
   // The downstream stream's events.
@@ -319,6 +326,9 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   }
 }
 
+/** How long the client of a call that was cut short may take to read what was sent before its status, until it is reset. */
+const LAST_WORDS_MS = 1_000;
+
 export const EMPTY: Buffer = Buffer.alloc(0);
 const NO_FIELDS: HeaderList = [];
 
@@ -329,5 +339,5 @@ function withAdded(fields: HeaderList, added: Metadata | undefined): HeaderList 
 
 /** What a Trailers-Only header section says about the call. */
 function trailersOf(trailersOnly: HeaderList): HeaderList {
-  return trailersOnly.filter(({ name }) => name !== ":status" && name !== "content-type");
+  return trailersOnly.filter(({ name }) => !isHeaderOnly(name));
 }

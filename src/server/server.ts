@@ -1,16 +1,17 @@
 // The server: listening sockets, their sessions, and which handler a call goes to.
 
-import { type Codec, newCodec } from "../grpc/codec.ts";
+import { checkFunction, checkNumber, checkObject, shown, tell } from "../check/check.ts";
+import { type Codec, checkCodec, newCodec } from "../grpc/codec.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
 import { callEnd, callStart } from "../observe/channels.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
-import { parseAddress } from "../transport/address.ts";
+import { checkAddress, parseAddress } from "../transport/address.ts";
 import { resolveSessionOptions } from "../transport/defaults.ts";
 import { attachServer, type HandedOverServer } from "../transport/node/index.ts";
 import { selectTransport, type TransportName } from "../transport/select.ts";
-import type { ServerTlsOptions } from "../transport/tls.ts";
+import { checkServerTls, type ServerTlsOptions } from "../transport/tls.ts";
 import type {
   Listener,
   ListenerEvents,
@@ -87,6 +88,7 @@ export class Server implements CallOwner {
 
   /** @throws {TypeError | RangeError} naming the option, what was expected and what came */
   constructor(options: ServerOptions = {}) {
+    checkServerOptions(options);
     this.#options = options;
     this.clock = options.clock ?? systemClock;
     this.#transport = selectTransport(options.transport);
@@ -94,11 +96,7 @@ export class Server implements CallOwner {
     this.#codec = options.codec ?? newCodec();
     this.#interceptors = options.interceptors ?? [];
     this.#maxRequestMessageBytes = options.maxRequestMessageBytes ?? 4_194_304;
-    if (!(this.#maxRequestMessageBytes >= 0)) {
-      throw new RangeError(
-        `maxRequestMessageBytes: expected a number from 0 up, got ${this.#maxRequestMessageBytes}`,
-      );
-    }
+    checkNumber("maxRequestMessageBytes", this.#maxRequestMessageBytes, 0);
   }
 
   /** Calls under way. */
@@ -133,10 +131,11 @@ export class Server implements CallOwner {
     const transport =
       settings.transport === undefined ? this.#transport : selectTransport(settings.transport);
     const tls = settings.tls ?? this.#options.tls;
+    if (settings.tls !== undefined) checkServerTls(settings.tls);
     const listener: Listener = await transport.listen(
       {
         ...this.#options,
-        address: typeof address === "string" ? parseAddress(address) : address,
+        address: typeof address === "string" ? parseAddress(address) : checkAddress(address),
         ...(tls === undefined ? {} : { tls }),
       },
       this.#events(),
@@ -164,13 +163,20 @@ export class Server implements CallOwner {
   #events(): ListenerEvents {
     return {
       onSession: (session) => this.#onSession(session),
-      onError: (error) => this.#options.onConnectionError?.(error),
+      onError: (error) => {
+        const { onConnectionError } = this.#options;
+        if (onConnectionError !== undefined) {
+          tell("onConnectionError", () => onConnectionError(error));
+        }
+      },
     };
   }
 
   #onSession(session: Session): ServerSessionListener {
     this.#sessions.add(session);
-    if (this.#closing !== undefined) session.drain();
+    // A connection may have been on its way when the server was closed.
+    if (this.#cut) session.destroy(ErrorCode.NO_ERROR, "the server is shutting down");
+    else if (this.#closing !== undefined) session.drain();
     let head = NO_HEAD;
     return {
       onStream: (stream, headers, endStream) => {
@@ -316,9 +322,7 @@ export class Server implements CallOwner {
    * @default graceMs 0
    */
   close(graceMs = 0): Promise<void> {
-    if (!(graceMs >= 0)) {
-      throw new RangeError(`graceMs: expected a number of milliseconds from 0 up, got ${graceMs}`);
-    }
+    checkNumber("graceMs", graceMs, 0);
     if (this.#closing === undefined) this.#startClosing();
     const closing = this.#closing;
     if (closing === undefined) return Promise.resolve();
@@ -363,14 +367,31 @@ export class Server implements CallOwner {
     const reason = new GrpcError(Status.UNAVAILABLE, "the server is shutting down", {
       reason: ErrorReason.SHUTDOWN,
     });
-    for (let call = this.#firstCall; call !== undefined; ) {
-      const next: ServerCall | undefined = call.next;
-      call.cancel(reason);
-      call = next;
-    }
+    // All of them first: the end of one may be the end of another, and with it of a walk along the list.
+    const calls: ServerCall[] = [];
+    for (let call = this.#firstCall; call !== undefined; call = call.next) calls.push(call);
+    for (const call of calls) call.cancel(reason);
     const timer = this.#closing?.timer;
     if (timer !== undefined && this.#sessions.size > 0) this.clock.schedule(timer, LAST_WORDS_MS);
   }
+}
+
+function checkServerOptions(options: ServerOptions): void {
+  checkObject("options of Server", options);
+  checkFunction("unknownServiceHandler", options.unknownServiceHandler);
+  checkFunction("onConnectionError", options.onConnectionError);
+  const { interceptors, codec, tls } = options;
+  if (interceptors !== undefined) {
+    if (!Array.isArray(interceptors)) {
+      throw new TypeError(`interceptors: expected an array, got ${shown(interceptors)}`);
+    }
+    for (const interceptor of interceptors) {
+      if (typeof interceptor === "function") continue;
+      throw new TypeError(`interceptors: expected functions, got ${shown(interceptor)}`);
+    }
+  }
+  if (codec !== undefined) checkCodec("codec", codec);
+  if (tls !== undefined) checkServerTls(tls);
 }
 
 function isMalformedPath(path: string): boolean {

@@ -90,15 +90,16 @@ export class TimerWheel {
   }
 
   #fireDue(slot: number, limitMs: number): void {
-    // An owner may cancel any other timer of this slot while it runs, so the list is walked afresh.
     for (let timer = this.#slots[slot]; timer !== undefined; ) {
-      if (timer.dueMs <= limitMs) {
-        this.cancel(timer);
-        timer.owner.onTimer(timer);
-        timer = this.#slots[slot];
-      } else {
-        timer = timer.next;
+      const next: Timer | undefined = timer.next;
+      if (timer.dueMs > limitMs) {
+        timer = next;
+        continue;
       }
+      this.cancel(timer);
+      timer.owner.onTimer(timer);
+      // An owner may cancel any other timer while it runs: where the next one is gone, the list is walked afresh.
+      timer = next === undefined || next.slot === slot ? next : this.#slots[slot];
     }
   }
 

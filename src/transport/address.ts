@@ -1,5 +1,6 @@
 // Socket addresses as text: `HOST:PORT`, `[IPV6]:PORT` and `unix:PATH`.
 
+import { shown } from "../check/check.ts";
 import type { SocketAddress } from "./transport.ts";
 
 /**
@@ -23,6 +24,21 @@ export function parseAddress(text: string): SocketAddress {
   }
   if (host === "" || /[:[\]/\s]/.test(host)) throw malformed(text);
   return { host, port: Number(port) };
+}
+
+/** @throws {TypeError} unless it has a host and a port, or a path */
+export function checkAddress(address: SocketAddress): SocketAddress {
+  const given: unknown = address;
+  if (typeof given === "object" && given !== null) {
+    if ("path" in given && typeof given.path === "string") return address;
+    if ("host" in given && "port" in given && typeof given.host === "string") {
+      const { port } = given;
+      if (Number.isInteger(port) && Number(port) >= 0 && Number(port) <= 65_535) return address;
+    }
+  }
+  throw new TypeError(
+    `address: expected HOST:PORT, [IPV6]:PORT, unix:PATH, { host, port } or { path }, got ${shown(given)}`,
+  );
 }
 
 function malformed(text: string): TypeError {

@@ -1,5 +1,6 @@
 // Every default of a session in one place, and the check of what a user passes instead.
 
+import { shown } from "../check/check.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import type { SessionOptions } from "./transport.ts";
 
@@ -41,7 +42,9 @@ function integer(
 ): number {
   const value = options[name] ?? fallback;
   if (!Number.isInteger(value) || value < lowest || value > highest) {
-    throw new RangeError(`${name}: expected an integer from ${lowest} to ${highest}, got ${value}`);
+    throw new RangeError(
+      `${name}: expected an integer from ${lowest} to ${highest}, got ${shown(value)}`,
+    );
   }
   return value;
 }

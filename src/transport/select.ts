@@ -1,5 +1,6 @@
 // Which transport a name stands for.
 
+import { shown } from "../check/check.ts";
 import { engineTransport } from "./engine/index.ts";
 import { nodeTransport } from "./node/index.ts";
 import type { Transport } from "./transport.ts";
@@ -11,7 +12,7 @@ export type TransportName = "node" | "engine";
 
 /** @throws {TypeError} for a name that no transport has */
 export function selectTransport(transport: TransportName | Transport | undefined): Transport {
-  if (typeof transport === "object") return transport;
+  if (isTransport(transport)) return transport;
   switch (transport) {
     case undefined:
     case "node":
@@ -19,8 +20,11 @@ export function selectTransport(transport: TransportName | Transport | undefined
     case "engine":
       return engineTransport();
     default:
-      throw new TypeError(
-        `transport: expected "node" or "engine", got ${JSON.stringify(transport)}`,
-      );
+      throw new TypeError(`transport: expected "node" or "engine", got ${shown(transport)}`);
   }
+}
+
+function isTransport(transport: unknown): transport is Transport {
+  if (typeof transport !== "object" || transport === null) return false;
+  return ["connect", "listen"].every((name) => typeof Reflect.get(transport, name) === "function");
 }

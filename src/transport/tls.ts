@@ -1,6 +1,8 @@
-// What the layers above need to know of TLS. The only place above the transports that names node:tls, for types.
+// What the layers above need to know of TLS, and the check of what users pass for it. The only place above the transports that names
+// node:tls.
 
-import type { PeerCertificate, SecureContextOptions } from "node:tls";
+import { createSecureContext, type PeerCertificate, type SecureContextOptions } from "node:tls";
+import { checkObject, shown } from "../check/check.ts";
 
 /** Keys and trust, as `tls.createSecureContext` takes them. */
 export type TlsMaterial = Pick<
@@ -41,4 +43,46 @@ export interface TlsInfo {
   readonly serverName: string | undefined;
   /** The peer's certificate; `undefined` when it sent none. Read on demand. */
   readonly peerCertificate: PeerCertificate | undefined;
+}
+
+/** @throws {TypeError} for what no client could connect with */
+export function checkClientTls(tls: ClientTlsOptions): void {
+  checkObject("tls", tls);
+  if ("servername" in tls) {
+    throw new TypeError("tls: expected the option serverName, got servername");
+  }
+  const { serverName } = tls;
+  if (serverName !== undefined && typeof serverName !== "string") {
+    throw new TypeError(`tls.serverName: expected a string, got ${shown(serverName)}`);
+  }
+  checkMaterial(tls);
+}
+
+/** @throws {TypeError} for what no server could accept a connection with */
+export function checkServerTls(tls: ServerTlsOptions): void {
+  checkObject("tls", tls);
+  const { cert, key, pfx } = tls;
+  if (pfx === undefined && (cert === undefined || key === undefined)) {
+    const got = cert !== undefined ? "cert alone" : key !== undefined ? "key alone" : "neither";
+    throw new TypeError(`tls: expected cert and key, or pfx, got ${got}`);
+  }
+  checkMaterial(tls);
+}
+
+/** What OpenSSL refuses it refuses now, not when the first connection is made. */
+function checkMaterial(tls: TlsMaterial): void {
+  try {
+    createSecureContext(tls);
+  } catch (cause) {
+    throw new TypeError(
+      `tls: expected certificates, keys and settings that OpenSSL takes, got: ${reasonOf(cause)}`,
+      { cause },
+    );
+  }
+}
+
+/** Without OpenSSL's numbers and names of functions. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return shown(error);
+  return "reason" in error && typeof error.reason === "string" ? error.reason : error.message;
 }

@@ -60,6 +60,6 @@ describe("resolveSessionOptions", () => {
 
   it("refuses a number in text", () => {
     const options = { streamWindowBytes: "100" as unknown as number };
-    expect(() => resolveSessionOptions(options)).toThrow("got 100");
+    expect(() => resolveSessionOptions(options)).toThrow('got "100"');
   });
 });

@@ -1,0 +1,254 @@
+// A conn whose transport, server or owner does what none should: its calls end, it closes, and it does not connect in a loop.
+
+import { once } from "node:events";
+import { describe, expect, it } from "vitest";
+import type { ConnState } from "../../src/client/client-conn.ts";
+import { dial } from "../../src/client/dial.ts";
+import type { DialOptions } from "../../src/client/dial-options.ts";
+import type { GrpcError } from "../../src/grpc/error.ts";
+import { Metadata } from "../../src/grpc/metadata.ts";
+import { Status } from "../../src/grpc/status.ts";
+import type {
+  ClientSession,
+  ClientSessionListener,
+  Stream,
+  StreamListener,
+  Transport,
+} from "../../src/transport/transport.ts";
+import { FakeClock } from "../support/clock.ts";
+import { eventually, PATH } from "../support/relay-fixture.ts";
+
+/** A session that does what the test says. */
+class StubSession implements ClientSession {
+  availableStreamCount = 0;
+  accepting = false;
+  openStreamCount = 0;
+  nowMs = 0;
+  peer = { remoteAddress: "stub", localAddress: "" } as ClientSession["peer"];
+  drained = 0;
+  readonly opened: StreamListener[] = [];
+  readonly listener: ClientSessionListener;
+
+  constructor(listener: ClientSessionListener) {
+    this.listener = listener;
+  }
+
+  /** The server's SETTINGS have come. */
+  becomeReady(): void {
+    this.availableStreamCount = 100;
+    this.accepting = true;
+    this.listener.onAvailable();
+  }
+
+  closed(): void {
+    this.listener.onClosed({ kind: "closed", code: 0, message: "stub closed" });
+  }
+
+  openStream(_headers: unknown, _end: boolean, listener: StreamListener): Stream {
+    this.opened.push(listener);
+    return { reset: () => {}, queuedBytes: 0, sendData: () => 0 } as unknown as Stream;
+  }
+
+  drain(): void {
+    this.drained++;
+  }
+
+  destroy(): void {
+    this.closed();
+  }
+
+  ping(): void {}
+}
+
+function stub(options: DialOptions = {}, connect?: () => void) {
+  const sessions: StubSession[] = [];
+  const transport: Transport = {
+    name: "stub",
+    connect: (_options, listener) => {
+      connect?.();
+      const session = new StubSession(listener);
+      sessions.push(session);
+      return session;
+    },
+    listen: () => Promise.reject(new Error("not here")),
+  };
+  const clock = new FakeClock();
+  const conn = dial("127.0.0.1:1", { transport, clock, random: () => 0.5, ...options });
+  return { conn, sessions, clock };
+}
+
+function failureOf(promise: Promise<unknown>): Promise<GrpcError> {
+  return promise.then(
+    () => expect.fail("expected a failure"),
+    (error: GrpcError) => error,
+  );
+}
+
+describe("a conn", () => {
+  it("whose transport throws fails its calls as not connected, tries again, and closes", async () => {
+    const { conn, clock } = stub({}, () => {
+      throw new TypeError("what a host name");
+    });
+    expect(await failureOf(conn.newStream(PATH).trailer())).toMatchObject({
+      status: Status.UNAVAILABLE,
+      reason: "UPSTREAM_CONNECT",
+      details: expect.stringContaining("what a host name"),
+    });
+    expect(conn.state).toBe("transientFailure");
+    clock.advance(1_004);
+    expect(conn.state).toBe("idle");
+    await conn.close();
+  });
+
+  it("whose server goes away before it took a call waits for the backoff, and fails the call", async () => {
+    const { conn, sessions, clock } = stub();
+    const failure = failureOf(conn.newStream(PATH).trailer());
+    const patient = conn.newStream(PATH, { waitForReady: true });
+    sessions[0]?.listener.onGoAway(0, 0, "");
+    sessions[0]?.closed();
+    expect(await failure).toMatchObject({ status: Status.UNAVAILABLE, retry: "safe" });
+    expect([conn.state, sessions.length]).toEqual(["transientFailure", 1]);
+    clock.advance(1_004);
+    expect([conn.state, sessions.length, conn.waitingCount]).toEqual(["connecting", 2, 1]);
+    patient.cancel();
+    await conn.close();
+  });
+
+  it("leaves a session that has used up its stream ids", async () => {
+    const { conn, sessions } = stub();
+    const calls = [conn.newStream(PATH)];
+    sessions[0]?.becomeReady();
+    const [first] = sessions as [StubSession];
+    first.openStream = (_headers, _end, listener) => {
+      first.accepting = false;
+      first.availableStreamCount = 0;
+      first.opened.push(listener);
+      return { reset: () => {}, queuedBytes: 0 } as unknown as Stream;
+    };
+    calls.push(conn.newStream(PATH));
+    expect([first.drained, conn.state]).toEqual([1, "idle"]);
+    calls.push(conn.newStream(PATH));
+    expect(sessions).toHaveLength(2);
+    sessions[1]?.becomeReady();
+    expect(sessions[1]?.opened).toHaveLength(1);
+    for (const call of calls) call.cancel();
+    await conn.close();
+  });
+
+  it("fails one call alone whose metadata is none", async () => {
+    const { conn, sessions } = stub();
+    const metadata = new Metadata();
+    metadata.toFields = () => {
+      throw new TypeError("no fields");
+    };
+    const call = conn.newStream(PATH, { metadata });
+    sessions[0]?.becomeReady();
+    expect(await failureOf(call.trailer())).toMatchObject({
+      status: Status.INTERNAL,
+      reason: "INVALID_METADATA",
+    });
+    expect(conn.state).toBe("ready");
+    await conn.close();
+  });
+
+  it("keeps the process while a call waits for the backoff, and no longer", async () => {
+    const timers = () =>
+      process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+    const before = timers();
+    const { conn, sessions } = stub();
+    const calls = [1, 2].map(() => conn.newStream(PATH, { waitForReady: true }));
+    sessions[0]?.closed();
+    expect([conn.state, timers()]).toEqual(["transientFailure", before + 1]);
+    for (const call of calls) call.cancel();
+    expect(timers()).toBe(before);
+    await conn.close();
+  });
+});
+
+describe("onStateChange", () => {
+  it("may close the conn while it begins to connect", async () => {
+    let closed: Promise<void> | undefined;
+    const { conn, sessions } = stub({
+      onStateChange: (state) => {
+        if (state === "connecting") closed = conn.close();
+      },
+    });
+    const failure = failureOf(conn.newStream(PATH).trailer());
+    await closed;
+    expect(await failure).toMatchObject({ reason: "CONN_CLOSED" });
+    expect(sessions).toHaveLength(0);
+  });
+
+  it("may connect at once when the conn becomes idle, and one connection is made", async () => {
+    const { conn, sessions } = stub({
+      onStateChange: (state) => {
+        if (state === "idle") conn.connect();
+      },
+    });
+    const call = conn.newStream(PATH);
+    sessions[0]?.becomeReady();
+    const [first] = sessions as [StubSession];
+    first.availableStreamCount = 0;
+    const waiting = conn.newStream(PATH);
+    first.listener.onGoAway(1, 0, "");
+    expect([conn.state, sessions.length]).toEqual(["connecting", 2]);
+    first.closed();
+    call.cancel();
+    waiting.cancel();
+    await conn.close();
+  });
+
+  it("that throws is warned of and changes nothing", async () => {
+    const states: ConnState[] = [];
+    const warned = once(process, "warning");
+    const { conn, sessions } = stub({
+      onStateChange: (state) => {
+        states.push(state);
+        if (state === "connecting") throw new Error("mine");
+      },
+    });
+    conn.connect();
+    expect((await warned)[0].message).toBe("onStateChange must not throw");
+    sessions[0]?.becomeReady();
+    await eventually("it is ready", () => conn.state === "ready");
+    await conn.close();
+    expect(states).toEqual(["connecting", "ready", "shutdown"]);
+  });
+});
+
+it.each([
+  [() => dial(50051 as never), "target: expected HOST:PORT, [IPV6]:PORT or unix:PATH, got 50051"],
+  [() => dial("a:1", null as never), "options of dial: expected an object, got null"],
+  [() => dial("a:1", { authority: "a b" }), 'authority: expected HOST or HOST:PORT, got "a b"'],
+  [
+    () => dial("a:1", { connectTimeoutMs: "5" as never }),
+    'connectTimeoutMs: expected a number above 0, got "5"',
+  ],
+  [() => dial("a:1", { backoff: { initial: 5 } as never }), "backoff: expected one of initialMs"],
+  [() => dial("a:1", { onStateChange: 5 as never }), "onStateChange: expected a function, got 5"],
+  [
+    () => dial("a:1", { transport: {} as never }),
+    'transport: expected "node" or "engine", got an object',
+  ],
+  [() => dial("a:1", { tls: null as never }), "tls: expected an object, got null"],
+  [() => dial("a:1", { tls: { cert: "x", key: "y" } }), "tls: expected certificates, keys"],
+  [() => dial("a:1", { tls: { servername: "b" } as never }), "tls: expected the option serverName"],
+  [
+    () => dial("a:1", { tls: { serverName: 5 as never } }),
+    "tls.serverName: expected a string, got 5",
+  ],
+])("dial refuses what it cannot use: %#", (act, message) => {
+  expect(act).toThrow(message);
+});
+
+it.each([
+  [{ timeoutMs: "5" as never }, 'timeoutMs: expected a number from 0 up, got "5"'],
+  [{ metadata: { a: "b" } as never }, "call option metadata: expected a Metadata, got an object"],
+  [{ authority: 5 as never }, "call option authority: expected HOST or HOST:PORT, got 5"],
+  [5 as never, "call options: expected an object, got 5"],
+])("newStream refuses options it cannot use: %#", async (options, message) => {
+  const { conn } = stub();
+  expect(() => conn.newStream(PATH, options)).toThrow(message);
+  conn.newStream(PATH, { timeoutMs: undefined as never, authority: "" }).cancel();
+  await conn.close();
+});

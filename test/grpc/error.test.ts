@@ -123,3 +123,21 @@ describe("GrpcError.from", () => {
     expect(GrpcError.from(new DOMException("x", "DataError")).status).toBe(Status.UNKNOWN);
   });
 });
+
+it.each([
+  [{ a: 1 }, "[object Object]"],
+  [Symbol("s"), "Symbol(s)"],
+  [undefined, ""],
+  [null, ""],
+])("has text for details where it is given %o", (details, text) => {
+  expect(new GrpcError(Status.ABORTED, details as never).details).toBe(text);
+  const error = new Error("x");
+  Object.defineProperty(error, "message", { value: details });
+  expect(GrpcError.from(error).details).toBe(text);
+});
+
+it("refuses metadata that is none", () => {
+  expect(() => new GrpcError(Status.ABORTED, "x", { metadata: { a: "b" } as never })).toThrow(
+    "metadata: expected a Metadata, got object",
+  );
+});

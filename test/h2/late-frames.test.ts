@@ -2,10 +2,11 @@
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/wire/error-code.ts";
+import { HeaderField } from "../../src/wire/field.ts";
 import { fieldsOf, frames, request, response, trailers } from "../support/frames.ts";
 import { CHUNKINGS, client, server } from "./wire.ts";
 
-const { CANCEL, PROTOCOL_ERROR } = ErrorCode;
+const { CANCEL, PROTOCOL_ERROR, STREAM_CLOSED } = ErrorCode;
 const NOTHING = Buffer.alloc(0);
 
 describe.each(CHUNKINGS)("frames on streams that all ended in one turn, %s", (_, byteByByte) => {
@@ -25,14 +26,16 @@ describe.each(CHUNKINGS)("frames on streams that all ended in one turn, %s", (_,
     wire.expectAlive();
   });
 
-  it("are known apart when the memory of ends has grown between them", () => {
+  it("are known apart from those on streams that ended by themselves before", () => {
     const wire = server({ byteByByte, maxConcurrentStreams: 1_000 });
-    wire.request(1).stream.reset(CANCEL);
-    const later = Array.from({ length: 600 }, (_id, i) => wire.request(2 * i + 3));
-    for (const { stream } of later) stream.reset(CANCEL);
+    const { stream } = wire.request(1);
+    wire.recv(frames.data(1, "all").end());
+    stream.sendHeaders(fieldsOf(response()), true);
+    for (let id = 3; id < 1_203; id += 2) wire.request(id).stream.reset(CANCEL);
     wire.sent();
-    wire.recv(frames.data(1, "late"), frames.data(3, "late"), frames.data(1_201, "late"));
+    wire.recv(frames.data(3, "late"), frames.data(1_201, "late"));
     wire.expectAlive();
+    wire.recv(frames.data(1, "late")).expectConnectionError(STREAM_CLOSED);
   });
 });
 
@@ -72,7 +75,40 @@ describe("END_STREAM without DATA", () => {
   });
 });
 
+describe("a client whose server does not read", () => {
+  it("opens no more streams when their headers pile up, and goes on when they have gone", () => {
+    const wire = client({
+      limits: { maxQueuedControlBytes: 40_000 },
+      highWaterBytes: 10_000,
+      peerSettings: { MAX_CONCURRENT_STREAMS: 1_000 },
+    });
+    const fields = request("/a/B", new HeaderField("x-large", "v".repeat(4_000), true));
+    let opened = 0;
+    for (; wire.connection.availableStreamCount > 0; opened++) wire.open(true, fields);
+    // Half of 40,000 bytes, and the high-water mark.
+    expect(opened).toBe(8);
+    expect(() => wire.open(true, fields)).toThrow("no stream can be opened");
+    wire.connection.turn();
+    const unread = Buffer.concat(wire.connection.output.take()).length;
+    wire.connection.written(unread, 10_000);
+    expect([wire.connection.availableStreamCount, wire.end]).toEqual([0, undefined]);
+    wire.log.length = 0;
+    wire.connection.written(0, 10_000);
+    wire.turn();
+    expect(wire.log).toEqual(["available 992"]);
+  });
+});
+
 describe("GOAWAY", () => {
+  it("that says nothing new is not looked at the streams for", () => {
+    const wire = client();
+    const logs = [wire.open(true), wire.open(true)];
+    for (let i = 0; i < 3; i++) wire.recv(frames.goaway(1, 0));
+    expect(logs.map(({ log }) => log.length)).toEqual([0, 1]);
+    wire.recv(frames.goaway(0, 0));
+    expect(logs.map(({ log }) => log.length)).toEqual([1, 1]);
+  });
+
   it("never names a higher stream than before, whatever has come since — §6.8", () => {
     const wire = server();
     wire.request(1);

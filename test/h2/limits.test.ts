@@ -12,4 +12,10 @@ describe("resolveLimits()", () => {
       new RangeError(`resetBurst: expected an integer above 0, got ${resetBurst}`),
     );
   });
+
+  it("refuses a limit that it does not know", () => {
+    expect(() => resolveLimits({ pingBurstt: 7 } as never)).toThrow(
+      /^limits: expected one of maxFieldCount, .*, got "pingBurstt"$/,
+    );
+  });
 });

@@ -102,6 +102,25 @@ describe("TimerWheel", () => {
     expect(fired).toEqual(["a"]);
   });
 
+  it("fires all that are due though each cancels the next but one, behind many that are not", () => {
+    const { wheel, fired, timer } = makeWheel();
+    const timers: Timer[] = [];
+    for (let i = 0; i < 9; i++) {
+      const cancelled = (): void => {
+        const next = timers[i - 1];
+        if (next !== undefined) wheel.cancel(next);
+      };
+      timers.push(timer(`${i}`, cancelled));
+    }
+    for (const due of timers) wheel.schedule(due, 40);
+    for (let i = 0; i < 20_000; i++) wheel.schedule(timer("later"), 40 + TURN_MS);
+    wheel.advance(40);
+    // The latest is first in its slot.
+    expect(fired).toEqual(["8", "6", "4", "2", "0"]);
+    wheel.advance(40 + TURN_MS);
+    expect(fired).toHaveLength(20_005);
+  });
+
   it.each(["first", "middle", "last"])("cancels the %s of timers in one slot", (name) => {
     const { wheel, fired, timer } = makeWheel();
     const timers = new Map(["first", "middle", "last"].map((key) => [key, timer(key)]));

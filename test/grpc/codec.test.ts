@@ -135,3 +135,10 @@ describe("decodeMessage", () => {
     expect((error as GrpcError).cause).toBeInstanceOf(SyntaxError);
   });
 });
+
+it.each([
+  [undefined, "parent of codecWithParent: expected an object, got undefined"],
+  [{ marshal: () => {} }, "parent of codecWithParent: expected a codec with the method unmarshal"],
+])("is not made with %o for a parent", (parent, message) => {
+  expect(() => codecWithParent(parent as never)).toThrow(message);
+});

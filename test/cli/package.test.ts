@@ -1,10 +1,21 @@
-// What users get: the build that `npm test` makes first.
+// What users get: the build that `npm test` makes first, and how it is made.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
-import { describe, expect, it, vi } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import * as api from "../../src/index.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
 
@@ -50,3 +61,96 @@ api.dial(1);\n`,
     expect(readFileSync(join("dist", "cli.js"), "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
   });
 });
+
+describe("the packed package", () => {
+  /** Paths in the tarball. */
+  const packed = new Set<string>();
+
+  beforeAll(() => {
+    const pack = ["pack", "--dry-run", "--json", "--ignore-scripts", "--offline", "--silent"];
+    const list: readonly { readonly files: readonly { readonly path: string }[] }[] = JSON.parse(
+      execFileSync("npm", pack, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }),
+    );
+    for (const { path } of list.flatMap(({ files }) => files)) packed.add(path);
+  });
+
+  it("has what it promises, and the documents", () => {
+    const wanted = ["dist/index.js", "dist/index.d.ts", "dist/cli.js"];
+    const documents = ["README.md", "CHANGELOG.md", "LICENSE", "package.json"];
+    expect([...wanted, ...documents].filter((path) => !packed.has(path))).toEqual([]);
+  });
+
+  it("has the build of every source, and of no other that an earlier build has left", () => {
+    const sources = readdirSync("src", { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".ts"))
+      .map((path) => path.replaceAll("\\", "/").slice(0, -".ts".length));
+    const built = sources.flatMap((path) =>
+      [".js", ".js.map", ".d.ts", ".d.ts.map"].map((extension) => `dist/${path}${extension}`),
+    );
+    expect([...packed].filter((path) => path.startsWith("dist/")).sort()).toEqual(built.sort());
+  });
+});
+
+describe(".ci/prepare.mjs", () => {
+  /** A package of two sources, with what is installed here. */
+  function createPackage(): string {
+    mkdirSync(".build", { recursive: true });
+    const root = mkdtempSync(resolve(".build", "prepare-"));
+    closeAtEnd(() => rmSync(root, { recursive: true }));
+    for (const path of [".ci", "tsconfig.json", "tsconfig.build.json"]) {
+      cpSync(path, join(root, path), { recursive: true });
+    }
+    symlinkSync(resolve("node_modules"), join(root, "node_modules"), "junction");
+    writeFileSync(join(root, "package.json"), `{ "type": "module" }`);
+    // Older than what is installed, so that nothing is.
+    utimesSync(join(root, "package.json"), 0, 0);
+    mkdirSync(join(root, "src"));
+    for (const name of ["cli", "other"]) {
+      writeFileSync(join(root, "src", `${name}.ts`), "export const one = 1;\n");
+    }
+    return root;
+  }
+
+  function prepare(root: string, ...args: string[]): string[] {
+    execFileSync(process.execPath, [join(root, ".ci", "prepare.mjs"), ...args], { stdio: "pipe" });
+    return readdirSync(join(root, "dist")).filter((name) => name.endsWith(".js"));
+  }
+
+  it("builds when a source is newer or gone, and then leaves nothing of an earlier build", () => {
+    const root = createPackage();
+    expect(prepare(root)).toEqual(["cli.js", "other.js"]);
+    writeFileSync(join(root, "dist", "left.js"), "");
+    expect(prepare(root)).toEqual(["cli.js", "left.js", "other.js"]);
+    rmSync(join(root, "src", "other.ts"));
+    expect(prepare(root)).toEqual(["cli.js"]);
+  });
+
+  it("builds from nothing in any case before the package is packed", () => {
+    const manifest: { readonly scripts: { readonly prepack?: string } } = JSON.parse(
+      readFileSync("package.json", "utf8"),
+    );
+    expect(manifest.scripts.prepack).toBe("node .ci/prepare.mjs --build");
+    const root = createPackage();
+    prepare(root);
+    writeFileSync(join(root, "dist", "left.js"), "");
+    expect(prepare(root, "--build")).toEqual(["cli.js", "other.js"]);
+  });
+
+  it("leaves no build behind that a failed one could be taken for", () => {
+    const root = createPackage();
+    prepare(root);
+    writeFileSync(join(root, "src", "cli.ts"), "export const one: string = 1;\n");
+    const error = thrownBy(() => prepare(root));
+    expect(String((error as { stderr?: unknown }).stderr)).toContain("TS2322");
+    expect(existsSync(join(root, "dist", "cli.js"))).toBe(false);
+  });
+});
+
+function thrownBy(run: () => unknown): unknown {
+  try {
+    run();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
+import { join, posix, resolve } from "node:path";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import * as api from "../../src/index.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
@@ -88,6 +88,21 @@ describe("the packed package", () => {
       [".js", ".js.map", ".d.ts", ".d.ts.map"].map((extension) => `dist/${path}${extension}`),
     );
     expect([...packed].filter((path) => path.startsWith("dist/")).sort()).toEqual(built.sort());
+  });
+
+  it("has the sources that its source maps name", () => {
+    const maps = [...packed].filter((path) => path.endsWith(".map"));
+    expect(maps.length).toBeGreaterThan(100);
+    const missing = maps.filter((path) => {
+      const map: { readonly sourceRoot?: string; readonly sources: readonly string[] } = JSON.parse(
+        readFileSync(path, "utf8"),
+      );
+      const named = map.sources.map((source) =>
+        posix.join(posix.dirname(path), map.sourceRoot ?? "", source),
+      );
+      return named.length === 0 || named.some((source) => !packed.has(source));
+    });
+    expect(missing).toEqual([]);
   });
 });
 

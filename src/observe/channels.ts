@@ -41,10 +41,22 @@ export interface CallEndEvent extends CallStartEvent {
   readonly responseBytes: number;
 }
 
+/**
+ * Connectivity, as gRPC names it (grpc/grpc doc/connectivity-semantics-and-api.md).
+ *
+ * - `"idle"`: not connected; the next call, or `connect`, makes it connect.
+ * - `"connecting"`: name, socket, TLS and the server's SETTINGS are under way; calls wait.
+ * - `"ready"`: calls are sent.
+ * - `"transientFailure"`: connecting failed; calls fail with that error, unless they wait for a connection (`waitForReady`). When
+ *   the backoff is over it connects for those, or is idle.
+ * - `"shutdown"`: closed, or the session that it was made of has ended; for good.
+ */
+export type ConnState = "idle" | "connecting" | "ready" | "transientFailure" | "shutdown";
+
 /** Published on `grpc-relay:conn:state` when a `ClientConn` changes its state. */
 export interface ConnStateEvent {
   readonly target: string;
-  readonly state: string;
+  readonly state: ConnState;
   /** Why, when it failed. */
   readonly error: Error | undefined;
 }

@@ -43,6 +43,9 @@ export { CallContext, incomingToOutgoing } from "./server/call-context.ts";
 export type { StreamHandler, StreamInterceptor, StreamServerInfo } from "./server/interceptor.ts";
 export { type ListenSettings, Server, type ServerOptions } from "./server/server.ts";
 export { ServerStream } from "./server/server-stream.ts";
+export type { Clock } from "./time/clock.ts";
+export type { Timer, TimerOwner } from "./time/timer-wheel.ts";
+export type { HandedOverClientSession, HandedOverServer } from "./transport/node/index.ts";
 export {
   type EngineLimits,
   type EngineOptions,
@@ -50,4 +53,25 @@ export {
   type TransportName,
 } from "./transport/select.ts";
 export type { ClientTlsOptions, ServerTlsOptions, TlsInfo, TlsMaterial } from "./transport/tls.ts";
-export type { PeerInfo, SessionOptions, SocketAddress, Transport } from "./transport/transport.ts";
+export type {
+  ClientSession,
+  ClientSessionListener,
+  ConnectOptions,
+  Listener,
+  ListenerEvents,
+  ListenOptions,
+  PeerInfo,
+  ServerSessionListener,
+  Session,
+  SessionEnd,
+  SessionEndKind,
+  SessionListener,
+  SessionOptions,
+  SocketAddress,
+  Stream,
+  StreamEnd,
+  StreamEndKind,
+  StreamListener,
+  Transport,
+} from "./transport/transport.ts";
+export type { HeaderField, HeaderList } from "./wire/field.ts";

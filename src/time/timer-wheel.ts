@@ -6,7 +6,10 @@ export interface TimerOwner {
   onTimer(timer: Timer): void;
 }
 
-/** One timer; it is on the wheel at most once. Reusable after it fired or was cancelled. */
+/**
+ * One timer; it is on the wheel at most once. Reusable after it fired or was cancelled. All but `owner` belongs to the clock
+ * that it is scheduled with: one without a wheel sets `slot` to 0 while the timer is scheduled, and back to -1 before it fires.
+ */
 export class Timer {
   readonly owner: TimerOwner;
   dueMs = 0;

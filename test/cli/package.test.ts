@@ -29,10 +29,54 @@ describe("the built package", () => {
     closeAtEnd(() => rmSync(folder, { recursive: true }));
     writeFileSync(
       join(folder, "user.mts"),
-      `import * as api from ${JSON.stringify(resolve("dist", "index.js"))};
+      `import { subscribe } from "node:diagnostics_channel";
+import { connect, createServer } from "node:http2";
+import * as api from ${JSON.stringify(resolve("dist", "index.js"))};
 export const server: api.Server = new api.Server({ maxConcurrentStreams: 100 });
 // @ts-expect-error a target is text
-api.dial(1);\n`,
+api.dial(1);
+
+// What users bring themselves can be named.
+export const clock: api.Clock = {
+  nowMs: (): number => performance.now(),
+  schedule: (timer: api.Timer, delayMs: number): void => {
+    const owner: api.TimerOwner = timer.owner;
+    setTimeout(() => owner.onTimer(timer), delayMs);
+  },
+  cancel: (_: api.Timer): void => {},
+};
+export const handedOver: api.HandedOverServer = createServer();
+export const session: api.HandedOverClientSession = connect("http://localhost");
+const inner: api.Transport = api.engineTransport();
+export const transport: api.Transport = {
+  name: "mine",
+  connect: (options: api.ConnectOptions, listener: api.ClientSessionListener): api.ClientSession =>
+    inner.connect(options, listener),
+  listen: (options: api.ListenOptions, events: api.ListenerEvents): Promise<api.Listener> =>
+    inner.listen(options, events),
+};
+export class Tap implements api.StreamListener {
+  onHeaders(headers: api.HeaderList): void {
+    const first: api.HeaderField | undefined = headers[0];
+    console.log(first?.name);
+  }
+  onData(): void {}
+  onTrailers(): void {}
+  onWritable(): void {}
+  onReset(end: api.StreamEnd): void {
+    const kind: api.StreamEndKind = end.kind;
+    console.log(kind);
+  }
+}
+export const isOver = (end: api.SessionEnd): boolean => end.kind === ("closed" satisfies api.SessionEndKind);
+export type More = [api.Session, api.ServerSessionListener, api.SessionListener, api.Stream];
+
+subscribe("grpc-relay:conn:state", (message) => {
+  const { state } = message as api.ConnStateEvent;
+  const known: api.ConnState = state;
+  // @ts-expect-error no such state
+  if (state === "transient_failure") console.log(known);
+});\n`,
     );
     const config = {
       compilerOptions: {

@@ -75,7 +75,7 @@ export class CallContext implements ContextListener, TimerOwner {
     return this.#metadata;
   }
 
-  /** The fields to forward, without making a `Metadata` when nobody has asked for one. */
+  /** @internal The fields to forward, without making a `Metadata` when nobody has asked for one. */
   metadataFields(): HeaderList {
     if (this.#metadata !== undefined) return this.#metadata.toFields();
     return this.#parent === undefined
@@ -154,7 +154,7 @@ export class CallContext implements ContextListener, TimerOwner {
     };
   }
 
-  /** Tells `listener` when the context is done; at once when it already is. */
+  /** @internal Tells `listener` when the context is done; at once when it already is. */
   subscribe(listener: ContextListener): void {
     const reason = this.reason;
     if (reason !== undefined) {
@@ -166,11 +166,12 @@ export class CallContext implements ContextListener, TimerOwner {
     this.#watch();
   }
 
+  /** @internal */
   unsubscribe(listener: ContextListener): void {
     if (this.#listeners?.delete(listener) && this.#listeners.size === 0) this.#unwatch();
   }
 
-  /** Marks the context done. Only its first reason counts. */
+  /** @internal Marks the context done. Only its first reason counts. */
   cancel(reason: GrpcError): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
@@ -181,7 +182,7 @@ export class CallContext implements ContextListener, TimerOwner {
     if (listeners !== undefined) for (const listener of listeners) listener.onContextDone(reason);
   }
 
-  /** The call has ended: nothing cancels its contexts any more, and none keeps a timer. */
+  /** @internal The call has ended: nothing cancels its contexts any more, and none keeps a timer. */
   release(): void {
     const listeners = this.#listeners;
     this.#listeners = undefined;
@@ -191,11 +192,12 @@ export class CallContext implements ContextListener, TimerOwner {
     for (const listener of listeners) if (listener instanceof CallContext) listener.release();
   }
 
-  /** The parent's end. */
+  /** @internal The parent's end. */
   onContextDone(reason: GrpcError): void {
     this.cancel(reason);
   }
 
+  /** @internal The deadline has passed. */
   onTimer(): void {
     this.cancel(deadlineExceeded());
   }

@@ -33,8 +33,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const BUILT_INS: Readonly<Record<string, readonly string[]>> = {
   "node:http2": ["transport/node"],
   "node:net": ["transport", "transport/engine", "transport/node"],
-  // transport/tls.ts names its types.
-  "node:tls": ["transport", "transport/engine", "transport/node"],
+  // transport/tls.ts names its types; the command tries what it has read.
+  "node:tls": ["cli", "transport", "transport/engine", "transport/node"],
   "node:dns": ["client"],
   "node:dns/promises": ["client"],
   "node:diagnostics_channel": ["observe"],

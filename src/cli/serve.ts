@@ -1,6 +1,7 @@
 // `grpc-relay serve`: one backend, mirrors, any number of listening sockets.
 
 import { readFile } from "node:fs/promises";
+import { createSecureContext } from "node:tls";
 import {
   type ClientConn,
   type Destination,
@@ -15,7 +16,7 @@ import {
 } from "../index.ts";
 import { parseAddress } from "../transport/address.ts";
 import { selectTransport } from "../transport/select.ts";
-import { CommandError, checkFlag, messageOf, usageError } from "./command-error.ts";
+import { CommandError, checkFlag, messageOf, systemCode, usageError } from "./command-error.ts";
 import type { Flag, GivenFlags } from "./flags.ts";
 import { listen } from "./listen.ts";
 import { closeAll, SignalWatch } from "./shutdown.ts";
@@ -160,7 +161,25 @@ async function readTls(flags: GivenFlags): Promise<ServerTlsOptions | undefined>
     const [given, missing] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
     throw usageError(`expected --tls-${missing} FILE beside --tls-${given}, got none`);
   }
-  return { cert: await readPem("tls-cert", cert), key: await readPem("tls-key", key) };
+  const tls = { cert: await readPem("tls-cert", cert), key: await readPem("tls-key", key) };
+  try {
+    // Listening would do this, too, and blame the address.
+    createSecureContext(tls);
+  } catch (error) {
+    throw new CommandError(
+      `--tls-cert, --tls-key: expected a certificate chain and its private key, as PEM and not encrypted, got ${cert} and ${key}: ${opensslReason(error)}`,
+      { cause: error },
+    );
+  }
+  return tls;
+}
+
+/** What OpenSSL says, without its numbers and the places in its source that Node puts around it. */
+function opensslReason(error: unknown): string {
+  if (error instanceof Error && "reason" in error && typeof error.reason === "string") {
+    return error.reason;
+  }
+  return systemCode(error) ?? messageOf(error);
 }
 
 async function readPem(flag: string, path: string): Promise<Buffer> {

@@ -69,6 +69,14 @@ async function echoed(conn: ClientConn, text: string): Promise<string> {
   return answer instanceof Frame ? answer.payload.toString() : String(answer);
 }
 
+function pemFile(name: string, text: string): string {
+  const folder = mkdtempSync(join(socketPath(), "..", "tls-"));
+  closeAtEnd(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, `${name}.pem`);
+  writeFileSync(path, text);
+  return path;
+}
+
 describe("grpc-relay serve", () => {
   it.each([
     ["no transport named", []],
@@ -254,14 +262,10 @@ describe("grpc-relay serve", () => {
 
   it("listens with TLS", async () => {
     const { cert, key } = makeCertificate();
-    const folder = mkdtempSync(join(socketPath(), "..", "tls-"));
-    closeAtEnd(() => rmSync(folder, { recursive: true }));
-    writeFileSync(join(folder, "cert.pem"), cert);
-    writeFileSync(join(folder, "key.pem"), key);
     const { address } = await backend(echo);
     const { terminal } = start(
       ...["serve", "--listen", "127.0.0.1:0", "--backend", address],
-      ...["--tls-cert", join(folder, "cert.pem"), "--tls-key", join(folder, "key.pem")],
+      ...["--tls-cert", pemFile("cert", cert), "--tls-key", pemFile("key", key)],
     );
     const conn = client(await listening(terminal), { tls: { ca: cert } });
     expect(await echoed(conn, "secret")).toBe("secret");
@@ -277,4 +281,23 @@ describe("grpc-relay serve", () => {
       /^grpc-relay: --tls-cert: expected a file that can be read, got \/nowhere\/c.pem: ENOENT/,
     );
   });
+
+  it.each<[string, string, string, RegExp]>([
+    ["of another pair", makeCertificate().cert, makeCertificate().key, /^key values mismatch$/],
+    ["of which one is no certificate", "cert", makeCertificate().key, /^no start line$/],
+    ["of which one is no key", makeCertificate().cert, "key", /^[\w ]+$/],
+  ])(
+    "answers a certificate and a key %s with one line and exit code 1",
+    async (_, cert, key, reason) => {
+      const [certPath, keyPath] = [pemFile("cert", cert), pemFile("key", key)];
+      const { code, out, err } = await runToEnd(
+        ...["serve", "--listen", "127.0.0.1:0", "--backend", "a:1"],
+        ...["--tls-cert", certPath, "--tls-key", keyPath],
+      );
+      expect([code, out]).toEqual([1, ""]);
+      const expected = `grpc-relay: --tls-cert, --tls-key: expected a certificate chain and its private key, as PEM and not encrypted, got ${certPath} and ${keyPath}: `;
+      expect(err.slice(0, expected.length)).toBe(expected);
+      expect(err.slice(expected.length)).toMatch(reason);
+    },
+  );
 });

@@ -38,8 +38,9 @@ export interface LagPolicy {
 /**
  * Told once when the call to a destination has failed: it could not be opened, it was reset, or it ended with a status other than OK.
  * What it returns stands for the outcome: an error (this or another) fails the call; nothing, `undefined` or `null` swallows it.
- * Throwing is the same as returning what is thrown. When a destination could not be opened, those of all destinations are
- * told, and none can swallow it.
+ * That goes for the primary, too: the client then gets OK, without a message if none came. A handler that only logs has to
+ * return the error. Throwing is the same as returning what is thrown. When a destination could not be opened, those of all
+ * destinations are told, and none can swallow it.
  */
 export type DestinationErrorHandler = (
   error: GrpcError,
@@ -62,7 +63,10 @@ export interface Destination {
    * buffer is a message of no bytes; leave the property out to send what the client sends.
    */
   readonly message?: Uint8Array;
-  /** Told once when the call to this destination has failed. Without it the error counts. */
+  /**
+   * Told once when the call to this destination has failed. Without it the error counts; with it only what it returns does, for
+   * the primary as for secondaries.
+   */
   readonly onError?: DestinationErrorHandler;
   /** Only for secondaries. @default { policy: "backpressure" } */
   readonly lag?: LagPolicy;

@@ -1,12 +1,22 @@
 // Every TypeScript block of the README is type-checked and run; its addresses become UNIX sockets in a folder of the test.
 
 import { execFileSync } from "node:child_process";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { type ClientConn, dial, Frame, GrpcError, Server, statusName } from "../src/index.ts";
-import { closeAtEnd } from "./support/cleanup.ts";
+import {
+  type ClientConn,
+  type ConnState,
+  type ConnStateEvent,
+  dial,
+  Frame,
+  GrpcError,
+  Server,
+  statusName,
+} from "../src/index.ts";
+import { closeAtEnd, within } from "./support/cleanup.ts";
 
 // Starting processes and compilers takes long on a machine that is busy with other tests.
 vi.setConfig({ testTimeout: 60_000 });
@@ -47,9 +57,13 @@ afterAll(() => {
   for (const path of [folder, sockets]) rmSync(path, { recursive: true, force: true });
 });
 
+let runCount = 0;
+
 /** Runs a snippet; what it opened is closed at the end of the test. */
 async function run(name: string): Promise<void> {
-  const module: Record<string, unknown> = await import(join(folder, `${name}.ts`));
+  // The same path would be the same module, whose connections are closed.
+  const path = `${join(folder, `${name}.ts`)}?${runCount++}`;
+  const module: Record<string, unknown> = await import(path);
   for (const opened of Object.values(module).reverse()) {
     if (typeof opened === "object" && opened !== null && "close" in opened) {
       closeAtEnd(() => (opened as { close(): unknown }).close());
@@ -75,6 +89,19 @@ async function startBackend(port: number, name: string, failure?: GrpcError): Pr
   closeAtEnd(() => server.close());
   await server.listen(addressOf(port));
   return requests;
+}
+
+/** Waits until a conn to where the README has a backend is in `state`. */
+function changed(port: number, state: ConnState): Promise<void> {
+  const seen = new Promise<void>((resolve) => {
+    const look = (message: unknown): void => {
+      const event = message as ConnStateEvent;
+      if (event.target === addressOf(port) && event.state === state) resolve();
+    };
+    subscribe("grpc-relay:conn:state", look);
+    closeAtEnd(() => unsubscribe("grpc-relay:conn:state", look));
+  });
+  return within(`a conn that is ${state}`, seen);
 }
 
 /** A unary call to the proxy of the README: the answer, or `STATUS: details`. */
@@ -144,12 +171,30 @@ describe("the TypeScript of the README", () => {
     closeAtEnd(() => vi.restoreAllMocks());
     const primary = await startBackend(50_052, "done");
     const replica = await startBackend(50_053, "copied", new GrpcError(13, "disk full"));
+    const connected = changed(50_053, "ready");
     await run("fanout");
+    expect(await ask("/shop.Orders/Create", "order 6")).toBe("done");
+    await connected;
     expect(await ask("/shop.Orders/Create", "order 7")).toBe("done");
-    expect(primary).toEqual(["order 7"]);
+    expect(primary).toEqual(["order 6", "order 7"]);
     expect(replica).toEqual(["order 7 (copy) 1"]);
-    expect(log.mock.calls).toEqual([["/shop.Orders/Create 0, replica is behind"]]);
+    const outcome = ["/shop.Orders/Create 0, replica is behind"];
+    expect(log.mock.calls).toEqual([outcome, outcome]);
     expect(warn.mock.calls).toEqual([["replica: INTERNAL: disk full"]]);
+  });
+
+  it("fans out without the replica when that cannot be connected", async () => {
+    const log = vi.spyOn(console, "log").mockImplementation(() => {});
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    closeAtEnd(() => vi.restoreAllMocks());
+    await startBackend(50_052, "done");
+    const failed = changed(50_053, "transientFailure");
+    await run("fanout");
+    expect(await ask("/shop.Orders/Create", "order 8")).toBe("done");
+    await failed;
+    expect(await ask("/shop.Orders/Create", "order 9")).toBe("done");
+    expect(log).toHaveBeenCalledTimes(2);
+    expect(warn).not.toHaveBeenCalled();
   });
 
   it("hears how calls ended", async () => {

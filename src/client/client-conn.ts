@@ -5,7 +5,7 @@ import { checkNumber, tell } from "../check/check.ts";
 import { GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
 import { statusFromErrno } from "../grpc/status-mapping.ts";
-import { connState } from "../observe/channels.ts";
+import { type ConnState, connState } from "../observe/channels.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import { type HandedOverClientSession, wrapSession } from "../transport/node/index.ts";
 import type {
@@ -22,8 +22,7 @@ import { ConnectionBackoff } from "./connection-backoff.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
 import { type Waiting, WaitingQueue } from "./waiting-queue.ts";
 
-/** Connectivity, as gRPC names it (grpc/grpc doc/connectivity-semantics-and-api.md). */
-export type ConnState = "idle" | "connecting" | "ready" | "transientFailure" | "shutdown";
+export type { ConnState };
 
 /** Who wants a stream to the backend. */
 export interface StreamRequest extends StreamListener, Waiting {

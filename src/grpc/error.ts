@@ -95,7 +95,7 @@ export class GrpcError extends Error {
   override readonly name = "GrpcError";
   /** Never OK. */
   readonly status: Exclude<Status, 0>;
-  /** The `grpc-message`, decoded. */
+  /** The `grpc-message`, decoded. Of an error that is made here, what is sent is cut to 8,192 octets. */
   readonly details: string;
   /** Custom metadata of the trailers. */
   readonly metadata: Metadata;

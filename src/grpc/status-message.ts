@@ -3,6 +3,15 @@
 
 const PERCENT = 0x25;
 
+/** Octets that the message of a status that is made here has on the wire at most: the text of an error may have any length. */
+export const MAX_GRPC_MESSAGE_BYTES = 8_192;
+
+const SPACE = 0x20;
+
+/** The octets of a UTF-8 character behind its first (RFC 3629 §3). */
+const UTF8_CONTINUATION_MASK = 0xc0;
+const UTF8_CONTINUATION = 0x80;
+
 /** Anything but the unescaped characters 0x20 - 0x7e without `%`. */
 const NEEDS_DECODING = /[^\x20-\x24\x26-\x7e]/;
 
@@ -16,13 +25,26 @@ const ENCODED: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
     : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`,
 );
 
-/** The field value for `text`: `text` itself when it is plain ASCII. An unpaired surrogate becomes U+FFFD. */
+/**
+ * The field value for `text`: `text` itself when it is plain ASCII. An unpaired surrogate becomes U+FFFD. Cut off behind the last
+ * whole character that fits in `MAX_GRPC_MESSAGE_BYTES`.
+ */
 export function encodeGrpcMessage(text: string): string {
-  if (!NEEDS_ENCODING.test(text)) return text;
+  // Each character takes an octet at least. Half a pair at the cut takes nine and does not fit.
+  const head = text.length > MAX_GRPC_MESSAGE_BYTES ? text.slice(0, MAX_GRPC_MESSAGE_BYTES) : text;
+  if (!NEEDS_ENCODING.test(head)) return head;
   let wire = "";
-  for (const byte of Buffer.from(text, "utf8")) wire += ENCODED[byte];
-  if (wire.startsWith(" ")) wire = `%20${wire.slice(1)}`;
-  return wire.endsWith(" ") ? `${wire.slice(0, -1)}%20` : wire;
+  let characterStart = 0;
+  for (const byte of Buffer.from(head, "utf8")) {
+    if ((byte & UTF8_CONTINUATION_MASK) !== UTF8_CONTINUATION) characterStart = wire.length;
+    wire += wire === "" && byte === SPACE ? "%20" : ENCODED[byte];
+    if (wire.length > MAX_GRPC_MESSAGE_BYTES) {
+      wire = wire.slice(0, characterStart);
+      break;
+    }
+  }
+  if (!wire.endsWith(" ")) return wire;
+  return wire.length + 2 > MAX_GRPC_MESSAGE_BYTES ? wire.trimEnd() : `${wire.slice(0, -1)}%20`;
 }
 
 /**

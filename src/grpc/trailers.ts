@@ -123,7 +123,7 @@ export function grpcErrorFromTrailers(trailers: HeaderList): GrpcError | undefin
   return error;
 }
 
-/** Trailing fields for an outcome that is made here; `details` become the `grpc-message`, none when empty. */
+/** Trailing fields for an outcome that is made here; `details`, cut to their bound, become the `grpc-message`, none when empty. */
 export function trailersFor(
   status: Status,
   details: string,

@@ -1,5 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { decodeGrpcMessage, encodeGrpcMessage } from "../../src/grpc/status-message.ts";
+import {
+  decodeGrpcMessage,
+  encodeGrpcMessage,
+  MAX_GRPC_MESSAGE_BYTES,
+} from "../../src/grpc/status-message.ts";
 import { Random } from "./random.ts";
 
 /** `text` as a header field holds it: one character per byte. */
@@ -29,6 +33,36 @@ describe("encodeGrpcMessage", () => {
     const encoded = encodeGrpcMessage(text);
     if (expected !== undefined) expect(encoded).toBe(expected);
     expect(encoded).toMatch(/^[\x20-\x7e]*$/);
+  });
+
+  const MOST = MAX_GRPC_MESSAGE_BYTES;
+
+  it.each([
+    ["what fits to the octet", "y".repeat(MOST), "y".repeat(MOST)],
+    ["plain text", "y".repeat(80_000), "y".repeat(MOST)],
+    ["an escape that does not fit", `${"y".repeat(MOST - 2)}%`, "y".repeat(MOST - 2)],
+    ["an escape that fits", `${"y".repeat(MOST - 3)}%%`, `${"y".repeat(MOST - 3)}%25`],
+    ["a character that does not fit", `${"y".repeat(MOST - 8)}☺`, "y".repeat(MOST - 8)],
+    ["a character that fits", `${"y".repeat(MOST - 9)}☺☺`, `${"y".repeat(MOST - 9)}%E2%98%BA`],
+    ["a pair", `${"y".repeat(MOST - 11)}😈`, "y".repeat(MOST - 11)],
+    ["half a pair behind the bound", `${"y".repeat(MOST - 1)}😈`, "y".repeat(MOST - 1)],
+    ["a space at the bound", `${"y".repeat(MOST - 1)} y`, "y".repeat(MOST - 1)],
+    ["a last space whose escape does not fit", `${"y".repeat(MOST - 2)} `, "y".repeat(MOST - 2)],
+    ["a last space whose escape fits", `${"y".repeat(MOST - 3)} `, `${"y".repeat(MOST - 3)}%20`],
+    ["a first space", ` ${"y".repeat(MOST)}`, `%20${"y".repeat(MOST - 3)}`],
+    ["nothing but spaces", " ".repeat(MOST), "%20"],
+  ])("keeps to its bound, whole characters only: %s", (_, text, expected) => {
+    const encoded = encodeGrpcMessage(text);
+    expect(encoded.length).toBeLessThanOrEqual(MOST);
+    expect(encoded === expected).toBe(true);
+  });
+
+  it("keeps the beginning of a long text of any characters", () => {
+    const text = "☺😈é%".repeat(3_000);
+    const encoded = encodeGrpcMessage(text);
+    expect(encoded.length).toBeGreaterThan(MOST - 12);
+    expect(encoded.length).toBeLessThanOrEqual(MOST);
+    expect(text.startsWith(decodeGrpcMessage(encoded))).toBe(true);
   });
 });
 

@@ -226,6 +226,15 @@ describe("errorTrailers and errorHeaders", () => {
     expect(errorHeaders(error)).toEqual(trailersOnlyHeaders(Status.ABORTED, "x", error.metadata));
   });
 
+  it("cut the message of an error that was made here, and none that came", () => {
+    const error = new GrpcError(Status.ABORTED, "y".repeat(80_000));
+    const field = new HeaderField("grpc-message", "y".repeat(8_192));
+    expect(errorTrailers(error)).toEqual([statusField(Status.ABORTED), field]);
+    expect(errorHeaders(error).slice(2)).toEqual([statusField(Status.ABORTED), field]);
+    const own = list(["grpc-status", "10"], ["grpc-message", "y".repeat(60_000)]);
+    expect(errorTrailers(grpcErrorFromTrailers(own)!)).toBe(own);
+  });
+
   it("pass a field list without any field on", () => {
     const error = new GrpcError(Status.ABORTED, "x");
     error.wireTrailers = [];

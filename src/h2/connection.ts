@@ -2,7 +2,7 @@
 // know sockets, timers or clocks. Its halves are inbound.ts and outbound.ts; here are its life and the answer to every error.
 
 import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
-import { HeaderError, type HeaderList } from "../wire/field.ts";
+import type { HeaderList } from "../wire/field.ts";
 import { isView } from "../wire/read-buffer.ts";
 import { connectionError, H2Error } from "./error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "./events.ts";
@@ -209,8 +209,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     if (this.isFull) {
       throw new H2Error("stream", ErrorCode.REFUSED_STREAM, "local", 0, "no stream can be opened");
     }
-    const problem = SENT.request(headers);
-    if (problem !== undefined) throw new HeaderError(problem);
+    this.outbound.check(SENT.request(headers));
     const stream = this.createStream(this.streams.takeLocalId(), listener);
     stream.isHead = SENT.isHead;
     this.outbound.sendRequest(stream, headers, endStream);

@@ -186,6 +186,7 @@ export class Inbound<Owner> implements FrameHandler {
     const { encoder } = outbound.writer;
     encoder.setPeerMaxTableBytes(peerSettings.lowestHeaderTableBytes);
     encoder.setPeerMaxTableBytes(peerSettings.headerTableBytes);
+    outbound.maxListBytes = peerSettings.maxHeaderListBytes;
     const delta = peerSettings.initialWindowBytes - windowBefore;
     if (delta !== 0) outbound.shiftStreamWindows(delta);
     this.settingsSeen = true;

@@ -1,6 +1,6 @@
 // Which header lists make a well-formed request, response or trailer section (RFC 9113 §8.1 - §8.3), received or to be sent.
 
-import type { HeaderList } from "../wire/field.ts";
+import { type HeaderList, listBytes } from "../wire/field.ts";
 import {
   CONTENT_LENGTH,
   classOf,
@@ -36,18 +36,30 @@ export class MessageRules {
   status = 0;
   /** The method was HEAD, so content-length of the response does not count its DATA. */
   isHead = false;
+  /** Size of the list by §6.5.2; what is received is measured as it is decoded, so 0 there. */
+  listBytes = 0;
 
+  private readonly measures: boolean;
   private method = "";
   /** Lists that were found well-formed and plain: HPACK gives the same list for a block that comes again, and so does the relay. */
   private knownRequest: HeaderList | undefined = undefined;
   private knownRequestLength: number = NO_LENGTH;
+  private knownRequestBytes = 0;
   private knownResponse: HeaderList | undefined = undefined;
   private knownStatus = 0;
+  private knownResponseBytes = 0;
   private knownTrailers: HeaderList | undefined = undefined;
+  private knownTrailersBytes = 0;
+
+  /** @param measures whether `listBytes` is wanted */
+  constructor(measures: boolean) {
+    this.measures = measures;
+  }
 
   request(fields: HeaderList): string | undefined {
     if (fields === this.knownRequest) {
       this.contentLength = this.knownRequestLength;
+      this.listBytes = this.knownRequestBytes;
       this.isHead = false;
       return undefined;
     }
@@ -58,6 +70,7 @@ export class MessageRules {
       if (!this.isHead) {
         this.knownRequest = fields;
         this.knownRequestLength = this.contentLength;
+        this.knownRequestBytes = this.listBytes;
       }
       return undefined;
     }
@@ -70,6 +83,7 @@ export class MessageRules {
     if (fields === this.knownResponse) {
       this.contentLength = NO_LENGTH;
       this.status = this.knownStatus;
+      this.listBytes = this.knownResponseBytes;
       return undefined;
     }
     const seen = this.pseudoHeaders(fields, STATUS);
@@ -80,15 +94,20 @@ export class MessageRules {
     if (this.contentLength === NO_LENGTH) {
       this.knownResponse = fields;
       this.knownStatus = this.status;
+      this.knownResponseBytes = this.listBytes;
     }
     return undefined;
   }
 
   trailers(fields: HeaderList): string | undefined {
-    if (fields === this.knownTrailers) return undefined;
+    if (fields === this.knownTrailers) {
+      this.listBytes = this.knownTrailersBytes;
+      return undefined;
+    }
     const seen = this.pseudoHeaders(fields, 0);
     if (typeof seen === "string") return seen;
     this.knownTrailers = fields;
+    this.knownTrailersBytes = this.listBytes;
     return undefined;
   }
 
@@ -97,6 +116,7 @@ export class MessageRules {
     let seen = 0;
     let regular = false;
     this.contentLength = NO_LENGTH;
+    if (this.measures) this.listBytes = listBytes(fields);
     for (const field of fields) {
       const found = classOf(field);
       if (found === REGULAR) {
@@ -128,6 +148,6 @@ export class MessageRules {
 // What one says about a list is to be read before it judges the next.
 
 /** Judges what is received. */
-export const RECEIVED: MessageRules = new MessageRules();
+export const RECEIVED: MessageRules = new MessageRules(false);
 /** Judges what is sent. */
-export const SENT: MessageRules = new MessageRules();
+export const SENT: MessageRules = new MessageRules(true);

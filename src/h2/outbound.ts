@@ -2,7 +2,12 @@
 // Control frames and headers go out at once, in order; DATA takes turns. It must not know sockets or received frames.
 
 import { ErrorCode } from "../wire/error-code.ts";
-import { HeaderError, type HeaderList } from "../wire/field.ts";
+import {
+  HeaderError,
+  type HeaderList,
+  listTooLarge,
+  UNANNOUNCED_MAX_LIST_BYTES,
+} from "../wire/field.ts";
 import { connectionError, streamError } from "./error.ts";
 import type { OutboundEvents } from "./events.ts";
 import type { FloodGuard } from "./flood-guard.ts";
@@ -40,6 +45,8 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   windowBytes: number = DEFAULT_WINDOW_BYTES;
   /** DATA that may be put into the output before the binding says how much the socket took. */
   budgetBytes = 0;
+  /** The largest header list that the peer takes (§6.5.2). */
+  maxListBytes: number = UNANNOUNCED_MAX_LIST_BYTES;
 
   private readonly role: Role;
   private readonly streams: StreamTable<Owner>;
@@ -72,8 +79,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   sendHeaders(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): void {
     if (!localIsOpen(stream.state) || stream.endQueued) return;
     if (stream.headersSent) throw new HeaderError("the headers of this stream were sent already");
-    const problem = SENT.response(headers);
-    if (problem !== undefined) throw new HeaderError(problem);
+    this.check(SENT.response(headers));
     if (SENT.status < 200 && endStream) throw new HeaderError("a 1xx response cannot end");
     stream.headersSent = SENT.status >= 200;
     this.writer.headers(stream.id, headers, endStream);
@@ -129,8 +135,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   sendTrailers(stream: H2Stream<Owner>, trailers: HeaderList): void {
     if (!localIsOpen(stream.state) || stream.endQueued) return;
     if (!stream.headersSent) throw new HeaderError("trailers before the headers of the stream");
-    const problem = SENT.trailers(trailers);
-    if (problem !== undefined) throw new HeaderError(problem);
+    this.check(SENT.trailers(trailers));
     stream.endQueued = true;
     if (stream.queuedBytes > 0) {
       stream.trailers = trailers;
@@ -159,6 +164,15 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   }
 
   // What the connection calls
+
+  /**
+   * What `SENT` has just found out about a list, before HPACK: a block that was encoded has to be sent, or the tables differ.
+   * @throws {HeaderError}
+   */
+  check(problem: string | undefined): void {
+    if (problem !== undefined) throw new HeaderError(problem);
+    if (SENT.listBytes > this.maxListBytes) throw listTooLarge(SENT.listBytes, this.maxListBytes);
+  }
 
   /** Gives `bytes` back to the peer's stream window, announced when about half the window has come together. */
   returnCredit(stream: H2Stream<Owner>, bytes: number): void {

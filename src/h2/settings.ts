@@ -1,6 +1,7 @@
 // SETTINGS of both sides (RFC 9113 §6.5): what we announce, and what the peer has said.
 
 import { ErrorCode } from "../wire/error-code.ts";
+import { UNANNOUNCED_MAX_LIST_BYTES } from "../wire/field.ts";
 import { connectionError } from "./error.ts";
 import {
   DEFAULT_MAX_FRAME_BYTES,
@@ -51,6 +52,8 @@ export class PeerSettings {
   /** No limit until the peer names one (§6.5.2). */
   maxConcurrentStreams = 0xffffffff;
   initialWindowBytes: number = DEFAULT_WINDOW_BYTES;
+  /** Advisory (§6.5.2), but peers have been seen to end the connection over a list that is larger. */
+  maxHeaderListBytes: number = UNANNOUNCED_MAX_LIST_BYTES;
 
   /**
    * Takes over the pairs of one SETTINGS frame, in order.
@@ -88,7 +91,10 @@ export class PeerSettings {
             throw connectionError(ErrorCode.PROTOCOL_ERROR, `SETTINGS_MAX_FRAME_SIZE is ${value}`);
           }
           break;
-        // MAX_HEADER_LIST_SIZE is advisory: a peer that minds a list resets the stream. Unknown settings are ignored (§6.5.2).
+        case SETTING_MAX_HEADER_LIST_SIZE:
+          this.maxHeaderListBytes = value;
+          break;
+        // Unknown settings are ignored (§6.5.2).
       }
     }
   }

@@ -3,7 +3,8 @@
 
 import type { Clock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
-import type { Stream, StreamListener } from "../transport/transport.ts";
+import { HeaderError, type Stream, type StreamListener } from "../transport/transport.ts";
+import { ErrorCode } from "../wire/error-code.ts";
 import { HeaderField } from "../wire/field.ts";
 
 /** Request body that is read and dropped after the answer. */
@@ -36,7 +37,14 @@ export class RefusedRequest implements StreamListener {
     const body = Buffer.from(`${text}\n`);
     const length = new HeaderField("content-length", `${body.length}`);
     const done = requestEnded || isHead;
-    this.#stream.sendHeaders([STATUS, CONTENT_TYPE, length], isHead);
+    try {
+      this.#stream.sendHeaders([STATUS, CONTENT_TYPE, length], isHead);
+    } catch (error) {
+      if (!(error instanceof HeaderError)) throw error;
+      // The client takes no header list to speak of.
+      this.#stream.reset(ErrorCode.INTERNAL_ERROR);
+      return;
+    }
     if (!isHead) this.#stream.sendData(body, done);
     if (!done) this.#clock.schedule(this.#timer, LINGER_MS);
   }

@@ -202,7 +202,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
 
   /**
    * Ends the call with these trailers, or with `trailersOnly` when no headers were sent. The first end counts.
-   * A field that cannot be sent costs the trailers, not the client its answer.
+   * A field that cannot be sent costs the trailers, not the client its answer; a client that does not even take that is reset.
    */
   finishWith(status: number, trailers: HeaderList, trailersOnly: HeaderList): void {
     if (!this.end(status)) return;
@@ -220,8 +220,17 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
       if (!(error instanceof HeaderError)) throw error;
       this.status = Status.INTERNAL;
       const details = `trailers cannot be sent: ${error.message}`;
+      this.finishPlainly(details);
+    }
+  }
+
+  private finishPlainly(details: string): void {
+    try {
       if (this.headersSent) this.stream.sendTrailers(trailersFor(Status.INTERNAL, details));
       else this.stream.sendHeaders(trailersOnlyHeaders(Status.INTERNAL, details), true);
+    } catch (error) {
+      if (!(error instanceof HeaderError)) throw error;
+      this.stream.reset(ErrorCode.INTERNAL_ERROR);
     }
     // What the client does not read must not be kept for as long as it likes: the call is over.
     if (this.context.reason !== undefined && this.stream.queuedBytes > 0) {

@@ -60,7 +60,7 @@ export interface Stream {
   readonly queuedBytes: number;
   /**
    * Server side: the response headers, `:status` first; with `endStream` a Trailers-Only response.
-   * @throws {HeaderError} for a field that may not be sent; nothing was sent, the session and its other streams are untouched
+   * @throws {HeaderError} for a field that may not be sent or a list larger than the peer takes; nothing was sent, the session and its other streams are untouched
    */
   sendHeaders(headers: HeaderList, endStream: boolean): void;
   /**
@@ -136,7 +136,7 @@ export interface ClientSession extends Session {
   /**
    * Sends the request headers. Only while `availableStreamCount` is above 0.
    * @param headers pseudo-header fields first
-   * @throws {HeaderError} for a field that may not be sent; the session and its other streams are untouched
+   * @throws {HeaderError} for a field that may not be sent or a list larger than the peer takes; the session and its other streams are untouched
    */
   openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream;
 }

@@ -41,7 +41,31 @@ export function fieldValue(fields: HeaderList, name: string): string | undefined
   return undefined;
 }
 
-/** A header field that may not be sent: bad name, bad value, connection-specific (RFC 9113 §8.2). */
+/**
+ * The largest list that a peer is sent which announces no SETTINGS_MAX_HEADER_LIST_SIZE. RFC 9113 §6.5.2 sets no limit then, but
+ * nghttp2 has one of its own and ends the connection over it, with every call: 65,536 octets for each value as it is encoded,
+ * and 8 CONTINUATION frames.
+ */
+export const UNANNOUNCED_MAX_LIST_BYTES = 65_536;
+
+/** RFC 9113 §6.5.2's size of a list. */
+export function listBytes(fields: HeaderList): number {
+  let bytes = 0;
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i];
+    if (field !== undefined) bytes += field.name.length + field.value.length + 32;
+  }
+  return bytes;
+}
+
+/** Header fields that may not be sent: bad name, bad value, connection-specific (RFC 9113 §8.2), more than the peer takes (§6.5.2). */
 export class HeaderError extends Error {
   override readonly name = "HeaderError";
+}
+
+/** What to throw for a list of `bytes` to a peer that takes `maxBytes`. */
+export function listTooLarge(bytes: number, maxBytes: number): HeaderError {
+  return new HeaderError(
+    `expected a header list of at most ${maxBytes} bytes, which the peer takes, got ${bytes}`,
+  );
 }

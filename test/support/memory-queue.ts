@@ -70,8 +70,3 @@ export function checkFields(headers: HeaderList): void {
     }
   }
 }
-
-/** By RFC 9113 §6.5.2: name + value + 32 for each field. */
-export function headerListBytes(headers: HeaderList): number {
-  return headers.reduce((sum, { name, value }) => sum + name.length + value.length + 32, 0);
-}

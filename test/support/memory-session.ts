@@ -12,9 +12,14 @@ import type {
   StreamListener,
 } from "../../src/transport/transport.ts";
 import { ErrorCode, errorCodeName } from "../../src/wire/error-code.ts";
-import type { HeaderList } from "../../src/wire/field.ts";
+import {
+  type HeaderList,
+  listBytes,
+  listTooLarge,
+  UNANNOUNCED_MAX_LIST_BYTES,
+} from "../../src/wire/field.ts";
 import type { MemoryNetwork } from "./memory-network.ts";
-import { checkFields, headerListBytes } from "./memory-queue.ts";
+import { checkFields } from "./memory-queue.ts";
 import { MemoryStream } from "./memory-stream.ts";
 
 /** The announcement of a drain that refuses nothing yet (RFC 9113 §6.8). */
@@ -26,6 +31,7 @@ export type MemoryFrame =
       readonly maxConcurrentStreams: number;
       readonly streamWindowBytes: number;
       readonly connectionWindowBytes: number;
+      readonly maxHeaderListBytes: number;
     }
   | {
       readonly type: "headers";
@@ -64,6 +70,7 @@ export class MemorySession implements ClientSession {
   readonly #streams = new Map<number, MemoryStream>();
   #peerStreamWindowBytes = 65_535;
   #peerMaxStreams = 0;
+  #peerMaxHeaderListBytes = UNANNOUNCED_MAX_LIST_BYTES;
   #nextStreamId = 1;
   #lastPeerStreamId = 0;
   #goAway: "none" | "announced" | "final" = "none";
@@ -107,7 +114,7 @@ export class MemorySession implements ClientSession {
   }
 
   openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): MemoryStream {
-    checkFields(headers);
+    this.check(headers);
     if (this.availableStreamCount === 0) throw new Error("openStream while none is available");
     const stream = new MemoryStream(this, this.#nextStreamId, this.#peerStreamWindowBytes);
     this.#nextStreamId += 2;
@@ -150,10 +157,25 @@ export class MemorySession implements ClientSession {
 
   // For the network and the streams
 
+  /** @throws {HeaderError} for a list that cannot be sent to the peer */
+  check(headers: HeaderList): void {
+    checkFields(headers);
+    const bytes = listBytes(headers);
+    const maxBytes = this.#peerMaxHeaderListBytes;
+    if (bytes > maxBytes) throw listTooLarge(bytes, maxBytes);
+  }
+
   /** Both ends exist: each sends its SETTINGS. */
   sendSettings(): void {
-    const { maxConcurrentStreams, streamWindowBytes, connectionWindowBytes } = this.#options;
-    this.send({ type: "settings", maxConcurrentStreams, streamWindowBytes, connectionWindowBytes });
+    const { maxConcurrentStreams, streamWindowBytes, connectionWindowBytes, maxHeaderListBytes } =
+      this.#options;
+    this.send({
+      type: "settings",
+      maxConcurrentStreams,
+      streamWindowBytes,
+      connectionWindowBytes,
+      maxHeaderListBytes,
+    });
   }
 
   send(frame: MemoryFrame): void {
@@ -188,6 +210,7 @@ export class MemorySession implements ClientSession {
         this.#peerMaxStreams = frame.maxConcurrentStreams;
         this.#peerStreamWindowBytes = frame.streamWindowBytes;
         this.sendWindowBytes = frame.connectionWindowBytes;
+        this.#peerMaxHeaderListBytes = frame.maxHeaderListBytes;
         this.#notifyAvailable();
         break;
       case "headers":
@@ -229,7 +252,7 @@ export class MemorySession implements ClientSession {
 
   #recvHeaders(streamId: number, headers: HeaderList, endStream: boolean): void {
     const known = this.#streams.get(streamId);
-    if (headerListBytes(headers) > this.#options.maxHeaderListBytes) {
+    if (listBytes(headers) > this.#options.maxHeaderListBytes) {
       const code = ErrorCode.ENHANCE_YOUR_CALM;
       this.send({ type: "reset", streamId, code });
       const message = `${this.peer.remoteAddress} sent a header list beyond the limit on stream ${streamId}`;

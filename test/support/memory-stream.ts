@@ -5,7 +5,7 @@ import { ErrorCode } from "../../src/wire/error-code.ts";
 import type { HeaderList } from "../../src/wire/field.ts";
 import { fieldValue } from "../../src/wire/field.ts";
 import { keep } from "../../src/wire/read-buffer.ts";
-import { checkFields, SendQueue } from "./memory-queue.ts";
+import { SendQueue } from "./memory-queue.ts";
 import type { MemorySession } from "./memory-session.ts";
 
 const MAX_FRAME_BYTES = 16_384;
@@ -39,7 +39,7 @@ export class MemoryStream implements Stream {
   }
 
   sendHeaders(headers: HeaderList, endStream: boolean): void {
-    checkFields(headers);
+    this.session.check(headers);
     if (this.#over || this.#finished) return;
     this.#headersSent = true;
     this.#finished = endStream;
@@ -61,7 +61,7 @@ export class MemoryStream implements Stream {
   }
 
   sendTrailers(trailers: HeaderList): void {
-    checkFields(trailers);
+    this.session.check(trailers);
     if (this.#over || this.#finished) return;
     this.#finished = true;
     this.#trailers = trailers;

@@ -89,7 +89,7 @@ export class NodeClientSession extends NodeSession implements ClientSession {
   openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream {
     if (this.availableStreamCount === 0)
       throw new Error(`${this.remoteAddress} takes no stream now`);
-    checkFields(headers, REQUEST_PSEUDO_FIELDS);
+    checkFields(headers, REQUEST_PSEUDO_FIELDS, this.#node);
     const node = this.#request(headers, endStream);
     const stream = new NodeClientStream(node, this, listener, endStream);
     this.streams.set(stream.id, stream);

@@ -2,9 +2,8 @@
 
 import type { ClientHttp2Stream } from "node:http2";
 import { ErrorCode } from "../../wire/error-code.ts";
-import type { HeaderList } from "../../wire/field.ts";
+import { type HeaderList, listBytes } from "../../wire/field.ts";
 import type { StreamListener } from "../transport.ts";
-import { listBytes } from "./header-lists.ts";
 import { NodeStream, onError, resetBare, type StreamOwner } from "./stream.ts";
 
 export class NodeClientStream extends NodeStream {

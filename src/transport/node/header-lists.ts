@@ -1,7 +1,16 @@
 // Header lists to and from what node:http2 takes and gives. Must not know streams.
 
-import { sensitiveHeaders as declaredSensitiveHeaders, type OutgoingHttpHeaders } from "node:http2";
-import { HeaderField, type HeaderList } from "../../wire/field.ts";
+import {
+  sensitiveHeaders as declaredSensitiveHeaders,
+  type Http2Session,
+  type OutgoingHttpHeaders,
+} from "node:http2";
+import {
+  HeaderField,
+  type HeaderList,
+  listTooLarge,
+  UNANNOUNCED_MAX_LIST_BYTES,
+} from "../../wire/field.ts";
 import { HeaderError } from "../transport.ts";
 
 /** Names of never-indexed fields hang on this symbol, on what node:http2 takes and gives. */
@@ -51,13 +60,19 @@ const KNOWN_NAME_COUNT = 512;
 
 /**
  * node:http2 destroys the session for a bad name on Node 20 and takes CR and LF in values on all of them, so every field is
- * checked before it goes there.
+ * checked before it goes there. So is the size of the list, by what the peer of `session` takes.
  * @throws {HeaderError}
  */
-export function checkFields(fields: HeaderList, pseudoFields: ReadonlySet<string>): void {
+export function checkFields(
+  fields: HeaderList,
+  pseudoFields: ReadonlySet<string>,
+  session: Http2Session | undefined,
+): void {
+  let bytes = 0;
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i];
     if (field === undefined) continue;
+    bytes += field.name.length + field.value.length + 32;
     if (!knownNames.has(field.name)) checkName(field.name, pseudoFields);
     if (field.name === "te" && field.value !== "trailers") {
       throw new HeaderError(`te may only be "trailers", got ${JSON.stringify(field.value)}`);
@@ -66,6 +81,17 @@ export function checkFields(fields: HeaderList, pseudoFields: ReadonlySet<string
       throw new HeaderError(`${field.name}: the value may not have NUL, CR, LF or non-bytes`);
     }
   }
+  const maxBytes = maxListBytes(session);
+  if (bytes > maxBytes) throw listTooLarge(bytes, maxBytes);
+}
+
+/** What node:http2 says of a peer that has announced no SETTINGS_MAX_HEADER_LIST_SIZE, or this very number. */
+const UNANNOUNCED = 0xffffffff;
+
+/** The largest list that the peer takes (RFC 9113 §6.5.2). A session that is over has no settings, and sends nothing. */
+function maxListBytes(session: Http2Session | undefined): number {
+  const announced = session?.remoteSettings.maxHeaderListSize ?? UNANNOUNCED;
+  return announced === UNANNOUNCED ? UNANNOUNCED_MAX_LIST_BYTES : announced;
 }
 
 function checkName(name: string, pseudoFields: ReadonlySet<string>): void {
@@ -92,16 +118,6 @@ export function receivedFields(rawHeaders: readonly string[], headers: object): 
     fields.push(new HeaderField(name, rawHeaders[i + 1] ?? "", marked?.includes(name) ?? false));
   }
   return fields;
-}
-
-/** RFC 9113 §6.5.2's size of a list. */
-export function listBytes(fields: HeaderList): number {
-  let bytes = 0;
-  for (let i = 0; i < fields.length; i++) {
-    const field = fields[i];
-    if (field !== undefined) bytes += field.name.length + field.value.length + 32;
-  }
-  return bytes;
 }
 
 /**

@@ -47,7 +47,7 @@ export class NodeServerStream extends NodeStream {
   sendHeaders(headers: HeaderList, endStream: boolean): void {
     const node = this.#server;
     if (this.over || this.sendEnded || node.destroyed || node.closed || node.headersSent) return;
-    checkFields(headers, RESPONSE_PSEUDO_FIELDS);
+    checkFields(headers, RESPONSE_PSEUDO_FIELDS, node.session);
     const options = endStream ? TRAILERS_ONLY : WITH_TRAILERS;
     try {
       node.respond(RESPOND_TAKES_LISTS ? toNodeList(headers) : toNodeObject(headers), options);
@@ -67,7 +67,7 @@ export class NodeServerStream extends NodeStream {
 
   sendTrailers(trailers: HeaderList): void {
     if (this.over || this.sendEnded || this.#server.destroyed) return;
-    this.#trailers = checkedTrailers(trailers);
+    this.#trailers = checkedTrailers(trailers, this.#server.session);
     this.sendEnded = true;
     this.#server.end();
   }

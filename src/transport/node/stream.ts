@@ -2,7 +2,7 @@
 // on the node:http2 object. Must not know how sessions connect or end.
 
 import { EventEmitter } from "node:events";
-import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
+import type { ClientHttp2Stream, Http2Session, ServerHttp2Stream } from "node:http2";
 import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import { keep } from "../../wire/read-buffer.ts";
@@ -282,7 +282,10 @@ function hasEndStream(flags: unknown): boolean {
 }
 
 /** Trailers in the only form that node:http2 takes, checked. */
-export function checkedTrailers(trailers: HeaderList): NodeHeaders {
-  checkFields(trailers, TRAILER_PSEUDO_FIELDS);
+export function checkedTrailers(
+  trailers: HeaderList,
+  session: Http2Session | undefined,
+): NodeHeaders {
+  checkFields(trailers, TRAILER_PSEUDO_FIELDS, session);
   return toNodeObject(trailers);
 }

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { HeaderError } from "../../../src/transport/transport.ts";
 import { ErrorCode } from "../../../src/wire/error-code.ts";
-import { HeaderField, type HeaderList } from "../../../src/wire/field.ts";
+import { HeaderField, type HeaderList, listBytes } from "../../../src/wire/field.ts";
 import {
   type FieldInput,
   fieldsOf,
@@ -141,6 +141,36 @@ export function headerCases(contract: Contract): void {
       await sibling.client.untilTrailers();
       const next = await pair.call(request("/a/Next"));
       expect(pairsOf(next.server.headers ?? [])).toContainEqual([":path", "/a/Next"]);
+      expect(pair.server.events.streams.length).toBe(2);
+    });
+  });
+
+  describe("header lists that are larger than the peer takes", () => {
+    const MOST = 8_192;
+
+    /** The list of `bytes` by RFC 9113 §6.5.2 that begins with `fields`. */
+    function padded(bytes: number, fields: readonly FieldInput[]): FieldInput[] {
+      const room = bytes - listBytes(fieldsOf(fields)) - "x-pad".length - 32;
+      return [...fields, ["x-pad", "p".repeat(room)]];
+    }
+
+    it("throw HeaderError; the stream can be answered, session and siblings live", async () => {
+      const pair = await loopback(contract, { session: { maxHeaderListBytes: MOST } });
+      const call = await pair.call(padded(MOST, request("/a/B")), true);
+      const { stream } = call.server;
+      const { openStreamCount } = pair.client.session;
+      const refused = `at most ${MOST} bytes, which the peer takes, got ${MOST + 1}`;
+      expect(() => open(pair.client, padded(MOST + 1, request("/a/B")))).toThrow(HeaderError);
+      expect(() => open(pair.client, padded(MOST + 1, request("/a/B")))).toThrow(refused);
+      expect(pair.client.session.openStreamCount).toBe(openStreamCount);
+      const headers = fieldsOf(padded(MOST + 1, response()));
+      expect(() => stream.sendHeaders(headers, false)).toThrow(refused);
+      stream.sendHeaders(fieldsOf(padded(MOST, response())), false);
+      expect(() => stream.sendTrailers(fieldsOf(padded(MOST + 1, trailers(0))))).toThrow(refused);
+      stream.sendTrailers(fieldsOf(padded(MOST, trailers(0))));
+      await call.client.untilTrailers();
+      expect(call.client.outline).toEqual(["headers", "trailers"]);
+      await pair.call(request("/a/Next"));
       expect(pair.server.events.streams.length).toBe(2);
     });
   });
@@ -296,6 +326,33 @@ function wireCases(
           "value",
         ]);
       }
+    });
+
+    it.each([
+      ["65,536 bytes where the server announces nothing", 65_536, {}],
+      ["what the server announces, if less", 1_000, { MAX_HEADER_LIST_SIZE: 1_000 }],
+      ["what the server announces, if more", 200_000, { MAX_HEADER_LIST_SIZE: 200_000 }],
+    ])("have at most %s", async (_, bytes, settings) => {
+      const end = await clientToScript(contract, { peer: { settings } });
+      const bare: readonly FieldInput[] = [...request("/a/B"), ["x-pad", ""]];
+      const room = bytes - listBytes(fieldsOf(bare));
+      const padded = (count: number): FieldInput[] => request("/a/B", ["x-pad", "p".repeat(count)]);
+      expect(() => open(end, padded(room + 1))).toThrow(HeaderError);
+      open(end, padded(room));
+      expect(listBytes((await end.peer.expectRequest("/a/B")).fields)).toBe(bytes);
+      await settled(end.session);
+    });
+
+    it("follow what the client announces later", async () => {
+      const end = await scriptToServer(contract);
+      const stream = await requestFromScript(end, frames.headers(1, request("/a/B")).end());
+      end.peer.send(frames.settings({ MAX_HEADER_LIST_SIZE: 200 }));
+      await end.peer.sync();
+      expect(() =>
+        stream.stream.sendHeaders(fieldsOf(response(["x-large", "v".repeat(200)])), true),
+      ).toThrow(HeaderError);
+      stream.stream.sendHeaders(fieldsOf(trailersOnly(12)), true);
+      expectSame(await end.peer.expectTrailers(1), trailersOnly(12));
     });
 
     it("that may not be sent put nothing on the wire", async () => {

@@ -219,7 +219,9 @@ export function connect(
     options.tls === undefined ? connectSocket(address) : connectTls(tlsOptions(options));
   // Before the session attaches its own listener, and after it has let go: a late error must not end the process.
   socket.on("error", () => {});
-  const node = connectHttp2(authorityOf(options), {
+  // Goes into requests that come without `:authority` or `:scheme`. Not the host: node:http2 parses it as a URL, and throws for names that
+  // are the resolver's to refuse.
+  const node = connectHttp2(options.tls === undefined ? "http://localhost" : "https://localhost", {
     ...nodeSessionOptions(resolved),
     createConnection: () => socket,
   });
@@ -228,13 +230,6 @@ export function connect(
   const session = new NodeClientSession(node, socket, peer, resolved, listener);
   session.connecting(options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS, path, socket);
   return session;
-}
-
-/** Used by node:http2 for requests that come without `:authority` or `:scheme`. */
-function authorityOf(options: ConnectOptions): string {
-  const { address } = options;
-  const scheme = options.tls === undefined ? "http" : "https";
-  return `${scheme}://${"path" in address ? "localhost" : formatAddress(address)}`;
 }
 
 function tlsOptions(options: ConnectOptions): ConnectionOptions {

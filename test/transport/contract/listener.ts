@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { makeCertificate } from "../../support/certificate.ts";
 import { closeAtEnd, socketPath } from "../../support/cleanup.ts";
 import { fieldsOf, frames, message, request, trailersOnly } from "../../support/frames.ts";
+import { answerLookups } from "../../support/lookup.ts";
 import { ScriptedClient, ScriptedServer } from "../../support/scripted-endpoints.ts";
 import { type Contract, connect, open, serve } from "./harness.ts";
 
@@ -31,6 +32,21 @@ export function listenerCases(contract: Contract): void {
       expect(kind).toBe("connect");
       expect(text).toContain("ENOENT");
     });
+  });
+
+  describe("a host", () => {
+    // Not a URL's host, any of them.
+    it.each(["fe80::1%none", "10.0.0.256", "a^b"])(
+      "that is %s is the system's to refuse",
+      async (host) => {
+        answerLookups(Object.assign(new Error(`ENOTFOUND ${host}`), { code: "ENOTFOUND" }));
+        const end = connect(contract, { address: { host, port: 1 } });
+        const { kind, message: text, cause } = await end.events.untilClosed();
+        expect(kind).toBe("connect");
+        expect(text).toContain(host);
+        expect(cause).toMatchObject({ code: expect.any(String) });
+      },
+    );
   });
 
   describe("TLS", () => {

@@ -122,6 +122,11 @@ export class NodeClientSession extends NodeSession implements ClientSession {
   connecting(timeoutMs: number, path: string | undefined, socket: Socket): void {
     this.options.clock.schedule(this.#connectTimer, timeoutMs);
     const expectsTls = "encrypted" in socket;
+    // Of a TLS socket whose handshake is over for us, but not for the server, node:http2 hears no error: not that our certificate is
+    // refused. It listens only while it has the socket, and without a listener a late error would end the process.
+    socket.on("error", (error) => {
+      if (!this.#ready) this.end(this.#connectFailure(error.message, error));
+    });
     this.#node.on("connect", () => {
       if (this.#node.destroyed) return;
       if (expectsTls && this.#node.alpnProtocol !== "h2") {
@@ -217,8 +222,6 @@ export function connect(
   const path = "path" in address ? address.path : undefined;
   const socket =
     options.tls === undefined ? connectSocket(address) : connectTls(tlsOptions(options));
-  // Before the session attaches its own listener, and after it has let go: a late error must not end the process.
-  socket.on("error", () => {});
   // Goes into requests that come without `:authority` or `:scheme`. Not the host: node:http2 parses it as a URL, and throws for names that
   // are the resolver's to refuse.
   const node = connectHttp2(options.tls === undefined ? "http://localhost" : "https://localhost", {

@@ -152,7 +152,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     const connecting = this.node.connecting;
     if (end.code === ErrorCode.NO_ERROR) this.node.destroy();
     else this.node.destroy(new Error(end.message), end.code);
-    if (connecting) this.socket?.destroy();
+    // Where there was no connection yet, nobody waits for GOAWAY.
+    if (connecting || end.kind === "connect") this.socket?.destroy();
     else this.#linger();
   }
 

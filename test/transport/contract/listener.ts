@@ -4,6 +4,7 @@ import { connect as connectSocket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { makeCertificate } from "../../support/certificate.ts";
 import { closeAtEnd, socketPath } from "../../support/cleanup.ts";
+import { FakeClock } from "../../support/clock.ts";
 import { fieldsOf, frames, message, request, trailersOnly } from "../../support/frames.ts";
 import { answerLookups } from "../../support/lookup.ts";
 import { ScriptedClient, ScriptedServer } from "../../support/scripted-endpoints.ts";
@@ -77,6 +78,23 @@ export function listenerCases(contract: Contract): void {
       const { session } = await server.nextSession();
       expect(session.peer.tls?.authorized).toBe(true);
       expect(session.peer.tls?.peerCertificate?.subject.CN).toBe("caller");
+    });
+
+    it("of a server that wants a certificate which we have not is kind connect, and says so", async () => {
+      const tls = { cert, key, ca: cert, requestCert: true };
+      const server = await ScriptedServer.listen({ tls, handshake: false });
+      const clock = new FakeClock();
+      const end = connect(contract, {
+        address: server.address,
+        tls: { ca: cert, serverName: "localhost" },
+        clock,
+      });
+      // The alert comes when our side of the handshake is over. No timer moves: it is the socket that tells.
+      const { kind, message: text, cause } = await end.events.untilClosed();
+      expect(kind).toBe("connect");
+      expect(text).toContain("alert");
+      expect(cause).toMatchObject({ code: expect.stringMatching(/^ERR_SSL/) });
+      expect(clock.timerCount).toBe(0);
     });
 
     it("of a server whose certificate nobody vouches for is kind connect", async () => {

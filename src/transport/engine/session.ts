@@ -12,6 +12,7 @@ import { Timer } from "../../time/timer-wheel.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import type { ResolvedSessionOptions } from "../defaults.ts";
+import { errorText } from "../error-text.ts";
 import { countRead } from "../read-garbage.ts";
 import type {
   ClientSession,
@@ -174,7 +175,7 @@ export abstract class SocketSession
   /** Before the socket is connected, too. */
   protected watchSocket(): void {
     const { socket } = this;
-    socket.on("error", (error: Error) => this.onSocketLost(error.message, error));
+    socket.on("error", (error: Error) => this.onSocketLost(errorText(error), error));
     socket.on("close", () => this.onSocketClosed());
   }
 

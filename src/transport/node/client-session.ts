@@ -17,6 +17,7 @@ import {
   type ResolvedSessionOptions,
   resolveSessionOptions,
 } from "../defaults.ts";
+import { errorText } from "../error-text.ts";
 import { peerInfo } from "../peer-info.ts";
 import {
   type ClientSession,
@@ -125,7 +126,7 @@ export class NodeClientSession extends NodeSession implements ClientSession {
     // Of a TLS socket whose handshake is over for us, but not for the server, node:http2 hears no error: not that our certificate is
     // refused. It listens only while it has the socket, and without a listener a late error would end the process.
     socket.on("error", (error) => {
-      if (!this.#ready) this.end(this.#connectFailure(error.message, error));
+      if (!this.#ready) this.end(this.#connectFailure(errorText(error), error));
     });
     this.#node.on("connect", () => {
       if (this.#node.destroyed) return;
@@ -137,7 +138,7 @@ export class NodeClientSession extends NodeSession implements ClientSession {
       this.started();
     });
     this.#node.on("error", (error) => {
-      if (!this.#ready) this.ownEnd ??= this.#connectFailure(error.message, error);
+      if (!this.#ready) this.ownEnd ??= this.#connectFailure(errorText(error), error);
     });
   }
 

@@ -6,6 +6,7 @@ import { Timer, type TimerOwner } from "../../time/timer-wheel.ts";
 import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import { StreamMap } from "../../wire/stream-map.ts";
 import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
+import { errorText } from "../error-text.ts";
 import type { PeerInfo, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
 import { type Probed, unwatch, watch } from "./quiet-watch.ts";
 import type { NodeStream, StreamOwner } from "./stream.ts";
@@ -180,7 +181,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   }
 
   #lossMessage(): string {
-    const reason = this.#error === undefined ? "connection closed" : this.#error.message;
+    const reason = this.#error === undefined ? "connection closed" : errorText(this.#error);
     return `${this.remoteAddress} lost: ${reason}`;
   }
 

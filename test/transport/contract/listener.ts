@@ -50,6 +50,17 @@ export function listenerCases(contract: Contract): void {
     );
   });
 
+  it("a name none of whose addresses can be connected to fails with what each of them said", async () => {
+    const { listener } = await serve(contract);
+    await listener.close();
+    answerLookups(["127.0.0.1", "127.0.0.2"]);
+    const { port } = listener.address as { port: number };
+    const end = connect(contract, { address: { host: "two.test", port } });
+    const { kind, message: text } = await end.events.untilClosed();
+    expect(kind).toBe("connect");
+    expect(text.match(/ECONNREFUSED/g)).toHaveLength(2);
+  });
+
   describe("TLS", () => {
     it("with ALPN h2 carries a session that knows how it is secured", async () => {
       const server = await serve(contract, { tls: { cert, key } });

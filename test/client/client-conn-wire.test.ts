@@ -9,7 +9,7 @@ import { Status } from "../../src/grpc/status.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { fieldValue } from "../../src/wire/field.ts";
 import { makeCertificate } from "../support/certificate.ts";
-import { closeAtEnd, socketPath } from "../support/cleanup.ts";
+import { closeAtEnd, socketPath, within } from "../support/cleanup.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, trailersOnly } from "../support/frames.ts";
@@ -233,6 +233,50 @@ describe("ClientConn.fromSession", () => {
     expect(await failureOf(conn.newStream(PATH).trailer())).toMatchObject({
       status: Status.UNAVAILABLE,
     });
+  });
+
+  it("of a session that is closing, with streams of its owner, fails calls at once", async () => {
+    const { scripted, session } = await backendAndSession();
+    const peer = await scripted.connection();
+    const own = session.request({ ":path": "/own" });
+    own.on("error", () => undefined);
+    await peer.expectRequest("/own");
+    session.close();
+    const conn = watchConn(ClientConn.fromSession(session));
+    expect(await failureOf(conn.newStream(PATH).trailer())).toMatchObject({
+      status: Status.UNAVAILABLE,
+      message: expect.stringContaining("closed before"),
+    });
+    expect(conn.state).toBe("shutdown");
+    await conn.close();
+    expect(session.destroyed).toBe(false);
+  });
+
+  it("of a session that cannot connect fails calls with the system's error", async () => {
+    const scripted = await ScriptedServer.listen();
+    await scripted.close();
+    const { port } = scripted.address as { port: number };
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    session.on("error", () => undefined);
+    const conn = watchConn(ClientConn.fromSession(session));
+    expect(await failureOf(conn.newStream(PATH).trailer())).toMatchObject({
+      status: Status.UNAVAILABLE,
+      message: expect.stringContaining("ECONNREFUSED"),
+      cause: { code: "ECONNREFUSED" },
+    });
+  });
+
+  it("close does not wait for a server that says nothing", async () => {
+    const scripted = await ScriptedServer.listen({ handshake: false });
+    const { port } = scripted.address as { port: number };
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    session.on("error", () => undefined);
+    closeAtEnd(() => session.destroy());
+    const conn = ClientConn.fromSession(session);
+    conn.connect();
+    await new Promise((resolve) => session.once("connect", resolve));
+    await within("the end of the connection", conn.close());
+    expect(session.destroyed).toBe(true);
   });
 
   it("over TLS says so in :scheme", async () => {

@@ -137,16 +137,15 @@ export class NodeClientSession extends NodeSession implements ClientSession {
       this.peer = peerInfo(socket, path, "client");
       this.started();
     });
-    this.#node.on("error", (error) => {
-      if (!this.#ready) this.ownEnd ??= this.#connectFailure(errorText(error), error);
-    });
   }
 
   /** Takes up a session that a user opened. */
   adopt(): void {
     const node = this.#node;
-    if (node.destroyed) {
-      setImmediate(() => node.emit("close"));
+    if (node.destroyed || node.closed) {
+      // One that is closing stands until its owner's streams have ended, but takes none of ours.
+      this.ownEnd = this.#connectFailure("the session was closed before");
+      setImmediate(() => this.closed());
     } else if (node.connecting) {
       node.on("connect", () => {
         if (node.destroyed) return;
@@ -199,7 +198,12 @@ export class NodeClientSession extends NodeSession implements ClientSession {
 
   protected override cleanUp(): void {
     this.options.clock.cancel(this.#connectTimer);
-    if (!this.#ready) this.ownEnd ??= this.#connectFailure("connection closed before SETTINGS");
+    if (this.#ready || this.ownEnd !== undefined) return;
+    const { error } = this;
+    this.ownEnd =
+      error === undefined
+        ? this.#connectFailure("connection closed before SETTINGS")
+        : this.#connectFailure(errorText(error), error);
   }
 
   #connectFailure(reason: string, cause?: unknown): SessionEnd {

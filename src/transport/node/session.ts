@@ -35,7 +35,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   protected ownEnd: SessionEnd | undefined;
   protected isOver = false;
   #lostStream = false;
-  #error: Error | undefined;
+  /** What node:http2 said before the session closed. */
+  protected error: Error | undefined;
   #probedBytes = -1;
   #probeUnanswered = false;
   readonly #settingsTimer = new Timer(this);
@@ -56,13 +57,13 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     // Half a window, because nghttp2 sends WINDOW_UPDATE when half a window was consumed: held before that, none is sent.
     this.holdBytes = Math.max(1, options.streamWindowBytes >> 1);
     node.on("error", (error) => {
-      this.#error ??= error;
+      this.error ??= error;
     });
     node.on("goaway", (code, lastStreamId, debugData) => {
       this.#recvGoAway(code, lastStreamId, debugData);
     });
     node.on("localSettings", () => options.clock.cancel(this.#settingsTimer));
-    node.on("close", () => this.#closed());
+    node.on("close", () => this.closed());
   }
 
   abstract readonly opensStreams: boolean;
@@ -181,7 +182,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   }
 
   #lossMessage(): string {
-    const reason = this.#error === undefined ? "connection closed" : errorText(this.#error);
+    const reason = this.error === undefined ? "connection closed" : errorText(this.error);
     return `${this.remoteAddress} lost: ${reason}`;
   }
 
@@ -195,7 +196,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     if (!this.draining && this.goAway === undefined) return;
     // In an immediate: closed in the same turn, the session would lose a response that is still being written.
     setImmediate(() => {
-      if (this.isOver || this.streams.size > 0) return;
+      // An end of our own comes in an immediate, too, and has to find the session as it is: closed, it would wait for the peer.
+      if (this.isOver || this.streams.size > 0 || this.ownEnd !== undefined) return;
       this.node.close();
       this.#linger();
     });
@@ -221,13 +223,14 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   }
 
   #recvGoAway(code: number, lastStreamId: number, debugData: Uint8Array | undefined): void {
+    if (this.isOver) return;
     this.goAway = { code, lastStreamId };
     const text = debugData === undefined ? "" : Buffer.from(debugData).toString("latin1");
     this.listener.onGoAway(lastStreamId, code, text);
     this.endIfDrained();
   }
 
-  #closed(): void {
+  protected closed(): void {
     if (this.isOver) return;
     this.isOver = true;
     for (const stream of this.streams.toArray()) stream.closed();
@@ -243,7 +246,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
 
   #endOf(): SessionEnd {
     const { goAway } = this;
-    const error = this.#error;
+    const error = this.error;
     if (goAway !== undefined && goAway.code !== ErrorCode.NO_ERROR) {
       const message = `${this.remoteAddress} announced GOAWAY: ${errorCodeName(goAway.code)}`;
       return { kind: "goaway", code: goAway.code, message };

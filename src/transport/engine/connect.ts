@@ -5,6 +5,7 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { H2Limits } from "../../h2/limits.ts";
 import { formatAddress } from "../address.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, resolveSessionOptions } from "../defaults.ts";
+import { FailedSession } from "../failed-session.ts";
 import { peerInfo } from "../peer-info.ts";
 import type { ClientTlsOptions } from "../tls.ts";
 import type {
@@ -25,9 +26,15 @@ export function connect(
   const { address, tls, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
   const path = "path" in address ? address.path : undefined;
   const peer = { remoteAddress: formatAddress(address), localAddress: "" };
-  const secure = tls === undefined ? undefined : openTls(address, tls);
-  const reader = secure === undefined ? socketReader() : undefined;
-  const socket = secure ?? openPlain(address, reader);
+  const reader = tls === undefined ? socketReader() : undefined;
+  let secure: TLSSocket | undefined;
+  let socket: Socket;
+  try {
+    secure = tls === undefined ? undefined : openTls(address, tls);
+    socket = secure ?? openPlain(address, reader);
+  } catch (error) {
+    return new FailedSession(peer, resolved.clock, error, listener);
+  }
   const session = new EngineClientSession(
     socket,
     reader,
@@ -59,6 +66,8 @@ function openTls(address: SocketAddress, tls: ClientTlsOptions): TLSSocket {
   const { serverName, rejectUnauthorized = true, ...material } = tls;
   const host = "path" in address ? undefined : address.host;
   const name = serverName ?? host ?? "localhost";
+  // node:tls looks at it when its socket is connecting already.
+  if (typeof name !== "string") throw new TypeError(`serverName: expected a string, got ${name}`);
   const where =
     "path" in address ? { path: address.path } : { host: address.host, port: address.port };
   return connectTls({

@@ -18,6 +18,7 @@ import {
   resolveSessionOptions,
 } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
+import { FailedSession } from "../failed-session.ts";
 import { peerInfo } from "../peer-info.ts";
 import {
   type ClientSession,
@@ -218,23 +219,23 @@ function refusePush(stream: ClientHttp2Stream): void {
   setImmediate(() => stream.close(ErrorCode.REFUSED_STREAM));
 }
 
-export function connect(
-  options: ConnectOptions,
-  listener: ClientSessionListener,
-): NodeClientSession {
+export function connect(options: ConnectOptions, listener: ClientSessionListener): ClientSession {
   const resolved = resolveSessionOptions(options);
   const { address } = options;
   const path = "path" in address ? address.path : undefined;
-  const socket =
-    options.tls === undefined ? connectSocket(address) : connectTls(tlsOptions(options));
+  const peer = { remoteAddress: formatAddress(address), localAddress: "" };
+  let socket: Socket;
+  try {
+    socket = options.tls === undefined ? connectSocket(address) : connectTls(tlsOptions(options));
+  } catch (error) {
+    return new FailedSession(peer, resolved.clock, error, listener);
+  }
   // Goes into requests that come without `:authority` or `:scheme`. Not the host: node:http2 parses it as a URL, and throws for names that
   // are the resolver's to refuse.
   const node = connectHttp2(options.tls === undefined ? "http://localhost" : "https://localhost", {
     ...nodeSessionOptions(resolved),
     createConnection: () => socket,
   });
-  const remoteAddress = formatAddress(address);
-  const peer = { remoteAddress, localAddress: "" };
   const session = new NodeClientSession(node, socket, peer, resolved, listener);
   session.connecting(options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS, path, socket);
   return session;
@@ -245,6 +246,8 @@ function tlsOptions(options: ConnectOptions): ConnectionOptions {
   const { serverName, ...material } = tls;
   const host = "path" in address ? "localhost" : address.host;
   const name = serverName ?? host;
+  // node:tls looks at it when its socket is connecting already.
+  if (typeof name !== "string") throw new TypeError(`serverName: expected a string, got ${name}`);
   return {
     ...material,
     ...("path" in address ? { path: address.path } : { host: address.host, port: address.port }),

@@ -61,6 +61,33 @@ export function listenerCases(contract: Contract): void {
     expect(text.match(/ECONNREFUSED/g)).toHaveLength(2);
   });
 
+  describe("what is refused before there is a socket", () => {
+    const address = { host: "127.0.0.1", port: 1 };
+    it.each([
+      ["a certificate that is none", { address, tls: { cert: "x" } }],
+      ["ciphers that nobody knows", { address, tls: { ciphers: "none-of-those" } }],
+      ["a name that is no text", { address, tls: { serverName: 5 as unknown as string } }],
+      ["a port that is none", { address: { host: "127.0.0.1", port: 65_536 } }],
+    ])("as %s, is told once as kind connect", async (_, options) => {
+      const clock = new FakeClock();
+      const end = connect(contract, { ...options, clock });
+      expect([end.session.accepting, end.session.availableStreamCount]).toEqual([false, 0]);
+      expect(end.session.nowMs).toBe(clock.nowMs());
+      end.session.ping(() => expect.unreachable("a PING without a connection"));
+      end.session.drain();
+      end.session.destroy(0, "not needed");
+      const { kind, message: text, cause } = await end.events.untilClosed();
+      expect(kind).toBe("connect");
+      expect(text).toContain("127.0.0.1:");
+      expect(cause).toBeInstanceOf(Error);
+      end.session.drain();
+      end.session.destroy(0, "not needed");
+      expect(() => open(end)).toThrow();
+      expect(end.events.log).toEqual(["closed(connect, NO_ERROR)"]);
+      expect(clock.timerCount).toBe(0);
+    });
+  });
+
   describe("TLS", () => {
     it("with ALPN h2 carries a session that knows how it is secured", async () => {
       const server = await serve(contract, { tls: { cert, key } });

@@ -1,0 +1,38 @@
+// A client session that never was: what it should have connected with was refused before there was a socket.
+
+import type { Clock } from "../time/clock.ts";
+import { ErrorCode } from "../wire/error-code.ts";
+import { errorText } from "./error-text.ts";
+import type { ClientSession, ClientSessionListener, PeerInfo, Stream } from "./transport.ts";
+
+export class FailedSession implements ClientSession {
+  readonly peer: PeerInfo;
+  readonly openStreamCount = 0;
+  readonly availableStreamCount = 0;
+  readonly accepting = false;
+  readonly #clock: Clock;
+
+  constructor(peer: PeerInfo, clock: Clock, cause: unknown, listener: ClientSessionListener) {
+    this.peer = peer;
+    this.#clock = clock;
+    const reason = cause instanceof Error ? errorText(cause) : String(cause);
+    const message = `cannot connect to ${peer.remoteAddress}: ${reason}`;
+    setImmediate(() => {
+      listener.onClosed({ kind: "connect", code: ErrorCode.NO_ERROR, message, cause });
+    });
+  }
+
+  get nowMs(): number {
+    return this.#clock.nowMs();
+  }
+
+  drain(): void {}
+
+  destroy(): void {}
+
+  ping(): void {}
+
+  openStream(): Stream {
+    throw new Error(`${this.peer.remoteAddress} takes no stream`);
+  }
+}

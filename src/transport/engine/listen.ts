@@ -1,9 +1,14 @@
 // A listening socket whose connections are server sessions: TCP or UNIX, plain or TLS with ALPN h2.
 
 import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import {
+  createServer as createTlsServer,
+  type TLSSocket,
+  type Server as TlsServer,
+} from "node:tls";
 import type { H2Limits } from "../../h2/limits.ts";
 import { resolveSessionOptions } from "../defaults.ts";
+import { Handshakes } from "../handshakes.ts";
 import { peerInfo } from "../peer-info.ts";
 import type { ServerTlsOptions } from "../tls.ts";
 import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "../transport.ts";
@@ -28,21 +33,26 @@ export function listen(
     );
     session.open((opened) => events.onSession(opened));
   };
-  const server =
-    tls === undefined
-      ? plainServer(accept)
-      : tlsServer(
-          tls,
-          resolved.settingsTimeoutMs,
-          (socket) => accept(socket, undefined),
-          (error) => events.onError(error),
-        );
+  let server: Server;
+  let handshakes: Handshakes | undefined;
+  if (tls === undefined) {
+    server = plainServer(accept);
+  } else {
+    const secure = tlsServer(
+      tls,
+      resolved.settingsTimeoutMs,
+      (socket) => accept(socket, undefined),
+      (error) => events.onError(error),
+    );
+    handshakes = new Handshakes(secure);
+    server = secure;
+  }
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(address, () => {
       server.off("error", reject);
       server.on("error", (error: Error) => events.onError(error));
-      resolve(new EngineListener(server, boundAddress(server, address)));
+      resolve(new EngineListener(server, handshakes, boundAddress(server, address)));
     });
   });
 }
@@ -65,7 +75,7 @@ function tlsServer(
   handshakeTimeoutMs: number,
   accept: (socket: Socket) => void,
   onError: (error: Error) => void,
-): Server {
+): TlsServer {
   // A client that offers protocols without h2 fails the handshake; one that offers none gets here.
   const options = {
     ...tls,
@@ -79,9 +89,8 @@ function tlsServer(
       return;
     }
     const who = peerInfo(socket, undefined, "server").remoteAddress;
-    socket.on("error", () => socket.destroy());
-    socket.end();
-    socket.resume();
+    // Not end(): a peer that keeps its side open would keep the socket.
+    socket.destroy();
     onError(new Error(`${who} did not negotiate HTTP/2 (ALPN h2)`));
   });
   server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
@@ -101,15 +110,18 @@ function boundAddress(server: Server, asked: SocketAddress): SocketAddress {
 class EngineListener implements Listener {
   readonly address: SocketAddress;
   readonly #server: Server;
+  readonly #handshakes: Handshakes | undefined;
 
-  constructor(server: Server, address: SocketAddress) {
+  constructor(server: Server, handshakes: Handshakes | undefined, address: SocketAddress) {
     this.#server = server;
+    this.#handshakes = handshakes;
     this.address = address;
   }
 
   close(): Promise<void> {
     // The server's own callback would wait for the connections, too.
     this.#server.close();
+    this.#handshakes?.destroyAll();
     return Promise.resolve();
   }
 }

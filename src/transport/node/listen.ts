@@ -12,6 +12,7 @@ import {
 } from "node:http2";
 import { Server as NetServer, type Socket } from "node:net";
 import { type ResolvedSessionOptions, resolveSessionOptions } from "../defaults.ts";
+import { Handshakes } from "../handshakes.ts";
 import { peerInfo } from "../peer-info.ts";
 import type {
   Listener,
@@ -33,10 +34,18 @@ type AnyServer = Http2Server | Http2SecureServer;
 export async function listen(options: ListenOptions, events: ListenerEvents): Promise<Listener> {
   const resolved = resolveSessionOptions(options);
   const { address, tls } = options;
-  const server =
-    tls === undefined
-      ? createServer(nodeSessionOptions(resolved))
-      : createSecureServer({ ...secureOptions(tls), ...nodeSessionOptions(resolved) });
+  let server: AnyServer;
+  let handshakes: Handshakes | undefined;
+  if (tls === undefined) {
+    server = createServer(nodeSessionOptions(resolved));
+  } else {
+    const secure = createSecureServer({
+      ...secureOptions(tls, resolved.settingsTimeoutMs),
+      ...nodeSessionOptions(resolved),
+    });
+    handshakes = new Handshakes(secure);
+    server = secure;
+  }
   const path = "path" in address ? address.path : undefined;
   subscribe(server, resolved, events, path);
   await new Promise<void>((resolve, reject) => {
@@ -53,6 +62,7 @@ export async function listen(options: ListenOptions, events: ListenerEvents): Pr
       // Not the close() of newer node:http2 servers, which closes the sessions too. Its callback waits for them: the listening
       // socket itself is closed at once.
       if (server.listening) NetServer.prototype.close.call(server);
+      handshakes?.destroyAll();
     },
   };
 }
@@ -118,7 +128,11 @@ function subscribe(
     socket.destroy();
     events.onError(new Error("a client did not choose h2 by ALPN"));
   };
-  const onTlsError = (error: Error): void => events.onError(error);
+  const onTlsError = (error: Error, socket: Socket): void => {
+    // Of a handshake that took too long Node tells, and leaves the rest to us.
+    socket.destroy();
+    events.onError(error);
+  };
   server.prependListener(connectionEvent, onConnection);
   server.on("session", onSession);
   server.on("stream", onStream);
@@ -149,9 +163,12 @@ function settingsGiven(
   };
 }
 
-function secureOptions(tls: NonNullable<ListenOptions["tls"]>): SecureServerOptions {
+function secureOptions(
+  tls: NonNullable<ListenOptions["tls"]>,
+  handshakeTimeoutMs: number,
+): SecureServerOptions {
   // HTTP/1 has no place here.
-  return { ...tls, allowHTTP1: false };
+  return { ...tls, allowHTTP1: false, handshakeTimeout: handshakeTimeoutMs };
 }
 
 function boundAddress(server: AnyServer, asked: SocketAddress): SocketAddress {

@@ -1,9 +1,9 @@
 // Contract: listening and connecting on real sockets: TLS, UNIX sockets, what fails before there is a session.
 
-import { connect as connectSocket } from "node:net";
-import { describe, expect, it } from "vitest";
+import { connect as connectSocket, Server, Socket } from "node:net";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { makeCertificate } from "../../support/certificate.ts";
-import { closeAtEnd, socketPath } from "../../support/cleanup.ts";
+import { closeAtEnd, socketPath, within } from "../../support/cleanup.ts";
 import { FakeClock } from "../../support/clock.ts";
 import { fieldsOf, frames, message, request, trailersOnly } from "../../support/frames.ts";
 import { answerLookups } from "../../support/lookup.ts";
@@ -11,6 +11,29 @@ import { ScriptedClient, ScriptedServer } from "../../support/scripted-endpoints
 import { type Contract, connect, open, serve } from "./harness.ts";
 
 const { cert, key } = makeCertificate();
+
+/** The next socket that a server of this process accepts. */
+function untilAccepted(): Promise<{ readonly closed: Promise<unknown> }> {
+  return new Promise((resolve) => {
+    const { emit } = Server.prototype;
+    const restore = (): boolean => Reflect.set(Server.prototype, "emit", emit);
+    onTestFinished(() => {
+      restore();
+    });
+    Reflect.set(
+      Server.prototype,
+      "emit",
+      function (this: Server, ...event: [string, ...unknown[]]) {
+        const [name, socket] = event;
+        if (name === "connection" && socket instanceof Socket) {
+          restore();
+          resolve({ closed: new Promise((closed) => socket.once("close", closed)) });
+        }
+        return Reflect.apply(emit, this, event);
+      },
+    );
+  });
+}
 
 export function listenerCases(contract: Contract): void {
   describe("a UNIX socket", () => {
@@ -162,6 +185,49 @@ export function listenerCases(contract: Contract): void {
       const peer = await ScriptedClient.connect(server.listener.address, options);
       await peer.expectClosed();
       expect([server.sessionCount, server.errors.length]).toEqual([0, 1]);
+    });
+
+    it("from a client without ALPN h2 that keeps its side open is closed all the same", async () => {
+      const server = await serve(contract, { tls: { cert, key } });
+      const told = untilAccepted();
+      const options = { tls: { ca: cert }, alpn: [], handshake: false } as const;
+      const peer = await ScriptedClient.connect(server.listener.address, options);
+      peer.socket.allowHalfOpen = true;
+      const accepted = await told;
+      await within("the end of the accepted socket", accepted.closed);
+      expect([server.sessionCount, server.errors.length]).toEqual([0, 1]);
+    });
+
+    it("whose handshake takes too long is an error of the listener, and is over", async () => {
+      const server = await serve(contract, { tls: { cert, key }, settingsTimeoutMs: 20 });
+      const socket = connectSocket(server.listener.address as { host: string; port: number });
+      closeAtEnd(() => socket.destroy());
+      socket.on("error", () => undefined).resume();
+      await within(
+        "the end of the handshake",
+        new Promise((resolve) => socket.on("close", resolve)),
+      );
+      expect([server.sessionCount, server.errors.length]).toEqual([0, 1]);
+      expect(server.errors[0]).toMatchObject({ code: "ERR_TLS_HANDSHAKE_TIMEOUT" });
+    });
+
+    it("whose handshake is under way when the listener closes is over; sessions go on", async () => {
+      const server = await serve(contract, { tls: { cert, key } });
+      const address = server.listener.address as { host: string; port: number };
+      const client = connect(contract, { address, tls: { ca: cert, serverName: "localhost" } });
+      await client.events.untilAvailable();
+      const session = await server.nextSession();
+      const accepted = untilAccepted();
+      const socket = connectSocket(address);
+      closeAtEnd(() => socket.destroy());
+      socket.on("error", () => undefined).resume();
+      const closed = new Promise((resolve) => socket.on("close", resolve));
+      await accepted;
+      await server.listener.close();
+      await within("the end of the handshake", closed);
+      open(client).stream.sendData(message("abc"), true);
+      await (await session.events.nextStream()).untilEnded();
+      expect(server.sessionCount).toBe(1);
     });
 
     it("that is not TLS at all is an error of the listener, which goes on", async () => {

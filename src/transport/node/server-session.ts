@@ -2,16 +2,20 @@
 
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import type { ResolvedSessionOptions } from "../defaults.ts";
 import type { ListenerEvents, PeerInfo, ServerSessionListener } from "../transport.ts";
 import { NodeServerStream } from "./server-stream.ts";
 import { NodeSession } from "./session.ts";
-import { onError } from "./stream.ts";
+import { onError, resetBare } from "./stream.ts";
 
 export class NodeServerSession extends NodeSession {
   readonly opensStreams = false;
   protected readonly listener: ServerSessionListener;
+  #lastStreamId = 0;
+  /** Once the drain was announced. */
+  #lastTakenId: number | undefined;
 
   constructor(
     node: ServerHttp2Session,
@@ -25,6 +29,12 @@ export class NodeServerSession extends NodeSession {
     this.started();
   }
 
+  override drain(): void {
+    // As node:http2 announces it: nothing above it is begun any more.
+    this.#lastTakenId ??= this.#lastStreamId;
+    super.drain();
+  }
+
   recvStream(node: ServerHttp2Stream, headers: HeaderList, endStream: boolean): void {
     // Attached whatever happens next: an 'error' without a listener would end the process.
     if (node.destroyed || node.closed || this.isOver) {
@@ -33,6 +43,14 @@ export class NodeServerSession extends NodeSession {
       node.destroy();
       return;
     }
+    const id = node.id ?? 0;
+    if (this.#lastTakenId !== undefined && id > this.#lastTakenId) {
+      // nghttp2 ignores it once our GOAWAY is sent, which it is not while it reads: the client will open it elsewhere.
+      node.on("error", onError);
+      setImmediate(resetBare, node, ErrorCode.REFUSED_STREAM);
+      return;
+    }
+    this.#lastStreamId = id;
     const stream = new NodeServerStream(node, this, endStream);
     this.streams.set(stream.id, stream);
     stream.listen(this.listener.onStream(stream, headers, endStream));

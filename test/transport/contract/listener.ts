@@ -2,11 +2,13 @@
 
 import { connect as connectSocket, Server, Socket } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { ErrorCode } from "../../../src/wire/error-code.ts";
 import { makeCertificate } from "../../support/certificate.ts";
 import { closeAtEnd, socketPath, within } from "../../support/cleanup.ts";
 import { FakeClock } from "../../support/clock.ts";
 import { fieldsOf, frames, message, request, trailersOnly } from "../../support/frames.ts";
 import { answerLookups } from "../../support/lookup.ts";
+import { SessionRecorder } from "../../support/recorder.ts";
 import { ScriptedClient, ScriptedServer } from "../../support/scripted-endpoints.ts";
 import { type Contract, connect, open, serve } from "./harness.ts";
 
@@ -243,6 +245,44 @@ export function listenerCases(contract: Contract): void {
       expect([server.sessionCount, server.errors.length]).toEqual([0, 1]);
       connect(contract, { address, tls: { ca: cert, serverName: "localhost" } });
       await server.nextSession();
+    });
+  });
+
+  describe.each(["plain", "TLS"])("a session that is drained as it begins (%s)", (kind) => {
+    it("announces GOAWAY behind SETTINGS, and begins nothing that it does not name", async () => {
+      const events = new SessionRecorder("server");
+      const listener = await contract.makeTransport().listen(
+        {
+          address: { host: "127.0.0.1", port: 0 },
+          ...(kind === "TLS" ? { tls: { cert, key } } : {}),
+        },
+        {
+          onSession(session) {
+            events.attach(session);
+            session.drain();
+            return events;
+          },
+          onError: () => expect.unreachable(),
+        },
+      );
+      closeAtEnd(() => listener.close());
+      const peer = await ScriptedClient.connect(listener.address, {
+        handshake: false,
+        ...(kind === "TLS" ? { tls: { ca: cert } } : {}),
+      });
+      // In one flight.
+      peer.send(frames.preface(), frames.settings(), frames.headers(1, request("/a/B")).end());
+      await peer.expectSettings();
+      let last = await peer.expectGoAway(ErrorCode.NO_ERROR);
+      if (last.lastStreamId === 0x7fffffff) last = await peer.expectGoAway(ErrorCode.NO_ERROR);
+      const begun = events.streams;
+      expect(begun.map(({ stream }) => stream.id)).toEqual(last.lastStreamId === 0 ? [] : [1]);
+      for (const { stream } of begun) stream.sendHeaders(fieldsOf(trailersOnly(0)), true);
+      await peer.expectClosed();
+      expect((await events.untilClosed()).kind).toBe("closed");
+      expect(begun.map(({ stream }) => stream.id)).toEqual(last.lastStreamId === 0 ? [] : [1]);
+      expect(events.allViolations).toEqual([]);
+      expect(peer.trace.find(({ direction }) => direction === "recv")?.frame.name).toBe("SETTINGS");
     });
   });
 

@@ -222,6 +222,11 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
       const details = `trailers cannot be sent: ${error.message}`;
       this.finishPlainly(details);
     }
+    // What the client does not read must not be kept for as long as it likes: the call is over.
+    if (this.context.reason !== undefined && this.stream.queuedBytes > 0) {
+      this.deadlineTimer ??= new Timer(this);
+      this.clock.schedule(this.deadlineTimer, LAST_WORDS_MS);
+    }
   }
 
   private finishPlainly(details: string): void {
@@ -231,11 +236,6 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
       this.stream.reset(ErrorCode.INTERNAL_ERROR);
-    }
-    // What the client does not read must not be kept for as long as it likes: the call is over.
-    if (this.context.reason !== undefined && this.stream.queuedBytes > 0) {
-      this.deadlineTimer ??= new Timer(this);
-      this.clock.schedule(this.deadlineTimer, LAST_WORDS_MS);
     }
   }
 

@@ -62,6 +62,30 @@ describe.each(transportCombos)("a relay, server on $server, client on $client", 
     },
   );
 
+  it.each(["reset", "answer"] as const)(
+    "keeps no stream whose %s by the backend crossed the client's cancellation",
+    async (how) => {
+      const { client, backend, conn } = await scriptedRelay(combo, {
+        backend: { refillWindows: false },
+      });
+      for (let id = 1; id < 40; id += 2) {
+        client.send(frames.headers(id, request(PATH)), frames.data(id, message("abc")));
+        const { streamId } = await backend.expectRequest(PATH);
+        await client.sync();
+        await backend.sync();
+        await client.sync();
+        client.send(frames.rst(id, ErrorCode.CANCEL));
+        for (let turn = 0; turn < id % 3; turn++) await new Promise((next) => setImmediate(next));
+        if (how === "answer") {
+          backend.send(frames.headers(streamId, trailersOnly(4), { endStream: true }));
+        }
+        backend.send(frames.rst(streamId, ErrorCode.NO_ERROR));
+        await client.sync();
+      }
+      await eventually("no stream is left", () => conn.openStreamCount === 0);
+    },
+  );
+
   it("makes a gRPC response of an HTTP error that has a status, a length and a body", async () => {
     const { client, backend } = await scriptedRelay(combo);
     client.send(...UNARY);

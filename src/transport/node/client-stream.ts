@@ -87,7 +87,14 @@ export class NodeClientStream extends NodeStream {
 
   /** 'end' without trailers: END_STREAM on DATA, or a reset with NO_ERROR, which node:http2 makes look the same. */
   ended(): void {
-    if (this.over || this.recvEnded) return;
+    if (this.over) {
+      // The server's reset with NO_ERROR crossed ours: node:http2 has closed the stream, and would wait for ever for the request to finish.
+      setImmediate(() => {
+        if (this.node.closed) this.node.destroy();
+      });
+      return;
+    }
+    if (this.recvEnded) return;
     // node:http2 adds one listener on 'end' for END_STREAM on DATA and one when the stream closes.
     const seen = this.node.listenerCount("end");
     if (this.#headersSeen && seen >= (this.node.closed ? 2 : 1)) {

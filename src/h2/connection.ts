@@ -54,8 +54,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   /** The stream that it named. */
   private lastTakenId = MAX_STREAM_ID;
   private goAway: { readonly lastStreamId: number; readonly code: number } | undefined = undefined;
-  /** Somebody may be waiting to open a stream. */
-  private wasFull = true;
+  /** Somebody may be waiting to open a stream, which only clients do. */
+  private wasFull: boolean;
   /** Output that may lie here, behind what the socket has, before requests wait. */
   private requestRoomBytes = Number.MAX_SAFE_INTEGER;
   private ownerTold = false;
@@ -75,6 +75,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.options = options;
     this.events = events;
     this.prefaceLeft = role === "server" ? CLIENT_PREFACE.length : 0;
+    this.wasFull = role === "client";
     this.streams = new StreamTable(role, options.maxConcurrentStreams);
     this.guard = new FloodGuard(options.limits, nowMs);
     const { streams, guard } = this;
@@ -130,16 +131,20 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   turn(): void {
     if (this.ended === undefined) {
       this.outbound.pump();
-      if (this.isFull) this.wasFull = true;
-      else if (this.wasFull) {
-        this.wasFull = false;
-        this.events.onAvailable();
-        this.outbound.pump();
-      }
+      if (this.role === "client") this.tellAvailable();
       this.outbound.closeEarlyEnds();
       if (this.isDrained()) this.end(this.orderlyEnd(), undefined);
     }
     if (this.ended !== undefined && !this.ownerTold) this.tellEnd(this.ended);
+  }
+
+  private tellAvailable(): void {
+    if (this.isFull) this.wasFull = true;
+    else if (this.wasFull) {
+      this.wasFull = false;
+      this.events.onAvailable();
+      this.outbound.pump();
+    }
   }
 
   /**
@@ -290,7 +295,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   settingsReceived(): void {
     this.settingsReady = true;
-    if (this.isFull) this.wasFull = true;
+    if (this.role === "client" && this.isFull) this.wasFull = true;
   }
 
   settingsAcknowledged(): void {

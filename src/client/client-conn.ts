@@ -20,6 +20,7 @@ import { HeaderField, type HeaderList } from "../wire/field.ts";
 import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { ConnectionBackoff } from "./connection-backoff.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
+import { ResetBudget } from "./reset-budget.ts";
 import { type Waiting, WaitingQueue } from "./waiting-queue.ts";
 
 export type { ConnState };
@@ -39,11 +40,13 @@ export interface StreamRequest extends StreamListener, Waiting {
 /** One attempt at a session, from `connect` to its end. A conn outlives many. */
 class Attempt implements ClientSessionListener {
   readonly conn: ClientConn;
+  readonly resets: ResetBudget;
   session: ClientSession | undefined = undefined;
   wasReady = false;
 
   constructor(conn: ClientConn) {
     this.conn = conn;
+    this.resets = new ResetBudget(conn.options.clock.nowMs());
   }
 
   onAvailable(): void {
@@ -219,6 +222,19 @@ export class ClientConn implements TimerOwner {
   abandon(request: StreamRequest): void {
     this.#waiting.remove(request);
     this.#hold();
+  }
+
+  /**
+   * @internal Resets `stream`. A session on which much is reset makes room for another before the backend ends it: calls under way
+   * finish on it, and those of other clients do not suffer.
+   */
+  reset(stream: Stream, code: number): void {
+    stream.reset(code);
+    const state = this.#state;
+    if (state.kind !== "ready" || state.session !== stream.session) return;
+    if (state.attempt.resets.take(this.options.clock.nowMs()) || !this.#source.reconnects) return;
+    state.session.drain();
+    this.#leave(state.attempt);
   }
 
   /**

@@ -194,7 +194,7 @@ class ClientCall implements StreamRequest, TimerOwner {
   onTrailers(trailers: HeaderList): void {
     const stream = this.#stream;
     if (stream !== undefined && (!this.#endSent || stream.queuedBytes > 0)) {
-      stream.reset(ErrorCode.NO_ERROR);
+      this.#conn.reset(stream, ErrorCode.NO_ERROR);
     }
     const error = grpcErrorFromTrailers(trailers);
     if (error !== undefined) this.#end(error);
@@ -215,7 +215,7 @@ class ClientCall implements StreamRequest, TimerOwner {
   /** Ends the call from our side. */
   fail(error: GrpcError): void {
     if (this.ended) return;
-    if (this.#stream !== undefined) this.#stream.reset(ErrorCode.CANCEL);
+    if (this.#stream !== undefined) this.#conn.reset(this.#stream, ErrorCode.CANCEL);
     else this.#conn.abandon(this);
     this.#end(error);
   }

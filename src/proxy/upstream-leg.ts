@@ -441,8 +441,8 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
     if (received?.status !== Status.OK) this.error = grpcErrorFromTrailers(trailers);
     // The server has answered; what the client still sends is not wanted (gRPC "Early server closure").
     const { stream } = this;
-    if (!this.endSent || !endStream || (stream !== undefined && stream.queuedBytes > 0)) {
-      stream?.reset(ErrorCode.NO_ERROR);
+    if (stream !== undefined && (!this.endSent || !endStream || stream.queuedBytes > 0)) {
+      this.conn.reset(stream, ErrorCode.NO_ERROR);
     }
     this.end();
   }
@@ -452,7 +452,7 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
     this.status = error.status;
     this.details = error.details;
     this.broken = true;
-    if (this.stream !== undefined) this.stream.reset(ErrorCode.CANCEL);
+    if (this.stream !== undefined) this.conn.reset(this.stream, ErrorCode.CANCEL);
     else this.conn.abandon(this);
     this.end();
   }

@@ -46,7 +46,8 @@ class StubSession implements ClientSession {
 
   openStream(_headers: unknown, _end: boolean, listener: StreamListener): Stream {
     this.opened.push(listener);
-    return { reset: () => {}, queuedBytes: 0, sendData: () => 0 } as unknown as Stream;
+    const stream = { session: this, reset: () => {}, queuedBytes: 0, sendData: () => 0 };
+    return stream as unknown as Stream;
   }
 
   drain(): void {
@@ -132,6 +133,30 @@ describe("a conn", () => {
     sessions[1]?.becomeReady();
     expect(sessions[1]?.opened).toHaveLength(1);
     for (const call of calls) call.cancel();
+    await conn.close();
+  });
+
+  it("leaves a session on which much was reset before its server ends it, calls under way finish there", async () => {
+    const { conn, sessions, clock } = stub();
+    const last = conn.newStream(PATH);
+    const [first] = sessions as [StubSession];
+    first.becomeReady();
+    const cancelSome = (count: number): void => {
+      for (let i = 0; i < count; i++) conn.newStream(PATH).cancel();
+    };
+    cancelSome(499);
+    // 25 more in a second, and the one that is too many.
+    clock.advance(1_000);
+    cancelSome(25);
+    expect([first.drained, conn.state]).toEqual([0, "ready"]);
+    cancelSome(1);
+    expect([first.drained, conn.state]).toEqual([1, "idle"]);
+    last.cancel();
+    conn.newStream(PATH).cancel();
+    expect([first.drained, sessions.length]).toEqual([1, 2]);
+    sessions[1]?.becomeReady();
+    cancelSome(498);
+    expect([sessions[1]?.drained, conn.state]).toEqual([0, "ready"]);
     await conn.close();
   });
 

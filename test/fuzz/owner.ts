@@ -5,7 +5,7 @@ import type { Connection } from "../../src/h2/connection.ts";
 import type { ConnectionEnd, ConnectionEvents } from "../../src/h2/events.ts";
 import type { H2Stream, StreamEndInfo, StreamEvents } from "../../src/h2/stream.ts";
 import { CLOSED } from "../../src/h2/stream-state.ts";
-import { HeaderField, type HeaderList } from "../../src/wire/field.ts";
+import { HeaderError, HeaderField, type HeaderList, listBytes } from "../../src/wire/field.ts";
 import { keep } from "../../src/wire/read-buffer.ts";
 import type { Dice } from "./dice.ts";
 import type { Witness } from "./witness.ts";
@@ -106,7 +106,15 @@ export class FuzzOwner implements ConnectionEvents<string> {
       onWritable: (bytes) => owned?.onWritable(bytes),
       onReset: (end) => owned?.onReset(end),
     };
-    const stream = connection.openStream(fields, endStream, late);
+    let stream: H2Stream<string> | undefined;
+    const isTaken = takes(fields, () => {
+      stream = connection.openStream(fields, endStream, late);
+    });
+    if (!isTaken || stream === undefined) {
+      expected.expected.pop();
+      this.#ids -= 2;
+      return;
+    }
     if (stream.id !== expected.id) throw witness.broken(`stream ${stream.id} was opened`);
     owned = new OwnedStream(this, stream, dice.pick(CHARACTERS));
     owned.headersGiven = true;
@@ -304,8 +312,17 @@ export class OwnedStream implements StreamEvents {
   }
 
   #headers(fields: HeaderList, endStream: boolean): void {
-    this.#owner.witness.stream(this.stream.id).expected.push(fields);
-    this.stream.sendHeaders(fields, endStream);
+    if (this.over) return;
+    this.#send(fields, () => this.stream.sendHeaders(fields, endStream));
+  }
+
+  /** A list that the peer does not take costs the stream. */
+  #send(fields: HeaderList, send: () => void): void {
+    const { expected } = this.#owner.witness.stream(this.stream.id);
+    expected.push(fields);
+    if (takes(fields, send)) return;
+    expected.pop();
+    this.reset();
   }
 
   /** Trailers or END_STREAM. */
@@ -322,8 +339,7 @@ export class OwnedStream implements StreamEvents {
     const fields = dice.chance(20)
       ? []
       : [new HeaderField("grpc-status", "0"), ...randomFields(dice)];
-    witness.stream(this.stream.id).expected.push(fields);
-    this.stream.sendTrailers(fields);
+    this.#send(fields, () => this.stream.sendTrailers(fields));
   }
 
   #pay(bytes: number): void {
@@ -371,4 +387,17 @@ export function randomFields(dice: Dice): HeaderField[] {
     fields.push(new HeaderField(dice.pick(NAMES), value + long, dice.chance(10)));
   }
   return fields;
+}
+
+/** Runs `send`; false when `fields` are more than the peer takes, and were refused for that alone. */
+function takes(fields: HeaderList, send: () => void): boolean {
+  try {
+    send();
+    return true;
+  } catch (error) {
+    if (!(error instanceof HeaderError)) throw error;
+    const limit = /of at most (\d+) bytes, which the peer takes/.exec(error.message)?.[1];
+    if (limit === undefined || listBytes(fields) <= Number(limit)) throw error;
+    return false;
+  }
 }

@@ -241,7 +241,7 @@ class PeekWindow implements RequestTap {
       try {
         waiter.resolve(this.#payloadsUpTo(count));
       } catch (error) {
-        waiter.reject(error);
+        waiter.reject(this.#refusal(error));
       }
       return true;
     }

@@ -16,7 +16,8 @@ import {
 } from "../index.ts";
 import { parseAddress } from "../transport/address.ts";
 import { selectTransport } from "../transport/select.ts";
-import { CommandError, checkFlag, messageOf, systemCode, usageError } from "./command-error.ts";
+import { opensslReason } from "../transport/tls.ts";
+import { CommandError, checkFlag, messageOf, usageError } from "./command-error.ts";
 import type { Flag, GivenFlags } from "./flags.ts";
 import { listen } from "./listen.ts";
 import { closeAll, SignalWatch } from "./shutdown.ts";
@@ -172,14 +173,6 @@ async function readTls(flags: GivenFlags): Promise<ServerTlsOptions | undefined>
     );
   }
   return tls;
-}
-
-/** What OpenSSL says, without its numbers and the places in its source that Node puts around it. */
-function opensslReason(error: unknown): string {
-  if (error instanceof Error && "reason" in error && typeof error.reason === "string") {
-    return error.reason;
-  }
-  return systemCode(error) ?? messageOf(error);
 }
 
 async function readPem(flag: string, path: string): Promise<Buffer> {

@@ -75,14 +75,14 @@ function checkMaterial(tls: TlsMaterial): void {
     createSecureContext(tls);
   } catch (cause) {
     throw new TypeError(
-      `tls: expected certificates, keys and settings that OpenSSL takes, got: ${reasonOf(cause)}`,
+      `tls: expected certificates, keys and settings that OpenSSL takes, got: ${opensslReason(cause)}`,
       { cause },
     );
   }
 }
 
-/** Without OpenSSL's numbers and names of functions. */
-function reasonOf(error: unknown): string {
+/** What OpenSSL says, without its numbers and the places in its source that Node puts around it. */
+export function opensslReason(error: unknown): string {
   if (!(error instanceof Error)) return shown(error);
   return "reason" in error && typeof error.reason === "string" ? error.reason : error.message;
 }

@@ -49,7 +49,7 @@ export const serveFlags: readonly Flag[] = [
   {
     name: "transport",
     value: "NAME",
-    text: "HTTP/2 implementation: node or engine (default node)",
+    text: "HTTP/2 implementation: engine or node (default engine)",
   },
   { name: "tls-cert", value: "FILE", text: "listen with TLS: certificate chain, PEM" },
   { name: "tls-key", value: "FILE", text: "and its private key, PEM" },
@@ -140,9 +140,9 @@ function milliseconds(text: string | undefined): number {
 
 function transportName(text: string | undefined): TransportName {
   if (text !== undefined && text !== "node" && text !== "engine") {
-    throw new TypeError(`expected node or engine, got ${JSON.stringify(text)}`);
+    throw new TypeError(`expected engine or node, got ${JSON.stringify(text)}`);
   }
-  return text ?? "node";
+  return text ?? "engine";
 }
 
 function requireTransport(name: TransportName): void {

@@ -11,7 +11,7 @@ import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
 import { checkAuthority } from "./target.ts";
 
 export interface DialOptions extends SessionOptions {
-  /** Which HTTP/2 implementation to use. @default "node" */
+  /** Which HTTP/2 implementation to use; sessions that are handed over have that of `node:http2`. @default "engine" */
   readonly transport?: TransportName | Transport;
   /** Makes the connection TLS (ALPN `h2`); `{}` trusts the system's certificate authorities. @default plain HTTP/2 with prior knowledge */
   readonly tls?: ClientTlsOptions;

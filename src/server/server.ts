@@ -38,7 +38,7 @@ import { type CallOwner, ServerCall } from "./server-call.ts";
 import { ServerStream } from "./server-stream.ts";
 
 export interface ServerOptions extends SessionOptions {
-  /** Which HTTP/2 implementation listening sockets use. @default "node" */
+  /** Which HTTP/2 implementation listening sockets use; attached servers have that of `node:http2`. @default "engine" */
   readonly transport?: TransportName | Transport;
   /** Makes listening sockets TLS (ALPN `h2`). @default plain HTTP/2 with prior knowledge */
   readonly tls?: ServerTlsOptions;

@@ -8,19 +8,19 @@ import type { Transport } from "./transport.ts";
 export { type EngineLimits, type EngineOptions, engineTransport } from "./engine/index.ts";
 
 /** The HTTP/2 implementations that come with grpc-relay. */
-export type TransportName = "node" | "engine";
+export type TransportName = "engine" | "node";
 
-/** @throws {TypeError} for a name that no transport has */
+/** The engine unless another one is asked for. @throws {TypeError} for a name that no transport has */
 export function selectTransport(transport: TransportName | Transport | undefined): Transport {
   if (isTransport(transport)) return transport;
   switch (transport) {
     case undefined:
-    case "node":
-      return nodeTransport();
     case "engine":
       return engineTransport();
+    case "node":
+      return nodeTransport();
     default:
-      throw new TypeError(`transport: expected "node" or "engine", got ${shown(transport)}`);
+      throw new TypeError(`transport: expected "engine" or "node", got ${shown(transport)}`);
   }
 }
 

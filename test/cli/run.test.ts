@@ -77,7 +77,7 @@ describe("grpc-relay", () => {
     [
       "an unknown transport",
       ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--transport", "quic"],
-      '--transport: expected node or engine, got "quic"',
+      '--transport: expected engine or node, got "quic"',
     ],
     [
       "a grace that is no number",

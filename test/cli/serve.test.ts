@@ -13,11 +13,12 @@ import {
   Metadata,
   Server,
   type StreamHandler,
+  type TransportName,
 } from "../../src/index.ts";
 import { formatAddress } from "../../src/transport/address.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { closeAtEnd, socketPath, within } from "../support/cleanup.ts";
-import { type FakeTerminal, runToEnd, start } from "./terminal.ts";
+import { type FakeTerminal, type Running, runToEnd, start } from "./terminal.ts";
 
 // Starting processes and compilers takes long on a machine that is busy with other tests.
 vi.setConfig({ testTimeout: 60_000 });
@@ -77,18 +78,20 @@ function pemFile(name: string, text: string): string {
   return path;
 }
 
-describe("grpc-relay serve", () => {
-  it.each([
-    ["no transport named", []],
-    ["node", ["--transport", "node"]],
-    ["engine", ["--transport", "engine"]],
-  ])("passes calls on, metadata and all, and closes on a signal: %s", async (_, transport) => {
+/** `grpc-relay serve` with one transport on both sides. */
+function startServe(transport: TransportName, ...args: readonly string[]): Running {
+  return start("serve", "--transport", transport, ...args);
+}
+
+describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (transport) => {
+  it("passes calls on, metadata and all, and closes on a signal", async () => {
     const { address } = await backend(async (stream) => {
       stream.setTrailer(Metadata.from({ got: stream.context.metadata.first("x-token") ?? "" }));
       await stream.sendMessage(await stream.recvMessage());
     });
-    const { terminal, exitCode } = start(
-      ...["serve", "--listen", "127.0.0.1:0", "--backend", address, ...transport],
+    const { terminal, exitCode } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", address],
     );
     const conn = client(await listening(terminal));
     const call = conn.newStream("/a.B/C", { metadata: Metadata.from({ "x-token": "abc" }) });
@@ -103,8 +106,9 @@ describe("grpc-relay serve", () => {
   it("listens on several addresses, UNIX sockets among them, and reaches a backend on one", async () => {
     const path = socketPath();
     const { address } = await backend(echo, `unix:${socketPath()}`);
-    const { terminal } = start(
-      ...["serve", "--listen", "127.0.0.1:0", "--listen", `unix:${path}`, "--backend", address],
+    const { terminal } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--listen", `unix:${path}`, "--backend", address],
     );
     await terminal.line(/listening on unix:/);
     expect(await echoed(client(await listening(terminal)), "tcp")).toBe("tcp");
@@ -122,8 +126,9 @@ describe("grpc-relay serve", () => {
     const primary = await backend(echo);
     const one = await backend(copy("one"));
     const two = await backend(copy("two"));
-    const { terminal } = start(
-      ...["serve", "--listen", "127.0.0.1:0", "--backend", primary.address],
+    const { terminal } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", primary.address],
       ...["--secondary", one.address, "--secondary", two.address],
     );
     const address = await listening(terminal);
@@ -137,8 +142,9 @@ describe("grpc-relay serve", () => {
 
   it("leaves out a secondary that cannot be reached", async () => {
     const primary = await backend(echo);
-    const { terminal } = start(
-      ...["serve", "--listen", "127.0.0.1:0", "--backend", primary.address],
+    const { terminal } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", primary.address],
       ...["--secondary", `unix:${socketPath()}`],
     );
     const conn = client(await listening(terminal));
@@ -154,8 +160,9 @@ describe("grpc-relay serve", () => {
       calls++;
       await echo(stream as never);
     });
-    const { terminal } = start(
-      ...["serve", "--listen", "127.0.0.1:0", "--backend", address, "--peek"],
+    const { terminal } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", address, "--peek"],
     );
     const conn = client(await listening(terminal));
     const call = conn.newStream("/a.B/C");
@@ -170,8 +177,9 @@ describe("grpc-relay serve", () => {
 
   it("with --peek passes a call without messages on", async () => {
     const { address } = await backend(echo);
-    const { terminal } = start(
-      ...["serve", "--listen", "127.0.0.1:0", "--backend", address, "--peek"],
+    const { terminal } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", address, "--peek"],
     );
     const call = client(await listening(terminal)).newStream("/a.B/C");
     call.closeSend();
@@ -180,7 +188,13 @@ describe("grpc-relay serve", () => {
 
   it("says once that the backend cannot be reached, answers UNAVAILABLE, and recovers when it is there", async () => {
     const path = socketPath();
-    const { terminal } = start("serve", "--listen", "127.0.0.1:0", "--backend", `unix:${path}`);
+    const { terminal } = startServe(
+      transport,
+      "--listen",
+      "127.0.0.1:0",
+      "--backend",
+      `unix:${path}`,
+    );
     const conn = client(await listening(terminal));
     await terminal.line(/backend unix:.* unreachable/);
     await expect(echoed(conn, "early")).rejects.toMatchObject({ status: 14 });
@@ -197,8 +211,9 @@ describe("grpc-relay serve", () => {
 
   it("lets a call finish after the first signal, and ends it at the second", async () => {
     const { address } = await backend(echo);
-    const { terminal, exitCode } = start(
-      ...["serve", "--listen", "127.0.0.1:0", "--backend", address, "--grace-ms", "600000"],
+    const { terminal, exitCode } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", address, "--grace-ms", "600000"],
     );
     const conn = client(await listening(terminal));
     const call = conn.newStream("/a.B/C");
@@ -221,8 +236,9 @@ describe("grpc-relay serve", () => {
 
   it("ends calls when the grace is over", async () => {
     const { address } = await backend(echo);
-    const { terminal, exitCode } = start(
-      ...["serve", "--listen", "127.0.0.1:0", "--backend", address, "--grace-ms", "30"],
+    const { terminal, exitCode } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", address, "--grace-ms", "30"],
     );
     const call = client(await listening(terminal)).newStream("/a.B/C");
     await call.sendMessage(Buffer.from("one"));
@@ -232,6 +248,20 @@ describe("grpc-relay serve", () => {
     expect(await within("exit", exitCode)).toBe(0);
   });
 
+  it("listens with TLS", async () => {
+    const { cert, key } = makeCertificate();
+    const { address } = await backend(echo);
+    const { terminal } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", address],
+      ...["--tls-cert", pemFile("cert", cert), "--tls-key", pemFile("key", key)],
+    );
+    const conn = client(await listening(terminal), { tls: { ca: cert } });
+    expect(await echoed(conn, "secret")).toBe("secret");
+  });
+});
+
+describe("grpc-relay serve", () => {
   it("answers a port in use with one line and exit code 1", async () => {
     const { address } = await backend(echo);
     expect(await runToEnd("serve", "--listen", address, "--backend", address)).toEqual({
@@ -258,17 +288,6 @@ describe("grpc-relay serve", () => {
     writeFileSync(path, "precious");
     const { code, err } = await runToEnd("serve", "--listen", `unix:${path}`, "--backend", "a:1");
     expect([code, err]).toEqual([1, expect.stringContaining("it is in use")]);
-  });
-
-  it("listens with TLS", async () => {
-    const { cert, key } = makeCertificate();
-    const { address } = await backend(echo);
-    const { terminal } = start(
-      ...["serve", "--listen", "127.0.0.1:0", "--backend", address],
-      ...["--tls-cert", pemFile("cert", cert), "--tls-key", pemFile("key", key)],
-    );
-    const conn = client(await listening(terminal), { tls: { ca: cert } });
-    expect(await echoed(conn, "secret")).toBe("secret");
   });
 
   it("answers a certificate that cannot be read with one line and exit code 1", async () => {

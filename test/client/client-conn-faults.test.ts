@@ -253,7 +253,7 @@ it.each([
   [() => dial("a:1", { onStateChange: 5 as never }), "onStateChange: expected a function, got 5"],
   [
     () => dial("a:1", { transport: {} as never }),
-    'transport: expected "node" or "engine", got an object',
+    'transport: expected "engine" or "node", got an object',
   ],
   [() => dial("a:1", { tls: null as never }), "tls: expected an object, got null"],
   [() => dial("a:1", { tls: { cert: "x", key: "y" } }), "tls: expected certificates, keys"],

@@ -20,6 +20,7 @@ import { opensslReason } from "../transport/tls.ts";
 import { CommandError, checkFlag, messageOf, usageError } from "./command-error.ts";
 import type { Flag, GivenFlags } from "./flags.ts";
 import { listen } from "./listen.ts";
+import { sessionFlags, sessionOptions } from "./session-flags.ts";
 import { closeAll, SignalWatch } from "./shutdown.ts";
 import type { Terminal } from "./terminal.ts";
 import { dialUpstream } from "./upstream.ts";
@@ -53,6 +54,7 @@ export const serveFlags: readonly Flag[] = [
   },
   { name: "tls-cert", value: "FILE", text: "listen with TLS: certificate chain, PEM" },
   { name: "tls-key", value: "FILE", text: "and its private key, PEM" },
+  ...sessionFlags,
   {
     name: "grace-ms",
     value: "MS",
@@ -68,11 +70,14 @@ export async function serve(flags: GivenFlags, terminal: Terminal): Promise<numb
   const graceMs = checkFlag("grace-ms", () => milliseconds(flags.one("grace-ms")));
   const transport = checkFlag("transport", () => transportName(flags.one("transport")));
   requireTransport(transport);
+  const session = sessionOptions(flags);
   const tls = await readTls(flags);
 
   const conns: ClientConn[] = [];
   const upstream = (role: string, target: string): ClientConn => {
-    const conn = checkFlag(role, () => dialUpstream(role, target, { transport }, terminal));
+    const conn = checkFlag(role, () =>
+      dialUpstream(role, target, { ...session, transport }, terminal),
+    );
     conns.push(conn);
     return conn;
   };
@@ -82,6 +87,7 @@ export async function serve(flags: GivenFlags, terminal: Terminal): Promise<numb
     const primary = upstream("backend", backend);
     const secondaries = flags.all("secondary").map((target) => upstream("secondary", target));
     const server = new Server({
+      ...session,
       transport,
       unknownServiceHandler: transparentHandler(director(primary, secondaries, flags.has("peek"))),
       onConnectionError: unlessRepeated((error) => terminal.warn(`connection refused: ${error}`)),

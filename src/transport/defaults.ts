@@ -6,6 +6,9 @@ import type { SessionOptions } from "./transport.ts";
 
 export const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
 
+/** A client that does nothing after it has connected costs a socket and OpenSSL's state for this long. */
+const MAX_HANDSHAKE_MS = 10_000;
+
 /** Largest flow-control window that HTTP/2 can express (RFC 9113 §6.9.1). */
 export const MAX_WINDOW_BYTES = 0x7fffffff;
 
@@ -28,9 +31,17 @@ export function resolveSessionOptions(options: SessionOptions): ResolvedSessionO
     ),
     maxHeaderListBytes: integer(options, "maxHeaderListBytes", 65_536, 1, 0xffffffff),
     headerTableBytes: integer(options, "headerTableBytes", 4_096, 0, 0xffffffff),
-    settingsTimeoutMs: integer(options, "settingsTimeoutMs", 10_000, 1, 0x7fffffff),
+    settingsTimeoutMs: integer(options, "settingsTimeoutMs", 60_000, 1, 0x7fffffff),
     clock,
   };
+}
+
+/**
+ * How long a TLS handshake may take, in milliseconds. What makes SETTINGS late has no part in it: a stack that is about to acknowledge
+ * them late does its handshake at once.
+ */
+export function handshakeTimeoutMs(options: ResolvedSessionOptions): number {
+  return Math.min(options.settingsTimeoutMs, MAX_HANDSHAKE_MS);
 }
 
 function integer(

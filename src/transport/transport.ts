@@ -170,7 +170,11 @@ export interface SessionOptions {
   readonly maxHeaderListBytes?: number;
   /** Dynamic HPACK table that the peer may use towards us, in bytes. @default 4_096 */
   readonly headerTableBytes?: number;
-  /** How long the peer may take to acknowledge our SETTINGS, in milliseconds. @default 10_000 */
+  /**
+   * How long the peer may take to acknowledge our SETTINGS, in milliseconds. RFC 9113 §6.5.3 says "immediately", but some peers
+   * (gRPC C-core before 1.43) acknowledge with the first thing that they have to send: a backend with its first answer.
+   * A TLS handshake gets no more than 10 s of it. @default 60_000
+   */
   readonly settingsTimeoutMs?: number;
   /** @default the clock of the process */
   readonly clock?: Clock;

@@ -85,6 +85,16 @@ describe("grpc-relay", () => {
       '--grace-ms: expected a whole number of milliseconds, got "5s"',
     ],
     [
+      "a settings timeout that is no whole number",
+      ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--settings-timeout-ms", "1e3"],
+      '--settings-timeout-ms: expected a whole number, got "1e3"',
+    ],
+    [
+      "a settings timeout out of range",
+      ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--settings-timeout-ms", "0"],
+      "--settings-timeout-ms: expected an integer from 1 to 2147483647, got 0",
+    ],
+    [
       "a certificate without its key",
       ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--tls-cert", "c.pem"],
       "expected --tls-key FILE beside --tls-cert, got none",

@@ -15,9 +15,11 @@ import {
   type StreamHandler,
   type TransportName,
 } from "../../src/index.ts";
-import { formatAddress } from "../../src/transport/address.ts";
+import { formatAddress, parseAddress } from "../../src/transport/address.ts";
+import { ErrorCode } from "../../src/wire/error-code.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { closeAtEnd, socketPath, within } from "../support/cleanup.ts";
+import { ScriptedClient, ScriptedServer } from "../support/scripted-endpoints.ts";
 import { type FakeTerminal, type Running, runToEnd, start } from "./terminal.ts";
 
 // Starting processes and compilers takes long on a machine that is busy with other tests.
@@ -246,6 +248,22 @@ describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (t
     terminal.signal();
     await expect(call.recvMessage()).rejects.toMatchObject({ status: 14 });
     expect(await within("exit", exitCode)).toBe(0);
+  });
+
+  it("waits on both sides for SETTINGS to be acknowledged as long as it is told to", async () => {
+    const silent = { ackSettings: false };
+    const upstream = await ScriptedServer.listen(silent);
+    const { terminal } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", formatAddress(upstream.address)],
+      ...["--settings-timeout-ms", "20"],
+    );
+    const downstream = await ScriptedClient.connect(
+      parseAddress(await listening(terminal)),
+      silent,
+    );
+    const peers = [downstream, await upstream.connection()];
+    for (const peer of peers) await peer.expectGoAway(ErrorCode.SETTINGS_TIMEOUT);
   });
 
   it("listens with TLS", async () => {

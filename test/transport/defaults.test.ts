@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../../src/time/clock.ts";
-import { resolveSessionOptions } from "../../src/transport/defaults.ts";
+import { handshakeTimeoutMs, resolveSessionOptions } from "../../src/transport/defaults.ts";
 import type { SessionOptions } from "../../src/transport/transport.ts";
 import { FakeClock } from "../support/clock.ts";
 
@@ -12,7 +12,7 @@ describe("resolveSessionOptions", () => {
       connectionWindowBytes: 4_194_304,
       maxHeaderListBytes: 65_536,
       headerTableBytes: 4_096,
-      settingsTimeoutMs: 10_000,
+      settingsTimeoutMs: 60_000,
       clock: systemClock,
     });
   });
@@ -56,6 +56,14 @@ describe("resolveSessionOptions", () => {
     expect(() => resolveSessionOptions({ [name]: value })).toThrow(
       new RegExp(`^${name}: expected an integer from \\d+ to \\d+, got ${value}$`),
     );
+  });
+
+  it("give a TLS handshake what SETTINGS have, but 10 s at most", () => {
+    const timeoutOf = (options: SessionOptions): number =>
+      handshakeTimeoutMs(resolveSessionOptions(options));
+    expect(timeoutOf({})).toBe(10_000);
+    expect(timeoutOf({ settingsTimeoutMs: 10_001 })).toBe(10_000);
+    expect(timeoutOf({ settingsTimeoutMs: 20 })).toBe(20);
   });
 
   it("refuses a number in text", () => {

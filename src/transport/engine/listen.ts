@@ -7,7 +7,7 @@ import {
   type Server as TlsServer,
 } from "node:tls";
 import type { H2Limits } from "../../h2/limits.ts";
-import { resolveSessionOptions } from "../defaults.ts";
+import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
 import { Handshakes } from "../handshakes.ts";
 import { peerInfo } from "../peer-info.ts";
 import type { ServerTlsOptions } from "../tls.ts";
@@ -40,7 +40,7 @@ export function listen(
   } else {
     const secure = tlsServer(
       tls,
-      resolved.settingsTimeoutMs,
+      handshakeTimeoutMs(resolved),
       (socket) => accept(socket, undefined),
       (error) => events.onError(error),
     );
@@ -72,7 +72,7 @@ function plainServer(accept: (socket: Socket, reader: SocketReader | undefined) 
 
 function tlsServer(
   tls: ServerTlsOptions,
-  handshakeTimeoutMs: number,
+  handshakeTimeout: number,
   accept: (socket: Socket) => void,
   onError: (error: Error) => void,
 ): TlsServer {
@@ -81,7 +81,7 @@ function tlsServer(
     ...tls,
     noDelay: true,
     ALPNProtocols: ["h2"],
-    handshakeTimeout: handshakeTimeoutMs,
+    handshakeTimeout,
   };
   const server = createTlsServer(options, (socket) => {
     if (socket.alpnProtocol === "h2") {

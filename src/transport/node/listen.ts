@@ -11,7 +11,11 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { Server as NetServer, type Socket } from "node:net";
-import { type ResolvedSessionOptions, resolveSessionOptions } from "../defaults.ts";
+import {
+  handshakeTimeoutMs,
+  type ResolvedSessionOptions,
+  resolveSessionOptions,
+} from "../defaults.ts";
 import { Handshakes } from "../handshakes.ts";
 import { peerInfo } from "../peer-info.ts";
 import type {
@@ -40,7 +44,7 @@ export async function listen(options: ListenOptions, events: ListenerEvents): Pr
     server = createServer(nodeSessionOptions(resolved));
   } else {
     const secure = createSecureServer({
-      ...secureOptions(tls, resolved.settingsTimeoutMs),
+      ...secureOptions(tls, handshakeTimeoutMs(resolved)),
       ...nodeSessionOptions(resolved),
     });
     handshakes = new Handshakes(secure);
@@ -165,10 +169,10 @@ function settingsGiven(
 
 function secureOptions(
   tls: NonNullable<ListenOptions["tls"]>,
-  handshakeTimeoutMs: number,
+  handshakeTimeout: number,
 ): SecureServerOptions {
   // HTTP/1 has no place here.
-  return { ...tls, allowHTTP1: false, handshakeTimeout: handshakeTimeoutMs };
+  return { ...tls, allowHTTP1: false, handshakeTimeout };
 }
 
 function boundAddress(server: AnyServer, asked: SocketAddress): SocketAddress {

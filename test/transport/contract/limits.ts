@@ -143,6 +143,26 @@ function timeouts(contract: Contract): void {
     },
   );
 
+  it.each(["client", "server"] as const)(
+    "a peer of a %s that acknowledges SETTINGS with its first answer after 59 s is waited for",
+    async (side) => {
+      const clock = new FakeClock();
+      const options = { session: { clock }, peer: { ackSettings: false } };
+      const end =
+        side === "server"
+          ? await scriptToServer(contract, options)
+          : await clientToScript(contract, options);
+      await end.peer.sync();
+      clock.advance(59_000);
+      await end.peer.sync();
+      end.peer.send(frames.settingsAck());
+      await end.peer.sync();
+      clock.advance(120_000);
+      await settled(end.session);
+      expect(end.events.end).toBeUndefined();
+    },
+  );
+
   it("holds no timer of a session that is over, and none against one that stands", async () => {
     const clock = new FakeClock();
     const end = await clientToScript(contract, { session: { clock } });

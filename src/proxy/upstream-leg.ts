@@ -10,7 +10,6 @@ import {
 } from "../client/headers.ts";
 import { errorFromStreamEnd } from "../client/stream-error.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
-import { frameChunks } from "../grpc/frame.ts";
 import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
 import { MessageCounter } from "../grpc/message-parser.ts";
 import { Metadata } from "../grpc/metadata.ts";
@@ -25,11 +24,10 @@ import type { RequestHead } from "../server/request-head.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { Stream, StreamEnd } from "../transport/transport.ts";
-import { appendChunk } from "../wire/chunk-list.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import { fieldValue, type HeaderField, type HeaderList } from "../wire/field.ts";
-import { keep } from "../wire/read-buffer.ts";
 import type { Destination } from "./director.ts";
+import { LegRequest } from "./leg-request.ts";
 import type { DestinationResult } from "./results.ts";
 
 /** What a leg needs of the call it belongs to. */
@@ -62,20 +60,15 @@ export interface LegOwner {
   onLegEnd(leg: UpstreamLeg): void;
 }
 
-/**
- * Request bytes kept until the backend answers, so that a call which it cannot have processed is sent again (gRFC A6
- * "transparent retries"). A call of more bytes is not repeatable; nearly every unary call has less.
- */
-const MAX_REPLAY_BYTES = 65_536;
-
-export class UpstreamLeg implements StreamRequest, DestinationResult, ContextListener, TimerOwner {
+export class UpstreamLeg
+  extends LegRequest
+  implements StreamRequest, DestinationResult, ContextListener, TimerOwner
+{
   readonly role: "primary" | "secondary";
   readonly index: number;
   readonly destination: Destination;
   readonly waitForReady: boolean;
   waitingAt = -1;
-  stream: Stream | undefined = undefined;
-  ended = false;
   status: number = Status.UNKNOWN;
   details = "";
   error: GrpcError | undefined = undefined;
@@ -86,7 +79,6 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   dropped = false;
   /** It failed otherwise than by a status that the backend sent. */
   broken = false;
-  requestBytes = 0;
   responseBytes = 0;
 
   private readonly owner: LegOwner;
@@ -96,24 +88,9 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   private deadlineTimer: Timer | undefined = undefined;
   private requestMessagesAtEnd = 0;
 
-  /** The request: `sentCount` chunks that are kept to be sent again, then those not yet sent. A lone one, as most are, is in no list. */
-  private queue: Buffer | Buffer[] | undefined = undefined;
-  private sentCount = 0;
-  private endQueued = false;
-  private endSent = false;
-  private released = false;
   /** Its stream has been open; `owner` has been told. */
   private opened = false;
-  /** It may still be sent again from the beginning. */
-  private replayable = true;
   private retried = false;
-  /** Bytes that the transport accepted, in this attempt. */
-  private acceptedBytes = 0;
-  /** Bytes at the front that take the place of the client's first message. */
-  private injectedBytes = 0;
-  /** Bytes of the client's request that this destination does not get. */
-  private skippedBytes = 0;
-  private leftToSkip = 0;
   /** Messages that it gets besides the client's own. */
   private addedMessageCount = 0;
 
@@ -123,6 +100,7 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
     role: "primary" | "secondary",
     index: number,
   ) {
+    super();
     this.owner = owner;
     this.destination = destination;
     this.role = role;
@@ -153,16 +131,6 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
     return this.responseCounter?.messageCount ?? 0;
   }
 
-  /** The backend has the whole request. */
-  get requestComplete(): boolean {
-    return this.endSent;
-  }
-
-  /** How far it has taken the request, in bytes as the client sent them. */
-  get progressBytes(): number {
-    return this.skippedBytes + Math.max(0, this.acceptedBytes - this.injectedBytes);
-  }
-
   /**
    * Asks for the stream.
    * @param peekedBytes what the client's first message takes on the wire, if the director has looked at it; 0 if not
@@ -170,13 +138,8 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   open(peekedBytes: number): void {
     const { message } = this.destination;
     if (message !== undefined) {
-      this.leftToSkip = peekedBytes;
       if (peekedBytes === 0) this.addedMessageCount = 1;
-      const payload = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
-      for (const chunk of frameChunks(payload)) {
-        this.injectedBytes += chunk.length;
-        this.enqueue(chunk);
-      }
+      this.beginWith(message, peekedBytes);
     }
     if (this.context !== this.owner.callContext) {
       this.context.subscribe(this);
@@ -248,80 +211,6 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
     else this.owner.onLegOpenFailed(this, error);
   }
 
-  /** Every destination is open: the request may go out. */
-  release(): void {
-    this.released = true;
-    this.flush();
-  }
-
-  /** Takes the next bytes of the request. An ended leg is a sink. */
-  send(chunk: Buffer, endStream: boolean): void {
-    if (this.ended) return;
-    let rest = chunk;
-    if (this.leftToSkip > 0) {
-      const skipped = Math.min(this.leftToSkip, chunk.length);
-      this.leftToSkip -= skipped;
-      this.skippedBytes += skipped;
-      rest = keep(chunk).subarray(skipped);
-    }
-    if (endStream) this.endQueued = true;
-    if (rest.length === 0 && !endStream) return;
-    const { stream } = this;
-    if (!this.released || stream === undefined) {
-      this.enqueue(keep(rest));
-    } else if (this.replayable) {
-      this.enqueue(keep(rest));
-      this.flush();
-    } else {
-      this.endSent = endStream;
-      this.requestBytes += rest.length;
-      this.acceptedBytes += stream.sendData(rest, endStream);
-    }
-  }
-
-  private enqueue(chunk: Buffer): void {
-    const { queue } = this;
-    if (queue === undefined) this.queue = chunk;
-    else if (Array.isArray(queue)) this.append(queue, chunk);
-    else this.queue = [queue, chunk];
-  }
-
-  /** Chunks are joined with others that have gone out, or with others that have not. */
-  private append(queue: Buffer[], chunk: Buffer): void {
-    const allSent = this.sentCount === queue.length;
-    if (!allSent) appendChunk(queue, chunk);
-    else {
-      const last = queue.pop() as Buffer;
-      appendChunk(queue, last);
-      this.sentCount = queue.length;
-      queue.push(chunk);
-    }
-  }
-
-  private flush(): void {
-    const { stream, queue } = this;
-    if (stream === undefined || queue === undefined) return;
-    while (this.sentCount < countOf(queue)) {
-      const chunk = Array.isArray(queue) ? (queue[this.sentCount] as Buffer) : queue;
-      this.sentCount++;
-      const last = this.endQueued && this.sentCount === countOf(queue);
-      if (last) this.endSent = true;
-      this.requestBytes += chunk.length;
-      this.acceptedBytes += stream.sendData(chunk, last);
-    }
-    if (this.replayable && this.requestBytes > MAX_REPLAY_BYTES) this.replayable = false;
-    if (!this.replayable) this.forgetSent();
-  }
-
-  private forgetSent(): void {
-    const { queue, sentCount } = this;
-    // A backend may answer while other destinations are still to be opened: then nothing has been sent.
-    this.sentCount = 0;
-    if (queue === undefined || sentCount === 0) return;
-    this.queue =
-      Array.isArray(queue) && sentCount < queue.length ? queue.slice(sentCount) : undefined;
-  }
-
   acknowledge(bytes: number): void {
     this.stream?.acknowledge(bytes);
   }
@@ -343,13 +232,6 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
       if (forwardableResponseHeaders(headers) === headers) this.conn.knownResponse = headers;
       this.owner.onLegHeaders(this, headers);
     }
-  }
-
-  /** The backend has begun to answer: the call is no longer repeatable (gRFC A6 "committed"). */
-  private commit(): void {
-    if (!this.replayable) return;
-    this.replayable = false;
-    this.forgetSent();
   }
 
   onData(chunk: Buffer, endStream: boolean): void {
@@ -397,10 +279,7 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
     // Not processed for certain, and all of it is still here: once more, at once (gRFC A6 "transparent retries").
     if (end.unprocessed && this.replayable && !this.retried) {
       this.retried = true;
-      this.sentCount = 0;
-      this.acceptedBytes = 0;
-      this.requestBytes = 0;
-      this.endSent = false;
+      this.rewind();
       this.conn.open(this);
       return;
     }
@@ -460,13 +339,9 @@ export class UpstreamLeg implements StreamRequest, DestinationResult, ContextLis
   private end(): void {
     this.ended = true;
     this.requestMessagesAtEnd = this.countRequestMessages();
-    this.queue = undefined;
+    this.forgetRequest();
     if (this.deadlineTimer !== undefined) this.owner.clock.cancel(this.deadlineTimer);
     if (this.context !== this.owner.callContext) this.context.unsubscribe(this);
     this.owner.onLegEnd(this);
   }
-}
-
-function countOf(queue: Buffer | Buffer[]): number {
-  return Array.isArray(queue) ? queue.length : 1;
 }

@@ -1,0 +1,156 @@
+// The request half of a destination: what it is to be sent, what has gone out, and what is kept to be sent again. One
+// object with the UpstreamLeg that extends it: a call has none to spare. Knows no relay, no response and no end.
+
+import { frameChunks } from "../grpc/frame.ts";
+import type { Stream } from "../transport/transport.ts";
+import { appendChunk } from "../wire/chunk-list.ts";
+import { keep } from "../wire/read-buffer.ts";
+
+/**
+ * Request bytes kept until the backend answers, so that a call which it cannot have processed is sent again (gRFC A6
+ * "transparent retries"). A call of more bytes is not repeatable; nearly every unary call has less.
+ */
+const MAX_REPLAY_BYTES = 65_536;
+
+export abstract class LegRequest {
+  stream: Stream | undefined = undefined;
+  /** A leg that has ended is a sink. */
+  ended = false;
+  requestBytes = 0;
+
+  /** The request may go out. */
+  protected released = false;
+  /** It may still be sent again from the beginning. */
+  protected replayable = true;
+  protected endSent = false;
+  /** Bytes that the transport accepted, in this attempt. */
+  protected acceptedBytes = 0;
+  /**
+   * `sentCount` chunks that are kept to be sent again, then those not yet sent. A lone one, as most are, is in no list.
+   */
+  private queue: Buffer | Buffer[] | undefined = undefined;
+  private sentCount = 0;
+  private endQueued = false;
+  /** Bytes at the front that take the place of the client's first message. */
+  private injectedBytes = 0;
+  /** Bytes of the client's request that this destination does not get. */
+  private skippedBytes = 0;
+  private leftToSkip = 0;
+
+  /** The backend has the whole request. */
+  get requestComplete(): boolean {
+    return this.endSent;
+  }
+
+  /** How far it has taken the request, in bytes as the client sent them. */
+  get progressBytes(): number {
+    return this.skippedBytes + Math.max(0, this.acceptedBytes - this.injectedBytes);
+  }
+
+  /** Sends `message` first, in place of the client's first `skipBytes`. */
+  protected beginWith(message: Uint8Array, skipBytes: number): void {
+    this.leftToSkip = skipBytes;
+    const payload = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
+    for (const chunk of frameChunks(payload)) {
+      this.injectedBytes += chunk.length;
+      this.enqueue(chunk);
+    }
+  }
+
+  /** Every destination is open: the request may go out. */
+  release(): void {
+    this.released = true;
+    this.flush();
+  }
+
+  /** Takes the next bytes of the request. */
+  send(chunk: Buffer, endStream: boolean): void {
+    if (this.ended) return;
+    let rest = chunk;
+    if (this.leftToSkip > 0) {
+      const skipped = Math.min(this.leftToSkip, chunk.length);
+      this.leftToSkip -= skipped;
+      this.skippedBytes += skipped;
+      rest = keep(chunk).subarray(skipped);
+    }
+    if (endStream) this.endQueued = true;
+    if (rest.length === 0 && !endStream) return;
+    const { stream } = this;
+    if (!this.released || stream === undefined) {
+      this.enqueue(keep(rest));
+    } else if (this.replayable) {
+      this.enqueue(keep(rest));
+      this.flush();
+    } else {
+      this.endSent = endStream;
+      this.requestBytes += rest.length;
+      this.acceptedBytes += stream.sendData(rest, endStream);
+    }
+  }
+
+  private enqueue(chunk: Buffer): void {
+    const { queue } = this;
+    if (queue === undefined) this.queue = chunk;
+    else if (Array.isArray(queue)) this.append(queue, chunk);
+    else this.queue = [queue, chunk];
+  }
+
+  /** Chunks are joined with others that have gone out, or with others that have not. */
+  private append(queue: Buffer[], chunk: Buffer): void {
+    const allSent = this.sentCount === queue.length;
+    if (!allSent) appendChunk(queue, chunk);
+    else {
+      const last = queue.pop() as Buffer;
+      appendChunk(queue, last);
+      this.sentCount = queue.length;
+      queue.push(chunk);
+    }
+  }
+
+  protected flush(): void {
+    const { stream, queue } = this;
+    if (stream === undefined || queue === undefined) return;
+    while (this.sentCount < countOf(queue)) {
+      const chunk = Array.isArray(queue) ? (queue[this.sentCount] as Buffer) : queue;
+      this.sentCount++;
+      const last = this.endQueued && this.sentCount === countOf(queue);
+      if (last) this.endSent = true;
+      this.requestBytes += chunk.length;
+      this.acceptedBytes += stream.sendData(chunk, last);
+    }
+    if (this.replayable && this.requestBytes > MAX_REPLAY_BYTES) this.replayable = false;
+    if (!this.replayable) this.forgetSent();
+  }
+
+  private forgetSent(): void {
+    const { queue, sentCount } = this;
+    // A backend may answer while other destinations are still to be opened: then nothing has been sent.
+    this.sentCount = 0;
+    if (queue === undefined || sentCount === 0) return;
+    this.queue =
+      Array.isArray(queue) && sentCount < queue.length ? queue.slice(sentCount) : undefined;
+  }
+
+  /** The backend has begun to answer: the call is no longer repeatable (gRFC A6 "committed"). */
+  protected commit(): void {
+    if (!this.replayable) return;
+    this.replayable = false;
+    this.forgetSent();
+  }
+
+  /** Back to the beginning, for another attempt. Only while `replayable`. */
+  protected rewind(): void {
+    this.sentCount = 0;
+    this.acceptedBytes = 0;
+    this.requestBytes = 0;
+    this.endSent = false;
+  }
+
+  protected forgetRequest(): void {
+    this.queue = undefined;
+  }
+}
+
+function countOf(queue: Buffer | Buffer[]): number {
+  return Array.isArray(queue) ? queue.length : 1;
+}

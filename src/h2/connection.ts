@@ -3,6 +3,7 @@
 
 import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
+import { SENT } from "../wire/message-rules.ts";
 import { isView } from "../wire/read-buffer.ts";
 import { connectionError, H2Error } from "./error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "./events.ts";
@@ -12,7 +13,6 @@ import { FrameReader } from "./frame-reader.ts";
 import { HpackError } from "./hpack/error.ts";
 import { Inbound, type InboundHost } from "./inbound.ts";
 import { IGNORE, InboundMessages, type StreamAcceptor } from "./inbound-messages.ts";
-import { SENT } from "./message-rules.ts";
 import { Outbound } from "./outbound.ts";
 import type { Output } from "./output.ts";
 import { localSettingPairs, type Role } from "./settings.ts";

@@ -3,6 +3,7 @@
 
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
+import { NO_LENGTH, RECEIVED } from "../wire/message-rules.ts";
 import { give, LEND_FROM_BYTES, lend } from "../wire/read-buffer.ts";
 import { badFrameSize, connectionError, onStreamZero, streamError } from "./error.ts";
 import type { ConnectionOptions } from "./events.ts";
@@ -17,7 +18,6 @@ import {
 } from "./frame.ts";
 import { HeaderBlock } from "./header-block.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
-import { NO_LENGTH, RECEIVED } from "./message-rules.ts";
 import type { Outbound } from "./outbound.ts";
 import type { Role } from "./settings.ts";
 import type { H2Stream } from "./stream.ts";

@@ -8,12 +8,12 @@ import {
   listTooLarge,
   UNANNOUNCED_MAX_LIST_BYTES,
 } from "../wire/field.ts";
+import { SENT } from "../wire/message-rules.ts";
 import { connectionError, streamError } from "./error.ts";
 import type { OutboundEvents } from "./events.ts";
 import type { FloodGuard } from "./flood-guard.ts";
 import { DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES } from "./frame.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { SENT } from "./message-rules.ts";
 import { Output } from "./output.ts";
 import { ReadyList } from "./ready-list.ts";
 import { NO_QUEUE, SendQueue } from "./send-queue.ts";

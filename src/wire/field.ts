@@ -19,7 +19,7 @@ export class HeaderField {
   encoderId = 0;
   /** Where that encoder put it, as its running insertion number. Owned by `h2/hpack`. */
   encoderSlot = 0;
-  /** What RFC 9113 §8.2 and §8.3 make of the field, 0 while nobody looked. Owned by `h2/field-rules.ts`. */
+  /** What RFC 9113 §8.2 and §8.3 make of the field, 0 while nobody looked. Owned by `wire/field-rules.ts`. */
   ruleClass = 0;
 
   constructor(name: string, value: string, sensitive = false) {

@@ -1,7 +1,7 @@
 // What one header field may look like in HTTP/2 (RFC 9113 §8.2, §8.3). The verdict is kept on the field object: fields that come
 // from an HPACK table, and fields that a proxy passes on, are looked at once. It must not know what kind of message a field is in.
 
-import type { HeaderField } from "../wire/field.ts";
+import type { HeaderField } from "./field.ts";
 
 /** An ordinary field. */
 export const REGULAR = 1;

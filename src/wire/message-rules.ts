@@ -1,6 +1,6 @@
 // Which header lists make a well-formed request, response or trailer section (RFC 9113 §8.1 - §8.3), received or to be sent.
 
-import { type HeaderList, listBytes } from "../wire/field.ts";
+import { type HeaderList, listBytes } from "./field.ts";
 import {
   CONTENT_LENGTH,
   classOf,

@@ -309,8 +309,10 @@ export class ClientConn implements TimerOwner {
     try {
       attempt.session = this.#source.connect(attempt);
     } catch (cause) {
-      const message = `${this.target} not connected: ${GrpcError.from(cause).details}`;
-      this.onSessionClosed(attempt, { kind: "connect", code: ErrorCode.NO_ERROR, message, cause });
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      const message = `${this.target} not connected: ${reason}`;
+      const end = { kind: "connect", code: ErrorCode.NO_ERROR, message, reason, cause } as const;
+      this.onSessionClosed(attempt, end);
       return;
     }
     // A session that was handed over may be ready already.
@@ -371,8 +373,9 @@ export class ClientConn implements TimerOwner {
     const state = this.#state;
     if (state.kind === "connecting" && state.attempt === attempt) {
       // It never took a call. Without backoff a server that goes away at once would be connected to in a loop.
-      const message = `${this.target} not connected: the server is going away`;
-      this.#connectFailed({ kind: "connect", code: ErrorCode.NO_ERROR, message });
+      const reason = "the server is going away";
+      const message = `${this.target} not connected: ${reason}`;
+      this.#connectFailed({ kind: "connect", code: ErrorCode.NO_ERROR, message, reason });
     } else this.#leave(attempt);
   }
 

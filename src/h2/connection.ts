@@ -170,7 +170,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   abort(end: ConnectionEnd, sendGoAway: boolean): void {
     // The end of the socket may be what GOAWAY, from either side, had announced.
     if (end.kind === "socket" && this.isEndAnnounced()) this.end(this.orderlyEnd(), undefined);
-    else this.end(end, sendGoAway ? end.message : undefined);
+    else this.end(end, sendGoAway ? (end.reason ?? end.message) : undefined);
   }
 
   // For the owner
@@ -285,12 +285,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   streamReset(stream: H2Stream<Owner>, code: number): void {
     this.outbound.close(stream, RESET_RECEIVED);
-    this.tellReset(stream, {
-      kind: "reset",
-      code,
-      unprocessed: code === ErrorCode.REFUSED_STREAM,
-      message: `${this.peer} reset stream ${stream.id}: ${errorCodeName(code)}`,
-    });
+    const reason = `reset stream ${stream.id}: ${errorCodeName(code)}`;
+    const unprocessed = code === ErrorCode.REFUSED_STREAM;
+    this.tellReset(stream, { kind: "reset", code, unprocessed, ...this.told(reason) });
   }
 
   settingsReceived(): void {
@@ -338,12 +335,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     for (const stream of this.streams.all()) {
       if (stream.id <= lastStreamId || stream.state === CLOSED) continue;
       this.outbound.close(stream, RESET_RECEIVED);
-      this.tellReset(stream, {
-        kind: "goaway",
-        code,
-        unprocessed: true,
-        message: `${this.peer} went away before stream ${stream.id}: ${errorCodeName(code)}`,
-      });
+      const reason = `went away before stream ${stream.id}: ${errorCodeName(code)}`;
+      this.tellReset(stream, { kind: "goaway", code, unprocessed: true, ...this.told(reason) });
     }
   }
 
@@ -363,8 +356,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   private fail(error: H2Error): void {
     if (error.scope === "connection") {
-      const message = `${this.peer} broke the protocol: ${error.message}`;
-      this.end({ kind: "protocol", code: error.code, message, cause: error }, error.message);
+      const told = this.told(`broke the protocol: ${error.message}`);
+      this.end({ kind: "protocol", code: error.code, ...told, cause: error }, error.message);
       return;
     }
     const { streamId, code } = error;
@@ -374,8 +367,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
       this.streams.remember(streamId, RESET_SENT);
     } else {
       this.outbound.close(stream, RESET_SENT);
-      const message = `${this.peer} broke the protocol on stream ${streamId}: ${error.message}`;
-      this.tellReset(stream, { kind: "protocol", code, unprocessed: false, message });
+      const told = this.told(`broke the protocol on stream ${streamId}: ${error.message}`);
+      this.tellReset(stream, { kind: "protocol", code, unprocessed: false, ...told });
     }
     try {
       this.guard.countProvokedReset();
@@ -406,8 +399,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     const doomed = this.doomed;
     this.doomed = [];
     const kind = end.kind === "goaway" ? "goaway" : "session";
+    const { code, message, reason = message } = end;
     for (const stream of doomed) {
-      this.tellReset(stream, { kind, code: end.code, unprocessed: false, message: end.message });
+      this.tellReset(stream, { kind, code, unprocessed: false, message, reason });
     }
     this.events.onClosed(end);
   }
@@ -420,9 +414,15 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   private orderlyEnd(): ConnectionEnd {
     const code = this.goAway?.code ?? ErrorCode.NO_ERROR;
-    return code === ErrorCode.NO_ERROR
-      ? { kind: "closed", code, message: `connection with ${this.peer} was closed in order` }
-      : { kind: "goaway", code, message: `${this.peer} went away: ${errorCodeName(code)}` };
+    if (code !== ErrorCode.NO_ERROR) {
+      return { kind: "goaway", code, ...this.told(`went away: ${errorCodeName(code)}`) };
+    }
+    const message = `connection with ${this.peer} was closed in order`;
+    return { kind: "closed", code, message, reason: "the connection was closed in order" };
+  }
+
+  private told(reason: string): { readonly message: string; readonly reason: string } {
+    return { message: `${this.peer} ${reason}`, reason };
   }
 
   /** GOAWAY was said, by either side, and nothing is open. */

@@ -25,6 +25,8 @@ export interface ConnectionEnd {
   readonly kind: ConnectionEndKind;
   readonly code: number;
   readonly message: string;
+  /** The same without the peer, where `message` names it. */
+  readonly reason?: string;
   readonly cause?: unknown;
 }
 

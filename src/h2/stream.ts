@@ -9,7 +9,10 @@ export interface StreamEndInfo {
   readonly kind: "reset" | "goaway" | "session" | "protocol";
   readonly code: number;
   readonly unprocessed: boolean;
+  /** Names the peer. */
   readonly message: string;
+  /** The same without the peer. */
+  readonly reason: string;
 }
 
 /** What the owner of a stream is told, synchronously and in wire order. */

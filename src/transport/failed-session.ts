@@ -17,9 +17,8 @@ export class FailedSession implements ClientSession {
     this.#clock = clock;
     const reason = cause instanceof Error ? errorText(cause) : String(cause);
     const message = `cannot connect to ${peer.remoteAddress}: ${reason}`;
-    setImmediate(() => {
-      listener.onClosed({ kind: "connect", code: ErrorCode.NO_ERROR, message, cause });
-    });
+    const end = { kind: "connect", code: ErrorCode.NO_ERROR, message, reason, cause } as const;
+    setImmediate(() => listener.onClosed(end));
   }
 
   get nowMs(): number {

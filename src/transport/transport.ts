@@ -29,6 +29,11 @@ export interface StreamEnd {
   readonly unprocessed: boolean;
   /** Lower case, names the peer: `10.0.0.7:50051 reset stream 5: REFUSED_STREAM`. */
   readonly message: string;
+  /**
+   * The same without the peer: `reset stream 5: REFUSED_STREAM`. Of kinds other than `"session"` it is in words of ours and says
+   * nothing that the other side of a proxy may not read.
+   */
+  readonly reason: string;
 }
 
 /** What the owner of a stream is told. Methods are called from the transport, never from within the owner's own call. */
@@ -98,7 +103,10 @@ export interface SessionEnd {
   readonly kind: SessionEndKind;
   /** The HTTP/2 error code sent or received with GOAWAY; NO_ERROR where there was none. */
   readonly code: number;
+  /** Names the peer. */
   readonly message: string;
+  /** The same without the peer, where `message` names it. With a `cause` it is what the system or TLS says, for operators only. */
+  readonly reason?: string;
   readonly cause?: unknown;
 }
 

@@ -244,6 +244,15 @@ describe("the end of a connection", () => {
     expect(wire.end?.message).toBe("10.0.0.7:50051 broke the protocol: PING of 5 bytes");
   });
 
+  it("by the owner tells the peer the reason, which does not name it", () => {
+    const wire = server();
+    wire.recv();
+    const message = "10.0.0.7:50051 did not acknowledge SETTINGS";
+    const reason = "did not acknowledge SETTINGS";
+    wire.connection.abort({ kind: "timeout", code: 4, message, reason }, true);
+    expect(wire.sent()).toEqual([`GOAWAY(last=0, SETTINGS_TIMEOUT, "${reason}")`]);
+  });
+
   it("tells the peer nothing longer than 256 bytes", () => {
     const wire = server();
     wire.connection.abort({ kind: "destroyed", code: 0, message: "x".repeat(1_000) }, true);

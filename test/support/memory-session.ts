@@ -255,8 +255,9 @@ export class MemorySession implements ClientSession {
     if (listBytes(headers) > this.#options.maxHeaderListBytes) {
       const code = ErrorCode.ENHANCE_YOUR_CALM;
       this.send({ type: "reset", streamId, code });
-      const message = `${this.peer.remoteAddress} sent a header list beyond the limit on stream ${streamId}`;
-      known?.fail({ kind: "protocol", code, unprocessed: false, message });
+      const reason = `sent a header list beyond the limit on stream ${streamId}`;
+      const message = `${this.peer.remoteAddress} ${reason}`;
+      known?.fail({ kind: "protocol", code, unprocessed: false, message, reason });
       return;
     }
     if (known !== undefined || this.role === "client") {
@@ -285,12 +286,11 @@ export class MemorySession implements ClientSession {
       );
     }
     if (code === ErrorCode.NO_ERROR) this.#closeIfDrained();
-    else
-      this.#finish({
-        kind: "goaway",
-        code,
-        message: `${this.peer.remoteAddress} sent GOAWAY: ${errorCodeName(code)}`,
-      });
+    else {
+      const reason = `sent GOAWAY: ${errorCodeName(code)}`;
+      const message = `${this.peer.remoteAddress} ${reason}`;
+      this.#finish({ kind: "goaway", code, message, reason });
+    }
   }
 
   #resetBy(streamId: number, code: number): StreamEnd {
@@ -299,7 +299,8 @@ export class MemorySession implements ClientSession {
   }
 
   #streamEnd(kind: StreamEndKind, code: number, unprocessed: boolean, text: string): StreamEnd {
-    return { kind, code, unprocessed, message: `${this.peer.remoteAddress} ${text}` };
+    const message = `${this.peer.remoteAddress} ${text}`;
+    return { kind, code, unprocessed, message, reason: text };
   }
 
   #sendGoAway(stage: "announced" | "final", code: number, debug: string): void {
@@ -325,7 +326,8 @@ export class MemorySession implements ClientSession {
     if (this.#closed) return;
     const drained = this.#goAway !== "none" || this.#peerGoAway;
     const kind = drained && this.#streams.size === 0 ? "closed" : "socket";
-    this.#finish({ kind, code: ErrorCode.NO_ERROR, message: `${this.peer.remoteAddress}: ${why}` });
+    const message = `${this.peer.remoteAddress}: ${why}`;
+    this.#finish({ kind, code: ErrorCode.NO_ERROR, message, reason: why });
   }
 
   #finish(end: SessionEnd): void {
@@ -333,7 +335,7 @@ export class MemorySession implements ClientSession {
     this.#closed = true;
     this.onFinished?.();
     for (const stream of [...this.#streams.values()]) {
-      stream.fail(this.#streamEnd("session", end.code, false, end.message));
+      stream.fail(this.#streamEnd("session", end.code, false, end.reason ?? end.message));
     }
     this.listener?.onClosed(end);
   }

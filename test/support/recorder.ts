@@ -170,6 +170,9 @@ export class StreamRecorder extends Recorder implements StreamListener {
 
   onReset(end: StreamEnd): void {
     if (this.reset !== undefined) this.violations.push("onReset twice");
+    if (/\d+\.\d+\.\d+\.\d+|:\d{4,}/.test(end.reason)) {
+      this.violations.push(`the reason names the peer: ${end.reason}`);
+    }
     this.reset = end;
     this.record(`reset(${end.kind}, ${errorCodeName(end.code)})`);
   }

@@ -49,7 +49,7 @@ export function connect(
   } else {
     secure.once("secureConnect", () => {
       if (secure.alpnProtocol === "h2") session.connected(peerInfo(secure, path, "client"));
-      else session.failed(`${peer.remoteAddress} does not speak HTTP/2 (ALPN h2)`, undefined);
+      else session.failed("the server did not choose h2 by ALPN");
     });
   }
   return session;

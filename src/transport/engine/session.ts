@@ -20,7 +20,7 @@ import type {
   PeerInfo,
   ServerSessionListener,
   Session,
-  SessionEndKind,
+  SessionEnd,
   Stream,
   StreamListener,
 } from "../transport.ts";
@@ -109,7 +109,7 @@ export abstract class SocketSession
   }
 
   destroy(code: number, message: string): void {
-    this.abort("destroyed", code, message, undefined, true);
+    this.abort({ kind: "destroyed", code, message }, true);
   }
 
   ping(onAcknowledged: () => void): void {
@@ -191,11 +191,9 @@ export abstract class SocketSession
   }
 
   protected onSocketLost(problem: string, cause: Error | undefined): void {
+    const message = `${this.peer.remoteAddress}: ${problem}`;
     this.abort(
-      "socket",
-      ErrorCode.NO_ERROR,
-      `${this.peer.remoteAddress}: ${problem}`,
-      cause,
+      { kind: "socket", code: ErrorCode.NO_ERROR, message, reason: problem, cause },
       false,
     );
   }
@@ -209,14 +207,8 @@ export abstract class SocketSession
     if (this.connection.ended !== undefined) this.tellClosed(this.connection.ended);
   }
 
-  protected abort(
-    kind: SessionEndKind,
-    code: number,
-    message: string,
-    cause: unknown,
-    sendGoAway: boolean,
-  ): void {
-    this.connection.abort({ kind, code, message, cause }, sendGoAway);
+  protected abort(end: SessionEnd, sendGoAway: boolean): void {
+    this.connection.abort(end, sendGoAway);
   }
 
   takeTurn(): void {
@@ -278,8 +270,10 @@ export abstract class SocketSession
     if (timer === this.lingerTimer) this.linger(timer);
     else if (timer === this.drainTimer) this.connection.finishDrain();
     else if (timer === this.settingsTimer) {
-      const message = `${this.peer.remoteAddress} did not acknowledge SETTINGS`;
-      this.abort("timeout", ErrorCode.SETTINGS_TIMEOUT, message, undefined, true);
+      const reason = "did not acknowledge SETTINGS";
+      const message = `${this.peer.remoteAddress} ${reason}`;
+      const code = ErrorCode.SETTINGS_TIMEOUT;
+      this.abort({ kind: "timeout", code, message, reason }, true);
     }
   }
 
@@ -357,8 +351,10 @@ export class EngineClientSession extends SocketSession implements ClientSession 
   }
 
   /** The connection cannot be made. */
-  failed(message: string, cause: unknown): void {
-    this.abort("connect", ErrorCode.NO_ERROR, message, cause, false);
+  failed(reason: string, cause?: Error): void {
+    const message = `cannot connect to ${this.peer.remoteAddress}: ${reason}`;
+    const end = { kind: "connect", code: ErrorCode.NO_ERROR, message, reason } as const;
+    this.abort(cause === undefined ? end : { ...end, cause }, false);
   }
 
   get availableStreamCount(): number {
@@ -397,12 +393,12 @@ export class EngineClientSession extends SocketSession implements ClientSession 
   /** Until the server's SETTINGS have come the connection is not made, whatever the socket says. */
   protected override onSocketLost(problem: string, cause: Error | undefined): void {
     if (this.connection.settingsReady) super.onSocketLost(problem, cause);
-    else this.failed(`cannot connect to ${this.peer.remoteAddress}: ${problem}`, cause);
+    else this.failed(problem, cause);
   }
 
   override onTimer(timer: Timer): void {
     if (timer === this.connectTimer) {
-      this.failed(`cannot connect to ${this.peer.remoteAddress}: timed out`, undefined);
+      this.failed("timed out");
     } else super.onTimer(timer);
   }
 

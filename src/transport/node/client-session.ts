@@ -181,8 +181,8 @@ export class NodeClientSession extends NodeSession implements ClientSession {
 
   override drain(): void {
     if (this.#node.connecting) {
-      const message = `${this.remoteAddress} not needed any more`;
-      this.end({ kind: "closed", code: ErrorCode.NO_ERROR, message });
+      const told = this.told("not needed any more");
+      this.end({ kind: "closed", code: ErrorCode.NO_ERROR, ...told });
     } else {
       super.drain();
     }
@@ -193,7 +193,7 @@ export class NodeClientSession extends NodeSession implements ClientSession {
   }
 
   override onTimer(timer: Timer): void {
-    if (timer === this.#connectTimer) this.end(this.#connectFailure("connect timeout"));
+    if (timer === this.#connectTimer) this.end(this.#connectFailure("timed out"));
     else super.onTimer(timer);
   }
 
@@ -209,7 +209,7 @@ export class NodeClientSession extends NodeSession implements ClientSession {
 
   #connectFailure(reason: string, cause?: unknown): SessionEnd {
     const message = `${this.remoteAddress} not connected: ${reason}`;
-    const end = { kind: "connect", code: ErrorCode.NO_ERROR, message } as const;
+    const end = { kind: "connect", code: ErrorCode.NO_ERROR, message, reason } as const;
     return cause === undefined ? end : { ...end, cause };
   }
 }

@@ -79,8 +79,9 @@ export class NodeClientStream extends NodeStream {
     const bytes = listBytes(fields);
     if (bytes <= maxHeaderListBytes) return false;
     const code = ErrorCode.ENHANCE_YOUR_CALM;
-    const message = `${remoteAddress} sent ${bytes} bytes of headers on stream ${this.id}, limit ${maxHeaderListBytes}`;
-    this.fail({ kind: "protocol", code, unprocessed: false, message });
+    const reason = `sent ${bytes} bytes of headers on stream ${this.id}, limit ${maxHeaderListBytes}`;
+    const message = `${remoteAddress} ${reason}`;
+    this.fail({ kind: "protocol", code, unprocessed: false, message, reason });
     setImmediate(resetBare, this.node, code);
     return true;
   }

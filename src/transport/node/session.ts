@@ -14,6 +14,9 @@ import type { NodeStream, StreamOwner } from "./stream.ts";
 /** How long a peer may leave its end open after the session is over, in milliseconds. */
 const LINGER_MS = 1_000;
 
+/** What happened, with and without the peer. */
+type Told = Pick<StreamEnd, "message" | "reason">;
+
 interface GoAway {
   readonly lastStreamId: number;
   readonly code: number;
@@ -132,8 +135,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
       this.#probedBytes = bytesRead;
       this.#probeUnanswered = false;
     } else if (this.#probeUnanswered) {
-      const message = `${this.remoteAddress} did not answer PING`;
-      this.end({ kind: "timeout", code: ErrorCode.NO_ERROR, message });
+      const told = this.told("did not answer PING");
+      this.end({ kind: "timeout", code: ErrorCode.NO_ERROR, ...told });
     } else {
       this.#probeUnanswered = true;
       this.ping(() => {
@@ -168,22 +171,23 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
         kind: "goaway",
         code: goAway.code,
         unprocessed,
-        message: `${this.remoteAddress} announced GOAWAY: ${errorCodeName(goAway.code)}`,
+        ...this.told(`announced GOAWAY: ${errorCodeName(goAway.code)}`),
       };
     }
     if (!this.node.destroyed && !this.isOver) return undefined;
     this.#lostStream = true;
-    return {
-      kind: "session",
-      code: this.ownEnd?.code ?? ErrorCode.NO_ERROR,
-      unprocessed: false,
-      message: this.ownEnd?.message ?? this.#lossMessage(),
-    };
+    const { message, reason = message } = this.ownEnd ?? this.#loss();
+    const code = this.ownEnd?.code ?? ErrorCode.NO_ERROR;
+    return { kind: "session", code, unprocessed: false, message, reason };
   }
 
-  #lossMessage(): string {
+  #loss(): Told {
     const reason = this.error === undefined ? "connection closed" : errorText(this.error);
-    return `${this.remoteAddress} lost: ${reason}`;
+    return { message: `${this.remoteAddress} lost: ${reason}`, reason };
+  }
+
+  protected told(reason: string): Told {
+    return { message: `${this.remoteAddress} ${reason}`, reason };
   }
 
   forget(stream: NodeStream): void {
@@ -217,7 +221,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
       this.end({
         kind: "timeout",
         code: ErrorCode.SETTINGS_TIMEOUT,
-        message: `${this.remoteAddress} did not acknowledge SETTINGS within ${this.options.settingsTimeoutMs} ms`,
+        ...this.told(`did not acknowledge SETTINGS within ${this.options.settingsTimeoutMs} ms`),
       });
     }
   }
@@ -248,15 +252,15 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     const { goAway } = this;
     const error = this.error;
     if (goAway !== undefined && goAway.code !== ErrorCode.NO_ERROR) {
-      const message = `${this.remoteAddress} announced GOAWAY: ${errorCodeName(goAway.code)}`;
-      return { kind: "goaway", code: goAway.code, message };
+      const told = this.told(`announced GOAWAY: ${errorCodeName(goAway.code)}`);
+      return { kind: "goaway", code: goAway.code, ...told };
     }
     if (error !== undefined) {
       const isProtocol = "code" in error && error.code === "ERR_HTTP2_ERROR";
       return {
         kind: isProtocol ? "protocol" : "socket",
         code: isProtocol ? ErrorCode.PROTOCOL_ERROR : ErrorCode.NO_ERROR,
-        message: this.#lossMessage(),
+        ...this.#loss(),
         cause: error,
       };
     }
@@ -264,7 +268,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     return {
       kind: orderly ? "closed" : "socket",
       code: ErrorCode.NO_ERROR,
-      message: orderly ? `${this.remoteAddress} drained` : this.#lossMessage(),
+      ...(orderly ? this.told("drained") : this.#loss()),
     };
   }
 }

@@ -185,11 +185,13 @@ export abstract class NodeStream implements Stream {
   }
 
   #resetEnd(code: number): StreamEnd {
+    const reason = `reset stream ${this.id}: ${errorCodeName(code)}`;
     return {
       kind: "reset",
       code,
       unprocessed: this.session.opensStreams && code === ErrorCode.REFUSED_STREAM,
-      message: `${this.session.remoteAddress} reset stream ${this.id}: ${errorCodeName(code)}`,
+      message: `${this.session.remoteAddress} ${reason}`,
+      reason,
     };
   }
 }

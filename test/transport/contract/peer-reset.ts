@@ -57,6 +57,7 @@ function serverResets(contract: Contract): void {
         expect(stream.reset?.unprocessed).toBe(code === ErrorCode.REFUSED_STREAM);
       expect(stream.reset?.message).toMatch(/^127\.0\.0\.1:\d+ /);
       expect(stream.reset?.message).toContain(`stream 1: ${name}`);
+      expect(stream.reset?.reason).toBe(`reset stream 1: ${name}`);
       await settled(end.session);
       expect(stream.outline).toEqual([...told, `reset(reset, ${name})`]);
       expect(end.session.openStreamCount).toBe(0);

@@ -8,7 +8,8 @@ import { Status } from "./status.ts";
 export const ACCEPTED_ENCODINGS = "identity,deflate,gzip";
 
 /**
- * The payload of a message whose compressed flag is set.
+ * The payload of a message whose compressed flag is set. One of no bytes is taken for an empty message, which no compressor makes of
+ * one: some senders set the flag on every message and leave out what there is nothing of.
  * @param encoding the call's `grpc-encoding`
  * @param maxBytes largest result
  * @throws {GrpcError} INTERNAL for a flag without an encoding and for damaged data, UNIMPLEMENTED for an unknown encoding,
@@ -19,6 +20,7 @@ export function decompress(
   encoding: string | undefined,
   maxBytes: number,
 ): Buffer {
+  if (payload.length === 0 && (encoding === "gzip" || encoding === "deflate")) return payload;
   const options = { maxOutputLength: Math.max(1, Math.min(maxBytes, MAX_OUTPUT_BYTES)) };
   try {
     switch (encoding) {

@@ -26,6 +26,8 @@ export interface StreamPeeker {
    * The payload of the first message, decompressed (gzip, deflate). Waits until it is here. Asking again gives the same bytes.
    * @throws {GrpcError} INVALID_ARGUMENT, reason `NO_MESSAGE`, when the client ends the stream without a message
    * @throws {GrpcError} RESOURCE_EXHAUSTED, reason `PEEK_TOO_LARGE`, when what is peeked is above `maxPeekBytes`
+   * @throws {GrpcError} UNIMPLEMENTED or INTERNAL, reason `COMPRESSED_MESSAGE`, when the message cannot be decompressed; a director
+   * that can do without it may catch this, and the message is passed on as it came
    * @throws {GrpcError} DEADLINE_EXCEEDED or CANCELLED when the call ends first
    */
   peek(): Promise<Buffer>;

@@ -188,6 +188,38 @@ describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (t
     await call.trailer();
   });
 
+  it.each([
+    ["in a compression that nobody here knows", Buffer.from("\xff\xfe"), "snappy"],
+    ["compressed by its flag alone", Buffer.from("x"), undefined],
+    ["damaged", Buffer.from("no gzip"), "gzip"],
+    ["compressed, of no bytes", Buffer.alloc(0), "gzip"],
+    ["compressed, of no bytes, in a compression that nobody here knows", Buffer.alloc(0), "br"],
+  ])("with --peek passes on a message that is %s", async (_what, payload, encoding) => {
+    const { address } = await backend(echo);
+    const { terminal } = start(
+      ...["serve", "--listen", "127.0.0.1:0", "--backend", address, "--peek"],
+    );
+    const metadata = encoding === undefined ? {} : { "grpc-encoding": encoding };
+    const call = client(await listening(terminal)).newStream("/a.B/C", {
+      metadata: Metadata.from(metadata),
+    });
+    const frame = new Frame(payload, true);
+    await call.sendMessage(frame);
+    expect(await call.recvMessage()).toEqual(frame);
+    call.closeSend();
+    await call.trailer();
+  });
+
+  it("with --peek passes on a message that is larger than what it waits for", async () => {
+    const { address } = await backend(async () => {});
+    const { terminal } = start(
+      ...["serve", "--listen", "127.0.0.1:0", "--backend", address, "--peek"],
+    );
+    const call = client(await listening(terminal)).newStream("/a.B/C");
+    call.sendMessage(Buffer.alloc(4_194_305)).catch(() => undefined);
+    await call.trailer();
+  });
+
   it("says once that the backend cannot be reached, answers UNAVAILABLE, and recovers when it is there", async () => {
     const path = socketPath();
     const { terminal } = startServe(

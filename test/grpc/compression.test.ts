@@ -42,6 +42,14 @@ describe("decompress", () => {
     },
   );
 
+  it.each(["gzip", "deflate"])("takes no bytes at all of %s for an empty message", (encoding) => {
+    expect(decompress(Buffer.alloc(0), encoding, 0)).toHaveLength(0);
+  });
+
+  it.each([undefined, "snappy"])("refuses no bytes of %s, too", (encoding) => {
+    expect(refusal(Buffer.alloc(0), encoding)).toMatchObject({ reason: "COMPRESSED_MESSAGE" });
+  });
+
   it.each(["gzip", "deflate"])("refuses damaged %s", (encoding) => {
     const error = refusal(Buffer.from("this is none"), encoding);
     expect(error).toMatchObject({ status: Status.INTERNAL, reason: "COMPRESSED_MESSAGE" });

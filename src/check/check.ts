@@ -54,6 +54,11 @@ export function tell(name: string, callback: () => void): void {
     callback();
   } catch (error) {
     const detail = error instanceof Error ? (error.stack ?? error.message) : shown(error);
-    process.emitWarning(`${name} must not throw`, { type: "GrpcRelayWarning", detail });
+    warn(`${name} must not throw`, detail);
   }
+}
+
+/** Tells the process of a defect of the program that no call can be failed with. */
+export function warn(message: string, detail: string): void {
+  process.emitWarning(message, { type: "GrpcRelayWarning", detail });
 }

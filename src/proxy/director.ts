@@ -41,6 +41,9 @@ export interface LagPolicy {
  * That goes for the primary, too: the client then gets OK, without a message if none came. A handler that only logs has to
  * return the error. Throwing is the same as returning what is thrown. When a destination could not be opened, those of all
  * destinations are told, and none can swallow it.
+ *
+ * It cannot be asynchronous: an error is judged at once. A promise, as anything else that is no error, swallows nothing and is a
+ * warning of the process. What takes time belongs in the `RequestFinalizer`.
  */
 export type DestinationErrorHandler = (
   error: GrpcError,

@@ -13,9 +13,10 @@ import type { RequestSink, ServerCall } from "../server/server-call.ts";
 import type { Clock } from "../time/clock.ts";
 import { HeaderError } from "../transport/transport.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
-import type { Destination, StreamParameters } from "./director.ts";
+import type { StreamParameters } from "./director.ts";
 import type { CallResult } from "./results.ts";
 import { type LegOwner, UpstreamLeg } from "./upstream-leg.ts";
+import { verdictOf } from "./verdict.ts";
 
 /** Who is told how the call went; what is not told there was answered to the client already. */
 export interface RelayListener {
@@ -275,7 +276,7 @@ export class Relay implements RequestSink, LegOwner {
   private judge(leg: UpstreamLeg, error: GrpcError): void {
     const outcome = leg.dropped ? undefined : error;
     const judged =
-      leg.destination.onError === undefined ? outcome : tell(leg.destination, error, leg);
+      leg.destination.onError === undefined ? outcome : verdictOf(leg.destination, error, leg);
     if (this.openError !== undefined || leg.dropped) {
       leg.swallowed = leg.dropped;
       return;
@@ -376,16 +377,6 @@ export class Relay implements RequestSink, LegOwner {
 }
 
 const NO_LEGS: readonly UpstreamLeg[] = [];
-
-/** What `onError` makes of the error: an error that counts, or `undefined` when it swallows it. */
-function tell(destination: Destination, error: GrpcError, leg: UpstreamLeg): GrpcError | undefined {
-  try {
-    const outcome = destination.onError?.(error, leg);
-    return outcome === undefined || outcome === null ? undefined : GrpcError.from(outcome);
-  } catch (thrown) {
-    return GrpcError.from(thrown);
-  }
-}
 
 function finalizerError(error: unknown): GrpcError {
   if (error instanceof GrpcError) return error;

@@ -1,0 +1,46 @@
+// What the `onError` of a destination makes of the error that it is told.
+
+import { shown, warn } from "../check/check.ts";
+import { GrpcError } from "../grpc/error.ts";
+import type { Destination } from "./director.ts";
+import type { DestinationResult } from "./results.ts";
+
+/**
+ * The error that counts, or `undefined` when it is swallowed. Only nothing swallows: what is neither an error nor nothing, a promise
+ * above all, leaves the error as it is.
+ */
+export function verdictOf(
+  { onError, conn }: Destination,
+  error: GrpcError,
+  result: DestinationResult,
+): GrpcError | undefined {
+  if (onError === undefined) return error;
+  let outcome: unknown;
+  try {
+    outcome = onError(error, result);
+  } catch (thrown) {
+    return GrpcError.from(thrown);
+  }
+  if (outcome === undefined || outcome === null) return undefined;
+  if (outcome instanceof Error) return GrpcError.from(outcome);
+  const detail = `of upstream ${conn.target}: the error that it was told stands`;
+  if (isThenable(outcome)) {
+    warn("onError must not return a promise: it cannot be waited for", detail);
+    // Nobody waits for it, so nobody hears that it rejected.
+    Promise.resolve(outcome).catch(ignored);
+  } else {
+    warn(`onError: expected an error or nothing, got ${shown(outcome)}`, detail);
+  }
+  return error;
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "then" in value &&
+    typeof value.then === "function"
+  );
+}
+
+function ignored(): void {}

@@ -1,0 +1,119 @@
+// What a destination's `onError` returns, and what that makes of its error.
+
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { GrpcError } from "../../src/grpc/error.ts";
+import { Status } from "../../src/grpc/status.ts";
+import { type DestinationErrorHandler, StreamParameters } from "../../src/proxy/director.ts";
+import { transportCombos } from "../support/combos.ts";
+import { frames, message, request, trailersOnly } from "../support/frames.ts";
+import {
+  connectTo,
+  listenRelay,
+  PATH,
+  scriptedBackend,
+  statusOf,
+} from "../support/relay-fixture.ts";
+import { ScriptedClient } from "../support/scripted-endpoints.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** What the process is warned of. */
+function watchWarnings(): string[] {
+  const warnings: string[] = [];
+  vi.spyOn(process, "emitWarning").mockImplementation((warning) => {
+    warnings.push(String(warning));
+  });
+  return warnings;
+}
+
+describe("the type of onError", () => {
+  it("forbids a promise", () => {
+    // @ts-expect-error: nothing waits for it
+    const asynchronous: DestinationErrorHandler = async () => {};
+    // @ts-expect-error: nor for an error that comes later
+    const late: DestinationErrorHandler = async (error) => error;
+    // @ts-expect-error: nor may it be one of several outcomes
+    const sometimes: DestinationErrorHandler = (error) => (error.status === 5 ? late : undefined);
+    const noted: DestinationErrorHandler = () => {};
+    const arrow: DestinationErrorHandler = (error) => void noted(error, undefined as never);
+    expect([asynchronous, late, sometimes, noted, arrow]).toHaveLength(5);
+  });
+});
+
+describe.each(transportCombos)("onError, server on $server, client on $client", (combo) => {
+  /** What a client is told when the primary, or the secondary, answers PERMISSION_DENIED. */
+  async function callWith(
+    role: "primary" | "secondary",
+    onError: DestinationErrorHandler,
+  ): Promise<readonly [status: number, swallowed: boolean | undefined]> {
+    const [first, second] = [await scriptedBackend(combo), await scriptedBackend(combo)];
+    let swallowed: boolean | undefined;
+    const { address } = await listenRelay(combo, () => {
+      const failing = { conn: second.conn, onError };
+      const other = { conn: first.conn };
+      const [primary, secondary] = role === "primary" ? [failing, other] : [other, failing];
+      return new StreamParameters(primary, [secondary], (result) => {
+        swallowed = [result.primary, ...result.secondaries].find(
+          ({ conn }) => conn === second.conn,
+        )?.swallowed;
+      });
+    });
+    const peers = [await connectTo(first), await connectTo(second)];
+    const client = await ScriptedClient.connect(address);
+    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    for (const [i, peer] of peers.entries()) {
+      const { streamId } = await peer.expectRequest(PATH);
+      await peer.expectBody(streamId);
+      const status = i === 0 ? Status.OK : Status.PERMISSION_DENIED;
+      peer.send(frames.headers(streamId, trailersOnly(status), { endStream: true }));
+    }
+    return [statusOf(await client.expectTrailers(1)), swallowed];
+  }
+
+  const rows: readonly (readonly [title: string, onError: unknown, warning: RegExp])[] = [
+    ["a promise of nothing", async () => {}, /onError must not return a promise/],
+    ["a promise of null", async () => null, /onError must not return a promise/],
+    [
+      "a promise that rejects",
+      async () => {
+        throw new Error("later");
+      },
+      /onError must not return a promise/,
+    ],
+    // biome-ignore lint/suspicious/noThenProperty: such a thing is what is tested
+    ["a thenable", () => ({ then: () => {} }), /onError must not return a promise/],
+    ["false", () => false, /onError: expected an error or nothing, got false/],
+    ["the length of a list", () => 1, /onError: expected an error or nothing, got 1/],
+    ["a text", () => "no", /onError: expected an error or nothing, got "no"/],
+    ["an object", () => ({}), /onError: expected an error or nothing, got an object/],
+  ];
+
+  for (const role of ["primary", "secondary"] as const) {
+    it.each(rows)(
+      `of the ${role} that returns %s swallows nothing, and the process is warned`,
+      async (_title, onError, warning) => {
+        const warnings = watchWarnings();
+        const outcome = await callWith(role, onError as DestinationErrorHandler);
+        expect(outcome).toEqual([Status.PERMISSION_DENIED, false]);
+        expect(warnings).toEqual([expect.stringMatching(warning)]);
+      },
+    );
+
+    it.each<[string, DestinationErrorHandler, number, boolean]>([
+      ["nothing", () => {}, Status.OK, true],
+      ["undefined", () => undefined, Status.OK, true],
+      ["null", () => null, Status.OK, true],
+      ["the error", (error) => error, Status.PERMISSION_DENIED, false],
+      ["another error", () => new GrpcError(Status.ABORTED, "no"), Status.ABORTED, false],
+    ])(
+      `of the ${role} that returns %s is heard, without a warning`,
+      async (_title, onError, status, swallowed) => {
+        const warnings = watchWarnings();
+        expect(await callWith(role, onError)).toEqual([status, swallowed]);
+        expect(warnings).toEqual([]);
+      },
+    );
+  }
+});

@@ -14,7 +14,7 @@ import { ErrorCode } from "../wire/error-code.ts";
 import { fieldValue, HeaderField, type HeaderList } from "../wire/field.ts";
 import { type CallOptions, type ResolvedCallOptions, resolveCallOptions } from "./call-options.ts";
 import type { ClientConn, StreamRequest } from "./client-conn.ts";
-import { asTrailersOnly, notGrpc, requestHeaders } from "./headers.ts";
+import { asTrailersOnly, judgeResponse, requestHeaders, withoutStatus } from "./headers.ts";
 import { errorFromStreamEnd } from "./stream-error.ts";
 
 export interface ClientStreamOptions extends CallOptions {
@@ -48,6 +48,8 @@ class ClientCall implements StreamRequest, TimerOwner {
   #endWaiting = false;
   #endSent = false;
   #gotHeaders = false;
+  /** Response headers with `grpc-status`, until it is known whether they are the whole response. */
+  #heldHeaders: HeaderList | undefined;
   #resolveHeader: (metadata: Metadata) => void = () => {};
   #resolveStatus: (trailers: Metadata) => void = () => {};
   #rejectStatus: (error: GrpcError) => void = () => {};
@@ -173,27 +175,42 @@ class ClientCall implements StreamRequest, TimerOwner {
   }
 
   onHeaders(headers: HeaderList, endStream: boolean): void {
-    const error = notGrpc(headers, this.#conn);
-    if (error !== undefined) {
-      this.fail(error);
-      return;
-    }
+    const head = judgeResponse(headers, this.#conn);
+    if (head instanceof GrpcError) this.fail(head);
+    else if (endStream || head === "complete") this.#complete(asTrailersOnly(headers), endStream);
+    else if (head === "held") this.#heldHeaders = headers;
+    else this.#begin(headers);
+  }
+
+  /** The response headers are here, and are not all of the response. */
+  #begin(headers: HeaderList): void {
+    this.#heldHeaders = undefined;
     this.#gotHeaders = true;
     this.reader.encoding = fieldValue(headers, "grpc-encoding");
-    this.#resolveHeader(
-      Metadata.fromFields(endStream ? NO_FIELDS : forwardableResponseMetadata(headers)),
-    );
-    if (endStream) this.onTrailers(asTrailersOnly(headers));
+    this.#resolveHeader(Metadata.fromFields(forwardableResponseMetadata(headers)));
   }
 
   onData(chunk: Buffer, endStream: boolean): void {
+    const held = this.#heldHeaders;
+    if (held !== undefined) {
+      if (chunk.length === 0) {
+        this.#complete(asTrailersOnly(held), true);
+        return;
+      }
+      this.#begin(withoutStatus(held));
+    }
     this.reader.push(chunk, false);
-    if (endStream) this.onTrailers(NO_FIELDS);
+    if (endStream) this.#complete(NO_FIELDS, true);
   }
 
   onTrailers(trailers: HeaderList): void {
+    if (this.#heldHeaders !== undefined) this.#begin(withoutStatus(this.#heldHeaders));
+    this.#complete(trailers, true);
+  }
+
+  #complete(trailers: HeaderList, endStream: boolean): void {
     const stream = this.#stream;
-    if (stream !== undefined && (!this.#endSent || stream.queuedBytes > 0)) {
+    if (stream !== undefined && (!this.#endSent || !endStream || stream.queuedBytes > 0)) {
       this.#conn.reset(stream, ErrorCode.NO_ERROR);
     }
     const error = grpcErrorFromTrailers(trailers);

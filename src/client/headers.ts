@@ -3,7 +3,6 @@
 import { isGrpcContentType } from "../grpc/content-type.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import type { Metadata } from "../grpc/metadata.ts";
-import { Status } from "../grpc/status.ts";
 import { statusFromHttpStatus } from "../grpc/status-mapping.ts";
 import { formatTimeout } from "../grpc/timeout.ts";
 import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "../grpc/trailers.ts";
@@ -56,30 +55,46 @@ export function requestHeaders(parts: RequestHeaderParts): HeaderList {
 }
 
 /**
- * Checks the head of a response. A response that is not gRPC is an error with the status that its HTTP status stands for (gRPC
- * http-grpc-status-mapping); `undefined` when it can be passed on, or when it carries `grpc-status`, which counts before all else.
+ * What the head of a response is that something may follow:
+ *
+ * - `"open"`: of gRPC; it can be passed on.
+ * - `"held"`: of gRPC, but with `grpc-status`, which has its place at the end. If nothing follows but END_STREAM it is a Trailers-Only
+ *   response whose END_STREAM came late, as some servers send it; otherwise `withoutStatus` of it is the head, and the trailers count.
+ * - `"complete"`: not of gRPC, but with `grpc-status`, which counts before all else; what follows means nothing to gRPC.
  */
-export function notGrpc(headers: HeaderList, conn: ClientConn): GrpcError | undefined {
+export type ResponseHead = "open" | "held" | "complete";
+
+/**
+ * Checks the head of a response. A response that is not gRPC is an error with the status that its HTTP status stands for (gRPC
+ * http-grpc-status-mapping).
+ */
+export function judgeResponse(headers: HeaderList, conn: ClientConn): ResponseHead | GrpcError {
   let httpStatus = "";
   let contentType: string | undefined;
+  let hasStatus = false;
   for (let i = 0; i < headers.length; i++) {
     const field = headers[i] as HeaderField;
     if (field.name === ":status") httpStatus = field.value;
     else if (field.name === "content-type") contentType = field.value;
-    else if (field.name === "grpc-status") return undefined;
+    else if (field.name === "grpc-status") hasStatus = true;
   }
-  if (httpStatus !== "200") {
-    return new GrpcError(
-      statusFromHttpStatus(Number(httpStatus)),
-      `upstream ${conn.target} answered with HTTP status ${httpStatus}`,
-      { reason: ErrorReason.UPSTREAM_NOT_GRPC, source: "upstream" },
-    );
-  }
-  if (isGrpcContentType(contentType)) return undefined;
+  const isGrpc = httpStatus === "200" && isGrpcContentType(contentType);
+  if (hasStatus) return isGrpc ? "held" : "complete";
+  if (isGrpc) return "open";
   return new GrpcError(
-    Status.UNKNOWN,
-    `upstream ${conn.target} answered with content-type ${contentType ?? "(none)"}, expected application/grpc`,
+    statusFromHttpStatus(Number(httpStatus)),
+    httpStatus === "200"
+      ? `upstream ${conn.target} answered with content-type ${contentType ?? "(none)"}, expected application/grpc`
+      : `upstream ${conn.target} answered with HTTP status ${httpStatus}`,
     { reason: ErrorReason.UPSTREAM_NOT_GRPC, source: "upstream" },
+  );
+}
+
+/** A `"held"` head that turned out to be only headers: what it said of the outcome is for the trailers to say. */
+export function withoutStatus(headers: HeaderList): HeaderList {
+  return headers.filter(
+    ({ name }) =>
+      name !== "grpc-status" && name !== "grpc-message" && name !== "grpc-status-details-bin",
   );
 }
 

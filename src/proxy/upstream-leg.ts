@@ -5,8 +5,9 @@ import type { StreamRequest } from "../client/client-conn.ts";
 import {
   asTrailersOnly,
   forwardableResponseHeaders,
-  notGrpc,
+  judgeResponse,
   requestHeaders,
+  withoutStatus,
 } from "../client/headers.ts";
 import { errorFromStreamEnd } from "../client/stream-error.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
@@ -25,7 +26,7 @@ import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { Stream, StreamEnd } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
-import { fieldValue, type HeaderField, type HeaderList } from "../wire/field.ts";
+import type { HeaderField, HeaderList } from "../wire/field.ts";
 import type { Destination } from "./director.ts";
 import { LegRequest } from "./leg-request.ts";
 import type { DestinationResult } from "./results.ts";
@@ -85,6 +86,8 @@ export class UpstreamLeg
   private readonly context: CallContext;
   /** Made for the first bytes: a stream that is only open needs none. */
   private responseCounter: MessageCounter | undefined = undefined;
+  /** Response headers with `grpc-status`, until it is known whether they are the whole response. */
+  private heldHeaders: HeaderList | undefined = undefined;
   private deadlineTimer: Timer | undefined = undefined;
   private requestMessagesAtEnd = 0;
 
@@ -224,25 +227,37 @@ export class UpstreamLeg
       this.owner.onLegHeaders(this, headers);
       return;
     }
-    const error = notGrpc(headers, this.conn);
-    if (error !== undefined) this.fail(error);
-    else if (endStream || fieldValue(headers, ":status") !== "200")
-      this.complete(headers, endStream);
+    const head = judgeResponse(headers, this.conn);
+    if (head instanceof GrpcError) this.fail(head);
+    else if (endStream || head === "complete") this.complete(headers, endStream);
+    else if (head === "held") this.heldHeaders = headers;
     else {
       if (forwardableResponseHeaders(headers) === headers) this.conn.knownResponse = headers;
       this.owner.onLegHeaders(this, headers);
     }
   }
 
+  /** More follows the headers that were held: they are headers and no more, and the trailers say how it went. */
+  private releaseHeaders(): void {
+    const headers = this.heldHeaders;
+    if (headers === undefined) return;
+    this.heldHeaders = undefined;
+    this.owner.onLegHeaders(this, withoutStatus(headers));
+  }
+
   onData(chunk: Buffer, endStream: boolean): void {
     if (this.ended) return;
     if (chunk.length > 0) {
-      this.responseBytes += chunk.length;
-      try {
-        this.responseCounter ??= new MessageCounter(
+      if (this.responseCounter === undefined) {
+        this.releaseHeaders();
+        if (this.ended) return;
+        this.responseCounter = new MessageCounter(
           this.owner.callOptions.maxResponseMessageBytes,
           "upstream",
         );
+      }
+      this.responseBytes += chunk.length;
+      try {
         this.responseCounter.push(chunk);
       } catch (error) {
         this.fail(GrpcError.from(error));
@@ -250,7 +265,9 @@ export class UpstreamLeg
       }
       this.owner.onLegData(this, chunk);
     }
-    if (endStream) {
+    if (!endStream) return;
+    if (this.heldHeaders !== undefined) this.complete(this.heldHeaders, true);
+    else {
       this.fail(
         new GrpcError(
           Status.UNKNOWN,
@@ -265,6 +282,7 @@ export class UpstreamLeg
   }
 
   onTrailers(trailers: HeaderList): void {
+    this.releaseHeaders();
     if (!this.ended) this.complete(trailers, true);
   }
 

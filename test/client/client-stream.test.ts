@@ -245,6 +245,59 @@ describe.each(transportCombos)("ClientStream on $client", (combo) => {
     });
   });
 
+  describe("response headers with grpc-status that do not end the stream", () => {
+    const early = response(["grpc-status", "5"], ["grpc-message", "no%20such"], ["x-h", "1"]);
+
+    it("are a Trailers-Only response when nothing but an empty DATA follows", async () => {
+      const { call, peer, streamId } = await start();
+      call.closeSend();
+      await peer.expectBody(streamId);
+      peer.send(frames.headers(streamId, early), frames.data(streamId).end());
+      const error = await call.trailer().catch((thrown: GrpcError) => thrown);
+      expect(error).toMatchObject({ status: Status.NOT_FOUND, details: "no such" });
+      expect([...(error as GrpcError).metadata]).toEqual([["x-h", "1"]]);
+      expect((await call.header()).size).toBe(0);
+      await expect(call.recvMessage()).rejects.toBe(error);
+      await peer.expectQuiet(streamId);
+    });
+
+    it("are headers when messages follow, and the trailers decide", async () => {
+      const { call, peer, streamId } = await start();
+      const details: [string, string] = ["grpc-status-details-bin", "CAU"];
+      peer.send(frames.headers(streamId, [...early, details]));
+      peer.send(frames.data(streamId, message("x")), frames.headers(streamId, trailers(0)).end());
+      expect([...(await call.header())]).toEqual([["x-h", "1"]]);
+      expect(await call.recvMessage()).toEqual(new Frame(Buffer.from("x")));
+      expect(await call.recvMessage()).toBeUndefined();
+      await call.trailer();
+    });
+
+    it("are headers when trailers follow, and the trailers decide", async () => {
+      const { call, peer, streamId } = await start();
+      peer.send(frames.headers(streamId, early), frames.headers(streamId, trailers(9)).end());
+      expect([...(await call.header())]).toEqual([["x-h", "1"]]);
+      await expect(call.trailer()).rejects.toMatchObject({ status: Status.FAILED_PRECONDITION });
+    });
+
+    it.each([
+      ["200", "text/html"],
+      ["503", "application/grpc"],
+    ])("are the status when HTTP %s %s is not gRPC, and no body is read", async (http, type) => {
+      const { call, peer, streamId, conn } = await start();
+      peer.send(
+        frames.headers(streamId, [[":status", http], ["content-type", type], ...early.slice(2)]),
+        frames.data(streamId, "<html></html>"),
+      );
+      await expect(call.recvMessage()).rejects.toMatchObject({
+        status: Status.NOT_FOUND,
+        details: "no such",
+      });
+      expect((await call.header()).size).toBe(0);
+      await peer.expectReset(streamId, ErrorCode.NO_ERROR);
+      expect(conn.openStreamCount).toBe(0);
+    });
+  });
+
   it("decompresses what its codec has to decode", async () => {
     const { call, peer, streamId } = await start<unknown, number[]>({
       codec: codecWithParent(json),

@@ -4,12 +4,15 @@ import { parseFlags, UsageError } from "./flags.ts";
 const KNOWN = {
   scenarioIds: ["unary_32b_1x1", "unary_32b_8x32", "bidi_100b_8x4x1"],
   subjectIds: ["direct", "relay-engine", "relay-node", "nghttpx"],
+  rowIds: ["unary_32b_8x32", "unary_1mb_4x4", "unary_32b_8x32_tls"],
 };
 
 describe("parseFlags()", () => {
   it("takes everything, five rounds of a second, when nothing is said", () => {
     expect(parseFlags([], KNOWN)).toMatchObject({
-      ...KNOWN,
+      scenarioIds: KNOWN.scenarioIds,
+      subjectIds: KNOWN.subjectIds,
+      guard: undefined,
       subjectsNamed: false,
       rounds: 5,
       seconds: 1,
@@ -27,6 +30,20 @@ describe("parseFlags()", () => {
   it("shortens a smoke run, but not against the user's word", () => {
     expect(parseFlags(["--smoke"], KNOWN)).toMatchObject({ rounds: 1, seconds: 0.3 });
     expect(parseFlags(["--smoke", "--rounds", "4"], KNOWN)).toMatchObject({ rounds: 4 });
+  });
+
+  it("guards every row, fifteen rounds of half a second, when only the base is named", () => {
+    expect(parseFlags(["--guard", "HEAD~3"], KNOWN).guard).toEqual({
+      baseRevision: "HEAD~3",
+      rowIds: KNOWN.rowIds,
+      rounds: 15,
+      seconds: 0.5,
+    });
+    const chosen = ["--rows", "unary_32b*", "--rounds=30", "--seconds=1", "--json", "guard.json"];
+    expect(parseFlags(["--guard=main", ...chosen], KNOWN)).toMatchObject({
+      guard: { rowIds: ["unary_32b_8x32", "unary_32b_8x32_tls"], rounds: 30, seconds: 1 },
+      jsonPath: "guard.json",
+    });
   });
 
   it.each([
@@ -50,6 +67,14 @@ describe("parseFlags()", () => {
     [["--backend", "go"], /--backend: expected lean or grpc-js, got "go"/],
     [["--load", "wrk"], /--load: expected h2load or generator/],
     [["--json", ""], /--json: expected a file name/],
+    [["--guard"], /--guard/],
+    [["--guard", ""], /--guard: expected a revision, got ""/],
+    [["--guard=--all"], /--guard: expected a revision, got "--all"/],
+    [["--guard", "main", "--rows", "unary_32b_1x1"], /--rows: nothing is called "unary_32b_1x1"/],
+    [["--guard", "main", "--rounds", "0"], /--rounds: expected an integer from 1 to 1000/],
+    [["--guard", "main", "--smoke"], /--smoke: not with --guard/],
+    [["--guard", "main", "--scenario", "bidi*"], /--scenario: not with --guard/],
+    [["--rows", "unary_1mb_4x4"], /--rows: only with --guard BASE/],
   ])("refuses %j in one line", (argv, expected) => {
     const attempt = (): unknown => parseFlags(argv, KNOWN);
     expect(attempt).toThrow(UsageError);

@@ -26,11 +26,23 @@ export interface Flags {
   readonly reportPath: string | undefined;
   readonly markdownPath: string | undefined;
   readonly fromPath: string | undefined;
+  /** Compares with another checkout instead; the flags above that choose what is measured do not count then. */
+  readonly guard: GuardFlags | undefined;
+}
+
+export interface GuardFlags {
+  /** As git knows it. */
+  readonly baseRevision: string;
+  readonly rowIds: readonly string[];
+  readonly rounds: number;
+  /** Length of one turn; each side has two in a round. */
+  readonly seconds: number;
 }
 
 export interface Known {
   readonly scenarioIds: readonly string[];
   readonly subjectIds: readonly string[];
+  readonly rowIds: readonly string[];
 }
 
 /** A mistake of the caller; the message is for the terminal. */
@@ -59,6 +71,16 @@ instead, each as a ratio to a base subject measured in the same rounds.
   --markdown FILE      the tables (they are printed anyway)
   --from FILE          measure nothing; make report and tables from a --json file
   --help               this text
+
+       npm run bench -- --guard BASE [options]
+
+Compares the CPU time per call of this checkout with that of BASE, a revision of git, built beside it. Fails (exit code 1)
+when the 95 % interval of a row's ratio lies above 1.02.
+
+  --rows IDS           comma-separated; * as above (all; --list shows them)
+  --rounds N           paired rounds, each with new processes (15)
+  --seconds S          length of one turn, two for each in a round (0.5)
+  --no-pin, --json     as above
 `;
 
 const MOST_ROUNDS = 1_000;
@@ -96,6 +118,41 @@ export function parseFlags(argv: readonly string[], known: Known): Flags {
     reportPath: path("report", values.report),
     markdownPath: path("markdown", values.markdown),
     fromPath: path("from", values.from),
+    guard: guardFlags(values, known),
+  };
+}
+
+/** What chooses scenarios, subjects and outputs of the other command. */
+const NOT_FOR_GUARD = [
+  "smoke",
+  "scenario",
+  "subject",
+  "base",
+  "backend",
+  "load",
+  "rate",
+  "report",
+  "markdown",
+  "from",
+] as const;
+
+function guardFlags(values: ReturnType<typeof rawValues>, known: Known): GuardFlags | undefined {
+  const baseRevision = values.guard;
+  if (baseRevision === undefined) {
+    if (values.rows !== undefined) throw new UsageError("--rows: only with --guard BASE");
+    return undefined;
+  }
+  if (baseRevision === "" || baseRevision.startsWith("-")) {
+    throw new UsageError(`--guard: expected a revision, got ${JSON.stringify(baseRevision)}`);
+  }
+  for (const name of NOT_FOR_GUARD) {
+    if (values[name] !== undefined) throw new UsageError(`--${name}: not with --guard`);
+  }
+  return {
+    baseRevision,
+    rowIds: expand("rows", values.rows, known.rowIds),
+    rounds: integer("rounds", values.rounds, 15, MOST_ROUNDS),
+    seconds: positive("seconds", values.seconds, 0.5),
   };
 }
 
@@ -116,6 +173,8 @@ const OPTIONS = {
   report: { type: "string" },
   markdown: { type: "string" },
   from: { type: "string" },
+  guard: { type: "string" },
+  rows: { type: "string" },
 } as const;
 
 function rawValues(argv: readonly string[]) {

@@ -20,10 +20,15 @@ import type { RunningSubject, Subject } from "./subjects/subject.ts";
 export interface RoundOptions {
   readonly rounds: number;
   readonly seconds: number;
+  /** Before the first round, for each subject. @default 2 s, 8 s for large messages, at most twice a round */
+  readonly warmupSeconds?: number;
   readonly backend: BackendKind;
   readonly load: LoadTool;
   readonly ratePerSecond: number | undefined;
 }
+
+/** What is told of a run while it is under way. */
+export type Steps = Pick<Progress, "step">;
 
 /** Node needs this long under load until its hot code is compiled. */
 const WARMUP_SECONDS = 2;
@@ -109,7 +114,7 @@ export async function runScenario(
   scenario: Scenario,
   subjects: readonly Subject[],
   options: RoundOptions,
-  progress: Progress,
+  progress: Steps,
 ): Promise<ScenarioRecord> {
   const contestants = subjects.map((subject) => new Contestant(subject));
   const run = new ScenarioRun(harness, options, contestants, progress);
@@ -134,13 +139,13 @@ class ScenarioRun {
   readonly #harness: Harness;
   readonly #options: RoundOptions;
   readonly #contestants: readonly Contestant[];
-  readonly #progress: Progress;
+  readonly #progress: Steps;
 
   constructor(
     harness: Harness,
     options: RoundOptions,
     contestants: readonly Contestant[],
-    progress: Progress,
+    progress: Steps,
   ) {
     this.#harness = harness;
     this.#options = options;
@@ -203,7 +208,7 @@ class ScenarioRun {
   async #warm(contestant: Contestant, scenario: ThroughputScenario): Promise<void> {
     const isLarge = scenario.workload.messageBytes >= LARGE_MESSAGE_BYTES;
     const longest = isLarge ? LARGE_WARMUP_SECONDS : WARMUP_SECONDS;
-    const seconds = Math.min(longest, 2 * this.#options.seconds);
+    const seconds = this.#options.warmupSeconds ?? Math.min(longest, 2 * this.#options.seconds);
     // A few calls at a time would leave code cold that every busier moment compiles.
     const { connectionCount, streamsPerConnection } = scenario.workload;
     if (connectionCount * streamsPerConnection < BUSY_STREAM_COUNT) {

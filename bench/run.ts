@@ -1,4 +1,4 @@
-// `npm run bench`: flags in, tables and files out. Exit 0: measured; 1: a subject of ours failed; 2: a bad flag.
+// `npm run bench`: flags in, tables and files out. Exit 0: measured; 1: a subject of ours failed, or the guard; 2: a bad flag.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +6,11 @@ import { join, resolve } from "node:path";
 import { makeCertificate } from "./certificate.ts";
 import { crossCheck } from "./cross-check.ts";
 import { describeEnvironment } from "./environment.ts";
-import { type Flags, HELP, parseFlags, UsageError } from "./flags.ts";
+import { type Flags, type GuardFlags, HELP, parseFlags, UsageError } from "./flags.ts";
+import { resolveRevision } from "./guard/checkout.ts";
+import { runGuard } from "./guard/guard.ts";
+import { guardReport, passes } from "./guard/report.ts";
+import { GUARD_ROWS } from "./guard/rows.ts";
 import { Harness, messageOf } from "./harness.ts";
 import { cpuPlan } from "./measure/cpus.ts";
 import {
@@ -30,6 +34,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const known = {
     scenarioIds: SCENARIOS.map((scenario) => scenario.id),
     subjectIds: SUBJECTS.map((subject) => subject.id),
+    rowIds: GUARD_ROWS.map((row) => row.id),
   };
   const flags = parseFlags(argv, known);
   if (flags.help) {
@@ -44,10 +49,9 @@ async function main(argv: readonly string[]): Promise<number> {
     deliver(readRecord(flags.fromPath), flags);
     return 0;
   }
-  const record = await measure(
-    flags,
-    `npm run bench${argv.length > 0 ? ` -- ${argv.join(" ")}` : ""}`,
-  );
+  const command = `npm run bench${argv.length > 0 ? ` -- ${argv.join(" ")}` : ""}`;
+  if (flags.guard !== undefined) return await guard(flags, flags.guard, command);
+  const record = await measure(flags, command);
   deliver(record, flags);
   return ourFailures(record).length === 0 ? 0 : 1;
 }
@@ -63,6 +67,12 @@ function list(): void {
     const reason = missing(subject);
     const note = reason === undefined ? "" : `; skipped: ${reason}`;
     lines.push(`  ${subject.id.padEnd(width)}${subject.title}${note}`);
+  }
+  lines.push("", "Rows of --guard");
+  for (const { id, scenario, variant } of GUARD_ROWS) {
+    lines.push(
+      `  ${id.padEnd(width)}${scenario.title}${variant === "tls" ? ", TLS on both legs" : ""}`,
+    );
   }
   if (versionOf("h2load") === undefined) {
     lines.push(
@@ -93,9 +103,7 @@ async function measure(flags: Flags, command: string): Promise<BenchRecord> {
     throw new UsageError("--load h2load: it is not installed (Debian package nghttp2-client)");
   }
   const startedAt = new Date();
-  const directory = mkdtempSync(join(tmpdir(), "grpc-relay-bench-"));
-  const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true });
-  process.on("exit", removeDirectory); // For a run that is interrupted.
+  const { directory, removeDirectory } = temporaryDirectory();
   const cpus = cpuPlan(flags.pin);
   const scenarios = SCENARIOS.filter((scenario) => flags.scenarioIds.includes(scenario.id))
     .filter((scenario) => !flags.smoke || flags.scenariosNamed || scenario.smoke)
@@ -136,6 +144,41 @@ async function measure(flags: Flags, command: string): Promise<BenchRecord> {
       scenarios: records,
       crossCheck: checked,
     };
+  } finally {
+    await harness.stop();
+    removeDirectory();
+  }
+}
+
+/** It goes away even if the run is interrupted. */
+function temporaryDirectory(): {
+  readonly directory: string;
+  readonly removeDirectory: () => void;
+} {
+  const directory = mkdtempSync(join(tmpdir(), "grpc-relay-bench-"));
+  const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true });
+  process.on("exit", removeDirectory);
+  return { directory, removeDirectory };
+}
+
+async function guard(flags: Flags, guardFlags: GuardFlags, command: string): Promise<number> {
+  const baseCommit = resolveRevision(guardFlags.baseRevision);
+  const rows = GUARD_ROWS.filter((row) => guardFlags.rowIds.includes(row.id));
+  const { directory, removeDirectory } = temporaryDirectory();
+  const certificate = makeCertificate(directory);
+  if (certificate === undefined && rows.some((row) => row.variant === "tls")) {
+    throw new UsageError(
+      "--guard: TLS rows need openssl (Debian package openssl), or leave them out by --rows",
+    );
+  }
+  const progress = new Progress(process.stderr, rows.length);
+  const harness = await Harness.start(cpuPlan(flags.pin), directory, certificate);
+  try {
+    progress.say(`CPUs: ${harness.cpus.description}`);
+    const record = await runGuard(harness, guardFlags, baseCommit, rows, command, progress);
+    process.stdout.write(guardReport(record));
+    writeOutput(flags.jsonPath, () => `${JSON.stringify(record, undefined, 1)}\n`);
+    return passes(record) ? 0 : 1;
   } finally {
     await harness.stop();
     removeDirectory();
@@ -226,14 +269,15 @@ function baseOf(flags: Flags, admitted: readonly Subject[]): string | undefined 
 function deliver(record: BenchRecord, flags: Flags): void {
   const markdown = markdownReport(record);
   process.stdout.write(`${markdown}\n`);
-  const write = (path: string | undefined, content: () => string): void => {
-    if (path === undefined) return;
-    writeFileSync(resolve(startFolder(), path), content());
-    process.stderr.write(`wrote ${path}\n`);
-  };
-  write(flags.jsonPath, () => `${JSON.stringify(record, undefined, 1)}\n`);
-  write(flags.markdownPath, () => markdown);
-  write(flags.reportPath, () => htmlReport(record));
+  writeOutput(flags.jsonPath, () => `${JSON.stringify(record, undefined, 1)}\n`);
+  writeOutput(flags.markdownPath, () => markdown);
+  writeOutput(flags.reportPath, () => htmlReport(record));
+}
+
+function writeOutput(path: string | undefined, content: () => string): void {
+  if (path === undefined) return;
+  writeFileSync(resolve(startFolder(), path), content());
+  process.stderr.write(`wrote ${path}\n`);
 }
 
 /** A peer may fail; what is in this repository may not. */

@@ -1,12 +1,19 @@
 import { describe, expect, it } from "vitest";
 import {
+  bootstrapInterval,
   Histogram,
   latencyFigures,
   median,
   pairedRatio,
   quantile,
+  seededRandom,
   spreadOf,
 } from "./statistics.ts";
+
+/** Box and Muller: mean 0, standard deviation 1. */
+function normal(random: () => number): number {
+  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+}
 
 describe("median() and quantile()", () => {
   it.each([
@@ -58,6 +65,58 @@ describe("pairedRatio()", () => {
 
   it("says nothing about a base that used nothing", () => {
     expect(pairedRatio([2], [0])).toBeUndefined();
+  });
+});
+
+describe("bootstrapInterval()", () => {
+  const options = { confidence: 0.95, resamples: 2_000, random: seededRandom(1) };
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
+
+  it("of values that are all alike is that value", () => {
+    expect(bootstrapInterval([3, 3, 3], median, options)).toEqual([3, 3]);
+  });
+
+  it("of a mean is as wide as theory says", () => {
+    const random = seededRandom(7);
+    const values = Array.from({ length: 400 }, () => random());
+    const [lowest, highest] = bootstrapInterval(values, mean, options);
+    // 1.96 standard errors to either side; an even spread over 1 has a standard deviation of 1 / sqrt(12).
+    const expected = (2 * 1.96) / Math.sqrt(12 * values.length);
+    expect(highest - lowest).toBeGreaterThan(0.85 * expected);
+    expect(highest - lowest).toBeLessThan(1.15 * expected);
+    expect((lowest + highest) / 2).toBeCloseTo(mean(values), 2);
+  });
+
+  it("holds the true median about as often as it says", () => {
+    const random = seededRandom(99);
+    let held = 0;
+    for (let trial = 0; trial < 300; trial++) {
+      const values = Array.from({ length: 15 }, () => normal(random));
+      const [lowest, highest] = bootstrapInterval(values, median, { ...options, resamples: 400 });
+      if (lowest <= 0 && highest >= 0) held++;
+    }
+    expect(held / 300).toBeGreaterThan(0.9);
+  });
+
+  it("throws RangeError without values", () => {
+    expect(() => bootstrapInterval([], median, options)).toThrow(RangeError);
+  });
+});
+
+describe("seededRandom()", () => {
+  it("gives the same numbers for the same seed, and others for another", () => {
+    const ten = (seed: number): number[] => Array.from({ length: 10 }, seededRandom(seed));
+    expect(ten(5)).toEqual(ten(5));
+    expect(ten(5)).not.toEqual(ten(6));
+  });
+
+  it("gives numbers from 0 up to but not including 1, evenly", () => {
+    const random = seededRandom(3);
+    const tenths = new Array<number>(10).fill(0);
+    for (let i = 0; i < 100_000; i++) tenths[Math.floor(10 * random())]!++;
+    expect(tenths).toHaveLength(10);
+    for (const count of tenths) expect(Math.abs(count - 10_000)).toBeLessThan(400);
   });
 });
 

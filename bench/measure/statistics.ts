@@ -44,6 +44,48 @@ export function pairedRatio(
   return spreadOf(ratios);
 }
 
+export interface BootstrapOptions {
+  /** Of the interval, between 0 and 1. */
+  readonly confidence: number;
+  readonly resamples: number;
+  /** Numbers from 0 up to but not including 1. */
+  readonly random: () => number;
+}
+
+/**
+ * Where `statistic` of such values lies: the middle of what it is for lists of the same length that are drawn from them, with
+ * replacement (percentile bootstrap).
+ * @throws {RangeError} without values
+ */
+export function bootstrapInterval(
+  values: readonly number[],
+  statistic: (values: readonly number[]) => number,
+  { confidence, resamples, random }: BootstrapOptions,
+): readonly [lowest: number, highest: number] {
+  if (values.length === 0) throw new RangeError("expected values, got none");
+  const drawn = new Array<number>(values.length).fill(0);
+  const found: number[] = [];
+  for (let resample = 0; resample < resamples; resample++) {
+    for (let i = 0; i < drawn.length; i++) {
+      drawn[i] = values[Math.floor(random() * values.length)]!;
+    }
+    found.push(statistic(drawn));
+  }
+  const outside = (1 - confidence) / 2;
+  return [quantile(found, outside), quantile(found, 1 - outside)];
+}
+
+/** The same numbers for the same seed, from 0 up to but not including 1: a Weyl sequence, well stirred. */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x9e3779b9) >>> 0;
+    let bits = Math.imul(state ^ (state >>> 16), 0x7feb352d);
+    bits = Math.imul(bits ^ (bits >>> 15), 0x846ca68b);
+    return ((bits ^ (bits >>> 16)) >>> 0) / 2 ** 32;
+  };
+}
+
 /** Buckets per power of two: the error of a quantile stays below 1 %. */
 const SUB_BUCKETS = 64;
 

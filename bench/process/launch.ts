@@ -99,8 +99,18 @@ export async function launchNode(
   options: LaunchOptions = {},
 ): Promise<{ process: Launched; where: Announcement }> {
   const script = fileURLToPath(new URL(`../${module}${EXTENSION}`, import.meta.url));
+  return await launchScript(module, script, args, options);
+}
+
+/** The same for a script anywhere; `name` is for messages. */
+export async function launchScript(
+  name: string,
+  script: string,
+  args: readonly string[],
+  options: LaunchOptions = {},
+): Promise<{ process: Launched; where: Announcement }> {
   const launched = new Launched(
-    module,
+    name,
     process.execPath,
     [...(options.nodeArguments ?? []), script, ...args],
     options,
@@ -108,12 +118,10 @@ export async function launchNode(
   try {
     const where = await within(
       START_LIMIT_MS,
-      `${module} did not say where it listens`,
+      `${name} did not say where it listens`,
       new Promise<Announcement>((resolve, reject) => {
         launched.onLine = (line) => resolve(parseAnnouncement(line));
-        void launched.ended.then(() =>
-          reject(new LaunchError(launched.death ?? `${module} ended`)),
-        );
+        void launched.ended.then(() => reject(new LaunchError(launched.death ?? `${name} ended`)));
       }),
     );
     launched.onLine = undefined;

@@ -13,6 +13,9 @@ import type { CallResult, DestinationResult } from "./results.ts";
  *
  * Throwing refuses the call: a `GrpcError` gives its status, anything else UNKNOWN with its message, as in Go.
  * The request waits meanwhile, held back by flow control; `peeker` can look at its first messages.
+ *
+ * The call does not wait for it: when the client goes or the deadline passes, `ctx.signal` says so and handlers and interceptors
+ * are told. Should it answer all the same, every `onError` and the finalizer run, and nothing is sent.
  */
 export type StreamDirector = (
   ctx: CallContext,

@@ -4,7 +4,7 @@ import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { tolerant } from "../grpc/message-writer.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
-import type { CallContext } from "../server/call-context.ts";
+import type { CallContext, ContextListener } from "../server/call-context.ts";
 import { answerDirectly, type StreamHandler } from "../server/interceptor.ts";
 import type { Server } from "../server/server.ts";
 import type { ServerCall } from "../server/server-call.ts";
@@ -37,7 +37,7 @@ export function transparentHandler(
   return Object.assign(
     (stream: ServerStream): Promise<void> => {
       const call = stream.takeOver();
-      return settled(stream, (listener) =>
+      return settled(stream, call, (listener) =>
         direct(director, call, stream.context, maxPeekBytes, listener),
       );
     },
@@ -97,7 +97,7 @@ export function handleStream(
   }
   requireParameters(params);
   const call = stream.takeOver();
-  return settled(stream, (listener) => {
+  return settled(stream, call, (listener) => {
     let relay: Relay;
     try {
       const path = pathOf(call, fullMethodName);
@@ -112,37 +112,86 @@ export function handleStream(
 
 /** Who hears how a call went that a director was asked for. */
 interface DirectedListener extends RelayListener {
+  /** The director takes its time. */
+  onWaiting(): void;
+  /** It has answered, or thrown. */
+  onAnswered(): void;
   /** There was no relay: the director refused the call. */
   onRefused(call: ServerCall, error: GrpcError): void;
 }
 
 /** Answers the client right away: no handler waits for the relay. */
 const ANSWER_CLIENT: DirectedListener = {
+  onWaiting: () => {},
+  onAnswered: () => {},
   onRelayEnd: (relay, error) => relay.answer(error),
   onRefused: (call, error) => call.finishError(error),
 };
 
 /** Runs a relay for a handler that waits for it; the client is answered when the handler has ended. */
-function settled(stream: ServerStream, run: (listener: DirectedListener) => void): Promise<void> {
+function settled(
+  stream: ServerStream,
+  call: ServerCall,
+  run: (listener: DirectedListener) => void,
+): Promise<void> {
   const promise = new Promise<void>((resolve, reject) => {
-    run({
-      onRelayEnd: (relay, error) => {
-        stream.relayDone((outcome) => relay.answer(outcome), error);
-        if (error === undefined) resolve();
-        else reject(error);
-      },
-      onRefused: (call, error) => {
-        stream.relayDone((outcome) => {
-          // A handler that swallows the refusal and returns means OK.
-          if (outcome === undefined) call.finishOk(new Metadata());
-          else call.finishError(outcome);
-        }, error);
-        reject(error);
-      },
-    });
+    run(new HandlerListener(stream, call, resolve, reject));
   });
   // The call of a handler that does not wait for it ends with the relay.
   return tolerant(promise);
+}
+
+/**
+ * Settles the promise of a handler. It waits for the director as long as there is a call; what that makes of one which is over
+ * is told to whoever it names, but no longer here.
+ */
+class HandlerListener implements DirectedListener, ContextListener {
+  readonly #stream: ServerStream;
+  readonly #call: ServerCall;
+  readonly #resolve: () => void;
+  readonly #reject: (error: GrpcError) => void;
+
+  constructor(
+    stream: ServerStream,
+    call: ServerCall,
+    resolve: () => void,
+    reject: (error: GrpcError) => void,
+  ) {
+    this.#stream = stream;
+    this.#call = call;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  onWaiting(): void {
+    this.#stream.context.subscribe(this);
+  }
+
+  onAnswered(): void {
+    this.#stream.context.unsubscribe(this);
+  }
+
+  onContextDone(reason: GrpcError): void {
+    this.onRefused(this.#call, reason);
+  }
+
+  onRelayEnd(relay: Relay, error: GrpcError | undefined): void {
+    this.#tell((outcome) => relay.answer(outcome), error);
+  }
+
+  onRefused(call: ServerCall, error: GrpcError): void {
+    this.#tell((outcome) => {
+      // A handler that swallows the refusal and returns means OK.
+      if (outcome === undefined) call.finishOk(new Metadata());
+      else call.finishError(outcome);
+    }, error);
+  }
+
+  #tell(answer: (outcome: GrpcError | undefined) => void, error: GrpcError | undefined): void {
+    this.#stream.relayDone(answer, error);
+    if (error === undefined) this.#resolve();
+    else this.#reject(error);
+  }
 }
 
 function direct(
@@ -164,9 +213,16 @@ function direct(
     begin(answer, call, context, peeker, listener);
     return;
   }
+  listener.onWaiting();
   Promise.resolve(answer).then(
-    (params) => begin(params, call, context, peeker, listener),
-    (error: unknown) => refuse(call, peeker, listener, error),
+    (params) => {
+      listener.onAnswered();
+      begin(params, call, context, peeker, listener);
+    },
+    (error: unknown) => {
+      listener.onAnswered();
+      refuse(call, peeker, listener, error);
+    },
   );
 }
 

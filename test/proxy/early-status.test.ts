@@ -107,10 +107,16 @@ describe.each(transportCombos)(
     });
 
     it.each(["a message", "trailers"])(
-      "that %s follows and the client does not take are the end of the call",
+      "in front of %s that the client does not take end the call, once",
       async (what) => {
+        const results: DestinationResult[] = [];
         const { client, backend } = await scriptedRelay(combo, {
           client: { settings: { MAX_HEADER_LIST_SIZE: 300 } },
+          director: (conn) => () =>
+            new StreamParameters({ conn }, [], ({ primary }) => void results.push(primary), {
+              // The message would be an error as well.
+              maxResponseMessageBytes: 0,
+            }),
         });
         client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
         const { streamId } = await backend.expectRequest(PATH);
@@ -123,6 +129,8 @@ describe.each(transportCombos)(
         }
         expect(fieldValue(await client.expectTrailers(1), "grpc-status")).toBe("13");
         expect(client.received(1, "DATA")).toEqual([]);
+        await backend.sync();
+        expect(results).toMatchObject([{ status: 13 }]);
       },
     );
 

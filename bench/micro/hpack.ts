@@ -76,7 +76,7 @@ function trailerFields(): HeaderField[] {
 }
 
 function newDecoder(): HpackDecoder {
-  return new HpackDecoder({ maxTableBytes: 4_096, maxHeaderListBytes: 65_536, maxFieldCount: 256 });
+  return new HpackDecoder({ maxTableBytes: 4_096, maxHeaderListBytes: 65_536 });
 }
 
 function encodeOnce(encoder: HpackEncoder, fields: HeaderList): Buffer {

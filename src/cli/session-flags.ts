@@ -9,10 +9,16 @@ import type { Flag, GivenFlags } from "./flags.ts";
 const WHOLE_NUMBER = /^[0-9]{1,10}$/;
 
 const OPTION_OF_FLAG: Readonly<Record<string, keyof SessionOptions>> = {
+  "max-header-bytes": "maxHeaderListBytes",
   "settings-timeout-ms": "settingsTimeoutMs",
 };
 
 export const sessionFlags: readonly Flag[] = [
+  {
+    name: "max-header-bytes",
+    value: "BYTES",
+    text: "largest headers or trailers to take, in bytes: name, value and 32 for each field\n(default 65536); a call with larger ones fails",
+  },
   {
     name: "settings-timeout-ms",
     value: "MS",

@@ -356,7 +356,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   private fail(error: H2Error): void {
     if (error.scope === "connection") {
-      const told = this.told(`broke the protocol: ${error.message}`);
+      const told = this.told(`${breach(error)}: ${error.message}`);
       this.end({ kind: "protocol", code: error.code, ...told, cause: error }, error.message);
       return;
     }
@@ -367,7 +367,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
       this.streams.remember(streamId, RESET_SENT);
     } else {
       this.outbound.close(stream, RESET_SENT);
-      const told = this.told(`broke the protocol on stream ${streamId}: ${error.message}`);
+      const told = this.told(`${breach(error)} on stream ${streamId}: ${error.message}`);
       this.tellReset(stream, { kind: "protocol", code, unprocessed: false, ...told });
     }
     try {
@@ -466,4 +466,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.prefaceLeft -= length;
     return length;
   }
+}
+
+/** What the peer did, for a message that goes on with the error's. */
+function breach(error: H2Error): string {
+  return error.limit === undefined ? "broke the protocol" : "went over a limit";
 }

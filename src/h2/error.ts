@@ -8,6 +8,12 @@ export type ErrorScope = "connection" | "stream";
 /** Who is to blame: the peer broke a rule or a bound, or it is a local matter. */
 export type ErrorInitiator = "peer" | "local";
 
+/** A bound of ours that a peer ran into: the option or limit that sets it, and what it is set to. */
+export interface ReachedLimit {
+  readonly name: string;
+  readonly value: number;
+}
+
 export class H2Error extends Error {
   override readonly name = "H2Error";
   readonly scope: ErrorScope;
@@ -15,6 +21,8 @@ export class H2Error extends Error {
   readonly initiator: ErrorInitiator;
   /** 0 for an error of the connection. */
   readonly streamId: number;
+  /** Where it is a bound of ours and no rule of HTTP/2 that was broken. */
+  readonly limit: ReachedLimit | undefined;
 
   constructor(
     scope: ErrorScope,
@@ -22,12 +30,14 @@ export class H2Error extends Error {
     initiator: ErrorInitiator,
     streamId: number,
     message: string,
+    limit?: ReachedLimit,
   ) {
     super(message);
     this.scope = scope;
     this.code = code;
     this.initiator = initiator;
     this.streamId = streamId;
+    this.limit = limit;
   }
 }
 
@@ -39,6 +49,22 @@ export function connectionError(code: ErrorCode, message: string): H2Error {
 /** The peer did what ends one stream. */
 export function streamError(streamId: number, code: ErrorCode, message: string): H2Error {
   return new H2Error("stream", code, "peer", streamId, message);
+}
+
+/** What the peer sent is over the bound `name` of ours: ENHANCE_YOUR_CALM, on `streamId`, or with 0 on the connection. */
+export function overLimit(
+  streamId: number,
+  got: string,
+  name: string,
+  value: number,
+  unit: string,
+): H2Error {
+  const scope = streamId === 0 ? "connection" : "stream";
+  const message = `${got}, our limit is ${value} ${unit} (${name})`;
+  return new H2Error(scope, ErrorCode.ENHANCE_YOUR_CALM, "peer", streamId, message, {
+    name,
+    value,
+  });
 }
 
 /** A frame type whose length does not fit (RFC 9113 §4.2). */

@@ -5,7 +5,7 @@ import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { NO_LENGTH, RECEIVED } from "../wire/message-rules.ts";
 import { give, LEND_FROM_BYTES, lend } from "../wire/read-buffer.ts";
-import { badFrameSize, connectionError, onStreamZero, streamError } from "./error.ts";
+import { badFrameSize, connectionError, onStreamZero, overLimit, streamError } from "./error.ts";
 import type { ConnectionOptions } from "./events.ts";
 import type { FloodGuard } from "./flood-guard.ts";
 import {
@@ -59,6 +59,7 @@ export class InboundMessages<Owner> {
 
   private readonly role: Role;
   private readonly connectionWindowBytes: number;
+  private readonly maxHeaderListBytes: number;
   private readonly acceptor: StreamAcceptor;
   private readonly outbound: Outbound<Owner>;
   private readonly streams: StreamTable<Owner>;
@@ -84,6 +85,7 @@ export class InboundMessages<Owner> {
     const { limits } = options;
     this.role = role;
     this.connectionWindowBytes = options.connectionWindowBytes;
+    this.maxHeaderListBytes = options.maxHeaderListBytes;
     this.acceptor = acceptor;
     this.outbound = outbound;
     this.streams = streams;
@@ -91,7 +93,6 @@ export class InboundMessages<Owner> {
     this.decoder = new HpackDecoder({
       maxTableBytes: options.headerTableBytes,
       maxHeaderListBytes: options.maxHeaderListBytes,
-      maxFieldCount: limits.maxFieldCount,
     });
     this.block = new HeaderBlock(limits.maxContinuationFrames, limits.maxHeaderBlockBytes);
   }
@@ -314,7 +315,13 @@ export class InboundMessages<Owner> {
       throw streamError(streamId, ErrorCode.PROTOCOL_ERROR, "stream depends on itself");
     }
     if (this.decoder.listTooLarge) {
-      throw streamError(streamId, ErrorCode.ENHANCE_YOUR_CALM, "header list too large");
+      throw overLimit(
+        streamId,
+        `header list of ${this.decoder.listBytes} bytes`,
+        "maxHeaderListBytes",
+        this.maxHeaderListBytes,
+        "bytes",
+      );
     }
     if (stream === undefined) this.recvRequest(streamId, fields, endStream);
     else if (stream.headersReceived) this.recvTrailers(stream, fields, endStream);

@@ -6,11 +6,6 @@
  */
 export interface H2Limits {
   /**
-   * Fields of one header list; one more resets the stream. A gRPC call has about 10.
-   * @default 256
-   */
-  readonly maxFieldCount: number;
-  /**
    * CONTINUATION frames of one header block. Each may be empty, so bytes alone do not bound them. A sender that fills its frames
    * needs 4 for the largest list we take by default.
    * @default 32
@@ -71,7 +66,6 @@ export interface H2Limits {
 }
 
 export const DEFAULT_LIMITS: H2Limits = {
-  maxFieldCount: 256,
   maxContinuationFrames: 32,
   maxHeaderBlockBytes: 131_072,
   resetsPerSecond: 2_000,

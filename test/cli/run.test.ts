@@ -90,6 +90,11 @@ describe("grpc-relay", () => {
       '--settings-timeout-ms: expected a whole number, got "1e3"',
     ],
     [
+      "a header limit of nothing",
+      ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--max-header-bytes", "0"],
+      "--max-header-bytes: expected an integer from 1 to 4294967295, got 0",
+    ],
+    [
       "a settings timeout out of range",
       ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--settings-timeout-ms", "0"],
       "--settings-timeout-ms: expected an integer from 1 to 2147483647, got 0",

@@ -19,6 +19,7 @@ import { formatAddress, parseAddress } from "../../src/transport/address.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { closeAtEnd, socketPath, within } from "../support/cleanup.ts";
+import { frames, settingsOf } from "../support/frames.ts";
 import { ScriptedClient, ScriptedServer } from "../support/scripted-endpoints.ts";
 import { type FakeTerminal, type Running, runToEnd, start } from "./terminal.ts";
 
@@ -280,6 +281,23 @@ describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (t
     terminal.signal();
     await expect(call.recvMessage()).rejects.toMatchObject({ status: 14 });
     expect(await within("exit", exitCode)).toBe(0);
+  });
+
+  it("announces on both sides how large headers may be", async () => {
+    const upstream = await ScriptedServer.listen({ handshake: false });
+    const { terminal } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", formatAddress(upstream.address)],
+      ...["--max-header-bytes", "1048576"],
+    );
+    const downstream = await ScriptedClient.connect(parseAddress(await listening(terminal)), {
+      handshake: false,
+    });
+    downstream.send(frames.preface(), frames.settings());
+    for (const peer of [downstream, await upstream.connection()]) {
+      const { frame } = await peer.expectSettings();
+      expect(settingsOf(frame)).toContainEqual(["MAX_HEADER_LIST_SIZE", 1_048_576]);
+    }
   });
 
   it("waits on both sides for SETTINGS to be acknowledged as long as it is told to", async () => {

@@ -83,7 +83,6 @@ export class LeanConnection {
   readonly #hpack = new HpackDecoder({
     maxTableBytes: 4_096,
     maxHeaderListBytes: 65_536,
-    maxFieldCount: 1_000,
   });
   #peerStreamWindowBytes = DEFAULT_WINDOW_BYTES;
   #nextId = 1;

@@ -30,7 +30,6 @@ const HARMLESS_CODES: readonly number[] = [0, 7, 8, 11];
 
 const TIGHT_LIMITS: H2Limits = {
   ...DEFAULT_LIMITS,
-  maxFieldCount: 12,
   maxContinuationFrames: 2,
   maxHeaderBlockBytes: 4_000,
   resetBurst: 10,

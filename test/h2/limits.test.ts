@@ -15,7 +15,7 @@ describe("resolveLimits()", () => {
 
   it("refuses a limit that it does not know", () => {
     expect(() => resolveLimits({ pingBurstt: 7 } as never)).toThrow(
-      /^limits: expected one of maxFieldCount, .*, got "pingBurstt"$/,
+      /^limits: expected one of maxContinuationFrames, .*, got "pingBurstt"$/,
     );
   });
 });

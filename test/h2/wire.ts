@@ -100,7 +100,6 @@ export class Wire implements ConnectionEvents<string> {
   readonly #hpack = new HpackDecoder({
     maxTableBytes: 4_096,
     maxHeaderListBytes: 1 << 24,
-    maxFieldCount: 100_000,
   });
 
   constructor(role: "client" | "server", options: WireOptions = {}) {

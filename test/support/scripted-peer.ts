@@ -88,7 +88,6 @@ export class ScriptedPeer {
     this.#hpack = new HpackDecoder({
       maxTableBytes: options.settings?.HEADER_TABLE_SIZE ?? 4_096,
       maxHeaderListBytes: 64 * 1024 * 1024,
-      maxFieldCount: 1_000_000,
     });
     socket.setNoDelay?.(true);
     socket.on("data", (chunk: Buffer) => this.#recv(chunk));

@@ -13,8 +13,6 @@ export interface HpackDecoderOptions {
   readonly maxTableBytes: number;
   /** Largest header list to return, by RFC 9113 §6.5.2's count: name + value + 32 per field. */
   readonly maxHeaderListBytes: number;
-  /** Most fields to return of one list. */
-  readonly maxFieldCount: number;
 }
 
 // The lowest first octet of each representation (RFC 7541 §6); a literal that enters no table is below all of them but the last.
@@ -37,13 +35,14 @@ const NONE_DUE = -1;
  */
 export class HpackDecoder {
   /**
-   * After `decode`: the list was over `maxHeaderListBytes` or `maxFieldCount`. The fields from there on were dropped; the
-   * table is in step all the same, so the stream can be refused and the connection goes on.
+   * After `decode`: the list was over `maxHeaderListBytes`. The fields from there on were dropped; the table is in step all the
+   * same, so the stream can be refused and the connection goes on.
    */
   listTooLarge = false;
+  /** After a `decode` whose list was too large: its bytes, those that were dropped among them. */
+  listBytes = 0;
 
   private readonly maxHeaderListBytes: number;
-  private readonly maxFieldCount: number;
   private readonly table: DynamicTable = new DynamicTable(DEFAULT_TABLE_BYTES);
   private readonly reader: BlockReader = new BlockReader();
   /** Largest table size that the peer may choose. */
@@ -56,11 +55,9 @@ export class HpackDecoder {
   private readonly cache: BlockCache = new BlockCache();
   // Of the block that is being decoded.
   private fields: HeaderField[] = NO_FIELDS;
-  private listBytes = 0;
 
   constructor(options: HpackDecoderOptions) {
     this.maxHeaderListBytes = options.maxHeaderListBytes;
-    this.maxFieldCount = options.maxFieldCount;
     // Until it has seen our SETTINGS the peer rightly uses the default, even if we announce less.
     this.tableLimitBytes = Math.max(options.maxTableBytes, DEFAULT_TABLE_BYTES);
   }
@@ -171,6 +168,7 @@ export class HpackDecoder {
 
     if (name === undefined || bytes > room) {
       this.listTooLarge = true;
+      this.listBytes += bytes;
       if (indexing) table.shrinkTo(0);
       return;
     }
@@ -185,17 +183,12 @@ export class HpackDecoder {
 
   /** Bytes that the next field may have; 0 once a field was dropped, so that the list is a prefix of what was sent. */
   private listRoom(): number {
-    return this.listTooLarge || this.fields.length >= this.maxFieldCount
-      ? 0
-      : this.maxHeaderListBytes - this.listBytes;
+    return this.listTooLarge ? 0 : this.maxHeaderListBytes - this.listBytes;
   }
 
   private list(field: HeaderField, bytes: number): void {
-    if (bytes > this.listRoom()) {
-      this.listTooLarge = true;
-      return;
-    }
+    if (bytes > this.listRoom()) this.listTooLarge = true;
+    else this.fields.push(field);
     this.listBytes += bytes;
-    this.fields.push(field);
   }
 }

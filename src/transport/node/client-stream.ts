@@ -79,7 +79,7 @@ export class NodeClientStream extends NodeStream {
     const bytes = listBytes(fields);
     if (bytes <= maxHeaderListBytes) return false;
     const code = ErrorCode.ENHANCE_YOUR_CALM;
-    const reason = `sent ${bytes} bytes of headers on stream ${this.id}, limit ${maxHeaderListBytes}`;
+    const reason = `went over a limit on stream ${this.id}: header list of ${bytes} bytes, our limit is ${maxHeaderListBytes} bytes (maxHeaderListBytes)`;
     const message = `${remoteAddress} ${reason}`;
     this.fail({ kind: "protocol", code, unprocessed: false, message, reason });
     setImmediate(resetBare, this.node, code);

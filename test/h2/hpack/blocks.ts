@@ -10,7 +10,6 @@ export function createDecoder(options: Partial<HpackDecoderOptions> = {}): Hpack
   return new HpackDecoder({
     maxTableBytes: 4_096,
     maxHeaderListBytes: 65_536,
-    maxFieldCount: 1_000,
     ...options,
   });
 }

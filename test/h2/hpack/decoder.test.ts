@@ -317,19 +317,29 @@ describe("HpackDecoder: limits", () => {
     expect(decoder.listTooLarge).toBe(true);
   });
 
-  it("stops at the field count", () => {
-    const decoder = createDecoder({ maxFieldCount: 2 });
-    expect(decode(decoder, "82 84")).toHaveLength(2);
+  it("has no bound of its own for the number of fields", () => {
+    const decoder = createDecoder({ maxHeaderListBytes: 1_000 * 33 });
+    const field = literal(PLAIN_LITERAL, "x", "");
+    expect(decode(decoder, bytes(...Array(1_000).fill(field)))).toHaveLength(1_000);
     expect(decoder.listTooLarge).toBe(false);
-    expect(decodePairs(decoder, bytes([0x82, 0x84, 0x86], literal(0, "x", "y")))).toEqual([
-      ":method: GET",
-      ":path: /",
-    ]);
+  });
+
+  it("says how large the whole list was, with what it dropped", () => {
+    const decoder = createDecoder({ maxHeaderListBytes: 100 });
+    const block = bytes(
+      [0x82],
+      literal(INDEXED_LITERAL, "a", "1".repeat(300)),
+      [0x82],
+      literal(INDEXED_LITERAL, "a", "1".repeat(5_000)),
+      literal(PLAIN_LITERAL, "b", "2"),
+    );
+    expect(decode(decoder, block)).toHaveLength(1);
     expect(decoder.listTooLarge).toBe(true);
+    expect(decoder.listBytes).toBe(42 + 333 + 42 + 5_033 + 34);
   });
 
   it("forgets the excess of one block with the next", () => {
-    const decoder = createDecoder({ maxFieldCount: 1 });
+    const decoder = createDecoder({ maxHeaderListBytes: 60 });
     decode(decoder, "82 82");
     expect(decode(decoder, "82")).toHaveLength(1);
     expect(decoder.listTooLarge).toBe(false);

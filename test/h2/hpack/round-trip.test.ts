@@ -153,7 +153,7 @@ describe("HpackDecoder against random blocks", () => {
 
   it("throws nothing but HpackError and stays within its limits in 200,000 blocks", () => {
     const random = seededRandom(0x7541);
-    const limits = { maxTableBytes: 4_096, maxHeaderListBytes: 500, maxFieldCount: 6 };
+    const limits = { maxTableBytes: 4_096, maxHeaderListBytes: 300 };
     let decoder = createDecoder(limits);
     const outcomes = { decoded: 0, tooLarge: 0, refused: 0 };
     for (let block = 0; block < 200_000; block++) {
@@ -164,7 +164,7 @@ describe("HpackDecoder against random blocks", () => {
         else outcomes.decoded++;
         let listBytes = 0;
         for (const { name, value } of fields) listBytes += name.length + value.length + 32;
-        if (listBytes > limits.maxHeaderListBytes || fields.length > limits.maxFieldCount) {
+        if (listBytes > limits.maxHeaderListBytes) {
           expect.fail(
             `${fields.length} fields of ${listBytes} bytes from ${bytes.toString("hex")}`,
           );

@@ -293,6 +293,33 @@ function wireCases(
       expect(big.headers).toBeUndefined();
     });
 
+    it.each(["client", "server"] as const)(
+      "of as many small fields as maxHeaderListBytes has room for reach the owner of a %s",
+      async (side) => {
+        // 34 bytes each, and some for the others.
+        const many = Array.from({ length: 1_900 }, (): FieldInput => ["x", "y"]);
+        if (side === "server") {
+          const end = await scriptToServer(contract);
+          const stream = await requestFromScript(
+            end,
+            ...frames.headersInPieces(1, request("/a/B", ...many)),
+          );
+          expect(stream.headers).toHaveLength(request("/a/B").length + many.length);
+          return;
+        }
+        const end = await clientToScript(contract);
+        const stream = open(end);
+        await end.peer.expectRequest();
+        end.peer.send(
+          ...frames.headersInPieces(1, response(...many)),
+          ...frames.headersInPieces(1, trailers(0, "", ...many), 16_384, { endStream: true }),
+        );
+        await stream.untilTrailers();
+        expect(stream.headers).toHaveLength(response().length + many.length);
+        expect(stream.trailers).toHaveLength(trailers(0, "").length + many.length);
+      },
+    );
+
     it.each([
       ["an upper-case name", ["X-Upper", "a"]],
       ["connection", ["connection", "close"]],

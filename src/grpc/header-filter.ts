@@ -3,6 +3,7 @@
 // `grpc-accept-encoding`, `grpc-previous-rpc-attempts`, `grpc-trace-bin` and names that gRPC has reserved but not assigned.
 
 import type { HeaderField, HeaderList } from "../wire/field.ts";
+import { isConnectionSpecific } from "../wire/field-rules.ts";
 
 const COLON = 0x3a;
 
@@ -10,26 +11,9 @@ function isPseudo(name: string): boolean {
   return name.charCodeAt(0) === COLON;
 }
 
-/** Connection-specific fields, which HTTP/2 forbids and no hop passes on (RFC 9113 §8.2.2). `te` is apart: gRPC needs it. */
-export function isHopByHop(name: string): boolean {
-  // By length first: this runs for every field of every call, and nearly all fields fail here.
-  switch (name.length) {
-    case 7:
-      return name === "upgrade";
-    case 10:
-      return name === "connection" || name === "keep-alive";
-    case 16:
-      return name === "proxy-connection";
-    case 17:
-      return name === "transfer-encoding";
-    default:
-      return false;
-  }
-}
-
 /**
  * Request fields that each hop writes itself: pseudo-header fields, `te`, `content-type`, `content-length`, `host` (`:authority` decides),
- * `grpc-timeout` (the time that remains is less) and the hop-by-hop ones.
+ * `grpc-timeout` (the time that remains is less) and connection-specific ones.
  */
 export function isReservedRequestField(name: string): boolean {
   if (isPseudo(name)) return true;
@@ -41,15 +25,15 @@ export function isReservedRequestField(name: string): boolean {
     case 12:
       return name === "content-type" || name === "grpc-timeout";
     case 14:
-      return name === "content-length";
+      return name === "content-length" || isConnectionSpecific(name);
     default:
-      return isHopByHop(name);
+      return isConnectionSpecific(name);
   }
 }
 
 /**
  * Response header and trailer fields that carry the protocol and not the user's metadata: `:status`, `content-type`, `content-length`,
- * `grpc-status`, `grpc-message` and the hop-by-hop ones. `grpc-status-details-bin` is metadata.
+ * `grpc-status`, `grpc-message` and connection-specific ones. `grpc-status-details-bin` is metadata.
  */
 export function isReservedResponseField(name: string): boolean {
   if (isPseudo(name)) return true;
@@ -59,9 +43,9 @@ export function isReservedResponseField(name: string): boolean {
     case 12:
       return name === "content-type" || name === "grpc-message";
     case 14:
-      return name === "content-length";
+      return name === "content-length" || isConnectionSpecific(name);
     default:
-      return isHopByHop(name);
+      return isConnectionSpecific(name);
   }
 }
 

@@ -366,18 +366,18 @@ export class InboundMessages<Owner> {
   private recvRequest(streamId: number, fields: HeaderList, endStream: boolean): void {
     const problem = RECEIVED.request(fields);
     if (problem !== undefined) throw malformed(streamId, problem);
-    const { contentLength } = RECEIVED;
+    const { list, contentLength } = RECEIVED;
     if (endStream && contentLength > 0) {
       throw malformed(streamId, "content-length without content");
     }
     this.guard.workFrames++;
-    this.acceptor.acceptStream(streamId, fields, endStream, contentLength);
+    this.acceptor.acceptStream(streamId, list, endStream, contentLength);
   }
 
   private recvResponse(stream: H2Stream<Owner>, fields: HeaderList, endStream: boolean): void {
     const problem = RECEIVED.response(fields);
     if (problem !== undefined) throw malformed(stream.id, problem);
-    const { status, contentLength } = RECEIVED;
+    const { list, status, contentLength } = RECEIVED;
     if (status < 200) {
       // §8.1: any number of interim responses, none of which ends the stream.
       if (endStream) throw malformed(stream.id, "a 1xx response ends the stream");
@@ -394,17 +394,18 @@ export class InboundMessages<Owner> {
     }
     this.guard.workFrames++;
     if (endStream) this.endRemote(stream);
-    stream.listener.onHeaders(fields, endStream);
+    stream.listener.onHeaders(list, endStream);
   }
 
   private recvTrailers(stream: H2Stream<Owner>, fields: HeaderList, endStream: boolean): void {
     if (!endStream) throw malformed(stream.id, "trailers without END_STREAM");
     const problem = RECEIVED.trailers(fields);
     if (problem !== undefined) throw malformed(stream.id, problem);
+    const { list } = RECEIVED;
     if (stream.contentLeft !== NO_LENGTH) this.checkContent(stream, true);
     this.guard.workFrames++;
     this.endRemote(stream);
-    if (!stream.silent) stream.listener.onTrailers(fields);
+    if (!stream.silent) stream.listener.onTrailers(list);
   }
 }
 

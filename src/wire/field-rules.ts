@@ -1,46 +1,131 @@
-// What one header field may look like in HTTP/2 (RFC 9113 §8.2, §8.3). The verdict is kept on the field object: fields that come
-// from an HPACK table, and fields that a proxy passes on, are looked at once. It must not know what kind of message a field is in.
+// What one header field may look like in HTTP/2 (RFC 9113 §8.2, §8.3), lenient in what arrives and exact in what leaves. The verdict
+// is kept on the field object: fields that come from an HPACK table, and fields that a proxy passes on, are looked at once.
+// It must not know what kind of message a field is in.
 
-import type { HeaderField } from "./field.ts";
+import { HeaderField } from "./field.ts";
 
 /** An ordinary field. */
 export const REGULAR = 1;
-export const CONTENT_LENGTH = 2;
-export const PSEUDO_METHOD = 3;
-export const PSEUDO_SCHEME = 4;
-export const PSEUDO_AUTHORITY = 5;
-export const PSEUDO_PATH = 6;
-export const PSEUDO_STATUS = 7;
+export const PSEUDO_METHOD = 2;
+export const PSEUDO_SCHEME = 3;
+export const PSEUDO_AUTHORITY = 4;
+export const PSEUDO_PATH = 5;
+export const PSEUDO_STATUS = 6;
+export const LAST_PSEUDO = 6;
+export const CONTENT_LENGTH = 7;
+export const CONTENT_TYPE = 8;
+export const HOST = 9;
+/** From here on the field is not sent. */
+export const FIRST_UNSENT = 10;
+/** Received, it is taken as what `tidied` makes of it. */
+export const UNTIDY = 10;
+/** Received, it is dropped: what is left of an upgrade from HTTP/1.1, which there is no more (RFC 9113 §3.1). */
+export const HTTP2_SETTINGS = 11;
 /** From here on the field makes every message malformed. */
-export const FIRST_MALFORMED = 8;
-export const UNKNOWN_PSEUDO = 8;
-export const BAD_NAME = 9;
-export const BAD_VALUE = 10;
-export const CONNECTION_SPECIFIC = 11;
+export const FIRST_MALFORMED = 12;
+export const UNKNOWN_PSEUDO = 12;
+export const BAD_NAME = 13;
+export const BAD_VALUE = 14;
+export const CONNECTION_SPECIFIC = 15;
 
 /** The class of `field`, one of the numbers above. */
 export function classOf(field: HeaderField): number {
   const known = field.ruleClass;
-  if (known !== 0) return known;
+  // Not of a look-alike without memos, which a user may have made.
+  if (known > 0) return known;
   const found = classify(field.name, field.value);
   field.ruleClass = found;
   return found;
 }
 
-/** Why a field of a malformed class is refused. */
-export function describeMalformed(field: HeaderField): string {
-  const name = JSON.stringify(field.name);
-  switch (field.ruleClass) {
-    case UNKNOWN_PSEUDO:
-      return `unknown pseudo-header field ${name}`;
-    case BAD_NAME:
-      return `bad field name ${name}`;
-    case BAD_VALUE:
-      return `bad value of field ${name}`;
+/**
+ * What an `UNTIDY` field that was received is taken as: the value without blanks around it, and `te` in lower case. It is kept on the
+ * field, so that an entry of a table, which keeps its octets (RFC 7541 §4.1), always stands for the same object.
+ *
+ * Deviation: blanks around a value make a message malformed (RFC 9113 §8.2.1). gRPC C-core sends `grpc-message` with them, gRPC
+ * lets every hop strip them, and a proxy that refuses them breaks calls that worked without it.
+ */
+export function tidied(field: HeaderField): HeaderField {
+  field.tidied ??= new HeaderField(field.name, tidyValue(field), field.sensitive);
+  return field.tidied;
+}
+
+function tidyValue({ name, value }: HeaderField): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && isBlank(value.charCodeAt(start))) start++;
+  while (end > start && isBlank(value.charCodeAt(end - 1))) end--;
+  const stripped = value.slice(start, end);
+  return name === "te" ? stripped.toLowerCase() : stripped;
+}
+
+/** Connection-specific fields, which HTTP/2 forbids and no hop passes on (RFC 9113 §8.2.2). `te` is apart: gRPC needs it. */
+export function isConnectionSpecific(name: string): boolean {
+  // By length first: this runs for every field of every call, and nearly all fields fail here.
+  switch (name.length) {
+    case 7:
+      return name === "upgrade";
+    case 10:
+      return name === "connection" || name === "keep-alive";
+    case 14:
+      return name === "http2-settings";
+    case 16:
+      return name === "proxy-connection";
+    case 17:
+      return name === "transfer-encoding";
     default:
-      return `connection-specific field ${name}`;
+      return false;
   }
 }
+
+/**
+ * RFC 9113 §8.3.1: no userinfo. Clients over UNIX sockets send the path of the socket, `unix:...` or `@abstract`; there is no rule for
+ * them, and each hop writes its own.
+ */
+export function isAuthority(value: string): boolean {
+  return /^(?:[/@]|unix:)/.test(value) || !/[@ \t]/.test(value);
+}
+
+/** A name that is longer is cut in texts. */
+const SHOWN_NAME_LENGTH = 64;
+
+/** Why a field is refused: which one, and for what. The value may be a secret, and is not shown. */
+export function describeRefusal(field: HeaderField): string {
+  const { name, value } = field;
+  const shown = JSON.stringify(name.slice(0, SHOWN_NAME_LENGTH));
+  switch (field.ruleClass) {
+    case UNKNOWN_PSEUDO:
+      return `unknown pseudo-header field ${shown}`;
+    case BAD_NAME:
+      return `bad field name ${shown}`;
+    case UNTIDY:
+    case BAD_VALUE:
+      return `bad value of field ${shown}: ${valueProblem(name, value)}`;
+    default:
+      return name === "te"
+        ? `connection-specific field "te": only "trailers" may pass`
+        : `connection-specific field ${shown}`;
+  }
+}
+
+function valueProblem(name: string, value: string): string {
+  const at = badOctetAt(value);
+  if (at !== -1) {
+    const code = value.charCodeAt(at).toString(16).padStart(2, "0");
+    return `octet 0x${code} at ${at}`;
+  }
+  if (hasOuterBlank(value)) return "a space or tab at an end";
+  return VALUE_PROBLEMS[name] ?? `expected "trailers"`;
+}
+
+const VALUE_PROBLEMS: Readonly<Record<string, string>> = {
+  "content-length": "expected digits",
+  ":method": "expected a token",
+  ":scheme": "expected a letter, then letters, digits, +, - and .",
+  ":authority": "userinfo, a space or a tab",
+  ":path": "it is empty, or has a space, a tab or a fragment",
+  ":status": "expected three digits",
+};
 
 /** RFC 9110 §5.6.2, without the upper-case letters that RFC 9113 §8.2.1 forbids. */
 const TOKEN: Uint8Array = new Uint8Array(256);
@@ -50,45 +135,52 @@ for (const character of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") {
 
 const SPACE = 0x20;
 const TAB = 0x09;
+const DEL = 0x7f;
+
+function isBlank(code: number): boolean {
+  return code === SPACE || code === TAB;
+}
 
 function classify(name: string, value: string): number {
-  if (!isFieldValue(value)) return BAD_VALUE;
+  if (badOctetAt(value) !== -1) return BAD_VALUE;
   if (name.charCodeAt(0) === 0x3a) return classifyPseudo(name, value);
+  if (name === "") return BAD_NAME;
   for (let i = 0; i < name.length; i++) {
     if (TOKEN[name.charCodeAt(i)] !== 1) return BAD_NAME;
   }
+  if (isConnectionSpecific(name)) {
+    return name === "http2-settings" ? HTTP2_SETTINGS : CONNECTION_SPECIFIC;
+  }
+  if (hasOuterBlank(value)) return UNTIDY;
   switch (name) {
-    case "":
-      return BAD_NAME;
     case "content-length":
       // More digits than a safe integer has are not a length of anything.
       return /^[0-9]{1,15}$/.test(value) ? CONTENT_LENGTH : BAD_VALUE;
-    // §8.2.2
-    case "connection":
-    case "proxy-connection":
-    case "keep-alive":
-    case "transfer-encoding":
-    case "upgrade":
-      return CONNECTION_SPECIFIC;
+    case "content-type":
+      return CONTENT_TYPE;
+    case "host":
+      return HOST;
     case "te":
-      return value.toLowerCase() === "trailers" ? REGULAR : CONNECTION_SPECIFIC;
+      // §8.2.2
+      if (value === "trailers") return REGULAR;
+      return value.toLowerCase() === "trailers" ? UNTIDY : CONNECTION_SPECIFIC;
     default:
       return REGULAR;
   }
 }
 
+/** These are not stripped: they are no fields (§8.3), and nobody sends them with blanks. */
 function classifyPseudo(name: string, value: string): number {
   switch (name) {
     case ":path":
       // §8.3.1: not empty for http and https. That it starts with a slash is for the owner to say, who has a better answer.
-      return value === "" ? BAD_VALUE : PSEUDO_PATH;
+      return value === "" || /[ \t#]/.test(value) ? BAD_VALUE : PSEUDO_PATH;
     case ":method":
-      return value === "" ? BAD_VALUE : PSEUDO_METHOD;
+      return /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(value) ? PSEUDO_METHOD : BAD_VALUE;
     case ":scheme":
-      return value === "" ? BAD_VALUE : PSEUDO_SCHEME;
+      return /^[A-Za-z][A-Za-z0-9+\-.]*$/.test(value) ? PSEUDO_SCHEME : BAD_VALUE;
     case ":authority":
-      // §8.3.1: no userinfo.
-      return value.includes("@") ? BAD_VALUE : PSEUDO_AUTHORITY;
+      return isAuthority(value) && !hasOuterBlank(value) ? PSEUDO_AUTHORITY : BAD_VALUE;
     case ":status":
       return /^[1-9][0-9]{2}$/.test(value) ? PSEUDO_STATUS : BAD_VALUE;
     default:
@@ -96,15 +188,19 @@ function classifyPseudo(name: string, value: string): number {
   }
 }
 
-/** §8.2.1, and one octet per character, which is what can be sent. */
-function isFieldValue(value: string): boolean {
-  const length = value.length;
-  if (length === 0) return true;
-  for (let i = 0; i < length; i++) {
+/**
+ * Where `value` has what no field value may have, -1 for nowhere: control octets but HTAB, and more than one octet per character, which
+ * cannot be sent. RFC 9113 §8.2.1 names NUL, CR and LF; the others are for whatever speaks HTTP/1.1 behind us to misread (RFC 9110 §5.5).
+ */
+function badOctetAt(value: string): number {
+  for (let i = 0; i < value.length; i++) {
     const code = value.charCodeAt(i);
-    if (code < SPACE ? code === 0 || code === 0x0a || code === 0x0d : code > 0xff) return false;
+    if (code < SPACE ? code !== TAB : code === DEL || code > 0xff) return i;
   }
-  const first = value.charCodeAt(0);
-  const last = value.charCodeAt(length - 1);
-  return first !== SPACE && first !== TAB && last !== SPACE && last !== TAB;
+  return -1;
+}
+
+function hasOuterBlank(value: string): boolean {
+  // NaN for an empty value is no blank.
+  return isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(value.length - 1));
 }

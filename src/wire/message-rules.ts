@@ -1,17 +1,25 @@
 // Which header lists make a well-formed request, response or trailer section (RFC 9113 §8.1 - §8.3), received or to be sent.
 
-import { type HeaderList, listBytes } from "./field.ts";
+import { type HeaderField, type HeaderList, listBytes } from "./field.ts";
 import {
   CONTENT_LENGTH,
+  CONTENT_TYPE,
   classOf,
-  describeMalformed,
+  describeRefusal,
   FIRST_MALFORMED,
+  FIRST_UNSENT,
+  HOST,
+  HTTP2_SETTINGS,
+  isAuthority,
+  LAST_PSEUDO,
   PSEUDO_AUTHORITY,
   PSEUDO_METHOD,
   PSEUDO_PATH,
   PSEUDO_SCHEME,
   PSEUDO_STATUS,
   REGULAR,
+  tidied,
+  UNTIDY,
 } from "./field-rules.ts";
 
 /** No content-length field. */
@@ -25,11 +33,23 @@ const STATUS = 1 << PSEUDO_STATUS;
 const OF_REQUESTS = METHOD | SCHEME | AUTHORITY | PATH;
 const REQUIRED = METHOD | SCHEME | PATH;
 
+/** Of fields that are no pseudo-header fields, in the same mask; the last one is that the list has to be tidied. */
+const TYPE = 1 << CONTENT_TYPE;
+const HOST_FIELD = 1 << HOST;
+const UNTIDY_LIST = 1 << UNTIDY;
+
+const NO_FIELDS: HeaderList = [];
+
 /**
  * Judges header lists. What it found out about the last list is kept on it.
  * Every method returns what is wrong, or `undefined`.
  */
 export class MessageRules {
+  /**
+   * The list to go on with: the very one that was judged if there is nothing to mend. What was received is without blanks around its
+   * values, `http2-settings`, a second `content-type`, and `host` beside `:authority`.
+   */
+  list: HeaderList = NO_FIELDS;
   /** Value of content-length, or `NO_LENGTH`. */
   contentLength: number = NO_LENGTH;
   /** Value of `:status`. */
@@ -39,36 +59,43 @@ export class MessageRules {
   /** Size of the list by §6.5.2; what is received is measured as it is decoded, so 0 there. */
   listBytes = 0;
 
-  private readonly measures: boolean;
+  private readonly receives: boolean;
   private method = "";
+  private authority = "";
+  private host = "";
   /** Lists that were found well-formed and plain: HPACK gives the same list for a block that comes again, and so does the relay. */
   private knownRequest: HeaderList | undefined = undefined;
+  private knownRequestList: HeaderList = NO_FIELDS;
   private knownRequestLength: number = NO_LENGTH;
   private knownRequestBytes = 0;
   private knownResponse: HeaderList | undefined = undefined;
+  private knownResponseList: HeaderList = NO_FIELDS;
   private knownStatus = 0;
   private knownResponseBytes = 0;
   private knownTrailers: HeaderList | undefined = undefined;
+  private knownTrailersList: HeaderList = NO_FIELDS;
   private knownTrailersBytes = 0;
 
-  /** @param measures whether `listBytes` is wanted */
-  constructor(measures: boolean) {
-    this.measures = measures;
+  /** @param receives to be lenient; otherwise to be exact, and to measure `listBytes` */
+  constructor(receives: boolean) {
+    this.receives = receives;
   }
 
   request(fields: HeaderList): string | undefined {
     if (fields === this.knownRequest) {
+      this.list = this.knownRequestList;
       this.contentLength = this.knownRequestLength;
       this.listBytes = this.knownRequestBytes;
       this.isHead = false;
       return undefined;
     }
-    const seen = this.pseudoHeaders(fields, OF_REQUESTS);
+    const seen = this.judge(fields, OF_REQUESTS);
     if (typeof seen === "string") return seen;
     this.isHead = this.method === "HEAD";
     if ((seen & REQUIRED) === REQUIRED && this.method !== "CONNECT") {
       if (!this.isHead) {
         this.knownRequest = fields;
+        this.knownRequestList = this.list;
         this.knownRequestLength = this.contentLength;
         this.knownRequestBytes = this.listBytes;
       }
@@ -76,23 +103,26 @@ export class MessageRules {
     }
     if (this.method !== "CONNECT") return "a request pseudo-header field is missing";
     // §8.5
-    return seen === (METHOD | AUTHORITY) ? undefined : "CONNECT takes :authority alone";
+    const isConnect = (seen & OF_REQUESTS) === (METHOD | AUTHORITY);
+    return isConnect ? undefined : "CONNECT takes :authority alone";
   }
 
   response(fields: HeaderList): string | undefined {
     if (fields === this.knownResponse) {
+      this.list = this.knownResponseList;
       this.contentLength = NO_LENGTH;
       this.status = this.knownStatus;
       this.listBytes = this.knownResponseBytes;
       return undefined;
     }
-    const seen = this.pseudoHeaders(fields, STATUS);
+    const seen = this.judge(fields, STATUS);
     if (typeof seen === "string") return seen;
-    if (seen !== STATUS) return ":status is missing";
+    if ((seen & STATUS) === 0) return ":status is missing";
     // §8.6
     if (this.status === 101) return "status 101 does not exist in HTTP/2";
     if (this.contentLength === NO_LENGTH) {
       this.knownResponse = fields;
+      this.knownResponseList = this.list;
       this.knownStatus = this.status;
       this.knownResponseBytes = this.listBytes;
     }
@@ -101,36 +131,30 @@ export class MessageRules {
 
   trailers(fields: HeaderList): string | undefined {
     if (fields === this.knownTrailers) {
+      this.list = this.knownTrailersList;
       this.listBytes = this.knownTrailersBytes;
       return undefined;
     }
-    const seen = this.pseudoHeaders(fields, 0);
+    const seen = this.judge(fields, 0);
     if (typeof seen === "string") return seen;
     this.knownTrailers = fields;
+    this.knownTrailersList = this.list;
     this.knownTrailersBytes = this.listBytes;
     return undefined;
   }
 
-  /** The pseudo-header fields that are there, as a mask; or what is wrong with the list. */
-  private pseudoHeaders(fields: HeaderList, allowed: number): number | string {
+  /** What there is, as a mask; or what is wrong with the list. */
+  private judge(fields: HeaderList, allowed: number): number | string {
     let seen = 0;
     let regular = false;
+    this.list = fields;
     this.contentLength = NO_LENGTH;
-    if (this.measures) this.listBytes = listBytes(fields);
+    if (!this.receives) this.listBytes = listBytes(fields);
     for (const field of fields) {
       const found = classOf(field);
       if (found === REGULAR) {
         regular = true;
-      } else if (found >= FIRST_MALFORMED) {
-        return describeMalformed(field);
-      } else if (found === CONTENT_LENGTH) {
-        regular = true;
-        const length = Number(field.value);
-        if (this.contentLength !== NO_LENGTH && this.contentLength !== length) {
-          return "content-length fields disagree";
-        }
-        this.contentLength = length;
-      } else {
+      } else if (found <= LAST_PSEUDO) {
         const bit = 1 << found;
         if ((allowed & bit) === 0) return `${field.name} does not belong here`;
         if ((seen & bit) !== 0) return `${field.name} comes twice`;
@@ -138,16 +162,91 @@ export class MessageRules {
         seen |= bit;
         if (found === PSEUDO_METHOD) this.method = field.value;
         else if (found === PSEUDO_STATUS) this.status = Number(field.value);
+        else if (found === PSEUDO_AUTHORITY) this.authority = field.value;
+      } else {
+        regular = true;
+        const withIt = this.judgeSpecial(field, found, seen, allowed);
+        if (typeof withIt === "string") return withIt;
+        seen = withIt;
       }
     }
+    if ((seen & UNTIDY_LIST) !== 0) this.list = tidiedList(fields, this.knowsAuthority(seen));
     return seen;
   }
+
+  /** What there is with this field, which is neither ordinary nor a pseudo-header field; or what is wrong. */
+  private judgeSpecial(
+    field: HeaderField,
+    found: number,
+    seen: number,
+    allowed: number,
+  ): number | string {
+    if (found >= FIRST_MALFORMED || (found >= FIRST_UNSENT && !this.receives)) {
+      return describeRefusal(field);
+    }
+    switch (found) {
+      case CONTENT_TYPE:
+        if ((seen & TYPE) === 0) return seen | TYPE;
+        // gRPC has one; the first counts, as for net/http and nginx.
+        return this.receives ? seen | UNTIDY_LIST : "content-type comes twice";
+      case CONTENT_LENGTH: {
+        const length = Number(field.value);
+        if (this.contentLength !== NO_LENGTH && this.contentLength !== length) {
+          return "content-length fields disagree";
+        }
+        this.contentLength = length;
+        return seen;
+      }
+      case HOST:
+        return allowed === OF_REQUESTS ? this.judgeHost(field, seen) : seen;
+      case UNTIDY: {
+        const tidy = tidied(field);
+        const tidyClass = classOf(tidy);
+        if (tidyClass === REGULAR) return seen | UNTIDY_LIST;
+        return this.judgeSpecial(tidy, tidyClass, seen | UNTIDY_LIST, allowed);
+      }
+      default:
+        // http2-settings
+        return seen | UNTIDY_LIST;
+    }
+  }
+
+  /** §8.3.1: `:authority` stands before `host`. Without it, fields that disagree would be read one way here and another behind us. */
+  private judgeHost(field: HeaderField, seen: number): number | string {
+    if (this.knowsAuthority(seen)) return this.receives ? seen | UNTIDY_LIST : seen;
+    if (!isAuthority(field.value)) return 'bad value of field "host": userinfo, a space or a tab';
+    const host = field.value.toLowerCase();
+    if ((seen & HOST_FIELD) !== 0 && this.host !== host) return "host fields disagree";
+    this.host = host;
+    return seen | HOST_FIELD;
+  }
+
+  private knowsAuthority(seen: number): boolean {
+    return (seen & AUTHORITY) !== 0 && this.authority !== "";
+  }
+}
+
+/** What is left of a received list that was found well-formed but untidy. */
+function tidiedList(fields: HeaderList, dropsHost: boolean): HeaderList {
+  const kept: HeaderField[] = [];
+  let hasType = false;
+  for (const field of fields) {
+    const tidy = classOf(field) === UNTIDY ? tidied(field) : field;
+    const found = classOf(tidy);
+    if (found === HTTP2_SETTINGS || (found === HOST && dropsHost)) continue;
+    if (found === CONTENT_TYPE) {
+      if (hasType) continue;
+      hasType = true;
+    }
+    kept.push(tidy);
+  }
+  return kept;
 }
 
 // All connections share two: their lists are often the same objects, and a call is received with one list and sent with another.
 // What one says about a list is to be read before it judges the next.
 
 /** Judges what is received. */
-export const RECEIVED: MessageRules = new MessageRules(false);
+export const RECEIVED: MessageRules = new MessageRules(true);
 /** Judges what is sent. */
-export const SENT: MessageRules = new MessageRules(true);
+export const SENT: MessageRules = new MessageRules(false);

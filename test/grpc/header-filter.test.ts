@@ -2,15 +2,16 @@ import { describe, expect, it } from "vitest";
 import {
   forwardableRequestMetadata,
   forwardableResponseMetadata,
-  isHopByHop,
   isReservedMetadataName,
   isReservedRequestField,
   isReservedResponseField,
 } from "../../src/grpc/header-filter.ts";
 import { HeaderField } from "../../src/wire/field.ts";
+import { isConnectionSpecific } from "../../src/wire/field-rules.ts";
 
-const HOP_BY_HOP = [
+const CONNECTION_SPECIFIC = [
   "connection",
+  "http2-settings",
   "keep-alive",
   "proxy-connection",
   "transfer-encoding",
@@ -45,8 +46,8 @@ function fields(...names: string[]): HeaderField[] {
 }
 
 describe("header-filter", () => {
-  it.each(HOP_BY_HOP)("never forwards %s — RFC 9113 §8.2.2", (name) => {
-    expect(isHopByHop(name)).toBe(true);
+  it.each(CONNECTION_SPECIFIC)("never forwards %s — RFC 9113 §8.2.2", (name) => {
+    expect(isConnectionSpecific(name)).toBe(true);
     expect(isReservedRequestField(name)).toBe(true);
     expect(isReservedResponseField(name)).toBe(true);
     expect(isReservedMetadataName(name)).toBe(true);
@@ -69,7 +70,7 @@ describe("header-filter", () => {
   ])("keeps the request field %s to the hop that wrote it", (name) => {
     expect(isReservedRequestField(name)).toBe(true);
     expect(isReservedMetadataName(name)).toBe(true);
-    expect(isHopByHop(name)).toBe(false);
+    expect(isConnectionSpecific(name)).toBe(false);
   });
 
   it.each([
@@ -83,11 +84,11 @@ describe("header-filter", () => {
   ])("keeps the response field %s out of the metadata", (name) => {
     expect(isReservedResponseField(name)).toBe(true);
     expect(isReservedMetadataName(name)).toBe(true);
-    expect(isHopByHop(name)).toBe(false);
+    expect(isConnectionSpecific(name)).toBe(false);
   });
 
   it.each(FORWARDED)("forwards %s", (name) => {
-    expect(isHopByHop(name)).toBe(false);
+    expect(isConnectionSpecific(name)).toBe(false);
     expect(isReservedRequestField(name)).toBe(false);
     expect(isReservedResponseField(name)).toBe(false);
     expect(isReservedMetadataName(name)).toBe(false);

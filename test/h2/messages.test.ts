@@ -35,16 +35,29 @@ const BAD_FIELDS: readonly [string, FieldInput][] = [
   ["a value with NUL — §8.2.1", ["x", "a\0b"]],
   ["a value with CR — §8.2.1", ["x", "a\rb"]],
   ["a value with LF — §8.2.1", ["x", "a\nb"]],
-  ["a value that begins with a space — §8.2.1", ["x", " a"]],
-  ["a value that ends with a tab — §8.2.1", ["x", "a\t"]],
+  ["a value with an escape character — RFC 9110 §5.5", ["x", "a\x1bb"]],
+  ["a value with SOH — RFC 9110 §5.5", ["x", "\x01"]],
+  ["a value with DEL — RFC 9110 §5.5", ["x", "a\x7f"]],
   ["connection — §8.2.2", ["connection", "close"]],
   ["keep-alive — §8.2.2", ["keep-alive", "1"]],
   ["proxy-connection — §8.2.2", ["proxy-connection", "close"]],
   ["transfer-encoding — §8.2.2", ["transfer-encoding", "chunked"]],
   ["upgrade — §8.2.2", ["upgrade", "h2c"]],
   ["te other than trailers — §8.2.2", ["te", "gzip"]],
+  ["connection among blanks — §8.2.2", ["connection", " close "]],
+  ["te other than trailers among blanks — §8.2.2", ["te", " gzip"]],
   ["content-length that is no number", ["content-length", "five"]],
+  ["content-length that is no number among blanks", ["content-length", " 5 6 "]],
   ["an unknown pseudo-header field — §8.3", [":fancy", "v"]],
+];
+
+/** What is put right when it is received is not sent all the same. */
+const UNSENT_FIELDS: readonly [string, FieldInput][] = [
+  ["a value that begins with a space — §8.2.1", ["x", " a"]],
+  ["a value that ends with a tab — §8.2.1", ["x", "a\t"]],
+  ["a value of blanks — §8.2.1", ["x", " \t"]],
+  ["te: trailers in another case", ["te", "Trailers"]],
+  ["http2-settings — §8.2.2", ["http2-settings", "AAMAAABk"]],
 ];
 
 describe.each(CHUNKINGS)("bytes %s", (_, byteByByte) => {
@@ -57,7 +70,30 @@ describe.each(CHUNKINGS)("bytes %s", (_, byteByByte) => {
       ["an empty :path — §8.3.1", swap(":path", "")],
       ["an empty :method", swap(":method", "")],
       ["an empty :scheme", swap(":scheme", "")],
+      ["a space in :path — §8.3.1", swap(":path", "/a b/C")],
+      ["a tab in :path — §8.3.1", swap(":path", "/a\tb/C")],
+      ["DEL in :path — §8.3.1", swap(":path", "/a\x7f/C")],
+      ["a fragment in :path — §8.3.1", swap(":path", "/a/B#c")],
+      ["a blank before :path — §8.3.1", swap(":path", " /a/B")],
+      ["a blank behind :method", swap(":method", "POST ")],
+      [":method that is no token — RFC 9110 §9.1", swap(":method", "POST/")],
+      [":scheme that is none — RFC 3986 §3.1", swap(":scheme", "ht/tp")],
       ["userinfo in :authority — §8.3.1", swap(":authority", "me@relay.test")],
+      ["a space in :authority — §8.3.1", swap(":authority", "relay test")],
+      ["a blank behind :authority", swap(":authority", "relay.test ")],
+      ["a blank behind :authority of a UNIX socket", swap(":authority", "/run/relay.sock ")],
+      [
+        "host fields that disagree and no :authority — §8.3.1",
+        [...without(":authority"), ["host", "a.test"], ["host", "b.test"]],
+      ],
+      [
+        "host fields that disagree and an empty :authority — §8.3.1",
+        [...swap(":authority", ""), ["host", "a.test"], ["host", "b.test"]],
+      ],
+      [
+        "userinfo in host and no :authority — §8.3.1",
+        [...without(":authority"), ["host", "me@relay.test"]],
+      ],
       ["nothing at all", []],
       [":method twice — §8.3", [[":method", "POST"], ...request("/a/B")]],
       [":path twice — §8.3", [[":path", "/"], ...request("/a/B")]],
@@ -85,8 +121,19 @@ describe.each(CHUNKINGS)("bytes %s", (_, byteByByte) => {
 
     it.each([
       ["te: trailers in any case — §8.2.2", request("/a/B", ["te", "Trailers"])],
+      ["a :path beyond ASCII", swap(":path", "/a/\xe9")],
+      ["the path of a UNIX socket as :authority", swap(":authority", "/run/me@host/r.sock")],
+      ["a path with a space as :authority", swap(":authority", "/My Files/relay.sock")],
+      ["unix: in :authority", swap(":authority", "unix:me@host")],
+      ["an abstract UNIX socket as :authority", swap(":authority", "@relay")],
+      ["an empty :authority", swap(":authority", "")],
+      ["host and no :authority — §8.3.1", [...without(":authority"), ["host", "a.test"]]],
+      [
+        "host fields that agree and no :authority — §8.3.1",
+        [...without(":authority"), ["host", "a.test"], ["host", "A.test"]],
+      ],
       ["an empty value", request("/a/B", ["x-empty", ""])],
-      ["obs-text and tabs inside a value", request("/a/B", ["x", "a\t\xff\x01b"])],
+      ["obs-text and tabs inside a value", request("/a/B", ["x", "a\t\xff\x80b"])],
       ["every token character", request("/a/B", ["!#$%&'*+-.^_`|~09az", "v"])],
       ["no :authority — §8.3.1", without(":authority")],
       ["a path without a slash, which is the owner's to answer", swap(":path", "a/B")],
@@ -286,7 +333,10 @@ describe.each(CHUNKINGS)("bytes %s", (_, byteByByte) => {
 
 describe("sending", () => {
   it.each([
-    ...BAD_FIELDS.map(([name, field]) => [name, [...request("/a/B"), field]] as const),
+    ...[...BAD_FIELDS, ...UNSENT_FIELDS].map(
+      ([name, field]) => [name, [...request("/a/B"), field]] as const,
+    ),
+    ["content-type twice", request("/a/B", ["content-type", "application/grpc"])],
     ["a value beyond one octet per character", request("/a/B", ["x", "\u20ac"])],
     ["a name beyond one octet per character", request("/a/B", ["\u20ac", "x"])],
     ["no :path", without(":path")],
@@ -347,6 +397,12 @@ describe("sending", () => {
     ]);
   });
 
+  it("of host beside :authority is possible — §8.3.1", () => {
+    const wire = client();
+    wire.open(true, request("/a/B", ["host", "relay.test"]));
+    expect(wire.sent()[0]).toContain("host=relay.test");
+  });
+
   it("judges a field object that comes again as it did before", () => {
     const wire = client();
     const good = fieldsOf(request("/a/B"));
@@ -380,9 +436,21 @@ describe("sending", () => {
       }
     };
     expect(message(["X", "y"])).toBe('bad field name "X"');
-    expect(message(["x", "a\nb"])).toBe('bad value of field "x"');
+    expect(message(["y".repeat(64), "a\n"])).toContain(`field "${"y".repeat(64)}":`);
+    expect(message(["X".repeat(65), ""])).toBe(`bad field name "${"X".repeat(64)}"`);
+    expect(message(["x", "a\nb"])).toBe('bad value of field "x": octet 0x0a at 1');
+    expect(message(["x", "b "])).toBe('bad value of field "x": a space or tab at an end');
+    expect(message(["content-length", "b"])).toBe(
+      'bad value of field "content-length": expected digits',
+    );
+    expect(message(["te", "gzip"])).toBe(
+      'connection-specific field "te": only "trailers" may pass',
+    );
+    expect(message(["te", "Trailers"])).toBe('bad value of field "te": expected "trailers"');
     expect(message(["upgrade", "b"])).toBe('connection-specific field "upgrade"');
+    expect(message(["http2-settings", "b"])).toBe('connection-specific field "http2-settings"');
     expect(message([":x", "b"])).toBe('unknown pseudo-header field ":x"');
+    expect(message(["content-type", "b"])).toBe("content-type comes twice");
   });
 });
 

@@ -48,6 +48,7 @@ export class SendQueue {
 const NAME = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 const CONNECTION_SPECIFIC = new Set([
   "connection",
+  "http2-settings",
   "keep-alive",
   "proxy-connection",
   "transfer-encoding",
@@ -57,6 +58,7 @@ const CONNECTION_SPECIFIC = new Set([
 /** @throws {HeaderError} for a field that HTTP/2 does not carry */
 export function checkFields(headers: HeaderList): void {
   let regularSeen = false;
+  let typed = false;
   for (const { name, value } of headers) {
     const wrong = (why: string): HeaderError =>
       new HeaderError(`${why}: ${JSON.stringify(name)}: ${JSON.stringify(value)}`);
@@ -64,7 +66,10 @@ export function checkFields(headers: HeaderList): void {
     if (name.startsWith(":") && regularSeen) throw wrong("pseudo-header field after another");
     regularSeen ||= !name.startsWith(":");
     // RFC 9113 §8.2.1
-    if (/[\0\r\n]|[^\0-\xff]|^[ \t]|[ \t]$/.test(value)) throw wrong("malformed field value");
+    if (/[^\t\x20-\x7e\x80-\xff]|^[ \t]|[ \t]$/.test(value)) throw wrong("malformed field value");
+    if (name === ":path" && /[ \t#]|^$/.test(value)) throw wrong("malformed :path");
+    if (name === "content-type" && typed) throw wrong("a second content-type");
+    typed ||= name === "content-type";
     if (CONNECTION_SPECIFIC.has(name) || (name === "te" && value !== "trailers")) {
       throw wrong("connection-specific field");
     }

@@ -5,7 +5,7 @@ import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { SENT } from "../wire/message-rules.ts";
 import { isView } from "../wire/read-buffer.ts";
-import { connectionError, H2Error } from "./error.ts";
+import { connectionError, H2Error, overLimit } from "./error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "./events.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import { CLIENT_PREFACE, DEFAULT_WINDOW_BYTES, MAX_STREAM_ID } from "./frame.ts";
@@ -163,7 +163,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     if (budgetBytes > 0 && this.outbound.hasReadyData) this.events.onDirty();
     // DATA stops at the high-water mark; what goes on growing is answers to a peer that sends but does not read.
     if (backlogBytes <= highWaterBytes + maxQueuedControlBytes) return;
-    this.fail(connectionError(ErrorCode.ENHANCE_YOUR_CALM, `${backlogBytes} bytes are not read`));
+    const limit = { name: "maxQueuedControlBytes", value: maxQueuedControlBytes };
+    this.fail(overLimit(0, `${backlogBytes} bytes are not read`, limit, "bytes beside DATA"));
   }
 
   /** The transport is gone, or has to go for a reason of the binding's. With `sendGoAway` the peer is told. */

@@ -51,20 +51,21 @@ export function streamError(streamId: number, code: ErrorCode, message: string):
   return new H2Error("stream", code, "peer", streamId, message);
 }
 
-/** What the peer sent is over the bound `name` of ours: ENHANCE_YOUR_CALM, on `streamId`, or with 0 on the connection. */
+/**
+ * What the peer sent is over a bound of ours, on `streamId`, or with 0 on the whole connection.
+ * @param got what came, for the message
+ * @param unit of the bound
+ */
 export function overLimit(
   streamId: number,
   got: string,
-  name: string,
-  value: number,
+  limit: ReachedLimit,
   unit: string,
+  code: ErrorCode = ErrorCode.ENHANCE_YOUR_CALM,
 ): H2Error {
   const scope = streamId === 0 ? "connection" : "stream";
-  const message = `${got}, our limit is ${value} ${unit} (${name})`;
-  return new H2Error(scope, ErrorCode.ENHANCE_YOUR_CALM, "peer", streamId, message, {
-    name,
-    value,
-  });
+  const message = `${got}, our limit is ${limit.value} ${unit} (${limit.name})`;
+  return new H2Error(scope, code, "peer", streamId, message, limit);
 }
 
 /** A frame type whose length does not fit (RFC 9113 §4.2). */

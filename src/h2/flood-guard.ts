@@ -1,7 +1,6 @@
 // Counts what a peer can send for nothing, in token buckets. It is told the time and never reads a clock.
 
-import { ErrorCode } from "../wire/error-code.ts";
-import { connectionError } from "./error.ts";
+import { overLimit } from "./error.ts";
 import {
   type H2Limits,
   IDLE_FRAMES_PER_WORK_FRAME,
@@ -55,6 +54,7 @@ export class FloodGuard {
   /** Frames that carried something, either way. */
   workFrames = 0;
 
+  private readonly limits: H2Limits;
   private lateFrames = 0;
   private readonly resets: TokenBucket;
   private readonly provokedResets: TokenBucket;
@@ -63,6 +63,7 @@ export class FloodGuard {
   private readonly idleFrames: TokenBucket;
 
   constructor(limits: H2Limits, nowMs: number) {
+    this.limits = limits;
     this.nowMs = nowMs;
     this.resets = new TokenBucket(limits.resetBurst, limits.resetsPerSecond, 0, nowMs);
     this.provokedResets = new TokenBucket(
@@ -87,19 +88,19 @@ export class FloodGuard {
   }
 
   countReset(): void {
-    this.take(this.resets, "RST_STREAM");
+    this.take(this.resets, "RST_STREAM", "resetsPerSecond");
   }
 
   countProvokedReset(): void {
-    this.take(this.provokedResets, "stream errors");
+    this.take(this.provokedResets, "stream errors", "provokedResetsPerSecond");
   }
 
   countSettings(): void {
-    this.take(this.settings, "SETTINGS");
+    this.take(this.settings, "SETTINGS", "settingsPerSecond");
   }
 
   countPing(): void {
-    this.take(this.pings, "PING");
+    this.take(this.pings, "PING", "pingsPerSecond");
   }
 
   /** We reset a stream because its owner wanted it, and frames of it may be under way. */
@@ -113,11 +114,11 @@ export class FloodGuard {
       this.lateFrames--;
       return;
     }
-    this.take(this.idleFrames, what);
+    this.take(this.idleFrames, what, "idleFramesPerSecond");
   }
 
-  private take(bucket: TokenBucket, what: string): void {
+  private take(bucket: TokenBucket, what: string, name: keyof H2Limits): void {
     if (bucket.take(this.nowMs, this.workFrames)) return;
-    throw connectionError(ErrorCode.ENHANCE_YOUR_CALM, `too many: ${what}`);
+    throw overLimit(0, `too many: ${what}`, { name, value: this.limits[name] }, "a second");
   }
 }

@@ -1,7 +1,8 @@
 // Collects a header block that spans HEADERS and CONTINUATION frames (RFC 9113 §4.3, §6.10), within bounds.
 
-import { ErrorCode } from "../wire/error-code.ts";
-import { connectionError } from "./error.ts";
+import { overLimit } from "./error.ts";
+import { DEFAULT_MAX_FRAME_BYTES } from "./frame.ts";
+import type { H2Limits } from "./limits.ts";
 
 const NOTHING: Buffer = Buffer.alloc(0);
 
@@ -17,9 +18,14 @@ export class HeaderBlock {
   private readonly maxBytes: number;
   private frames = 0;
 
-  constructor(maxFrames: number, maxBytes: number) {
-    this.maxFrames = maxFrames;
-    this.maxBytes = maxBytes;
+  /**
+   * @param maxListBytes what we announce. Whoever keeps to it is never over the bounds here: a list has more bytes by RFC 9113 §6.5.2's
+   *   count than as plain literals (RFC 7541 §6.2), and is taken in full frames.
+   */
+  constructor(limits: H2Limits, maxListBytes: number) {
+    this.maxBytes = Math.max(limits.maxHeaderBlockBytes, maxListBytes);
+    const framesOfList = Math.ceil(maxListBytes / DEFAULT_MAX_FRAME_BYTES);
+    this.maxFrames = Math.max(limits.maxContinuationFrames, framesOfList);
   }
 
   begin(streamId: number, endStream: boolean, dependsOnItself: boolean): void {
@@ -34,10 +40,8 @@ export class HeaderBlock {
   append(buffer: Buffer, start: number, end: number): void {
     const length = this.length + end - start;
     if (length > this.maxBytes) {
-      throw connectionError(
-        ErrorCode.ENHANCE_YOUR_CALM,
-        `header block over ${this.maxBytes} bytes`,
-      );
+      const limit = { name: "maxHeaderBlockBytes", value: this.maxBytes };
+      throw overLimit(0, `header block of ${length} bytes so far`, limit, "bytes");
     }
     if (length > this.bytes.length) {
       const larger = Buffer.allocUnsafe(Math.min(this.maxBytes, Math.max(1_024, length * 2)));
@@ -52,10 +56,8 @@ export class HeaderBlock {
   countContinuation(): void {
     this.frames++;
     if (this.frames > this.maxFrames) {
-      throw connectionError(
-        ErrorCode.ENHANCE_YOUR_CALM,
-        `more than ${this.maxFrames} CONTINUATION frames`,
-      );
+      const limit = { name: "maxContinuationFrames", value: this.maxFrames };
+      throw overLimit(0, "one CONTINUATION frame too many", limit, "in a header block");
     }
   }
 

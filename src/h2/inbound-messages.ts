@@ -58,8 +58,8 @@ export class InboundMessages<Owner> {
   isLent = false;
 
   private readonly role: Role;
+  private readonly options: ConnectionOptions;
   private readonly connectionWindowBytes: number;
-  private readonly maxHeaderListBytes: number;
   private readonly acceptor: StreamAcceptor;
   private readonly outbound: Outbound<Owner>;
   private readonly streams: StreamTable<Owner>;
@@ -82,10 +82,9 @@ export class InboundMessages<Owner> {
     streams: StreamTable<Owner>,
     guard: FloodGuard,
   ) {
-    const { limits } = options;
     this.role = role;
+    this.options = options;
     this.connectionWindowBytes = options.connectionWindowBytes;
-    this.maxHeaderListBytes = options.maxHeaderListBytes;
     this.acceptor = acceptor;
     this.outbound = outbound;
     this.streams = streams;
@@ -94,7 +93,7 @@ export class InboundMessages<Owner> {
       maxTableBytes: options.headerTableBytes,
       maxHeaderListBytes: options.maxHeaderListBytes,
     });
-    this.block = new HeaderBlock(limits.maxContinuationFrames, limits.maxHeaderBlockBytes);
+    this.block = new HeaderBlock(options.limits, options.maxHeaderListBytes);
   }
 
   // DATA (§6.1)
@@ -318,8 +317,7 @@ export class InboundMessages<Owner> {
       throw overLimit(
         streamId,
         `header list of ${this.decoder.listBytes} bytes`,
-        "maxHeaderListBytes",
-        this.maxHeaderListBytes,
+        { name: "maxHeaderListBytes", value: this.options.maxHeaderListBytes },
         "bytes",
       );
     }
@@ -340,7 +338,8 @@ export class InboundMessages<Owner> {
       if (refusal === undefined) return true;
       streams.remember(streamId, RESET_SENT);
       if (refusal === ErrorCode.REFUSED_STREAM) {
-        throw streamError(streamId, refusal, "too many concurrent streams");
+        const limit = { name: "maxConcurrentStreams", value: this.options.maxConcurrentStreams };
+        throw overLimit(streamId, "one stream too many", limit, "open at once", refusal);
       }
       return false;
     }

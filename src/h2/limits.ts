@@ -7,14 +7,16 @@
 export interface H2Limits {
   /**
    * CONTINUATION frames of one header block. Each may be empty, so bytes alone do not bound them. A sender that fills its frames
-   * needs 4 for the largest list we take by default.
-   * @default 32
+   * needs 64 for the largest block by default. As many as a list of `maxHeaderListBytes` needs are taken in any case.
+   * @default 128
    */
   readonly maxContinuationFrames: number;
   /**
-   * Encoded bytes of one header block that spans frames, which has to be kept until it is complete. Twice the default list
-   * bound: Huffman code is at most 3.75 times as long as what it stands for, but nobody sends that.
-   * @default 131_072
+   * Encoded bytes of one header block that spans frames; more end the connection. A block whose list is over `maxHeaderListBytes` is
+   * read through, or the HPACK table would be out of step and every call of the connection lost; its fields are not kept, and only
+   * its stream is reset. What a peer can make us hold by it, until the block is complete, is less than a connection window.
+   * Blocks of up to `maxHeaderListBytes` are taken in any case.
+   * @default 1_048_576
    */
   readonly maxHeaderBlockBytes: number;
   /**
@@ -66,8 +68,8 @@ export interface H2Limits {
 }
 
 export const DEFAULT_LIMITS: H2Limits = {
-  maxContinuationFrames: 32,
-  maxHeaderBlockBytes: 131_072,
+  maxContinuationFrames: 128,
+  maxHeaderBlockBytes: 1_048_576,
   resetsPerSecond: 2_000,
   resetBurst: 6_000,
   provokedResetsPerSecond: 100,

@@ -12,6 +12,7 @@ import {
   request,
   response,
   trailers,
+  trailersOnly,
 } from "../support/frames.ts";
 import { PATH, scriptedRelay, statusOf } from "../support/relay-fixture.ts";
 
@@ -71,3 +72,41 @@ describe.each(transportCombos)("header lists, server on $server, client on $clie
     );
   });
 });
+
+/** nghttp2 ends the connection for such a block. */
+const onEngine = transportCombos.filter(
+  ({ server, client }) => server === "engine" && client === "engine",
+);
+
+describe.each(onEngine)(
+  "header blocks of 600 KB, server on $server, client on $client",
+  (combo) => {
+    const huge: readonly FieldInput[] = Array.from({ length: 60 }, () => ["x", "v".repeat(10_000)]);
+
+    it("from a backend cost the call whose headers they are, and no other", async () => {
+      const { client, backend } = await scriptedRelay(combo);
+      for (const id of [1, 3]) {
+        client.send(frames.headers(id, request(PATH)), frames.data(id).end());
+        await backend.expectRequest(PATH);
+      }
+      backend.send(...frames.headersInPieces(1, response(...huge)));
+      const failed = await client.expectTrailers(1);
+      expect(statusOf(failed)).toBe(Status.INTERNAL);
+      expect(fieldValue(failed, "grpc-message")).toContain(
+        "header list of 602082 bytes, our limit is 65536 bytes (maxHeaderListBytes)",
+      );
+      backend.send(frames.headers(3, trailersOnly(0)).end());
+      expect(statusOf(await client.expectTrailers(3))).toBe(Status.OK);
+    });
+
+    it("from a client cost it that call, and no other", async () => {
+      const { client, backend } = await scriptedRelay(combo);
+      client.send(frames.headers(1, request(PATH)), frames.data(1).end());
+      const { streamId } = await backend.expectRequest(PATH);
+      client.send(...frames.headersInPieces(3, request(PATH, ...huge)));
+      await client.expectReset(3, ErrorCode.ENHANCE_YOUR_CALM);
+      backend.send(frames.headers(streamId, trailersOnly(0)).end());
+      expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+    });
+  },
+);

@@ -27,6 +27,8 @@ export interface MessageReaderOptions {
 export class MessageReader {
   /** The call's `grpc-encoding` in this direction. */
   encoding: string | undefined = undefined;
+  /** Some message was read. */
+  hasRead = false;
   readonly #codec: Codec;
   readonly #maxMessageBytes: number;
   readonly #source: MessageSource;
@@ -100,6 +102,7 @@ export class MessageReader {
         this.#error = GrpcError.from(error);
       }
       if (frame !== undefined) {
+        this.hasRead = true;
         this.#giveCredit(frame.wireBytes);
         this.#waiters.shift()?.resolve(frame);
         continue;

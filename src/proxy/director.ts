@@ -64,9 +64,9 @@ export interface Destination {
    */
   readonly ctx?: CallContext;
   /**
-   * Payload of the first message that it gets, without the length prefix. When the director has peeked it takes the place of the
-   * client's first message (rewriting), otherwise it goes in front of what the client sends (injecting). An empty
-   * buffer is a message of no bytes; leave the property out to send what the client sends.
+   * Payload of the first message that it gets, without the length prefix and uncompressed. It is sent at once and takes the place of the
+   * client's first message, peeked at or not; in a handler of all messages that were read. A client that sends none changes nothing:
+   * this is the only message then. An empty buffer is a message of no bytes; leave the property out to send what the client sends.
    */
   readonly message?: Uint8Array;
   /**

@@ -1,6 +1,7 @@
 // The request half of a destination: what it is to be sent, what has gone out, and what is kept to be sent again. One
 // object with the UpstreamLeg that extends it: a call has none to spare. Knows no relay, no response and no end.
 
+import { FirstMessage } from "../grpc/first-message.ts";
 import { frameChunks } from "../grpc/frame.ts";
 import type { Stream } from "../transport/transport.ts";
 import { appendChunk } from "../wire/chunk-list.ts";
@@ -35,7 +36,8 @@ export abstract class LegRequest {
   private injectedBytes = 0;
   /** Bytes of the client's request that this destination does not get. */
   private skippedBytes = 0;
-  private leftToSkip = 0;
+  /** The client's first message, while it is being left out. */
+  private skipping: FirstMessage | undefined = undefined;
 
   /** The backend has the whole request. */
   get requestComplete(): boolean {
@@ -47,9 +49,12 @@ export abstract class LegRequest {
     return this.skippedBytes + Math.max(0, this.acceptedBytes - this.injectedBytes);
   }
 
-  /** Sends `message` first, in place of the client's first `skipBytes`. */
-  protected beginWith(message: Uint8Array, skipBytes: number): void {
-    this.leftToSkip = skipBytes;
+  /**
+   * Sends `message` first.
+   * @param replaces the client's first message is left out
+   */
+  protected beginWith(message: Uint8Array, replaces: boolean): void {
+    if (replaces) this.skipping = new FirstMessage();
     const payload = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
     for (const chunk of frameChunks(payload)) {
       this.injectedBytes += chunk.length;
@@ -67,11 +72,12 @@ export abstract class LegRequest {
   send(chunk: Buffer, endStream: boolean): void {
     if (this.ended) return;
     let rest = chunk;
-    if (this.leftToSkip > 0) {
-      const skipped = Math.min(this.leftToSkip, chunk.length);
-      this.leftToSkip -= skipped;
-      this.skippedBytes += skipped;
-      rest = keep(chunk).subarray(skipped);
+    if (this.skipping !== undefined) {
+      rest = this.skip(this.skipping, chunk);
+      if (endStream && this.skipping?.begun) {
+        this.onTruncated();
+        return;
+      }
     }
     if (endStream) this.endQueued = true;
     if (rest.length === 0 && !endStream) return;
@@ -87,6 +93,17 @@ export abstract class LegRequest {
       this.acceptedBytes += stream.sendData(rest, endStream);
     }
   }
+
+  /** What `chunk` has behind the client's first message. */
+  private skip(first: FirstMessage, chunk: Buffer): Buffer {
+    const skipped = first.take(chunk);
+    this.skippedBytes += skipped;
+    if (first.complete) this.skipping = undefined;
+    return skipped === chunk.length ? EMPTY : keep(chunk).subarray(skipped);
+  }
+
+  /** The client has ended its side within the message that is left out here, which no backend can judge then. */
+  protected abstract onTruncated(): void;
 
   private enqueue(chunk: Buffer): void {
     const { queue } = this;
@@ -150,6 +167,8 @@ export abstract class LegRequest {
     this.queue = undefined;
   }
 }
+
+const EMPTY: Buffer = Buffer.alloc(0);
 
 function countOf(queue: Buffer | Buffer[]): number {
   return Array.isArray(queue) ? queue.length : 1;

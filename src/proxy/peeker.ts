@@ -81,9 +81,9 @@ export class CallPeeker implements StreamPeeker {
     this.#maxPeekBytes = maxPeekBytes;
   }
 
-  /** What the first message takes on the wire; 0 when nobody has looked. */
-  get firstMessageBytes(): number {
-    return this.#window?.firstMessageBytes ?? 0;
+  /** Somebody has looked. */
+  get used(): boolean {
+    return this.#window !== undefined;
   }
 
   peek(): Promise<Buffer>;
@@ -137,10 +137,6 @@ class PeekWindow implements RequestTap {
     call.setTap(this);
     this.#ended = requestEnded;
     if (buffered !== undefined) for (const chunk of buffered) this.#take(chunk);
-  }
-
-  get firstMessageBytes(): number {
-    return this.#frames[0]?.wireBytes ?? 0;
   }
 
   peek(count: number, single: boolean): Promise<Buffer | Buffer[]> {

@@ -4,7 +4,7 @@
 import { type ResolvedCallOptions, resolveCallOptions } from "../client/call-options.ts";
 import { forwardableResponseHeaders } from "../client/headers.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
-import { MessageCounter } from "../grpc/message-parser.ts";
+import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
 import { Status } from "../grpc/status.ts";
 import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "../grpc/trailers.ts";
 import type { CallContext } from "../server/call-context.ts";
@@ -35,6 +35,7 @@ export class Relay implements RequestSink, LegOwner {
   readonly timeoutAtMs: number;
   readonly path: HeaderField;
   readonly contentType: HeaderField;
+  readonly replacesFirst: boolean;
   readonly primary: UpstreamLeg;
   readonly secondaries: readonly UpstreamLeg[];
 
@@ -42,8 +43,6 @@ export class Relay implements RequestSink, LegOwner {
   private readonly listener: RelayListener;
   /** Made for the first bytes: a stream that is only open needs none. */
   private requestCounter: MessageCounter | undefined = undefined;
-  /** What the client's first message takes on the wire, if the director peeked. */
-  private readonly peekedBytes: number;
   private openCount = 0;
   private endedCount = 0;
   private receivedBytes = 0;
@@ -61,7 +60,7 @@ export class Relay implements RequestSink, LegOwner {
     context: CallContext,
     path: HeaderField,
     params: StreamParameters,
-    peekedBytes: number,
+    replacesFirst: boolean,
     listener: RelayListener,
   ) {
     this.call = call;
@@ -69,7 +68,7 @@ export class Relay implements RequestSink, LegOwner {
     this.context = context;
     this.params = params;
     this.listener = listener;
-    this.peekedBytes = peekedBytes;
+    this.replacesFirst = replacesFirst;
     this.path = path;
     this.contentType = call.head.contentType ?? CONTENT_TYPE_GRPC;
     this.callOptions = resolveCallOptions(params.callOptions());
@@ -122,10 +121,10 @@ export class Relay implements RequestSink, LegOwner {
       this.failClient(reason);
       return;
     }
-    this.primary.open(this.peekedBytes);
+    this.primary.open();
     for (const leg of this.secondaries) {
       if (this.openError !== undefined) break;
-      leg.open(this.peekedBytes);
+      leg.open();
     }
     // What the client sends waits in the legs until all of them are open.
     this.call.attach(this);
@@ -154,6 +153,10 @@ export class Relay implements RequestSink, LegOwner {
     this.primary.send(chunk, endStream);
     for (const leg of this.secondaries) leg.send(chunk, endStream);
     this.settleCredit();
+  }
+
+  onRequestTruncated(): void {
+    this.failClient(truncatedMessage("downstream"));
   }
 
   onLegProgress(): void {

@@ -38,12 +38,12 @@ export function transparentHandler(
     (stream: ServerStream): Promise<void> => {
       const call = stream.takeOver();
       return settled(stream, call, (listener) =>
-        direct(director, call, stream.context, maxPeekBytes, listener),
+        direct(director, call, stream.context, stream.hasRead, maxPeekBytes, listener),
       );
     },
     {
       [answerDirectly]: (call: ServerCall): void => {
-        direct(director, call, call.context, maxPeekBytes, ANSWER_CLIENT);
+        direct(director, call, call.context, false, maxPeekBytes, ANSWER_CLIENT);
       },
     },
   );
@@ -79,7 +79,8 @@ export function registerStreamHandlers(
 /**
  * The engine below the director: relays the call `stream` to the destinations of `params`, as `fullMethodName`. Resolves when it
  * ended with OK, which the client is told when the handler returns; rejects with the error that it ended with otherwise.
- * Messages that were read from the stream are not relayed; give them to destinations as `message`.
+ * Messages that were read from the stream are not relayed; give them to destinations as `message`, which takes the place of all that was
+ * read, or of the client's first message when none was.
  * @throws {TypeError} when something was sent on the stream, or it is relayed already
  */
 export function handleStream(
@@ -101,7 +102,7 @@ export function handleStream(
     let relay: Relay;
     try {
       const path = pathOf(call, fullMethodName);
-      relay = new Relay(call, stream.context, path, params, 0, listener);
+      relay = new Relay(call, stream.context, path, params, !stream.hasRead, listener);
     } catch (error) {
       listener.onRefused(call, directorError(error));
       return;
@@ -198,6 +199,7 @@ function direct(
   director: StreamDirector,
   call: ServerCall,
   context: CallContext,
+  hasRead: boolean,
   maxPeekBytes: number,
   listener: DirectedListener,
 ): void {
@@ -210,14 +212,14 @@ function direct(
     return;
   }
   if (answer instanceof StreamParameters) {
-    begin(answer, call, context, peeker, listener);
+    begin(answer, call, context, hasRead, peeker, listener);
     return;
   }
   listener.onWaiting();
   Promise.resolve(answer).then(
     (params) => {
       listener.onAnswered();
-      begin(params, call, context, peeker, listener);
+      begin(params, call, context, hasRead, peeker, listener);
     },
     (error: unknown) => {
       listener.onAnswered();
@@ -240,6 +242,7 @@ function begin(
   params: StreamParameters,
   call: ServerCall,
   context: CallContext,
+  hasRead: boolean,
   peeker: CallPeeker,
   listener: DirectedListener,
 ): void {
@@ -247,7 +250,9 @@ function begin(
   try {
     requireParameters(params);
     const path = pathOf(call, call.method);
-    relay = new Relay(call, context, path, params, peeker.firstMessageBytes, listener);
+    // What an interceptor has read is replaced by `message`, unless the director has looked at what is left.
+    const replacesFirst = !hasRead || peeker.used;
+    relay = new Relay(call, context, path, params, replacesFirst, listener);
   } catch (error) {
     refuse(call, peeker, listener, error);
     return;

@@ -45,6 +45,8 @@ export interface LegOwner {
   readonly timeoutAtMs: number;
   readonly path: HeaderField;
   readonly contentType: HeaderField;
+  /** A destination's own `message` takes the place of the client's first; otherwise of what a handler has read. */
+  readonly replacesFirst: boolean;
   /** Complete request messages that the client has sent so far. */
   readonly requestMessageCount: number;
   /** Its stream is open. Nothing is sent on it before `UpstreamLeg.release`. */
@@ -57,6 +59,8 @@ export interface LegOwner {
   onLegData(leg: UpstreamLeg, chunk: Buffer): void;
   /** More of the request was accepted for its socket. */
   onLegProgress(leg: UpstreamLeg): void;
+  /** The client has ended its side within its first message. */
+  onRequestTruncated(): void;
   /** It has ended, with `leg.error` if it failed. Exactly once. */
   onLegEnd(leg: UpstreamLeg): void;
 }
@@ -94,8 +98,6 @@ export class UpstreamLeg
   /** Its stream has been open; `owner` has been told. */
   private opened = false;
   private retried = false;
-  /** Messages that it gets besides the client's own. */
-  private addedMessageCount = 0;
 
   constructor(
     owner: LegOwner,
@@ -127,23 +129,21 @@ export class UpstreamLeg
   }
 
   private countRequestMessages(): number {
-    return this.released ? this.owner.requestMessageCount + this.addedMessageCount : 0;
+    const { owner } = this;
+    if (!this.released) return 0;
+    const count = owner.requestMessageCount;
+    if (this.destination.message === undefined) return count;
+    return owner.replacesFirst ? Math.max(1, count) : 1 + count;
   }
 
   get responseMessages(): number {
     return this.responseCounter?.messageCount ?? 0;
   }
 
-  /**
-   * Asks for the stream.
-   * @param peekedBytes what the client's first message takes on the wire, if the director has looked at it; 0 if not
-   */
-  open(peekedBytes: number): void {
+  /** Asks for the stream. */
+  open(): void {
     const { message } = this.destination;
-    if (message !== undefined) {
-      if (peekedBytes === 0) this.addedMessageCount = 1;
-      this.beginWith(message, peekedBytes);
-    }
+    if (message !== undefined) this.beginWith(message, this.owner.replacesFirst);
     if (this.context !== this.owner.callContext) {
       this.context.subscribe(this);
       if (this.ended) return;
@@ -212,6 +212,10 @@ export class UpstreamLeg
   onOpenFailed(error: GrpcError): void {
     if (this.opened) this.fail(error);
     else this.owner.onLegOpenFailed(this, error);
+  }
+
+  protected override onTruncated(): void {
+    this.owner.onRequestTruncated();
   }
 
   acknowledge(bytes: number): void {

@@ -63,10 +63,11 @@ export class MessageCall implements RequestSink {
     }
   }
 
-  /** Gives the request back to the call, without the messages that were read. */
-  release(): void {
+  /** Gives the request back to the call, without the messages that were read; returns whether some were. */
+  release(): boolean {
     const rest = this.#reader.takeRest();
     this.#call.detach(rest.chunks, rest.creditedBytes);
+    return this.#reader.hasRead;
   }
 
   /** The handler has returned. */

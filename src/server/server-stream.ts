@@ -15,6 +15,8 @@ class StreamCore {
   messages: MessageCall | undefined = undefined;
   /** The relay has taken the call over. */
   relayed = false;
+  /** Messages were read before that. */
+  hasRead = false;
   /** Tells the client what the relay has found out. */
   answer: ((waited: boolean) => void) | undefined = undefined;
   /** The handler has returned, although the relay is still at work. */
@@ -133,9 +135,14 @@ export class ServerStream<Request = unknown, Response = unknown> {
     }
     core.relayed = true;
     // Messages that were read are gone; the bytes behind them go to the relay.
-    core.messages?.release();
+    core.hasRead = core.messages?.release() ?? false;
     core.messages = undefined;
     return core.call;
+  }
+
+  /** @internal For the relay: messages were read before it took the call over. */
+  get hasRead(): boolean {
+    return this.#core.hasRead;
   }
 
   /**

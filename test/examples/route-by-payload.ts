@@ -19,7 +19,7 @@ export function createProxy(shards: ReadonlyMap<string, ClientConn>): Server {
       if (conn === undefined) {
         throw new GrpcError(Status.NOT_FOUND, `no shard has tenant ${JSON.stringify(tenant)}`);
       }
-      // The director has peeked, so `message` takes the place of the first message; all others follow as they come.
+      // `message` takes the place of the first message; all others follow as they come.
       return new StreamParameters({ conn, message: Buffer.from(JSON.stringify(rest)) });
     },
     { maxPeekBytes: 65_536 },

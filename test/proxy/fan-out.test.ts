@@ -179,7 +179,7 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
       ["x-p", "1"],
       ["x-b-bin", Buffer.from([0, 1])],
     ]);
-    const [failed, injected] = result!.secondaries;
+    const [failed, rewritten] = result!.secondaries;
     expect(failed).toMatchObject({
       role: "secondary",
       index: 0,
@@ -189,12 +189,12 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
       error: { reason: ErrorReason.UPSTREAM_STATUS },
       requestBytes: 15,
     });
-    expect(injected).toMatchObject({
+    expect(rewritten).toMatchObject({
       role: "secondary",
       index: 1,
       status: 0,
-      requestBytes: 25,
-      requestMessages: 3,
+      requestBytes: 17,
+      requestMessages: 2,
       responseBytes: 8,
       responseMessages: 1,
     });

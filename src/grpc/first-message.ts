@@ -1,0 +1,34 @@
+// Where the first message of a stream of bytes ends, however it is cut into chunks. For whoever leaves it out.
+
+import { PREFIX_BYTES } from "./frame.ts";
+
+export class FirstMessage {
+  /** Bytes of its prefix seen so far. */
+  #prefixSeen = 0;
+  /** Bytes of its payload still to come, as far as the prefix is known. */
+  #payloadLeft = 0;
+
+  /** Some of it has come. */
+  get begun(): boolean {
+    return this.#prefixSeen > 0;
+  }
+
+  /** All of it has come. */
+  get complete(): boolean {
+    return this.#prefixSeen === PREFIX_BYTES && this.#payloadLeft === 0;
+  }
+
+  /** Takes the next bytes; returns how many of them belong to it. */
+  take(chunk: Buffer): number {
+    let at = 0;
+    for (; at < chunk.length && this.#prefixSeen < PREFIX_BYTES; at++) {
+      // The flag comes first and is no part of the length.
+      if (this.#prefixSeen > 0) this.#payloadLeft = this.#payloadLeft * 256 + chunk.readUInt8(at);
+      this.#prefixSeen++;
+    }
+    if (this.#prefixSeen < PREFIX_BYTES) return at;
+    const payload = Math.min(this.#payloadLeft, chunk.length - at);
+    this.#payloadLeft -= payload;
+    return at + payload;
+  }
+}

@@ -35,17 +35,16 @@ export function checkNumber(name: string, value: unknown, lowest: number): asser
   throw new RangeError(`${name}: expected a number from ${lowest} up, got ${shown(value)}`);
 }
 
-/**
- * For options that bound or protect: one that is misspelt would be missing without a word.
- * @throws {TypeError} for a name that is none of `known`
- */
-export function checkNames(name: string, value: object, known: readonly string[]): void {
-  for (const given of Object.keys(value)) {
-    if (known.includes(given)) continue;
-    throw new TypeError(
-      `${name}: expected one of ${known.join(", ")}, got ${JSON.stringify(given)}`,
-    );
-  }
+/** @throws {TypeError} unless it is `true` or `false`: `"false"` would be true */
+export function checkBoolean(name: string, value: unknown): void {
+  if (typeof value === "boolean") return;
+  throw new TypeError(`${name}: expected true or false, got ${shown(value)}`);
+}
+
+/** @throws {TypeError} unless it is one of `values` */
+export function checkOneOf(name: string, value: unknown, values: readonly string[]): void {
+  if (typeof value === "string" && values.includes(value)) return;
+  throw new TypeError(`${name}: expected one of ${values.join(", ")}, got ${shown(value)}`);
 }
 
 /** Calls what a user gave us to be told. What it throws is a defect of the program, and nothing that a call or a peer should suffer from. */

@@ -1,6 +1,12 @@
 // Options of one call to a backend.
 
-import { checkNumber, shown } from "../check/check.ts";
+import { checkBoolean, checkNumber, shown } from "../check/check.ts";
+import {
+  type OptionCheck,
+  type OptionChecks,
+  type OptionTable,
+  optionTable,
+} from "../check/options.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { checkAuthority } from "./target.ts";
 
@@ -36,32 +42,45 @@ const DEFAULTS: ResolvedCallOptions = {
   maxResponseMessageBytes: Number.POSITIVE_INFINITY,
 };
 
-/** @throws {TypeError | RangeError} naming the option, what was expected and what came */
-export function resolveCallOptions(options: CallOptions | undefined): ResolvedCallOptions {
+const atLeastZero: OptionCheck = (name, value) => checkNumber(name, value, 0);
+
+/** For the tables of the options that include those of a call. */
+export const CALL_CHECKS: OptionChecks<CallOptions> = {
+  timeoutMs: atLeastZero,
+  waitForReady: checkBoolean,
+  maxRequestMessageBytes: atLeastZero,
+  maxResponseMessageBytes: atLeastZero,
+  metadata: (name, value) => {
+    if (value instanceof Metadata) return;
+    throw new TypeError(`${name}: expected a Metadata, got ${shown(value)}`);
+  },
+  authority: (name, value) => {
+    if (value !== "") checkAuthority(name, value);
+  },
+};
+
+/** How messages call a call option. */
+export const namedCallOption = (option: string): string => `call option ${option}`;
+
+const CALL_OPTIONS: OptionTable = optionTable<CallOptions>("call options", CALL_CHECKS, {
+  named: namedCallOption,
+});
+
+/**
+ * @param table where `options` belongs to an interface with more of them
+ * @throws {TypeError | RangeError} naming the option, what was expected and what came
+ */
+export function resolveCallOptions(
+  options: CallOptions | undefined,
+  table: OptionTable = CALL_OPTIONS,
+): ResolvedCallOptions {
   if (options === undefined) return DEFAULTS;
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`call options: expected an object, got ${shown(options)}`);
-  }
-  const { metadata, authority } = options;
-  if (metadata !== undefined && !(metadata instanceof Metadata)) {
-    throw new TypeError(`call option metadata: expected a Metadata, got ${shown(metadata)}`);
-  }
-  if (authority !== undefined && authority !== "")
-    checkAuthority("call option authority", authority);
+  table.check(options);
   return {
     ...options,
-    timeoutMs: atLeastZero("timeoutMs", options),
+    timeoutMs: options.timeoutMs ?? DEFAULTS.timeoutMs,
     waitForReady: options.waitForReady ?? DEFAULTS.waitForReady,
-    maxRequestMessageBytes: atLeastZero("maxRequestMessageBytes", options),
-    maxResponseMessageBytes: atLeastZero("maxResponseMessageBytes", options),
+    maxRequestMessageBytes: options.maxRequestMessageBytes ?? DEFAULTS.maxRequestMessageBytes,
+    maxResponseMessageBytes: options.maxResponseMessageBytes ?? DEFAULTS.maxResponseMessageBytes,
   };
-}
-
-function atLeastZero(
-  name: "timeoutMs" | "maxRequestMessageBytes" | "maxResponseMessageBytes",
-  options: CallOptions,
-): number {
-  const value = options[name] ?? DEFAULTS[name];
-  checkNumber(name, value, 0);
-  return value;
 }

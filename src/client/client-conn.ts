@@ -7,7 +7,11 @@ import { Status } from "../grpc/status.ts";
 import { statusFromErrno } from "../grpc/status-mapping.ts";
 import { type ConnState, connState } from "../observe/channels.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
-import { type HandedOverClientSession, wrapSession } from "../transport/node/index.ts";
+import {
+  checkClientSession,
+  type HandedOverClientSession,
+  wrapSession,
+} from "../transport/node/index.ts";
 import type {
   ClientSession,
   ClientSessionListener,
@@ -128,6 +132,7 @@ export class ClientConn implements TimerOwner {
    * does the connection. `close` closes the session.
    */
   static fromSession(session: HandedOverClientSession, options: DialOptions = {}): ClientConn {
+    checkClientSession(session);
     return new ClientConn(
       { name: "(session)", authority: "localhost" },
       resolveDialOptions(options),

@@ -1,6 +1,8 @@
 // A call of our own to a backend, message by message: Go's `grpc.ClientStream`. The relay does not use it.
 
-import { type Codec, newCodec } from "../grpc/codec.ts";
+import { shown } from "../check/check.ts";
+import { type OptionTable, optionTable } from "../check/options.ts";
+import { type Codec, checkCodec, newCodec } from "../grpc/codec.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
 import { MessageReader } from "../grpc/message-reader.ts";
@@ -12,7 +14,13 @@ import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { Stream, StreamEnd } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import { fieldValue, HeaderField, type HeaderList } from "../wire/field.ts";
-import { type CallOptions, type ResolvedCallOptions, resolveCallOptions } from "./call-options.ts";
+import {
+  CALL_CHECKS,
+  type CallOptions,
+  namedCallOption,
+  type ResolvedCallOptions,
+  resolveCallOptions,
+} from "./call-options.ts";
 import type { ClientConn, StreamRequest } from "./client-conn.ts";
 import { asTrailersOnly, judgeResponse, requestHeaders, withoutStatus } from "./headers.ts";
 import { errorFromStreamEnd } from "./stream-error.ts";
@@ -23,6 +31,19 @@ export interface ClientStreamOptions extends CallOptions {
   /** Aborting it cancels the call. */
   readonly signal?: AbortSignal;
 }
+
+const STREAM_OPTIONS: OptionTable = optionTable<ClientStreamOptions>(
+  "call options",
+  {
+    ...CALL_CHECKS,
+    codec: checkCodec,
+    signal: (name, value) => {
+      if (value instanceof AbortSignal) return;
+      throw new TypeError(`${name}: expected an AbortSignal, got ${shown(value)}`);
+    },
+  },
+  { named: namedCallOption },
+);
 
 const EMPTY = Buffer.alloc(0);
 const NO_FIELDS: HeaderList = [];
@@ -55,10 +76,10 @@ class ClientCall implements StreamRequest, TimerOwner {
   #rejectStatus: (error: GrpcError) => void = () => {};
 
   constructor(conn: ClientConn, method: string, options: ClientStreamOptions) {
+    this.#options = resolveCallOptions(options, STREAM_OPTIONS);
     const codec = options.codec ?? newCodec();
     this.#conn = conn;
     this.#path = new HeaderField(":path", method);
-    this.#options = resolveCallOptions(options);
     this.#signal = options.signal;
     this.waitForReady = this.#options.waitForReady;
     this.reader = new MessageReader(

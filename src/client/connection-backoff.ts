@@ -1,5 +1,8 @@
 // How long to wait before connecting again (grpc/grpc doc/connection-backoff.md). Pure: no timer, no clock.
 
+import { shown } from "../check/check.ts";
+import { anything, type OptionTable, optionTable } from "../check/options.ts";
+
 export interface ConnectionBackoffOptions {
   /** Wait after the first failure, in milliseconds. @default 1_000 */
   readonly initialMs?: number;
@@ -10,6 +13,12 @@ export interface ConnectionBackoffOptions {
   /** The wait is spread by this part of itself to either side, so that clients do not return in step. @default 0.2 */
   readonly jitter?: number;
 }
+
+export const BACKOFF_OPTIONS: OptionTable = optionTable<ConnectionBackoffOptions>(
+  "backoff",
+  { initialMs: anything, maxMs: anything, multiplier: anything, jitter: anything },
+  { together: (options) => new ConnectionBackoff(options) },
+);
 
 export class ConnectionBackoff {
   readonly #initialMs: number;
@@ -24,10 +33,11 @@ export class ConnectionBackoff {
    * @throws {RangeError} naming the option, what was expected and what came
    */
   constructor(options: ConnectionBackoffOptions = {}, random: () => number = Math.random) {
-    this.#initialMs = inRange("backoff.initialMs", options.initialMs ?? 1_000, 0, 0x7fffffff);
-    this.#maxMs = inRange("backoff.maxMs", options.maxMs ?? 120_000, this.#initialMs, 0x7fffffff);
-    this.#multiplier = inRange("backoff.multiplier", options.multiplier ?? 1.6, 1, 1_000);
-    this.#jitter = inRange("backoff.jitter", options.jitter ?? 0.2, 0, 1);
+    const { initialMs = 1_000, maxMs = 120_000, multiplier = 1.6, jitter = 0.2 } = options;
+    this.#initialMs = inRange("backoff.initialMs", initialMs, 0, 0x7fffffff);
+    this.#maxMs = inRange("backoff.maxMs", maxMs, this.#initialMs, 0x7fffffff);
+    this.#multiplier = inRange("backoff.multiplier", multiplier, 1, 1_000);
+    this.#jitter = inRange("backoff.jitter", jitter, 0, 1);
     this.#random = random;
     this.#baseMs = this.#initialMs;
   }
@@ -46,8 +56,8 @@ export class ConnectionBackoff {
 }
 
 function inRange(name: string, value: number, lowest: number, highest: number): number {
-  if (!(value >= lowest && value <= highest)) {
-    throw new RangeError(`${name}: expected a number from ${lowest} to ${highest}, got ${value}`);
-  }
-  return value;
+  if (typeof value === "number" && value >= lowest && value <= highest) return value;
+  throw new RangeError(
+    `${name}: expected a number from ${lowest} to ${highest}, got ${shown(value)}`,
+  );
 }

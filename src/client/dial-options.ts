@@ -1,13 +1,15 @@
 // The options of `dial`, with their defaults and checks.
 
-import { checkFunction, checkNames, checkObject, shown } from "../check/check.ts";
+import { checkFunction, shown } from "../check/check.ts";
+import { type OptionTable, optionTable } from "../check/options.ts";
 import type { GrpcError } from "../grpc/error.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
-import type { TransportName } from "../transport/select.ts";
-import { type ClientTlsOptions, checkClientTls } from "../transport/tls.ts";
+import { SESSION_CHECKS } from "../transport/defaults.ts";
+import { checkTransport, type TransportName } from "../transport/select.ts";
+import { CLIENT_TLS_OPTIONS, type ClientTlsOptions } from "../transport/tls.ts";
 import type { SessionOptions, Transport } from "../transport/transport.ts";
 import type { ConnState } from "./client-conn.ts";
-import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
+import { BACKOFF_OPTIONS, type ConnectionBackoffOptions } from "./connection-backoff.ts";
 import { checkAuthority } from "./target.ts";
 
 export interface DialOptions extends SessionOptions {
@@ -44,35 +46,36 @@ export type ResolvedDialOptions = Omit<
   readonly backoff: ConnectionBackoffOptions;
 };
 
+export const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>("options of dial", {
+  ...SESSION_CHECKS,
+  transport: checkTransport,
+  tls: CLIENT_TLS_OPTIONS,
+  authority: checkAuthority,
+  connectTimeoutMs: checkTimeout,
+  backoff: BACKOFF_OPTIONS,
+  maxWaitingCalls: checkCount,
+  onStateChange: checkFunction,
+  random: checkFunction,
+});
+
 /** @throws {TypeError | RangeError} naming the option, what was expected and what came */
 export function resolveDialOptions(options: DialOptions): ResolvedDialOptions {
-  checkObject("options of dial", options);
-  const maxWaitingCalls = options.maxWaitingCalls ?? 10_000;
-  if (!Number.isInteger(maxWaitingCalls) || maxWaitingCalls < 0) {
-    throw new RangeError(
-      `maxWaitingCalls: expected an integer from 0 up, got ${shown(maxWaitingCalls)}`,
-    );
-  }
-  const { connectTimeoutMs, authority, tls, backoff = {} } = options;
-  if (
-    connectTimeoutMs !== undefined &&
-    !(typeof connectTimeoutMs === "number" && connectTimeoutMs > 0)
-  ) {
-    throw new RangeError(
-      `connectTimeoutMs: expected a number above 0, got ${shown(connectTimeoutMs)}`,
-    );
-  }
-  if (authority !== undefined) checkAuthority("authority", authority);
-  if (tls !== undefined) checkClientTls(tls);
-  checkObject("backoff", backoff);
-  checkNames("backoff", backoff, ["initialMs", "maxMs", "multiplier", "jitter"]);
-  checkFunction("onStateChange", options.onStateChange);
-  checkFunction("random", options.random);
+  DIAL_OPTIONS.check(options);
   return {
     ...options,
-    maxWaitingCalls,
+    maxWaitingCalls: options.maxWaitingCalls ?? 10_000,
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,
-    backoff,
+    backoff: options.backoff ?? {},
   };
+}
+
+function checkTimeout(name: string, value: unknown): void {
+  if (typeof value === "number" && value > 0) return;
+  throw new RangeError(`${name}: expected a number above 0, got ${shown(value)}`);
+}
+
+function checkCount(name: string, value: unknown): void {
+  if (Number.isInteger(value) && Number(value) >= 0) return;
+  throw new RangeError(`${name}: expected an integer from 0 up, got ${shown(value)}`);
 }

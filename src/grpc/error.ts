@@ -1,5 +1,7 @@
 // The one error class of the public API, and the table of reasons. Knows no wire form; trailers.ts does.
 
+import { checkOneOf } from "../check/check.ts";
+import { anything, type OptionTable, optionTable } from "../check/options.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { Metadata } from "./metadata.ts";
 import { isStatus, Status, statusName } from "./status.ts";
@@ -87,6 +89,17 @@ export interface GrpcErrorOptions {
   readonly cause?: unknown;
 }
 
+const ERROR_OPTIONS: OptionTable = optionTable<GrpcErrorOptions>("options of GrpcError", {
+  reason: (name, value) => checkOneOf(name, value, Object.values(ErrorReason)),
+  source: (name, value) => checkOneOf(name, value, ["downstream", "upstream", "proxy"]),
+  retry: (name, value) => checkOneOf(name, value, ["never", "safe"]),
+  metadata: (name, value) => {
+    if (value instanceof Metadata) return;
+    throw new TypeError(`${name}: expected a Metadata, got ${typeof value}`);
+  },
+  cause: anything,
+});
+
 /**
  * A call that failed: what goes to the client, and what the operator wants to know.
  * Match on `status` and `reason`; the text of `message` may change in any release.
@@ -108,7 +121,7 @@ export class GrpcError extends Error {
 
   /**
    * @throws {RangeError} for a status that is OK or none: success is not an error
-   * @throws {TypeError} for metadata that is no `Metadata`
+   * @throws {TypeError} for an option that is unknown, and for one with a value that it cannot have
    */
   constructor(status: Status, details: string, options?: GrpcErrorOptions) {
     super(
@@ -118,14 +131,11 @@ export class GrpcError extends Error {
     if (!isStatus(status) || status === Status.OK) {
       throw new RangeError(`status: expected an integer from 1 to 16, got ${String(status)}`);
     }
-    const metadata = options?.metadata;
-    if (metadata !== undefined && !(metadata instanceof Metadata)) {
-      throw new TypeError(`metadata: expected a Metadata, got ${typeof metadata}`);
-    }
+    if (options !== undefined) ERROR_OPTIONS.check(options);
     this.status = status;
     // Errors of others can have anything for a message, and what a status says must not fail for it.
     this.details = typeof details === "string" ? details : textOf(details ?? "");
-    this.metadata = metadata ?? new Metadata();
+    this.metadata = options?.metadata ?? new Metadata();
     this.reason = options?.reason ?? ErrorReason.HANDLER;
     this.source = options?.source ?? "proxy";
     this.retry = options?.retry ?? "never";

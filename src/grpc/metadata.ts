@@ -1,5 +1,7 @@
 // The user's view of header and trailer fields. Knows the gRPC rules for custom metadata, not who sends it.
 
+import { checkBoolean } from "../check/check.ts";
+import { optionTable } from "../check/options.ts";
 import { HeaderField, type HeaderList } from "../wire/field.ts";
 import { isReservedMetadataName } from "./header-filter.ts";
 
@@ -17,6 +19,10 @@ export interface MetadataFieldOptions {
   /** Ask every hop to keep the field out of header compression (RFC 7541 §6.2.3): tokens, passwords. @default false */
   readonly sensitive?: boolean;
 }
+
+const FIELD_OPTIONS = optionTable<MetadataFieldOptions>("options of a metadata field", {
+  sensitive: checkBoolean,
+});
 
 const NONE: HeaderList = [];
 
@@ -198,6 +204,7 @@ function createField(
   options: MetadataFieldOptions | undefined,
 ): HeaderField {
   const name = givenName.toLowerCase();
+  if (options !== undefined) FIELD_OPTIONS.check(options);
   const sensitive = options?.sensitive ?? false;
   if (isReservedMetadataName(name)) {
     throw new TypeError(

@@ -1,7 +1,12 @@
 // What a director is and what it answers: where one call goes.
 
-import { checkFunction, checkNames, checkNumber, checkObject, shown } from "../check/check.ts";
-import type { CallOptions } from "../client/call-options.ts";
+import { checkFunction, checkNumber, checkOneOf, shown } from "../check/check.ts";
+import { anything, type OptionTable, optionTable } from "../check/options.ts";
+import {
+  type CallOptions,
+  type ResolvedCallOptions,
+  resolveCallOptions,
+} from "../client/call-options.ts";
 import { ClientConn } from "../client/client-conn.ts";
 import type { GrpcError } from "../grpc/error.ts";
 import { CallContext } from "../server/call-context.ts";
@@ -91,6 +96,8 @@ export class StreamParameters {
   readonly #secondaries: readonly Destination[];
   readonly #requestFinalizer: RequestFinalizer | undefined;
   readonly #callOptions: CallOptions | undefined;
+  /** @internal Checked, with the defaults of what was left out. */
+  readonly resolvedCallOptions: ResolvedCallOptions;
 
   /**
    * @param primary its responses go to the client
@@ -103,16 +110,17 @@ export class StreamParameters {
     requestFinalizer?: RequestFinalizer,
     callOptions?: CallOptions,
   ) {
-    checkDestination(primary, "primary");
+    checkDestination(primary, "primary", PRIMARY);
     if (!Array.isArray(secondaries)) {
       throw new TypeError(`secondaries: expected an array, got ${shown(secondaries)}`);
     }
-    for (const secondary of secondaries) checkDestination(secondary, "secondary");
+    for (const secondary of secondaries) checkDestination(secondary, "secondary", SECONDARY);
     checkFunction("requestFinalizer", requestFinalizer);
     this.#primary = primary;
     this.#secondaries = secondaries;
     this.#requestFinalizer = requestFinalizer;
     this.#callOptions = callOptions;
+    this.resolvedCallOptions = resolveCallOptions(callOptions);
   }
 
   primary(): Destination {
@@ -134,33 +142,54 @@ export class StreamParameters {
 
 const NO_DESTINATIONS: readonly Destination[] = [];
 
-function checkDestination(destination: Destination, role: string): void {
-  const { conn, ctx, message, onError, lag } = destination ?? {};
+const LAG: OptionTable = optionTable<LagPolicy>(
+  "lag",
+  {
+    policy: anything,
+    maxLagBytes: (name, value) => checkNumber(name, value, 0),
+  },
+  {
+    named: (option) => `lag.${option}`,
+    together: ({ policy }) => checkOneOf("lag.policy", policy, ["backpressure", "drop", "fail"]),
+  },
+);
+
+const PRIMARY = destinationTable("primary");
+const SECONDARY = destinationTable("secondary");
+
+function destinationTable(role: string): OptionTable {
+  return optionTable<Destination>(
+    `${role} destination`,
+    {
+      conn: anything,
+      ctx: (name, value) => {
+        if (value instanceof CallContext) return;
+        throw new TypeError(`${name}: expected a CallContext, got ${shown(value)}`);
+      },
+      message: (name, value) => {
+        if (value instanceof Uint8Array) return;
+        throw new TypeError(`${name}: expected a Uint8Array, got ${shown(value)}`);
+      },
+      onError: checkFunction,
+      lag: LAG,
+    },
+    { named: (option) => `${option} of the ${role}` },
+  );
+}
+
+function checkDestination(destination: Destination, role: string, table: OptionTable): void {
+  const conn = destination?.conn;
   if (typeof conn?.open !== "function") {
     const got = destination instanceof ClientConn ? "the conn itself" : shown(conn);
     throw new TypeError(
       `${role} destination: expected { conn } with a conn made by dial(), got ${got}`,
     );
   }
-  if (ctx !== undefined && !(ctx instanceof CallContext)) {
-    throw new TypeError(`ctx of the ${role}: expected a CallContext, got ${shown(ctx)}`);
-  }
-  if (message !== undefined && !(message instanceof Uint8Array)) {
-    throw new TypeError(`message of the ${role}: expected a Uint8Array, got ${shown(message)}`);
-  }
-  checkFunction(`onError of the ${role}`, onError);
-  if (lag !== undefined) checkLag(lag);
+  if (!isConnAlone(destination)) table.check(destination);
 }
 
-function checkLag(lag: LagPolicy): void {
-  checkObject("lag", lag);
-  checkNames("lag", lag, ["policy", "maxLagBytes"]);
-  if (!POLICIES.includes(lag.policy)) {
-    throw new TypeError(
-      `lag.policy: expected one of ${POLICIES.join(", ")}, got ${shown(lag.policy)}`,
-    );
-  }
-  if (lag.maxLagBytes !== undefined) checkNumber("lag.maxLagBytes", lag.maxLagBytes, 0);
+/** As most are, many of them made for one call each. */
+function isConnAlone(destination: Destination): boolean {
+  for (const option in destination) if (option !== "conn") return false;
+  return true;
 }
-
-const POLICIES: readonly string[] = ["backpressure", "drop", "fail"];

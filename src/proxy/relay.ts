@@ -1,7 +1,7 @@
 // The relay of one call: the client's request to every destination, the primary's response to the client, and how it all
 // ends, exactly once. Works on bytes as they arrive; messages are counted, not assembled.
 
-import { type ResolvedCallOptions, resolveCallOptions } from "../client/call-options.ts";
+import type { ResolvedCallOptions } from "../client/call-options.ts";
 import { forwardableResponseHeaders } from "../client/headers.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
@@ -71,7 +71,7 @@ export class Relay implements RequestSink, LegOwner {
     this.replacesFirst = replacesFirst;
     this.path = path;
     this.contentType = call.head.contentType ?? CONTENT_TYPE_GRPC;
-    this.callOptions = resolveCallOptions(params.callOptions());
+    this.callOptions = params.resolvedCallOptions;
     this.timeoutAtMs =
       this.callOptions.timeoutMs === Number.POSITIVE_INFINITY
         ? Number.POSITIVE_INFINITY

@@ -1,5 +1,7 @@
 // From a director to a handler, and the engine below the director.
 
+import { checkNumber } from "../check/check.ts";
+import { type OptionTable, optionTable } from "../check/options.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { tolerant } from "../grpc/message-writer.ts";
 import { Metadata } from "../grpc/metadata.ts";
@@ -19,9 +21,15 @@ export interface TransparentHandlerOptions {
   readonly maxPeekBytes?: number;
 }
 
+const HANDLER_OPTIONS: OptionTable = optionTable<TransparentHandlerOptions>(
+  "options of transparentHandler",
+  { maxPeekBytes: (name, value) => checkNumber(name, value, 0) },
+);
+
 /**
  * A handler that passes every call on to where `director` says: the server's `unknownServiceHandler`, to proxy all that is not
  * registered, or the handler of single methods (`registerService`).
+ * @throws {TypeError | RangeError} naming the option, what was expected and what came
  */
 export function transparentHandler(
   director: StreamDirector,
@@ -30,10 +38,8 @@ export function transparentHandler(
   if (typeof director !== "function") {
     throw new TypeError(`director: expected a function, got ${typeof director}`);
   }
+  HANDLER_OPTIONS.check(options);
   const maxPeekBytes = options.maxPeekBytes ?? 4_194_304;
-  if (!(maxPeekBytes >= 0)) {
-    throw new RangeError(`maxPeekBytes: expected a number from 0 up, got ${maxPeekBytes}`);
-  }
   return Object.assign(
     (stream: ServerStream): Promise<void> => {
       const call = stream.takeOver();

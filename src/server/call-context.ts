@@ -1,6 +1,7 @@
 // The context of one call, Go's `context.Context` in TypeScript: metadata, deadline, cancellation, peer.
 // Cheap until used: no AbortController, timer or Metadata object exists before somebody asks for one.
 
+import { shown } from "../check/check.ts";
 import { GrpcError } from "../grpc/error.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
@@ -134,9 +135,9 @@ export class CallContext implements ContextListener, TimerOwner {
    * @throws {RangeError} for anything but a number of milliseconds from 0 up
    */
   withTimeout(timeoutMs: number): CallContext {
-    if (!(timeoutMs >= 0)) {
+    if (typeof timeoutMs !== "number" || !(timeoutMs >= 0)) {
       throw new RangeError(
-        `timeoutMs: expected a number of milliseconds from 0 up, got ${timeoutMs}`,
+        `timeoutMs: expected a number of milliseconds from 0 up, got ${shown(timeoutMs)}`,
       );
     }
     const deadlineMs = Math.min(this.deadlineMs, this.#origin.clock.nowMs() + timeoutMs);

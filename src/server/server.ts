@@ -1,6 +1,7 @@
 // The server: listening sockets, their sessions, and which handler a call goes to.
 
-import { checkFunction, checkNumber, checkObject, shown, tell } from "../check/check.ts";
+import { checkFunction, checkNumber, shown, tell } from "../check/check.ts";
+import { type OptionTable, optionTable } from "../check/options.ts";
 import { type Codec, checkCodec, newCodec } from "../grpc/codec.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
@@ -8,10 +9,10 @@ import { callEnd, callStart } from "../observe/channels.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
 import { checkAddress, parseAddress } from "../transport/address.ts";
-import { resolveSessionOptions } from "../transport/defaults.ts";
-import { attachServer, type HandedOverServer } from "../transport/node/index.ts";
-import { selectTransport, type TransportName } from "../transport/select.ts";
-import { checkServerTls, type ServerTlsOptions } from "../transport/tls.ts";
+import { resolveSessionOptions, SESSION_CHECKS } from "../transport/defaults.ts";
+import { attachServer, checkServer, type HandedOverServer } from "../transport/node/index.ts";
+import { checkTransport, selectTransport, type TransportName } from "../transport/select.ts";
+import { SERVER_TLS_OPTIONS, type ServerTlsOptions } from "../transport/tls.ts";
 import type {
   Listener,
   ListenerEvents,
@@ -88,7 +89,7 @@ export class Server implements CallOwner {
 
   /** @throws {TypeError | RangeError} naming the option, what was expected and what came */
   constructor(options: ServerOptions = {}) {
-    checkServerOptions(options);
+    SERVER_OPTIONS.check(options);
     this.#options = options;
     this.clock = options.clock ?? systemClock;
     this.#transport = selectTransport(options.transport);
@@ -96,7 +97,6 @@ export class Server implements CallOwner {
     this.#codec = options.codec ?? newCodec();
     this.#interceptors = options.interceptors ?? [];
     this.#maxRequestMessageBytes = options.maxRequestMessageBytes ?? 4_194_304;
-    checkNumber("maxRequestMessageBytes", this.#maxRequestMessageBytes, 0);
   }
 
   /** Calls under way. */
@@ -121,17 +121,18 @@ export class Server implements CallOwner {
   /**
    * Listens on `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; port 0 lets the system choose. May be called several times.
    * @returns where it listens, with the port that the system chose
-   * @throws the system's error (`EADDRINUSE`, ...) when it cannot, and `TypeError` for an address that is none
+   * @throws the system's error (`EADDRINUSE`, ...) when it cannot, and `TypeError` for an address that is none and settings that
+   * are unknown or wrong
    */
   async listen(
     address: string | SocketAddress,
     settings: ListenSettings = {},
   ): Promise<SocketAddress> {
+    LISTEN_SETTINGS.check(settings);
     if (this.#closing !== undefined) throw new Error("the server is closed");
     const transport =
       settings.transport === undefined ? this.#transport : selectTransport(settings.transport);
     const tls = settings.tls ?? this.#options.tls;
-    if (settings.tls !== undefined) checkServerTls(settings.tls);
     const listener: Listener = await transport.listen(
       {
         ...this.#options,
@@ -150,6 +151,7 @@ export class Server implements CallOwner {
    * made it; `close` here only drains its sessions. Install it before the server listens, and install no other `stream` listener.
    */
   attach(http2Server: HandedOverServer): void {
+    checkServer(http2Server);
     if (this.#closing !== undefined) throw new Error("the server is closed");
     const detach = attachServer(http2Server, this.#options, this.#events());
     this.#listeners.add({
@@ -376,22 +378,30 @@ export class Server implements CallOwner {
   }
 }
 
-function checkServerOptions(options: ServerOptions): void {
-  checkObject("options of Server", options);
-  checkFunction("unknownServiceHandler", options.unknownServiceHandler);
-  checkFunction("onConnectionError", options.onConnectionError);
-  const { interceptors, codec, tls } = options;
-  if (interceptors !== undefined) {
-    if (!Array.isArray(interceptors)) {
-      throw new TypeError(`interceptors: expected an array, got ${shown(interceptors)}`);
-    }
-    for (const interceptor of interceptors) {
-      if (typeof interceptor === "function") continue;
-      throw new TypeError(`interceptors: expected functions, got ${shown(interceptor)}`);
-    }
+const SERVER_OPTIONS: OptionTable = optionTable<ServerOptions>("options of Server", {
+  ...SESSION_CHECKS,
+  transport: checkTransport,
+  tls: SERVER_TLS_OPTIONS,
+  codec: checkCodec,
+  unknownServiceHandler: checkFunction,
+  interceptors: checkInterceptors,
+  maxRequestMessageBytes: (name, value) => checkNumber(name, value, 0),
+  onConnectionError: checkFunction,
+});
+
+const LISTEN_SETTINGS: OptionTable = optionTable<ListenSettings>("settings of listen", {
+  transport: checkTransport,
+  tls: SERVER_TLS_OPTIONS,
+});
+
+function checkInterceptors(name: string, interceptors: unknown): void {
+  if (!Array.isArray(interceptors)) {
+    throw new TypeError(`${name}: expected an array, got ${shown(interceptors)}`);
   }
-  if (codec !== undefined) checkCodec("codec", codec);
-  if (tls !== undefined) checkServerTls(tls);
+  for (const interceptor of interceptors) {
+    if (typeof interceptor === "function") continue;
+    throw new TypeError(`${name}: expected functions, got ${shown(interceptor)}`);
+  }
 }
 
 function isMalformedPath(path: string): boolean {

@@ -1,6 +1,7 @@
 // Socket addresses as text: `HOST:PORT`, `[IPV6]:PORT` and `unix:PATH`.
 
 import { shown } from "../check/check.ts";
+import { anything, optionTable } from "../check/options.ts";
 import type { SocketAddress } from "./transport.ts";
 
 /**
@@ -26,14 +27,26 @@ export function parseAddress(text: string): SocketAddress {
   return { host, port: Number(port) };
 }
 
-/** @throws {TypeError} unless it has a host and a port, or a path */
+const TCP_ADDRESS = optionTable<{ host: string; port: number }>("address", {
+  host: anything,
+  port: anything,
+});
+const UNIX_ADDRESS = optionTable<{ path: string }>("address", { path: anything });
+
+/** @throws {TypeError} unless it has a host and a port, or a path, and nothing else */
 export function checkAddress(address: SocketAddress): SocketAddress {
   const given: unknown = address;
   if (typeof given === "object" && given !== null) {
-    if ("path" in given && typeof given.path === "string") return address;
+    if ("path" in given && typeof given.path === "string") {
+      UNIX_ADDRESS.check(given);
+      return address;
+    }
     if ("host" in given && "port" in given && typeof given.host === "string") {
       const { port } = given;
-      if (Number.isInteger(port) && Number(port) >= 0 && Number(port) <= 65_535) return address;
+      if (Number.isInteger(port) && Number(port) >= 0 && Number(port) <= 65_535) {
+        TCP_ADDRESS.check(given);
+        return address;
+      }
     }
   }
   throw new TypeError(

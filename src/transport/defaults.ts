@@ -1,6 +1,7 @@
 // Every default of a session in one place, and the check of what a user passes instead.
 
 import { shown } from "../check/check.ts";
+import type { OptionCheck, OptionChecks } from "../check/options.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import type { SessionOptions } from "./transport.ts";
 
@@ -17,7 +18,8 @@ export type ResolvedSessionOptions = Readonly<Required<SessionOptions>>;
 
 /** @throws {RangeError} naming the option, what was expected and what came */
 export function resolveSessionOptions(options: SessionOptions): ResolvedSessionOptions {
-  const clock: Clock = options.clock ?? systemClock;
+  const clock = options.clock ?? systemClock;
+  checkClock(clock);
   return {
     maxConcurrentStreams: integer(options, "maxConcurrentStreams", 1_000, 0, 0xffffffff),
     streamWindowBytes: integer(options, "streamWindowBytes", 131_072, 1, MAX_WINDOW_BYTES),
@@ -51,7 +53,7 @@ function integer(
   lowest: number,
   highest: number,
 ): number {
-  const value = options[name] ?? fallback;
+  const { [name]: value = fallback } = options;
   if (!Number.isInteger(value) || value < lowest || value > highest) {
     throw new RangeError(
       `${name}: expected an integer from ${lowest} to ${highest}, got ${shown(value)}`,
@@ -59,3 +61,25 @@ function integer(
   }
   return value;
 }
+
+function checkClock(clock: Clock): void {
+  for (const method of ["nowMs", "schedule", "cancel"]) {
+    if (typeof Reflect.get(Object(clock), method) === "function") continue;
+    throw new TypeError(`clock: expected a Clock with the method ${method}, got ${shown(clock)}`);
+  }
+}
+
+const sessionOption: OptionCheck = (name, value) => {
+  resolveSessionOptions({ [name]: value });
+};
+
+/** For the tables of the options that include those of a session. */
+export const SESSION_CHECKS: OptionChecks<SessionOptions> = {
+  maxConcurrentStreams: sessionOption,
+  streamWindowBytes: sessionOption,
+  connectionWindowBytes: sessionOption,
+  maxHeaderListBytes: sessionOption,
+  headerTableBytes: sessionOption,
+  settingsTimeoutMs: sessionOption,
+  clock: sessionOption,
+};

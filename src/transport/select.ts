@@ -1,6 +1,7 @@
 // Which transport a name stands for.
 
 import { shown } from "../check/check.ts";
+import type { OptionCheck } from "../check/options.ts";
 import { engineTransport } from "./engine/index.ts";
 import { nodeTransport } from "./node/index.ts";
 import type { Transport } from "./transport.ts";
@@ -23,6 +24,12 @@ export function selectTransport(transport: TransportName | Transport | undefined
       throw new TypeError(`transport: expected "engine" or "node", got ${shown(transport)}`);
   }
 }
+
+/** Of the option `transport`. */
+export const checkTransport: OptionCheck = (_, value) => {
+  // It says itself what is wrong with what is neither.
+  selectTransport(value as TransportName | Transport);
+};
 
 function isTransport(transport: unknown): transport is Transport {
   if (typeof transport !== "object" || transport === null) return false;

@@ -1,10 +1,18 @@
 // What the layers above need to know of TLS, and the check of what users pass for it. The only place above the transports that names
 // node:tls.
 
-import { createSecureContext, type PeerCertificate, type SecureContextOptions } from "node:tls";
-import { checkObject, shown } from "../check/check.ts";
+import type { ServerOpts, TcpNetConnectOpts } from "node:net";
+import {
+  type ConnectionOptions,
+  createSecureContext,
+  type PeerCertificate,
+  type SecureContextOptions,
+  type TlsOptions,
+} from "node:tls";
+import { checkBoolean, checkFunction, shown } from "../check/check.ts";
+import { anything, type OptionChecks, type OptionTable, optionTable } from "../check/options.ts";
 
-/** Keys and trust, as `tls.createSecureContext` takes them. */
+/** Keys and trust, as `tls.createSecureContext` takes them, and what node:tls and node:net take for either side besides. */
 export type TlsMaterial = Pick<
   SecureContextOptions,
   | "ca"
@@ -18,16 +26,35 @@ export type TlsMaterial = Pick<
   | "maxVersion"
   | "sigalgs"
   | "ecdhCurve"
->;
+  | "dhparam"
+  | "honorCipherOrder"
+  | "secureOptions"
+  | "secureProtocol"
+  | "sessionIdContext"
+  | "sessionTimeout"
+  | "ticketKeys"
+  | "allowPartialTrustChain"
+  | "clientCertEngine"
+  | "privateKeyEngine"
+  | "privateKeyIdentifier"
+> &
+  Pick<ConnectionOptions, "enableTrace"> &
+  Pick<ServerOpts, "keepAlive" | "keepAliveInitialDelay">;
 
-export interface ServerTlsOptions extends TlsMaterial {
+export interface ServerTlsOptions extends TlsMaterial, Pick<TlsOptions, "SNICallback"> {
   /** Ask clients for a certificate (mutual TLS). @default false */
   readonly requestCert?: boolean;
   /** Refuse clients whose certificate is missing or not trusted; only with `requestCert`. @default true */
   readonly rejectUnauthorized?: boolean;
 }
 
-export interface ClientTlsOptions extends TlsMaterial {
+export interface ClientTlsOptions
+  extends TlsMaterial,
+    Pick<
+      ConnectionOptions,
+      "checkServerIdentity" | "lookup" | "minDHSize" | "secureContext" | "session"
+    >,
+    Pick<TcpNetConnectOpts, "family" | "hints" | "localAddress" | "localPort"> {
   /** The name to send as SNI and to verify the certificate against. @default the host of the target */
   readonly serverName?: string;
   /** Refuse a server whose certificate does not verify. @default true */
@@ -45,22 +72,100 @@ export interface TlsInfo {
   readonly peerCertificate: PeerCertificate | undefined;
 }
 
-/** @throws {TypeError} for what no client could connect with */
-export function checkClientTls(tls: ClientTlsOptions): void {
-  checkObject("tls", tls);
-  if ("servername" in tls) {
-    throw new TypeError("tls: expected the option serverName, got servername");
-  }
-  const { serverName } = tls;
-  if (serverName !== undefined && typeof serverName !== "string") {
-    throw new TypeError(`tls.serverName: expected a string, got ${shown(serverName)}`);
-  }
-  checkMaterial(tls);
-}
+const MATERIAL: OptionChecks<TlsMaterial> = {
+  ca: anything,
+  cert: anything,
+  key: anything,
+  passphrase: anything,
+  pfx: anything,
+  crl: anything,
+  ciphers: anything,
+  minVersion: anything,
+  maxVersion: anything,
+  sigalgs: anything,
+  ecdhCurve: anything,
+  dhparam: anything,
+  honorCipherOrder: anything,
+  secureOptions: anything,
+  secureProtocol: anything,
+  sessionIdContext: anything,
+  sessionTimeout: anything,
+  ticketKeys: anything,
+  allowPartialTrustChain: anything,
+  clientCertEngine: anything,
+  privateKeyEngine: anything,
+  privateKeyIdentifier: anything,
+  enableTrace: anything,
+  keepAlive: anything,
+  keepAliveInitialDelay: anything,
+};
 
-/** @throws {TypeError} for what no server could accept a connection with */
-export function checkServerTls(tls: ServerTlsOptions): void {
-  checkObject("tls", tls);
+const named = (option: string): string => `tls.${option}`;
+
+/** What node:tls takes and is ours to say. */
+const OURS = {
+  ALPNProtocols: "no ALPN protocols, because only h2 is spoken here",
+  ALPNCallback: "no ALPN protocols, because only h2 is spoken here",
+};
+
+/** Refuses what no client could connect with. */
+export const CLIENT_TLS_OPTIONS: OptionTable = optionTable<
+  ClientTlsOptions & Pick<ConnectionOptions, "pskCallback">
+>(
+  "tls",
+  {
+    ...MATERIAL,
+    serverName: (name, value) => {
+      if (typeof value === "string") return;
+      throw new TypeError(`${name}: expected a string, got ${shown(value)}`);
+    },
+    rejectUnauthorized: checkBoolean,
+    checkServerIdentity: checkFunction,
+    lookup: checkFunction,
+    minDHSize: anything,
+    pskCallback: checkFunction,
+    secureContext: anything,
+    session: anything,
+    family: anything,
+    hints: anything,
+    localAddress: anything,
+    localPort: anything,
+  },
+  {
+    named,
+    instead: {
+      ...OURS,
+      servername: "the option serverName",
+      host: "the host in the target",
+      port: "the port in the target",
+      path: "the path in the target",
+      timeout: "the option connectTimeoutMs of dial",
+    },
+    together: checkMaterial,
+  },
+);
+
+/** Refuses what no server could accept a connection with. */
+export const SERVER_TLS_OPTIONS: OptionTable = optionTable<
+  ServerTlsOptions & Pick<TlsOptions, "pskCallback" | "pskIdentityHint">
+>(
+  "tls",
+  {
+    ...MATERIAL,
+    requestCert: checkBoolean,
+    rejectUnauthorized: checkBoolean,
+    SNICallback: checkFunction,
+    pskCallback: checkFunction,
+    pskIdentityHint: anything,
+  },
+  {
+    named,
+    instead: { ...OURS, handshakeTimeout: "the option settingsTimeoutMs of the server" },
+    together: checkServerMaterial,
+  },
+);
+
+function checkServerMaterial(tls: ServerTlsOptions): void {
   const { cert, key, pfx } = tls;
   if (pfx === undefined && (cert === undefined || key === undefined)) {
     const got = cert !== undefined ? "cert alone" : key !== undefined ? "key alone" : "neither";

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { expect, it } from "vitest";
-import { checkNames, checkNumber, checkObject, shown, tell } from "../../src/check/check.ts";
+import { checkNumber, checkObject, shown, tell } from "../../src/check/check.ts";
 
 it("shows what came: text quoted, anything large by its kind", () => {
   const came = [
@@ -36,12 +36,6 @@ it.each([null, [], "x", 5])("takes %j for no object", (value) => {
 it.each(["5", Number.NaN, -1, null])("takes %j for no number from 0 up", (value) => {
   expect(() => checkNumber("graceMs", value, 0)).toThrow(
     "graceMs: expected a number from 0 up, got",
-  );
-});
-
-it("names what a misspelt option could have been", () => {
-  expect(() => checkNames("lag", { polcy: "drop" }, ["policy", "maxLagBytes"])).toThrow(
-    'lag: expected one of policy, maxLagBytes, got "polcy"',
   );
 });
 

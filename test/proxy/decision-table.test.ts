@@ -127,7 +127,10 @@ describe.each(transportCombos)("how a call ends, server on $server, client on $c
         refillWindows: false,
         settings: { INITIAL_WINDOW_SIZE: 4 },
       });
-      const { address } = await listenRelay(combo, () => new StreamParameters(backend));
+      const { address } = await listenRelay(
+        combo,
+        () => new StreamParameters({ conn: backend.conn }),
+      );
       const peer = await connectTo(backend);
       const client = await ScriptedClient.connect(address);
       client.send(frames.headers(1, request(PATH)), frames.data(1, message("0123456789")).end());

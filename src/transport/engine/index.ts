@@ -1,6 +1,7 @@
 // The `engine` transport: our own HTTP/2 on node:net and node:tls sockets.
 
-import { type H2Limits, resolveLimits } from "../../h2/limits.ts";
+import { type OptionCheck, OptionTable, optionTable } from "../../check/options.ts";
+import { DEFAULT_LIMITS, type H2Limits, resolveLimits } from "../../h2/limits.ts";
 import type { Transport } from "../transport.ts";
 import { connect } from "./connect.ts";
 import { listen } from "./listen.ts";
@@ -13,11 +14,23 @@ export interface EngineOptions {
   readonly limits?: Partial<EngineLimits>;
 }
 
+const limit: OptionCheck = (name, value) => {
+  resolveLimits({ [name]: value });
+};
+
+const ENGINE_OPTIONS = optionTable<EngineOptions>("options of engineTransport", {
+  limits: new OptionTable(
+    "limits",
+    Object.fromEntries(Object.keys(DEFAULT_LIMITS).map((name) => [name, limit])),
+  ),
+});
+
 /**
  * HTTP/2 of our own, for the `transport` option of `Server` and `dial`: `"engine"` with limits of one's choice. Honours every option of `SessionOptions`.
- * @throws {RangeError} for a limit that is no integer above 0
+ * @throws {TypeError | RangeError} for an option that is unknown, and a limit that is no integer above 0
  */
 export function engineTransport(options: EngineOptions = {}): Transport {
+  ENGINE_OPTIONS.check(options);
   const limits = resolveLimits(options.limits ?? {});
   return {
     name: "engine",

@@ -5,6 +5,7 @@ import type {
   Http2Server as PlainServer,
   Http2SecureServer as SecureServer,
 } from "node:http2";
+import { shown } from "../../check/check.ts";
 import { resolveSessionOptions } from "../defaults.ts";
 import type {
   ClientSession,
@@ -27,6 +28,21 @@ const transport: Transport = { name: "node", connect, listen };
 /** HTTP/2 by node:http2. Its limits are listed in ARCHITECTURE.md. */
 export function nodeTransport(): Transport {
   return transport;
+}
+
+/** @throws {TypeError} unless it can be attached: `http.createServer` speaks no HTTP/2 */
+export function checkServer(server: unknown): void {
+  // Of the servers of Node only those of node:http2 have it; their classes cannot be had.
+  if (typeof Reflect.get(Object(server), "updateSettings") === "function") return;
+  throw new TypeError(
+    `attach: expected a server of http2.createServer or http2.createSecureServer, got ${shown(server)}`,
+  );
+}
+
+/** @throws {TypeError} unless it is the client side of a connection */
+export function checkClientSession(session: unknown): void {
+  if (typeof Reflect.get(Object(session), "request") === "function") return;
+  throw new TypeError(`session: expected a session of http2.connect, got ${shown(session)}`);
 }
 
 /**

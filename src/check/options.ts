@@ -1,0 +1,156 @@
+// The one way in which an options object is checked: a table says what each option may be, and what no table knows is refused.
+// A leaf.
+
+import { checkObject } from "./check.ts";
+
+/** @throws {TypeError | RangeError} that begins with `name`, unless `value` may be given for that option */
+export type OptionCheck = (name: string, value: unknown) => void;
+
+/** What each option of `Options` may be; an options object within it by a table of its own. */
+export type OptionChecks<Options> = {
+  readonly [Name in keyof Options]-?: OptionCheck | OptionTable;
+};
+
+interface Entry {
+  /** As messages call it. */
+  readonly name: string;
+  readonly check: OptionCheck;
+}
+
+export interface OptionTableSettings<Options extends object = object> {
+  /** How messages call the option of this name. @default the name alone */
+  readonly named?: (option: string) => string;
+  /** What to give instead of an option that others know: `{ servername: "the option serverName" }`. @default nothing */
+  readonly instead?: Readonly<Record<string, string>>;
+  /** What several options say together, checked after each of them. @default nothing */
+  together?(options: Options): void;
+}
+
+/**
+ * The options of one interface. Made by `optionTable`, which has the compiler ask for an entry when the interface gets an option.
+ * A check of what is fine makes no objects: directors make options objects for each call.
+ */
+export class OptionTable {
+  readonly #what: string;
+  readonly #entries: ReadonlyMap<string, Entry>;
+  readonly #inner: readonly (readonly [string, OptionTable])[];
+  readonly #instead: ReadonlyMap<string, string>;
+  readonly #settings: OptionTableSettings;
+
+  constructor(
+    what: string,
+    checks: Readonly<Record<string, OptionCheck | OptionTable>>,
+    settings: OptionTableSettings = {},
+  ) {
+    const { named = (option: string) => option, instead = {} } = settings;
+    const entries = new Map<string, Entry>();
+    const inner: [string, OptionTable][] = [];
+    for (const [option, check] of Object.entries(checks)) {
+      if (check instanceof OptionTable) {
+        inner.push([option, check]);
+        entries.set(option, { name: option, check: (_, value) => check.check(value) });
+      } else {
+        entries.set(option, { name: named(option), check });
+      }
+    }
+    this.#what = what;
+    this.#entries = entries;
+    this.#inner = inner;
+    this.#instead = new Map(Object.entries(instead));
+    this.#settings = settings;
+  }
+
+  /** @throws {TypeError | RangeError} for an option that is unknown, or has a value that it cannot have */
+  check(given: unknown): void {
+    checkObject(this.#what, given);
+    const options = given as Readonly<Record<string, unknown>>;
+    for (const option in options) {
+      const entry = this.#entries.get(option);
+      if (entry === undefined) throw this.#unknown(option);
+      const value = options[option];
+      if (value !== undefined) entry.check(entry.name, value);
+    }
+    this.#settings.together?.(options);
+  }
+
+  #unknown(option: string): TypeError {
+    const instead = this.#instead.get(option);
+    if (instead !== undefined) {
+      return new TypeError(`${this.#what}: expected ${instead}, got ${option}`);
+    }
+    const names = [...this.#entries.keys()];
+    const expected = names.length === 1 ? names[0] : `one of ${names.join(", ")}`;
+    const meant = this.#suggestion(option);
+    return new TypeError(
+      `${this.#what}: expected ${expected}, got ${JSON.stringify(option)}${meant === undefined ? "" : `; did you mean ${meant}?`}`,
+    );
+  }
+
+  /** The option that was probably meant, here or in an options object of this one. */
+  #suggestion(option: string): string | undefined {
+    const own = nearest(option, [...this.#entries.keys()]);
+    if (own !== undefined) return own;
+    for (const [name, table] of this.#inner) {
+      const theirs = table.#entries.has(option) ? option : table.#suggestion(option);
+      if (theirs !== undefined) return `${name}.${theirs}`;
+    }
+    return undefined;
+  }
+}
+
+/**
+ * @param what as messages call the options object
+ * @param checks one for each option of the interface
+ */
+export function optionTable<Options extends object>(
+  what: string,
+  checks: OptionChecks<Options>,
+  settings?: OptionTableSettings<Options>,
+): OptionTable {
+  return new OptionTable(what, checks, settings);
+}
+
+/** For an option of which somebody else says whether it is right: OpenSSL, node:tls, or whoever the value belongs to. */
+export function anything(): void {}
+
+/** The known name that `given` may be a slip of; `undefined` when none is near. */
+function nearest(given: string, known: readonly string[]): string | undefined {
+  const text = given.toLowerCase();
+  let best: string | undefined;
+  let bestDistance = Math.max(1, Math.floor(text.length / 3)) + 1;
+  for (const name of known) {
+    const candidate = name.toLowerCase();
+    // "timeout" for "timeoutMs".
+    const isPart = text.length >= 4 && candidate.length > 0 && candidate.startsWith(text);
+    const distance = isPart ? 0 : editDistance(text, candidate);
+    if (distance < bestDistance) {
+      best = name;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** How many characters have to be put in, left out, replaced or swapped with their neighbour (optimal string alignment). */
+function editDistance(a: string, b: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const replaced = at(last, column - 1) + (a[row - 1] === b[column - 1] ? 0 : 1);
+      let least = Math.min(at(last, column) + 1, at(current, column - 1) + 1, replaced);
+      if (row > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]) {
+        least = Math.min(least, at(beforeLast, column - 2) + 1);
+      }
+      current.push(least);
+    }
+    beforeLast = last;
+    last = current;
+  }
+  return at(last, b.length);
+}
+
+function at(distances: readonly number[], index: number): number {
+  return distances[index] ?? Number.POSITIVE_INFINITY;
+}

@@ -21,7 +21,12 @@ export {
   type MetadataValue,
 } from "./grpc/metadata.ts";
 export { Status, statusName } from "./grpc/status.ts";
-export type { CallEndEvent, CallStartEvent, ConnStateEvent } from "./observe/channels.ts";
+export type {
+  CallEndEvent,
+  CallStartEvent,
+  ConnStateEvent,
+  RefusedEvent,
+} from "./observe/channels.ts";
 export {
   type Destination,
   type DestinationErrorHandler,
@@ -61,6 +66,8 @@ export type {
   ListenerEvents,
   ListenOptions,
   PeerInfo,
+  ReachedLimit,
+  Refusal,
   ServerSessionListener,
   Session,
   SessionEnd,

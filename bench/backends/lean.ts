@@ -48,6 +48,7 @@ export function leanBackend(served: ServedCount): ListenerEvents {
   const session: ServerSessionListener = {
     onStream: (stream, headers) => openCall(stream, headers, book, served),
     onGoAway: () => {},
+    onRefused: () => {},
     onClosed: () => {},
   };
   return {

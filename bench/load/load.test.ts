@@ -114,7 +114,12 @@ describe("the generator against a server that never answers", () => {
       onWritable: () => {},
       onReset: () => {},
     };
-    const session = { onStream: () => silent, onGoAway: () => {}, onClosed: () => {} };
+    const session = {
+      onStream: () => silent,
+      onGoAway: () => {},
+      onRefused: () => {},
+      onClosed: () => {},
+    };
     const listener = await nodeTransport().listen(
       { address: { host: "127.0.0.1", port: 0 } },
       { onSession: () => session, onError: () => {} },
@@ -187,6 +192,7 @@ describe("the generator against a server that is wrong", () => {
             onReset: () => {},
           }),
           onGoAway: () => {},
+          onRefused: () => {},
           onClosed: () => {},
         }),
         onError: () => {},

@@ -64,6 +64,7 @@ export class LoadSession implements ClientSessionListener {
   }
 
   onGoAway(): void {}
+  onRefused(): void {}
 
   onClosed(end: SessionEnd): void {
     this.end = end;

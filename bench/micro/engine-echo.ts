@@ -57,6 +57,7 @@ class EchoSession implements ServerSessionListener {
     return new EchoStream(stream);
   }
   onGoAway(): void {}
+  onRefused(): void {}
   onClosed(): void {}
 }
 
@@ -100,6 +101,7 @@ class RelaySession implements ServerSessionListener {
     return down;
   }
   onGoAway(): void {}
+  onRefused(): void {}
   onClosed(): void {}
 }
 
@@ -118,6 +120,7 @@ function connect(port: number): Promise<ClientSession> {
       {
         onAvailable: () => resolve(session),
         onGoAway() {},
+        onRefused() {},
         onClosed: (end) => reject(new Error(end.message)),
       },
     );

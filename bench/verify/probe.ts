@@ -46,6 +46,7 @@ export class Probe {
     const listener: ClientSessionListener = {
       onAvailable: () => settle(undefined),
       onGoAway: () => {},
+      onRefused: () => {},
       onClosed: (end) => settle(end),
     };
     const session = transport.connect(

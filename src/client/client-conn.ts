@@ -5,7 +5,7 @@ import { checkNumber, tell } from "../check/check.ts";
 import { GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
 import { statusFromErrno } from "../grpc/status-mapping.ts";
-import { type ConnState, connState } from "../observe/channels.ts";
+import { type ConnState, connState, publishRefusal } from "../observe/channels.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import {
   checkClientSession,
@@ -15,6 +15,7 @@ import {
 import type {
   ClientSession,
   ClientSessionListener,
+  Refusal,
   SessionEnd,
   Stream,
   StreamListener,
@@ -59,6 +60,11 @@ class Attempt implements ClientSessionListener {
 
   onGoAway(): void {
     this.conn.onSessionDraining(this);
+  }
+
+  onRefused(refusal: Refusal): void {
+    const { session, conn } = this;
+    publishRefusal("upstream", session?.peer.remoteAddress ?? conn.target, refusal);
   }
 
   onClosed(end: SessionEnd): void {

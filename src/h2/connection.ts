@@ -348,7 +348,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
       this.fail(connectionError(ErrorCode.COMPRESSION_ERROR, error.message));
     } else if (!(error instanceof H2Error)) {
       // A defect in the code of an owner. The connection cannot know what was missed.
-      this.fail(connectionError(ErrorCode.INTERNAL_ERROR, "internal error"));
+      this.fail(new H2Error("connection", ErrorCode.INTERNAL_ERROR, "local", 0, "internal error"));
       throw error;
     } else {
       this.fail(error);
@@ -356,6 +356,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   }
 
   private fail(error: H2Error): void {
+    if (this.ended !== undefined) return;
+    if (error.initiator === "peer") this.events.onRefused(error);
     if (error.scope === "connection") {
       const told = this.told(`${breach(error)}: ${error.message}`);
       this.end({ kind: "protocol", code: error.code, ...told, cause: error }, error.message);

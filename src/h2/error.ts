@@ -39,6 +39,11 @@ export class H2Error extends Error {
     this.streamId = streamId;
     this.limit = limit;
   }
+
+  /** What was broken, without who did it. */
+  get rule(): string {
+    return this.message;
+  }
 }
 
 /** The peer did what ends the connection. */

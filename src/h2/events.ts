@@ -1,6 +1,7 @@
 // What a connection reports to its binding, and how it is configured.
 
 import type { HeaderList } from "../wire/field.ts";
+import type { H2Error } from "./error.ts";
 import type { H2Limits } from "./limits.ts";
 import type { LocalSettings } from "./settings.ts";
 import type { H2Stream, StreamEvents } from "./stream.ts";
@@ -44,6 +45,8 @@ export interface ConnectionEvents<Owner> extends OutboundEvents {
   /** Server side: a request arrived. Returns the stream's listener. */
   onStream(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): StreamEvents;
   onGoAway(lastStreamId: number, code: number, debugData: string): void;
+  /** The peer broke a rule, or met a bound of ours: what ends for it is told after this. */
+  onRefused(error: H2Error): void;
   /** Client side: streams may be opened again. */
   onAvailable(): void;
   /** Called once, from `turn`; every stream was told before. Output may be left to write: GOAWAY. */

@@ -61,6 +61,55 @@ export interface ConnStateEvent {
   readonly error: Error | undefined;
 }
 
+/**
+ * Published on `grpc-relay:refused` when something that a peer sent is refused before it is a call, or instead of being one: a
+ * malformed request, a request that is not gRPC (HTTP 415), a breach of HTTP/2 that ends a stream or a connection, another protocol, a
+ * failed handshake, a bound of ours that was met. Backends are peers, too.
+ */
+export interface RefusedEvent {
+  /** What ended for it. */
+  readonly scope: "connection" | "stream";
+  /** `"downstream"`: the peer is a client. `"upstream"`: it is a backend. */
+  readonly side: "downstream" | "upstream";
+  /** Its address. */
+  readonly peer: string;
+  /** With `scope: "stream"`. */
+  readonly streamId?: number;
+  /** One line for people: the rule that was broken. It may show what the peer sent, and change in any release. */
+  readonly rule: string;
+  /** The option or limit of ours that was met, and what it is set to. */
+  readonly limit?: { readonly name: string; readonly value: number };
+  /** Of a connection that failed before it was HTTP/2: what `onConnectionError` is told. */
+  readonly cause?: Error;
+}
+
 export const callStart: EventChannel<CallStartEvent> = new EventChannel("grpc-relay:call:start");
 export const callEnd: EventChannel<CallEndEvent> = new EventChannel("grpc-relay:call:end");
 export const connState: EventChannel<ConnStateEvent> = new EventChannel("grpc-relay:conn:state");
+export const refused: EventChannel<RefusedEvent> = new EventChannel("grpc-relay:refused");
+
+/** A refusal as a session tells it. */
+export interface SessionRefusal {
+  readonly scope: RefusedEvent["scope"];
+  readonly streamId: number;
+  readonly rule: string;
+  readonly limit: RefusedEvent["limit"] | undefined;
+}
+
+/** Publishes what a session refused `peer`, if anybody listens. */
+export function publishRefusal(
+  side: RefusedEvent["side"],
+  peer: string,
+  refusal: SessionRefusal,
+): void {
+  if (!refused.hasSubscribers) return;
+  const { scope, streamId, rule, limit } = refusal;
+  refused.publish({
+    scope,
+    side,
+    peer,
+    ...(streamId === 0 ? {} : { streamId }),
+    rule,
+    ...(limit === undefined ? {} : { limit }),
+  });
+}

@@ -5,11 +5,12 @@ import { type OptionTable, optionTable } from "../check/options.ts";
 import { type Codec, checkCodec, newCodec } from "../grpc/codec.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
-import { callEnd, callStart } from "../observe/channels.ts";
+import { callEnd, callStart, publishRefusal, refused } from "../observe/channels.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
 import { checkAddress, parseAddress } from "../transport/address.ts";
 import { resolveSessionOptions, SESSION_CHECKS } from "../transport/defaults.ts";
+import { errorText } from "../transport/error-text.ts";
 import { attachServer, checkServer, type HandedOverServer } from "../transport/node/index.ts";
 import { checkTransport, selectTransport, type TransportName } from "../transport/select.ts";
 import { SERVER_TLS_OPTIONS, type ServerTlsOptions } from "../transport/tls.ts";
@@ -165,7 +166,12 @@ export class Server implements CallOwner {
   #events(): ListenerEvents {
     return {
       onSession: (session) => this.#onSession(session),
-      onError: (error) => {
+      onError: (error, peer) => {
+        if (peer !== undefined && refused.hasSubscribers) {
+          const text = errorText(error);
+          const rule = text.startsWith(`${peer} `) ? text.slice(peer.length + 1) : text;
+          refused.publish({ scope: "connection", side: "downstream", peer, rule, cause: error });
+        }
         const { onConnectionError } = this.#options;
         if (onConnectionError !== undefined) {
           tell("onConnectionError", () => onConnectionError(error));
@@ -186,6 +192,7 @@ export class Server implements CallOwner {
         return this.#onStream(stream, head, endStream);
       },
       onGoAway: () => {},
+      onRefused: (refusal) => publishRefusal("downstream", session.peer.remoteAddress, refusal),
       onClosed: () => {
         this.#sessions.delete(session);
         if (this.#sessions.size === 0) this.#closing?.finished();
@@ -198,9 +205,14 @@ export class Server implements CallOwner {
   #onStream(stream: Stream, head: RequestHead, endStream: boolean): StreamListener {
     const refusal = head.refusal();
     if (refusal !== undefined) {
-      const refused = new RefusedRequest(stream, this.clock);
-      refused.answer(refusal, endStream, head.httpMethod === "HEAD");
-      return refused;
+      if (refused.hasSubscribers) {
+        const { remoteAddress: peer } = stream.session.peer;
+        const { id: streamId } = stream;
+        refused.publish({ scope: "stream", side: "downstream", peer, streamId, rule: refusal });
+      }
+      const request = new RefusedRequest(stream, this.clock);
+      request.answer(refusal, endStream, head.httpMethod === "HEAD");
+      return request;
     }
     const timeoutMs = head.timeoutMs();
     const call = new ServerCall(stream, head, this, timeoutMs ?? Number.POSITIVE_INFINITY);

@@ -25,6 +25,11 @@ export function peerInfo(
   return socket instanceof TLSSocket ? { ...addresses, tls: new SocketTlsInfo(socket) } : addresses;
 }
 
+/** The other end of an accepted connection that is no session yet. To ask such a TLS socket for more may end the process. */
+export function remoteAddressOf(socket: Socket): string {
+  return textOf(socket.remoteAddress, socket.remotePort) ?? "unix:";
+}
+
 function textOf(host: string | undefined, port: number | undefined): string | undefined {
   return host === undefined || port === undefined ? undefined : formatAddress({ host, port });
 }

@@ -149,7 +149,27 @@ export interface ClientSession extends Session {
   openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream;
 }
 
+/** A bound of ours that a peer met: the option or limit that sets it, and what it is set to. */
+export interface ReachedLimit {
+  readonly name: string;
+  readonly value: number;
+}
+
+/** Something of the peer's that a session refused. */
+export interface Refusal {
+  /** What ends for it: the connection, or one stream, which its owner may never have seen. */
+  readonly scope: "connection" | "stream";
+  /** 0 for the connection. */
+  readonly streamId: number;
+  /** One line that says which rule was broken or which bound was met, without the peer. May show what the peer sent. */
+  readonly rule: string;
+  /** Present for a bound of ours. */
+  readonly limit: ReachedLimit | undefined;
+}
+
 export interface SessionListener {
+  /** Told as it happens; what it means for the session and its streams is told by their own events. */
+  onRefused(refusal: Refusal): void;
   /** The peer announced GOAWAY: it takes no stream above `lastStreamId`. Streams it will not process are reset after this. */
   onGoAway(lastStreamId: number, code: number, debugData: string): void;
   /** The session is over; every stream has been told before. Called exactly once. */
@@ -210,8 +230,11 @@ export interface ListenOptions extends SessionOptions {
 export interface ListenerEvents {
   /** A connection was accepted; its listener is returned before anything else can happen on it. */
   onSession(session: Session): ServerSessionListener;
-  /** A connection failed before it was a session (TLS handshake, no `h2`), or the listening socket itself did. */
-  onError(error: Error): void;
+  /**
+   * A connection failed before it was a session (TLS handshake, no `h2`), or the listening socket itself did.
+   * @param peer the other end of that connection; `undefined` for the listening socket
+   */
+  onError(error: Error, peer: string | undefined): void;
 }
 
 export interface Listener {

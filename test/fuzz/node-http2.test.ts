@@ -309,6 +309,7 @@ describe.each(Array.from({ length: 6 }, (_, i) => SEED + i))("random traffic, se
       {
         onAvailable: () => ready(),
         onGoAway: () => {},
+        onRefused: () => {},
         onClosed: (end) => {
           closed = end.message;
         },
@@ -343,6 +344,7 @@ describe.each(Array.from({ length: 6 }, (_, i) => SEED + i))("random traffic, se
           open.add(session);
           return {
             onGoAway: () => {},
+            onRefused: () => {},
             onClosed: (end) => {
               open.delete(session);
               if (end.kind === "protocol") ends.push(end.message);

@@ -73,6 +73,10 @@ export class FuzzOwner implements ConnectionEvents<string> {
     this.goAways++;
   }
 
+  onRefused(): void {
+    if (this.closed !== undefined) throw this.witness.broken("a refusal after the end");
+  }
+
   onAvailable(): void {
     if (this.connection.availableStreamCount === 0) throw this.witness.broken("none available");
   }

@@ -122,6 +122,7 @@ describe("the engine on sockets", () => {
               });
             },
             onGoAway: () => {},
+            onRefused: () => {},
             onClosed(end) {
               ends.push(end);
               resolve();

@@ -2,6 +2,7 @@
 
 import { expect } from "vitest";
 import { Connection } from "../../src/h2/connection.ts";
+import type { H2Error } from "../../src/h2/error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "../../src/h2/events.ts";
 import { HpackDecoder } from "../../src/h2/hpack/decoder.ts";
 import { DEFAULT_LIMITS, type H2Limits } from "../../src/h2/limits.ts";
@@ -85,6 +86,8 @@ export class Wire implements ConnectionEvents<string> {
   /** What the session's owner was told. */
   readonly log: string[] = [];
   readonly streams: StreamLog[] = [];
+  /** What of the peer's was refused, as the owner is told. */
+  readonly refused: H2Error[] = [];
   end: ConnectionEnd | undefined;
   nowMs = 1_000;
   /** Runs when a request arrives, before its listener is returned. */
@@ -154,6 +157,9 @@ export class Wire implements ConnectionEvents<string> {
   }
   onGoAway(lastStreamId: number, code: number, debugData: string): void {
     this.log.push(`goaway ${lastStreamId} ${errorCodeName(code)} ${debugData}`.trim());
+  }
+  onRefused(error: H2Error): void {
+    this.refused.push(error);
   }
   onAvailable(): void {
     this.log.push(`available ${this.connection.availableStreamCount}`);

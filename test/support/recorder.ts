@@ -3,6 +3,7 @@
 
 import type {
   ClientSessionListener,
+  Refusal,
   ServerSessionListener,
   Session,
   SessionEnd,
@@ -220,6 +221,7 @@ export class SessionRecorder
   /** Server side: in the order of arrival. Client side: as opened. */
   readonly streams: StreamRecorder[] = [];
   readonly goAways: GoAwayRecord[] = [];
+  readonly refusals: Refusal[] = [];
   availableCount = 0;
   end: SessionEnd | undefined;
   readonly #options: StreamRecorderOptions;
@@ -264,6 +266,12 @@ export class SessionRecorder
     this.#expectAlive("onGoAway");
     this.goAways.push({ lastStreamId, code, debugData });
     this.record(`goaway(${lastStreamId}, ${errorCodeName(code)})`);
+  }
+
+  /** Not in the log, which is the same for every transport. */
+  onRefused(refusal: Refusal): void {
+    this.#expectAlive("onRefused");
+    this.refusals.push(refusal);
   }
 
   onClosed(end: SessionEnd): void {

@@ -12,6 +12,7 @@ import { limitCases } from "./contract/limits.ts";
 import { listenerCases } from "./contract/listener.ts";
 import { peerResetCases } from "./contract/peer-reset.ts";
 import { reentrancyCases } from "./contract/reentrancy.ts";
+import { refusalCases } from "./contract/refusals.ts";
 import { resetCases } from "./contract/reset.ts";
 import { sessionCases } from "./contract/session.ts";
 
@@ -42,6 +43,7 @@ export function describeTransport(
     goAwayCases(contract);
     sessionCases(contract);
     limitCases(contract);
+    refusalCases(contract);
     reentrancyCases(contract);
     if (contract.sockets) listenerCases(contract);
   });

@@ -11,6 +11,7 @@ describeTransport("node", () => nodeTransport(), {
     requestTrailers: "node:http2 must know of request trailers before it sends the request headers",
     overdraft: "nghttp2 delivers the frame before it looks at the window",
     protocolClose: "nghttp2 sends GOAWAY for some breaches without telling node:http2",
+    refusals: "nghttp2 resets malformed messages without telling node:http2",
     streamLimit: "nghttp2 answers it with a connection error",
   },
 });

@@ -9,7 +9,7 @@ import {
 import type { H2Limits } from "../../h2/limits.ts";
 import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
 import { Handshakes } from "../handshakes.ts";
-import { peerInfo } from "../peer-info.ts";
+import { peerInfo, remoteAddressOf } from "../peer-info.ts";
 import type { ServerTlsOptions } from "../tls.ts";
 import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "../transport.ts";
 import { ServerSession } from "./session.ts";
@@ -42,7 +42,7 @@ export function listen(
       tls,
       handshakeTimeoutMs(resolved),
       (socket) => accept(socket, undefined),
-      (error) => events.onError(error),
+      (error, peer) => events.onError(error, peer),
     );
     handshakes = new Handshakes(secure);
     server = secure;
@@ -51,7 +51,7 @@ export function listen(
     server.once("error", reject);
     server.listen(address, () => {
       server.off("error", reject);
-      server.on("error", (error: Error) => events.onError(error));
+      server.on("error", (error: Error) => events.onError(error, undefined));
       resolve(new EngineListener(server, handshakes, boundAddress(server, address)));
     });
   });
@@ -74,7 +74,7 @@ function tlsServer(
   tls: ServerTlsOptions,
   handshakeTimeout: number,
   accept: (socket: Socket) => void,
-  onError: (error: Error) => void,
+  onError: (error: Error, peer: string) => void,
 ): TlsServer {
   // A client that offers protocols without h2 fails the handshake; one that offers none gets here.
   const options = {
@@ -88,14 +88,15 @@ function tlsServer(
       accept(socket);
       return;
     }
-    const who = peerInfo(socket, undefined, "server").remoteAddress;
+    const who = remoteAddressOf(socket);
     // Not end(): a peer that keeps its side open would keep the socket.
     socket.destroy();
-    onError(new Error(`${who} did not negotiate HTTP/2 (ALPN h2)`));
+    onError(new Error(`${who} did not negotiate HTTP/2 (ALPN h2)`), who);
   });
   server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
+    const who = remoteAddressOf(socket);
     socket.destroy();
-    onError(error);
+    onError(error, who);
   });
   return server;
 }

@@ -18,6 +18,7 @@ import type {
   ClientSession,
   ClientSessionListener,
   PeerInfo,
+  Refusal,
   ServerSessionListener,
   Session,
   SessionEnd,
@@ -142,6 +143,7 @@ export abstract class SocketSession
     endStream: boolean,
   ): StreamListener;
   abstract onGoAway(lastStreamId: number, code: number, debugData: string): void;
+  abstract onRefused(refusal: Refusal): void;
   abstract onAvailable(): void;
   /** The session is over, and with it the socket. */
   protected abstract tellClosed(end: ConnectionEnd): void;
@@ -273,6 +275,8 @@ export abstract class SocketSession
       const reason = "did not acknowledge SETTINGS";
       const message = `${this.peer.remoteAddress} ${reason}`;
       const code = ErrorCode.SETTINGS_TIMEOUT;
+      const limit = { name: "settingsTimeoutMs", value: this.settingsTimeoutMs };
+      this.onRefused({ scope: "connection", streamId: 0, rule: reason, limit });
       this.abort({ kind: "timeout", code, message, reason }, true);
     }
   }
@@ -314,6 +318,10 @@ export class ServerSession extends SocketSession {
 
   onGoAway(lastStreamId: number, code: number, debugData: string): void {
     this.listener?.onGoAway(lastStreamId, code, debugData);
+  }
+
+  onRefused(refusal: Refusal): void {
+    this.listener?.onRefused(refusal);
   }
 
   onAvailable(): void {}
@@ -371,6 +379,10 @@ export class EngineClientSession extends SocketSession implements ClientSession 
 
   onGoAway(lastStreamId: number, code: number, debugData: string): void {
     this.listener.onGoAway(lastStreamId, code, debugData);
+  }
+
+  onRefused(refusal: Refusal): void {
+    this.listener.onRefused(refusal);
   }
 
   onAvailable(): void {

@@ -79,7 +79,10 @@ export class NodeClientStream extends NodeStream {
     const bytes = listBytes(fields);
     if (bytes <= maxHeaderListBytes) return false;
     const code = ErrorCode.ENHANCE_YOUR_CALM;
-    const reason = `went over a limit on stream ${this.id}: header list of ${bytes} bytes, our limit is ${maxHeaderListBytes} bytes (maxHeaderListBytes)`;
+    const rule = `header list of ${bytes} bytes, our limit is ${maxHeaderListBytes} bytes (maxHeaderListBytes)`;
+    const limit = { name: "maxHeaderListBytes", value: maxHeaderListBytes };
+    this.session.refused({ scope: "stream", streamId: this.id, rule, limit });
+    const reason = `went over a limit on stream ${this.id}: ${rule}`;
     const message = `${remoteAddress} ${reason}`;
     this.fail({ kind: "protocol", code, unprocessed: false, message, reason });
     setImmediate(resetBare, this.node, code);

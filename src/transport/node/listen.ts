@@ -17,7 +17,7 @@ import {
   resolveSessionOptions,
 } from "../defaults.ts";
 import { Handshakes } from "../handshakes.ts";
-import { peerInfo } from "../peer-info.ts";
+import { peerInfo, remoteAddressOf } from "../peer-info.ts";
 import type {
   Listener,
   ListenerEvents,
@@ -59,7 +59,7 @@ export async function listen(options: ListenOptions, events: ListenerEvents): Pr
       resolve();
     });
   });
-  server.on("error", (error) => events.onError(error));
+  server.on("error", (error) => events.onError(error, undefined));
   return {
     address: boundAddress(server, address),
     close: async () => {
@@ -129,13 +129,15 @@ function subscribe(
     session.recvStream(stream, receivedFields(rawHeaders, headers), endStream);
   };
   const onUnknownProtocol = (socket: Socket): void => {
+    const peer = remoteAddressOf(socket);
     socket.destroy();
-    events.onError(new Error("a client did not choose h2 by ALPN"));
+    events.onError(new Error(`${peer} did not negotiate HTTP/2 (ALPN h2)`), peer);
   };
   const onTlsError = (error: Error, socket: Socket): void => {
+    const peer = remoteAddressOf(socket);
     // Of a handshake that took too long Node tells, and leaves the rest to us.
     socket.destroy();
-    events.onError(error);
+    events.onError(error, peer);
   };
   server.prependListener(connectionEvent, onConnection);
   server.on("session", onSession);

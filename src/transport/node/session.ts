@@ -7,7 +7,7 @@ import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import { StreamMap } from "../../wire/stream-map.ts";
 import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
-import type { PeerInfo, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
+import type { PeerInfo, Refusal, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
 import { type Probed, unwatch, watch } from "./quiet-watch.ts";
 import type { NodeStream, StreamOwner } from "./stream.ts";
 
@@ -218,11 +218,10 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     if (timer === this.#lingerTimer) {
       this.socket?.destroy();
     } else if (timer === this.#settingsTimer) {
-      this.end({
-        kind: "timeout",
-        code: ErrorCode.SETTINGS_TIMEOUT,
-        ...this.told(`did not acknowledge SETTINGS within ${this.options.settingsTimeoutMs} ms`),
-      });
+      const rule = "did not acknowledge SETTINGS";
+      const limit = { name: "settingsTimeoutMs", value: this.options.settingsTimeoutMs };
+      this.refused({ scope: "connection", streamId: 0, rule, limit });
+      this.end({ kind: "timeout", code: ErrorCode.SETTINGS_TIMEOUT, ...this.told(rule) });
     }
   }
 
@@ -243,7 +242,18 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     clock.cancel(this.#lingerTimer);
     unwatch(this);
     this.cleanUp();
-    this.listener.onClosed(this.ownEnd ?? this.#endOf());
+    const end = this.ownEnd ?? this.#endOf();
+    if (end.kind === "protocol") {
+      // Nothing of node:http2 says what rule it was, beyond nghttp2's own words.
+      const rule = end.reason ?? end.message;
+      this.refused({ scope: "connection", streamId: 0, rule, limit: undefined });
+    }
+    this.listener.onClosed(end);
+  }
+
+  /** The part of it that we hold to a bound, or that node:http2 tells: nghttp2 resets malformed requests without a word to us. */
+  refused(refusal: Refusal): void {
+    this.listener.onRefused(refusal);
   }
 
   protected cleanUp(): void {}

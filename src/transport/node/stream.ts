@@ -7,7 +7,7 @@ import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import { keep } from "../../wire/read-buffer.ts";
 import { countRead } from "../read-garbage.ts";
-import type { Session, Stream, StreamEnd, StreamListener } from "../transport.ts";
+import type { Refusal, Session, Stream, StreamEnd, StreamListener } from "../transport.ts";
 import {
   checkFields,
   type NodeHeaders,
@@ -28,6 +28,8 @@ export interface StreamOwner extends Session {
   readonly holdBytes: number;
   /** Why the session's death, if it is dead, ended the stream `id`. */
   sessionEndOf(id: number): StreamEnd | undefined;
+  /** For the owner of the session. */
+  refused(refusal: Refusal): void;
   /** The node:http2 stream is closed, and its place in the peer's limit with it. */
   forget(stream: NodeStream): void;
 }

@@ -34,6 +34,7 @@ import type { PeerOptions, ScriptedPeer } from "../../support/scripted-peer.ts";
  * - `requestTrailers`: request trailers are sent as END_STREAM alone.
  * - `overdraft`: the frame that overdraws a window may be delivered before the stream is reset.
  * - `protocolClose`: after GOAWAY (of any code) for a breach of the protocol the session may go on until it is destroyed.
+ * - `refusals`: the owner is not told of a malformed request or response that was reset.
  * - `streamLimit`: a client above our MAX_CONCURRENT_STREAMS loses the connection instead of the stream.
  */
 export type Weakness =
@@ -44,6 +45,7 @@ export type Weakness =
   | "requestTrailers"
   | "overdraft"
   | "protocolClose"
+  | "refusals"
   | "streamLimit";
 
 export interface Contract {

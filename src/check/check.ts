@@ -1,5 +1,7 @@
 // What users pass, checked: errors that name what was expected and what came. A leaf.
 
+import { warnOnce } from "./warn.ts";
+
 /** `value` as an error message shows it: strings quoted, anything large by its kind. */
 export function shown(value: unknown): string {
   switch (typeof value) {
@@ -52,12 +54,6 @@ export function tell(name: string, callback: () => void): void {
   try {
     callback();
   } catch (error) {
-    const detail = error instanceof Error ? (error.stack ?? error.message) : shown(error);
-    warn(`${name} must not throw`, detail);
+    warnOnce("callback", `${name} must not throw`, error);
   }
-}
-
-/** Tells the process of a defect of the program that no call can be failed with. */
-export function warn(message: string, detail: string): void {
-  process.emitWarning(message, { type: "GrpcRelayWarning", detail });
 }

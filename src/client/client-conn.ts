@@ -2,9 +2,9 @@
 // after a failure. Calls wait here for a session and for room under the backend's MAX_CONCURRENT_STREAMS.
 
 import { checkNumber, tell } from "../check/check.ts";
-import { GrpcError } from "../grpc/error.ts";
+import { GrpcError, thrownText } from "../grpc/error.ts";
+import { headerErrorDetails } from "../grpc/header-error.ts";
 import { Status } from "../grpc/status.ts";
-import { statusFromErrno } from "../grpc/status-mapping.ts";
 import { type ConnState, connState, publishRefusal } from "../observe/channels.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import {
@@ -26,6 +26,7 @@ import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { ConnectionBackoff } from "./connection-backoff.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
 import { ResetBudget } from "./reset-budget.ts";
+import { connectError, upstreamError } from "./upstream-error.ts";
 import { type Waiting, WaitingQueue } from "./waiting-queue.ts";
 
 export type { ConnState };
@@ -217,9 +218,10 @@ export class ClientConn implements TimerOwner {
     }
     if (this.#waiting.size >= this.options.maxWaitingCalls) {
       request.onOpenFailed(
-        new GrpcError(
+        upstreamError(
+          this.target,
           Status.UNAVAILABLE,
-          `upstream ${this.target}: ${this.#waiting.size} calls are waiting already, the limit`,
+          `has ${this.#waiting.size} calls waiting already, the limit`,
           { reason: "QUEUE_FULL", source: "proxy", retry: "safe" },
         ),
       );
@@ -292,11 +294,10 @@ export class ClientConn implements TimerOwner {
       stream = session.openStream(request.requestHeaders(), false, request);
     } catch (error) {
       // A HeaderError, or what a user has put in the place of metadata: the fault of this call alone.
-      const { details } = GrpcError.from(error);
       request.onOpenFailed(
-        new GrpcError(Status.INTERNAL, `upstream ${this.target}: ${details}`, {
+        new GrpcError(Status.INTERNAL, headerErrorDetails("the request headers", error), {
           reason: "INVALID_METADATA",
-          source: "proxy",
+          message: `upstream ${this.target} cannot be sent the request headers: ${thrownText(error)}`,
           cause: error,
         }),
       );
@@ -416,13 +417,7 @@ export class ClientConn implements TimerOwner {
   }
 
   #connectFailed(end: SessionEnd): void {
-    const status = statusFromErrno(errnoOf(end.cause));
-    const error = new GrpcError(status, `upstream ${this.target}: ${end.message}`, {
-      reason: "UPSTREAM_CONNECT",
-      source: "upstream",
-      retry: "safe",
-      cause: end.cause,
-    });
+    const error = connectError(this.target, end);
     if (!this.#source.reconnects) {
       this.#setState({ kind: "shutdown" });
       this.#failWaiting(() => true, error);
@@ -454,16 +449,8 @@ export class ClientConn implements TimerOwner {
   }
 
   #closedError(): GrpcError {
-    return new GrpcError(Status.UNAVAILABLE, `upstream ${this.target}: the connection is closed`, {
-      reason: "CONN_CLOSED",
-      source: "proxy",
-      retry: "safe",
-    });
+    const details = "cannot be reached: the connection to it was closed";
+    const options = { reason: "CONN_CLOSED", source: "proxy", retry: "safe" } as const;
+    return upstreamError(this.target, Status.UNAVAILABLE, details, options);
   }
-}
-
-/** The `code` of a system error, if `cause` is one. */
-function errnoOf(cause: unknown): string | undefined {
-  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
-  return typeof code === "string" ? code : undefined;
 }

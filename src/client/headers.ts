@@ -1,13 +1,14 @@
 // The header sections that the relay writes and judges: request headers to a backend, response headers from it.
 
 import { isGrpcContentType } from "../grpc/content-type.ts";
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { ErrorReason, type GrpcError } from "../grpc/error.ts";
 import type { Metadata } from "../grpc/metadata.ts";
 import { statusFromHttpStatus } from "../grpc/status-mapping.ts";
 import { formatTimeout } from "../grpc/timeout.ts";
 import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "../grpc/trailers.ts";
 import { HeaderField, type HeaderList } from "../wire/field.ts";
 import type { ClientConn } from "./client-conn.ts";
+import { upstreamError } from "./upstream-error.ts";
 
 // Shared objects: HPACK finds a field that it wrote before by identity.
 const METHOD_POST = new HeaderField(":method", "POST");
@@ -81,13 +82,12 @@ export function judgeResponse(headers: HeaderList, conn: ClientConn): ResponseHe
   const isGrpc = httpStatus === "200" && isGrpcContentType(contentType);
   if (hasStatus) return isGrpc ? "held" : "complete";
   if (isGrpc) return "open";
-  return new GrpcError(
-    statusFromHttpStatus(Number(httpStatus)),
+  const details =
     httpStatus === "200"
-      ? `upstream ${conn.target} answered with content-type ${contentType ?? "(none)"}, expected application/grpc`
-      : `upstream ${conn.target} answered with HTTP status ${httpStatus}`,
-    { reason: ErrorReason.UPSTREAM_NOT_GRPC, source: "upstream" },
-  );
+      ? `answered with content-type ${contentType ?? "(none)"}, expected application/grpc`
+      : `answered with HTTP status ${httpStatus}`;
+  const options = { reason: ErrorReason.UPSTREAM_NOT_GRPC };
+  return upstreamError(conn.target, statusFromHttpStatus(Number(httpStatus)), details, options);
 }
 
 /** A `"held"` head that turned out to be only headers: what it said of the outcome is for the trailers to say. */

@@ -1,40 +1,32 @@
 // The one place where the end of an upstream stream becomes a gRPC error.
 
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import type { GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
 import { statusFromErrorCode } from "../grpc/status-mapping.ts";
 import type { StreamEnd } from "../transport/transport.ts";
 import type { ClientConn } from "./client-conn.ts";
+import { upstreamError } from "./upstream-error.ts";
 
 /** The status that a stream stands for which ended before its trailers (gRPC PROTOCOL-HTTP2 "Errors", "Connection Management"). */
 export function errorFromStreamEnd(end: StreamEnd, conn: ClientConn): GrpcError {
-  const details = `upstream ${conn.target}: ${end.message}`;
+  const { target } = conn;
+  const { reason: said } = end;
   const retry = end.unprocessed ? "safe" : "never";
   switch (end.kind) {
-    case "reset":
-      return new GrpcError(statusFromErrorCode(end.code), details, {
-        reason: ErrorReason.UPSTREAM_RESET,
-        source: "upstream",
-        retry,
-      });
+    case "reset": {
+      const options = { reason: "UPSTREAM_RESET", retry } as const;
+      return upstreamError(target, statusFromErrorCode(end.code), said, options);
+    }
     case "goaway":
       // Whatever code GOAWAY carries, to the call it is a connection that went away.
-      return new GrpcError(Status.UNAVAILABLE, details, {
-        reason: ErrorReason.UPSTREAM_GOAWAY,
-        source: "upstream",
-        retry,
-      });
-    case "session":
-      return new GrpcError(Status.UNAVAILABLE, details, {
-        reason: ErrorReason.UPSTREAM_SESSION,
-        source: "upstream",
-        retry,
-      });
+      return upstreamError(target, Status.UNAVAILABLE, said, { reason: "UPSTREAM_GOAWAY", retry });
+    case "session": {
+      // What was lost may be told in words of the system, or of TLS.
+      const options = { reason: "UPSTREAM_SESSION", retry } as const;
+      const details = "is lost: the connection to it ended under the call";
+      return upstreamError(target, Status.UNAVAILABLE, details, options, `is lost: ${said}`);
+    }
     case "protocol":
-      return new GrpcError(Status.INTERNAL, details, {
-        reason: ErrorReason.UPSTREAM_PROTOCOL,
-        source: "upstream",
-        retry,
-      });
+      return upstreamError(target, Status.INTERNAL, said, { reason: "UPSTREAM_PROTOCOL", retry });
   }
 }

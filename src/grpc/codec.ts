@@ -1,7 +1,8 @@
 // Between frames and the messages that local handlers work with. Relayed calls never come here: they move bytes.
 
 import { checkObject } from "../check/check.ts";
-import { ErrorReason, GrpcError } from "./error.ts";
+import { warnOnce } from "../check/warn.ts";
+import { ErrorReason, GrpcError, thrownText } from "./error.ts";
 import { Frame } from "./frame.ts";
 import { Status } from "./status.ts";
 
@@ -83,7 +84,7 @@ export function encodeMessage<T>(codec: Codec<T>, message: T | Frame): Frame {
   try {
     return new Frame(codec.marshal(message));
   } catch (error) {
-    throw codecFailed(`grpc: error while marshaling: ${GrpcError.from(error).details}`, error);
+    throw codecFailed("grpc: error while marshaling", error);
   }
 }
 
@@ -101,15 +102,17 @@ export function decodeMessage<T>(codec: Codec<T>, frame: Frame): T | Frame {
   try {
     return codec.unmarshal(frame.payload);
   } catch (error) {
-    throw codecFailed(
-      `grpc: failed to unmarshal the received message: ${GrpcError.from(error).details}`,
-      error,
-    );
+    throw codecFailed("grpc: failed to unmarshal the received message", error);
   }
 }
 
+/** What a codec says of a message is for operators; what it says by a GrpcError is said to the client. */
 function codecFailed(details: string, cause: unknown): GrpcError {
-  return new GrpcError(Status.INTERNAL, details, { reason: ErrorReason.CODEC, cause });
+  if (cause instanceof GrpcError) return cause;
+  const text = thrownText(cause);
+  warnOnce("codec", `the codec failed: ${text}`, cause);
+  const message = `${details}: ${text}`;
+  return new GrpcError(Status.INTERNAL, details, { reason: ErrorReason.CODEC, message, cause });
 }
 
 /** It hands out frames as they are, so a compressed message needs no decompression. */

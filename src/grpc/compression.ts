@@ -1,7 +1,7 @@
 // Undoing message compression (gRPC doc/compression.md), for the few messages that are read here. The relay never does it.
 
 import { gunzipSync, inflateSync } from "node:zlib";
-import { ErrorReason, GrpcError } from "./error.ts";
+import { ErrorReason, GrpcError, thrownText } from "./error.ts";
 import { Status } from "./status.ts";
 
 /** What can be decompressed, as `grpc-accept-encoding` says it. */
@@ -57,9 +57,12 @@ function decompressionError(cause: unknown, maxBytes: number): GrpcError {
       { reason: ErrorReason.MESSAGE_TOO_LARGE, source: "proxy", cause },
     );
   }
-  return new GrpcError(
-    Status.INTERNAL,
-    `grpc: failed to decompress the received message: ${GrpcError.from(cause).details}`,
-    { reason: ErrorReason.COMPRESSED_MESSAGE, source: "proxy", cause },
-  );
+  const details = "grpc: failed to decompress the received message";
+  const message = `${details}: ${thrownText(cause)}`;
+  return new GrpcError(Status.INTERNAL, details, {
+    reason: ErrorReason.COMPRESSED_MESSAGE,
+    source: "proxy",
+    message,
+    cause,
+  });
 }

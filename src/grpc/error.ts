@@ -86,6 +86,8 @@ export interface GrpcErrorOptions {
   readonly retry?: "never" | "safe";
   /** Custom metadata for the trailers; not copied. @default none */
   readonly metadata?: Metadata;
+  /** What `message` says instead of the details: addresses, paths, texts of others, which clients have no business with. */
+  readonly message?: string;
   readonly cause?: unknown;
 }
 
@@ -97,18 +99,27 @@ const ERROR_OPTIONS: OptionTable = optionTable<GrpcErrorOptions>("options of Grp
     if (value instanceof Metadata) return;
     throw new TypeError(`${name}: expected a Metadata, got ${typeof value}`);
   },
+  message: (name, value) => {
+    if (typeof value === "string") return;
+    throw new TypeError(`${name}: expected a string, got ${typeof value}`);
+  },
   cause: anything,
 });
 
+/** What clients read of an error that was not meant for them: of anything thrown that is no GrpcError. */
+export const INTERNAL_DETAILS = "internal error in the proxy";
+
 /**
- * A call that failed: what goes to the client, and what the operator wants to know.
- * Match on `status` and `reason`; the text of `message` may change in any release.
+ * A call that failed. The client is sent `status`, `details` and `metadata`, and nothing else; `message`, `cause`, `reason` and `source`
+ * are for operators. In errors made here `details` names no address, path or host and quotes neither the system, TLS nor a plain
+ * Error: `message` does. A GrpcError that user code throws is sent as it is.
+ * Match on `status` and `reason`; the texts may change in any release.
  */
 export class GrpcError extends Error {
   override readonly name = "GrpcError";
   /** Never OK. */
   readonly status: Exclude<Status, 0>;
-  /** The `grpc-message`, decoded. Of an error that is made here, what is sent is cut to 8,192 octets. */
+  /** The `grpc-message`, decoded: what the client reads. Of an error that is made here, what is sent is cut to 8,192 octets. */
   readonly details: string;
   /** Custom metadata of the trailers. */
   readonly metadata: Metadata;
@@ -125,7 +136,7 @@ export class GrpcError extends Error {
    */
   constructor(status: Status, details: string, options?: GrpcErrorOptions) {
     super(
-      `${statusName(status)}: ${textOf(details ?? "")}`,
+      `${statusName(status)}: ${textOf(options?.message ?? details ?? "")}`,
       options?.cause === undefined ? undefined : { cause: options.cause },
     );
     if (!isStatus(status) || status === Status.OK) {
@@ -158,27 +169,31 @@ export class GrpcError extends Error {
   /**
    * Whatever was thrown, as a GrpcError. A GrpcError is itself. An AbortError stands for the reason of the abort if that is a
    * GrpcError, and is CANCELLED otherwise; the TimeoutError of `AbortSignal.timeout` is DEADLINE_EXCEEDED. Anything else
-   * is UNKNOWN with its message as details, as grpc-go treats a plain error that a handler returns.
+   * is UNKNOWN, as grpc-go treats a plain error that a handler returns; but what it says is for operators.
    */
   static from(thrown: unknown): GrpcError {
     if (thrown instanceof GrpcError) return thrown;
+    const options = { message: thrownText(thrown), cause: thrown };
     if (!(thrown instanceof Error)) {
-      return new GrpcError(Status.UNKNOWN, textOf(thrown), { cause: thrown });
+      return new GrpcError(Status.UNKNOWN, INTERNAL_DETAILS, options);
     }
     if (thrown.name === "AbortError") {
       if (thrown.cause instanceof GrpcError) return thrown.cause;
-      return new GrpcError(Status.CANCELLED, thrown.message, {
+      return new GrpcError(Status.CANCELLED, "the call was aborted", {
+        ...options,
         reason: ErrorReason.CLIENT_CANCELLED,
         source: "downstream",
-        cause: thrown,
       });
     }
-    const status =
-      thrown.name === "TimeoutError" && thrown instanceof DOMException
-        ? Status.DEADLINE_EXCEEDED
-        : Status.UNKNOWN;
-    return new GrpcError(status, thrown.message, { cause: thrown });
+    return thrown.name === "TimeoutError" && thrown instanceof DOMException
+      ? new GrpcError(Status.DEADLINE_EXCEEDED, "timed out", options)
+      : new GrpcError(Status.UNKNOWN, INTERNAL_DETAILS, options);
   }
+}
+
+/** What was thrown, as text for operators. */
+export function thrownText(thrown: unknown): string {
+  return textOf(thrown instanceof Error ? thrown.message || thrown.name : thrown);
 }
 
 /** Text for something thrown that is no Error; an object may have no way of becoming one. */

@@ -32,6 +32,11 @@ export interface CallStartEvent {
 export interface CallEndEvent extends CallStartEvent {
   /** The gRPC status that the client was told, or would have been. */
   readonly status: number;
+  /**
+   * Why that is not OK, a `GrpcError`; `undefined` for OK. Its `message`, `cause` and `stack` say what the client is not told: the address
+   * of the backend, what TLS says, the error that a handler or hook threw.
+   */
+  readonly error: Error | undefined;
   /** The client cancelled or disconnected first. */
   readonly clientGone: boolean;
   /** From the request's arrival, in milliseconds. */

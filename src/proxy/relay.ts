@@ -3,10 +3,12 @@
 
 import type { ResolvedCallOptions } from "../client/call-options.ts";
 import { forwardableResponseHeaders } from "../client/headers.ts";
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { ErrorReason, GrpcError, thrownText } from "../grpc/error.ts";
+import { headerErrorDetails } from "../grpc/header-error.ts";
 import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
 import { Status } from "../grpc/status.ts";
 import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "../grpc/trailers.ts";
+import { fromUserCode } from "../grpc/user-error.ts";
 import type { CallContext } from "../server/call-context.ts";
 import type { RequestHead } from "../server/request-head.ts";
 import type { RequestSink, ServerCall } from "../server/server-call.ts";
@@ -107,10 +109,9 @@ export class Relay implements RequestSink, LegOwner {
       this.open();
     } catch (error) {
       // A defect, ours or of what a user has put in the place of an object of ours. It ends this call and no other.
-      const { details } = GrpcError.from(error);
-      this.failClient(
-        new GrpcError(Status.INTERNAL, details, { reason: ErrorReason.DIRECTOR, cause: error }),
-      );
+      const { details } = fromUserCode("director", error);
+      const options = { reason: "DIRECTOR", message: thrownText(error), cause: error } as const;
+      this.failClient(new GrpcError(Status.INTERNAL, details, options));
     }
   }
 
@@ -191,8 +192,12 @@ export class Relay implements RequestSink, LegOwner {
     leg.cancel(
       new GrpcError(
         Status.RESOURCE_EXHAUSTED,
-        `upstream ${leg.conn.target} is ${behind} bytes behind the primary`,
-        { reason: ErrorReason.SECONDARY_LAG, source: "upstream" },
+        `a secondary is ${behind} bytes behind the primary`,
+        {
+          reason: ErrorReason.SECONDARY_LAG,
+          source: "upstream",
+          message: `upstream ${leg.conn.target} is ${behind} bytes behind the primary`,
+        },
       ),
     );
   }
@@ -226,9 +231,10 @@ export class Relay implements RequestSink, LegOwner {
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
       leg.cancel(
-        new GrpcError(Status.INTERNAL, `upstream ${leg.conn.target}: ${error.message}`, {
+        new GrpcError(Status.INTERNAL, headerErrorDetails("the response headers", error), {
           reason: ErrorReason.UPSTREAM_PROTOCOL,
           source: "upstream",
+          message: `response headers of upstream ${leg.conn.target} cannot be sent: ${error.message}`,
           cause: error,
         }),
       );
@@ -300,8 +306,10 @@ export class Relay implements RequestSink, LegOwner {
       if (leg.ended || (!primary.broken && leg.requestComplete)) continue;
       leg.cancel(
         common ??
-          new GrpcError(Status.CANCELLED, `the primary failed: ${primary.error?.message ?? ""}`, {
+          new GrpcError(Status.CANCELLED, "the primary failed", {
             source: "proxy",
+            message: `the primary failed: ${primary.error?.message}`,
+            cause: primary.error,
           }),
       );
     }
@@ -325,7 +333,7 @@ export class Relay implements RequestSink, LegOwner {
     try {
       pending = finalizer(this.result());
     } catch (error) {
-      this.finish(finalizerError(error));
+      this.finish(fromUserCode("finalizer", error));
       return;
     }
     if (pending === undefined) {
@@ -334,7 +342,7 @@ export class Relay implements RequestSink, LegOwner {
     }
     Promise.resolve(pending).then(
       () => this.finish(undefined),
-      (error: unknown) => this.finish(finalizerError(error)),
+      (error: unknown) => this.finish(fromUserCode("finalizer", error)),
     );
   }
 
@@ -361,7 +369,7 @@ export class Relay implements RequestSink, LegOwner {
   /** Answers the client. */
   answer(error: GrpcError | undefined): void {
     const { call, primary } = this;
-    if (call.gone) call.abandon(error?.status ?? Status.OK);
+    if (call.gone) call.abandon(error);
     else if (error !== undefined) call.finishError(error);
     else if (primary.error === undefined && primary.wireTrailers !== undefined) {
       const trailers = primary.wireTrailers;
@@ -380,13 +388,3 @@ export class Relay implements RequestSink, LegOwner {
 }
 
 const NO_LEGS: readonly UpstreamLeg[] = [];
-
-function finalizerError(error: unknown): GrpcError {
-  if (error instanceof GrpcError) return error;
-  const cause = GrpcError.from(error);
-  return new GrpcError(cause.status, cause.details, {
-    reason: ErrorReason.FINALIZER,
-    source: "proxy",
-    cause: error,
-  });
-}

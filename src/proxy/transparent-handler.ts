@@ -6,6 +6,7 @@ import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { tolerant } from "../grpc/message-writer.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
+import { fromUserCode } from "../grpc/user-error.ts";
 import type { CallContext, ContextListener } from "../server/call-context.ts";
 import { answerDirectly, type StreamHandler } from "../server/interceptor.ts";
 import type { Server } from "../server/server.ts";
@@ -110,7 +111,7 @@ export function handleStream(
       const path = pathOf(call, fullMethodName);
       relay = new Relay(call, stream.context, path, params, !stream.hasRead, listener);
     } catch (error) {
-      listener.onRefused(call, directorError(error));
+      listener.onRefused(call, fromUserCode("director", error));
       return;
     }
     relay.start();
@@ -241,7 +242,7 @@ function refuse(
   error: unknown,
 ): void {
   peeker.close();
-  listener.onRefused(call, directorError(error));
+  listener.onRefused(call, fromUserCode("director", error));
 }
 
 function begin(
@@ -280,11 +281,4 @@ function requireParameters(params: unknown): asserts params is StreamParameters 
     `director: expected StreamParameters, got ${params === null ? "null" : typeof params}`,
     { reason: ErrorReason.DIRECTOR },
   );
-}
-
-/** A GrpcError is what the director means to say; anything else is a failure of its own, UNKNOWN as in Go. */
-function directorError(error: unknown): GrpcError {
-  if (error instanceof GrpcError) return error;
-  const { status, details } = GrpcError.from(error);
-  return new GrpcError(status, details, { reason: ErrorReason.DIRECTOR, cause: error });
 }

@@ -10,6 +10,7 @@ import {
   withoutStatus,
 } from "../client/headers.ts";
 import { errorFromStreamEnd } from "../client/stream-error.ts";
+import { upstreamError } from "../client/upstream-error.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
 import { MessageCounter } from "../grpc/message-parser.ts";
@@ -273,14 +274,9 @@ export class UpstreamLeg
     if (this.heldHeaders !== undefined) this.complete(this.heldHeaders, true);
     else {
       this.fail(
-        new GrpcError(
-          Status.UNKNOWN,
-          `upstream ${this.conn.target} ended the response without trailers`,
-          {
-            reason: ErrorReason.UPSTREAM_MISSING_STATUS,
-            source: "upstream",
-          },
-        ),
+        upstreamError(this.conn.target, Status.UNKNOWN, "ended the response without trailers", {
+          reason: ErrorReason.UPSTREAM_MISSING_STATUS,
+        }),
       );
     }
   }

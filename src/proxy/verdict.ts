@@ -1,7 +1,9 @@
 // What the `onError` of a destination makes of the error that it is told.
 
-import { shown, warn } from "../check/check.ts";
-import { GrpcError } from "../grpc/error.ts";
+import { shown } from "../check/check.ts";
+import { warn } from "../check/warn.ts";
+import type { GrpcError } from "../grpc/error.ts";
+import { fromUserCode } from "../grpc/user-error.ts";
 import type { Destination } from "./director.ts";
 import type { DestinationResult } from "./results.ts";
 
@@ -19,17 +21,17 @@ export function verdictOf(
   try {
     outcome = onError(error, result);
   } catch (thrown) {
-    return GrpcError.from(thrown);
+    return fromUserCode("onError", thrown);
   }
   if (outcome === undefined || outcome === null) return undefined;
-  if (outcome instanceof Error) return GrpcError.from(outcome);
+  if (outcome instanceof Error) return fromUserCode("onError", outcome);
   const detail = `of upstream ${conn.target}: the error that it was told stands`;
   if (isThenable(outcome)) {
-    warn("onError must not return a promise: it cannot be waited for", detail);
+    warn("onError", "onError must not return a promise: it cannot be waited for", detail);
     // Nobody waits for it, so nobody hears that it rejected.
     Promise.resolve(outcome).catch(ignored);
   } else {
-    warn(`onError: expected an error or nothing, got ${shown(outcome)}`, detail);
+    warn("onError", `onError: expected an error or nothing, got ${shown(outcome)}`, detail);
   }
   return error;
 }

@@ -2,6 +2,7 @@
 
 import type { Codec } from "../grpc/codec.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { headerErrorDetails } from "../grpc/header-error.ts";
 import { MessageReader } from "../grpc/message-reader.ts";
 import { MessageWriter } from "../grpc/message-writer.ts";
 import { Metadata } from "../grpc/metadata.ts";
@@ -107,14 +108,15 @@ export class MessageCall implements RequestSink {
     this.#reader.fail(reason);
     this.#writer.fail(reason);
     // The handler may take its time to notice; the client is not kept waiting.
-    if (this.#call.gone) this.#call.abandon(reason.status);
+    if (this.#call.gone) this.#call.abandon(reason);
     else this.#call.finishError(reason);
   }
 }
 
 function invalidHeader(cause: HeaderError): GrpcError {
-  return new GrpcError(Status.INTERNAL, cause.message, {
+  return new GrpcError(Status.INTERNAL, headerErrorDetails("the response headers", cause), {
     reason: ErrorReason.INVALID_METADATA,
+    message: `the response headers cannot be sent: ${cause.message}`,
     cause,
   });
 }

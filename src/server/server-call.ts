@@ -3,6 +3,7 @@
 // unacknowledged and so bounded by the stream's window.
 
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { headerErrorDetails } from "../grpc/header-error.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
 import {
@@ -78,6 +79,8 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   private addedTrailer: Metadata | undefined = undefined;
   /** What the client was told, or would have been. */
   status: number = Status.UNKNOWN;
+  /** Why that is not OK. */
+  error: GrpcError | undefined = undefined;
 
   private sink: RequestSink | undefined = undefined;
   private tap: RequestTap | undefined = undefined;
@@ -218,8 +221,13 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
       }
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
+      const details = headerErrorDetails("trailers", error);
       this.status = Status.INTERNAL;
-      const details = `trailers cannot be sent: ${error.message}`;
+      this.error = new GrpcError(Status.INTERNAL, details, {
+        reason: ErrorReason.INVALID_METADATA,
+        message: `trailers cannot be sent: ${error.message}`,
+        cause: this.error ?? error,
+      });
       this.finishPlainly(details);
     }
     // What the client does not read must not be kept for as long as it likes: the call is over.
@@ -249,13 +257,15 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
 
   /** Ends the call with an error, byte-exact where it is one that came from upstream. */
   finishError(error: GrpcError): void {
+    if (!this.ended) this.error = error;
     if (this.headersSent) this.finishWith(error.status, errorTrailers(error), NO_FIELDS);
     else this.finishWith(error.status, NO_FIELDS, errorHeaders(error));
   }
 
   /** Nobody is there to be answered: the call just ends. */
-  abandon(status: number): void {
-    this.end(status);
+  abandon(error: GrpcError | undefined): void {
+    if (!this.ended) this.error = error;
+    this.end(error?.status ?? Status.OK);
   }
 
   private end(status: number): boolean {
@@ -278,7 +288,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
       return;
     }
     this.tap?.onCancelled(reason);
-    if (this.gone) this.abandon(reason.status);
+    if (this.gone) this.abandon(reason);
     else this.finishError(reason);
   }
 
@@ -326,10 +336,11 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     this.gone = true;
     const byClient = end.kind === "reset" && end.code === ErrorCode.CANCEL;
     this.cancel(
-      new GrpcError(Status.CANCELLED, byClient ? "client cancelled the call" : end.message, {
+      new GrpcError(Status.CANCELLED, byClient ? "client cancelled the call" : "client is gone", {
         reason:
           end.kind === "protocol" ? ErrorReason.CLIENT_PROTOCOL : ErrorReason.CLIENT_CANCELLED,
         source: "downstream",
+        message: `client ${end.message}`,
       }),
     );
   }

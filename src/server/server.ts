@@ -5,6 +5,7 @@ import { type OptionTable, optionTable } from "../check/options.ts";
 import { type Codec, checkCodec, newCodec } from "../grpc/codec.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
+import { fromUserCode } from "../grpc/user-error.ts";
 import { callEnd, callStart, publishRefusal, refused } from "../observe/channels.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
@@ -260,14 +261,14 @@ export class Server implements CallOwner {
     try {
       pending = handler(stream);
     } catch (error) {
-      stream.finish(GrpcError.from(error), false);
+      stream.finish(fromUserCode("handler", error), false);
       return;
     }
     if (pending === undefined) stream.finish(undefined, false);
     else {
       Promise.resolve(pending).then(
         () => stream.finish(undefined, true),
-        (error: unknown) => stream.finish(GrpcError.from(error), true),
+        (error: unknown) => stream.finish(fromUserCode("handler", error), true),
       );
     }
   }
@@ -319,6 +320,7 @@ export class Server implements CallOwner {
         authority: call.authority,
         remoteAddress: call.peer.remoteAddress,
         status: call.status,
+        error: call.error,
         clientGone: call.gone,
         durationMs: this.clock.nowMs() - call.startedMs,
         requestBytes: call.requestBytes,

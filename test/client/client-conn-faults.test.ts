@@ -93,7 +93,8 @@ describe("a conn", () => {
     expect(await failureOf(conn.newStream(PATH).trailer())).toMatchObject({
       status: Status.UNAVAILABLE,
       reason: "UPSTREAM_CONNECT",
-      details: expect.stringContaining("what a host name"),
+      details: "the backend cannot be reached",
+      message: expect.stringContaining("what a host name"),
     });
     expect(conn.state).toBe("transientFailure");
     clock.advance(1_004);

@@ -75,7 +75,8 @@ describe.each(transportCombos)("ClientConn on $client", (combo) => {
     const conn = dialTo(combo, `127.0.0.1:${port}`);
     const error = await failureOf(conn.newStream(PATH).trailer());
     expect(error).toMatchObject({ status: Status.UNAVAILABLE, retry: "safe" });
-    expect(error.details).toContain(`127.0.0.1:${port}`);
+    expect(error.message).toContain(`127.0.0.1:${port}`);
+    expect(error.details).toBe("the backend cannot be reached: connection refused");
     expect(error.cause).toMatchObject({ code: "ECONNREFUSED" });
   });
 

@@ -151,7 +151,7 @@ describe("ClientConn", () => {
           reason: "UPSTREAM_CONNECT",
           retry: "safe",
         });
-        expect(error.details).toContain("connection refused");
+        expect(error.message).toContain("connection refused");
       }
       expect(conn.state).toBe("transientFailure");
       expect(await failureOf(echo(conn))).toMatchObject({ reason: "UPSTREAM_CONNECT" });

@@ -103,7 +103,8 @@ describe("encodeMessage", () => {
     expect(error).toMatchObject({
       status: Status.INTERNAL,
       reason: "CODEC",
-      details: "grpc: error while marshaling: expected a Frame or bytes, got string",
+      details: "grpc: error while marshaling",
+      message: "INTERNAL: grpc: error while marshaling: expected a Frame or bytes, got string",
     });
     expect((error as GrpcError).cause).toBeInstanceOf(TypeError);
   });
@@ -129,10 +130,17 @@ describe("decodeMessage", () => {
   it("makes a failing codec INTERNAL, as grpc-go does", () => {
     const error = thrownBy(() => decodeMessage(json, new Frame(Buffer.from("{"))));
     expect(error).toMatchObject({ status: Status.INTERNAL, reason: "CODEC" });
-    expect((error as GrpcError).details).toMatch(
-      /^grpc: failed to unmarshal the received message: /,
-    );
+    expect((error as GrpcError).details).toBe("grpc: failed to unmarshal the received message");
+    expect((error as GrpcError).message).toMatch(/the received message: ./);
     expect((error as GrpcError).cause).toBeInstanceOf(SyntaxError);
+  });
+
+  it("passes a GrpcError that a codec throws", () => {
+    const refusal = new GrpcError(Status.INVALID_ARGUMENT, "field 3 is missing");
+    const unmarshal = (): never => {
+      throw refusal;
+    };
+    expect(thrownBy(() => decodeMessage({ ...json, unmarshal }, new Frame(payload)))).toBe(refusal);
   });
 });
 

@@ -70,10 +70,17 @@ describe("GrpcError.from", () => {
     expect(GrpcError.from(error)).toBe(error);
   });
 
-  it("makes a plain error UNKNOWN with its message, as grpc-go does", () => {
-    const thrown = new TypeError("boom");
+  it.each([
+    [new TypeError("boom"), "boom"],
+    [new TypeError(), "TypeError"],
+  ])("makes a plain error UNKNOWN, and keeps what it says for operators", (thrown, text) => {
     const error = GrpcError.from(thrown);
-    expect(error).toMatchObject({ status: Status.UNKNOWN, details: "boom", reason: "HANDLER" });
+    expect(error).toMatchObject({
+      status: Status.UNKNOWN,
+      details: "internal error in the proxy",
+      message: `UNKNOWN: ${text}`,
+      reason: "HANDLER",
+    });
     expect(error.cause).toBe(thrown);
   });
 
@@ -85,9 +92,10 @@ describe("GrpcError.from", () => {
     [Symbol("s"), "Symbol(s)"],
     [{ toString: () => "own text" }, "own text"],
     [Object.create(null) as unknown, "something that is not an Error was thrown"],
-  ])("makes %o, which is no error, UNKNOWN", (thrown, details) => {
+  ])("makes %o, which is no error, UNKNOWN", (thrown, text) => {
     const error = GrpcError.from(thrown);
-    expect(error).toMatchObject({ status: Status.UNKNOWN, details });
+    expect(error.details).toBe("internal error in the proxy");
+    expect(error).toMatchObject({ status: Status.UNKNOWN, message: `UNKNOWN: ${text}` });
     expect(error.cause).toBe(thrown);
   });
 
@@ -133,7 +141,21 @@ it.each([
   expect(new GrpcError(Status.ABORTED, details as never).details).toBe(text);
   const error = new Error("x");
   Object.defineProperty(error, "message", { value: details });
-  expect(GrpcError.from(error).details).toBe(text);
+  expect(GrpcError.from(error).message).toBe(`UNKNOWN: ${text || "Error"}`);
+});
+
+it("refuses a message that is no text", () => {
+  expect(() => new GrpcError(Status.ABORTED, "x", { message: 5 as never })).toThrow(
+    "message: expected a string, got number",
+  );
+});
+
+it("says the details to clients and the message to operators", () => {
+  const error = new GrpcError(Status.UNAVAILABLE, "the backend reset stream 5: CANCEL", {
+    message: "upstream 10.0.0.7:50051 reset stream 5: CANCEL",
+  });
+  expect(error.message).toBe("UNAVAILABLE: upstream 10.0.0.7:50051 reset stream 5: CANCEL");
+  expect(error.details).toBe("the backend reset stream 5: CANCEL");
 });
 
 it("refuses metadata that is none", () => {

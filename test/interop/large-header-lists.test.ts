@@ -2,6 +2,8 @@
 
 import * as grpc from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
+import { GrpcError } from "../../src/grpc/error.ts";
+import { Status } from "../../src/grpc/status.ts";
 import { StreamParameters } from "../../src/proxy/director.ts";
 import { formatAddress } from "../../src/transport/address.ts";
 import { transportCombos } from "../support/combos.ts";
@@ -57,7 +59,7 @@ describe.each(transportCombos)("header lists that are too large, $server $client
     const { server, address } = await listen(combo);
     server.register("test.Service", {
       Unary: () => {
-        throw new Error("y".repeat(80_000));
+        throw new GrpcError(Status.UNKNOWN, "y".repeat(80_000));
       },
       Duplex: async (stream) => {
         for await (const message of stream) await stream.sendMessage(message);

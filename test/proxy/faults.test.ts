@@ -11,6 +11,7 @@ import { ErrorCode } from "../../src/wire/error-code.ts";
 import { fieldValue } from "../../src/wire/field.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
+import { callEnds } from "../support/events.ts";
 import { frames, message, pairsOf, request, response, trailersOnly } from "../support/frames.ts";
 import {
   connectTo,
@@ -205,15 +206,18 @@ describe.each(transportCombos)("a relay, server on $server, client on $client", 
       { lag: { policy: "drop", maxLagBytes: Number.NaN } as const },
       "lag.maxLagBytes: expected a number",
     ],
-  ])("refuses a call whose director answers nonsense: %#", async (nonsense, details) => {
+  ])("refuses a call whose director answers nonsense: %#", async (nonsense, text) => {
+    const ends = callEnds();
     const { client, server } = await scriptedRelay(combo, {
       director: (conn) => () => new StreamParameters({ conn, ...nonsense }),
     });
     client.send(...UNARY);
     const fields = await client.expectTrailers(1);
     expect(statusOf(fields)).toBe(Status.UNKNOWN);
-    expect(decodeURIComponent(fieldValue(fields, "grpc-message") ?? "")).toContain(details);
+    expect(fieldValue(fields, "grpc-message")).toBe("internal error in the proxy");
     await eventually("the call is over", () => server.openCallCount === 0);
+    expect(ends[0]?.error).toMatchObject({ reason: "DIRECTOR", cause: expect.any(Error) });
+    expect(ends[0]?.error?.message).toContain(text);
   });
 
   it("ends one call with INTERNAL when its destination throws instead of opening", async () => {

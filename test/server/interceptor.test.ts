@@ -368,6 +368,7 @@ describe.each(transportCombos)("handleStream, server on $server, client on $clie
       const fields = await client.expectTrailers(1);
       expect(statusOf(fields)).toBe(Status.UNKNOWN);
       expect(String(refusal)).toContain("timeoutMs");
+      expect(fieldValue(fields, "grpc-message")).toBe("internal error in the proxy");
     }
   });
 

@@ -123,8 +123,8 @@ describe.each(transportCombos)("a handler on $server", (combo) => {
 
     it.each([
       ["GrpcError", new GrpcError(Status.NOT_FOUND, "höher"), 5, "h%C3%B6her"],
-      ["Error", new Error("plain"), Status.UNKNOWN, "plain"],
-      ["a string", "text", Status.UNKNOWN, "text"],
+      ["Error", new Error("plain"), Status.UNKNOWN, "internal error in the proxy"],
+      ["a string", "text", Status.UNKNOWN, "internal error in the proxy"],
     ])(
       "with the status of the %s that it throws, at once or later",
       async (_what, thrown, status, text) => {

@@ -1,0 +1,68 @@
+// Errors about a backend: what the client may read of them is said without its address, what operators read with it.
+
+import { GrpcError, type GrpcErrorOptions } from "../grpc/error.ts";
+import type { Status } from "../grpc/status.ts";
+import { statusFromErrno } from "../grpc/status-mapping.ts";
+import type { SessionEnd } from "../transport/transport.ts";
+
+/** @param says what operators read behind the backend's name; the details behind `the backend` if it is left out */
+export function upstreamError(
+  target: string,
+  status: Status,
+  details: string,
+  options: GrpcErrorOptions,
+  says: string = details,
+): GrpcError {
+  return new GrpcError(status, `the backend ${details}`, {
+    source: "upstream",
+    ...options,
+    message: `upstream ${target} ${says}`,
+  });
+}
+
+/** No connection to `target` could be made. */
+export function connectError(target: string, end: SessionEnd): GrpcError {
+  const code = errnoOf(end.cause);
+  // Without a cause the reason is ours; with one it is the system's, or what TLS says.
+  const said =
+    end.kind === "protocol"
+      ? "it does not speak HTTP/2 as it should"
+      : end.cause === undefined
+        ? end.reason
+        : publicReason(code);
+  const details = `the backend cannot be reached${said === undefined ? "" : `: ${said}`}`;
+  return new GrpcError(statusFromErrno(code), details, {
+    reason: "UPSTREAM_CONNECT",
+    source: "upstream",
+    retry: "safe",
+    message: `upstream ${target} cannot be reached: ${end.reason ?? end.message}`,
+    cause: end.cause,
+  });
+}
+
+/** What a client may know of why there is no connection. */
+function publicReason(code: string | undefined): string | undefined {
+  switch (code) {
+    case "ECONNREFUSED":
+      return "connection refused";
+    case "ECONNRESET":
+    case "EPIPE":
+      return "connection reset";
+    case "ETIMEDOUT":
+      return "timed out";
+    case "EHOSTUNREACH":
+    case "ENETUNREACH":
+      return "no route to it";
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return "its name is not known";
+    default:
+      return undefined;
+  }
+}
+
+/** The `code` of a system error, if `cause` is one. */
+function errnoOf(cause: unknown): string | undefined {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  return typeof code === "string" ? code : undefined;
+}

@@ -1,0 +1,40 @@
+// What is published while a test runs, and what the process is warned of.
+
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import type { CallEndEvent, ConnStateEvent } from "../../src/observe/channels.ts";
+import { closeAtEnd } from "./cleanup.ts";
+
+function published<Event>(channel: string): Event[] {
+  const events: Event[] = [];
+  const take = (event: unknown): void => {
+    events.push(event as Event);
+  };
+  subscribe(channel, take);
+  closeAtEnd(async () => {
+    unsubscribe(channel, take);
+  });
+  return events;
+}
+
+/** The calls that end from now on. */
+export function callEnds(): CallEndEvent[] {
+  return published("grpc-relay:call:end");
+}
+
+/** The changes of connections from now on. */
+export function connStates(): ConnStateEvent[] {
+  return published("grpc-relay:conn:state");
+}
+
+/** The warnings of the process from now on. */
+export function warnings(): Error[] {
+  const given: Error[] = [];
+  const take = (warning: Error): void => {
+    given.push(warning);
+  };
+  process.on("warning", take);
+  closeAtEnd(async () => {
+    process.off("warning", take);
+  });
+  return given;
+}

@@ -15,6 +15,7 @@ import { reentrancyCases } from "./contract/reentrancy.ts";
 import { refusalCases } from "./contract/refusals.ts";
 import { resetCases } from "./contract/reset.ts";
 import { sessionCases } from "./contract/session.ts";
+import { untidyFieldCases } from "./contract/untidy-fields.ts";
 
 export interface ContractOptions {
   /** It speaks HTTP/2 on sockets, so scripted peers can talk to it. @default true */
@@ -36,6 +37,7 @@ export function describeTransport(
   };
   describe(`${name} transport`, () => {
     headerCases(contract);
+    untidyFieldCases(contract);
     dataCases(contract);
     creditCases(contract);
     resetCases(contract);

@@ -1,6 +1,10 @@
 import { nodeTransport } from "../../src/transport/node/index.ts";
 import { describeTransport } from "./contract.ts";
 
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+/** `strictFieldWhitespaceValidation` of node:http2. */
+const KEEPS_BLANKS = major > 24 || (major === 24 && minor >= 2) || (major === 22 && minor >= 17);
+
 describeTransport("node", () => nodeTransport(), {
   weaker: {
     fieldOrder: "node:http2 takes an object of names, so values of one name leave together",
@@ -12,6 +16,11 @@ describeTransport("node", () => nodeTransport(), {
     overdraft: "nghttp2 delivers the frame before it looks at the window",
     protocolClose: "nghttp2 sends GOAWAY for some breaches without telling node:http2",
     refusals: "nghttp2 resets malformed messages without telling node:http2",
+    ...(KEEPS_BLANKS
+      ? {}
+      : { blanks: "nghttp2 drops such fields, and node:http2 cannot tell it not to" }),
+    controlOctets: "nghttp2 drops such fields and tells nobody",
+    unixAuthority: "nghttp2 resets streams whose :authority is no host",
     streamLimit: "nghttp2 answers it with a connection error",
   },
 });

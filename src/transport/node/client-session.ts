@@ -11,6 +11,7 @@ import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { Timer } from "../../time/timer-wheel.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
+import { SENT } from "../../wire/message-rules.ts";
 import { formatAddress } from "../address.ts";
 import {
   DEFAULT_CONNECT_TIMEOUT_MS,
@@ -32,10 +33,9 @@ import {
 } from "../transport.ts";
 import { NodeClientStream } from "./client-stream.ts";
 import {
-  checkFields,
+  checkSent,
   isSingleValueRefusal,
   PRESETS_PRIORITY,
-  REQUEST_PSEUDO_FIELDS,
   REQUEST_TAKES_LISTS,
   toJoinedNodeObject,
   toNodeList,
@@ -91,7 +91,7 @@ export class NodeClientSession extends NodeSession implements ClientSession {
   openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream {
     if (this.availableStreamCount === 0)
       throw new Error(`${this.remoteAddress} takes no stream now`);
-    checkFields(headers, REQUEST_PSEUDO_FIELDS, this.#node);
+    checkSent(SENT.request(headers), this.#node);
     const node = this.#request(headers, endStream);
     const stream = new NodeClientStream(node, this, listener, endStream);
     this.streams.set(stream.id, stream);

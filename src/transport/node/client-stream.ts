@@ -3,8 +3,9 @@
 import type { ClientHttp2Stream } from "node:http2";
 import { ErrorCode } from "../../wire/error-code.ts";
 import { type HeaderList, listBytes } from "../../wire/field.ts";
+import { RECEIVED } from "../../wire/message-rules.ts";
 import type { StreamListener } from "../transport.ts";
-import { NodeStream, onError, resetBare, type StreamOwner } from "./stream.ts";
+import { NodeStream, onError, type StreamOwner } from "./stream.ts";
 
 export class NodeClientStream extends NodeStream {
   #headersSeen = false;
@@ -36,9 +37,9 @@ export class NodeClientStream extends NodeStream {
   override response(headers: HeaderList, endStream: boolean): void {
     if (this.over || this.#headersSeen) return;
     this.#headersSeen = true;
-    if (this.#isTooLarge(headers)) return;
+    if (this.#isTooLarge(headers) || this.refuses(RECEIVED.response(headers))) return;
     this.recvEnded = endStream;
-    this.listener.onHeaders(headers, endStream);
+    this.listener.onHeaders(RECEIVED.list, endStream);
     if (endStream) this.#dropUnsent();
     const early = this.#early;
     if (early === undefined) return;
@@ -58,9 +59,9 @@ export class NodeClientStream extends NodeStream {
     if (this.over || this.recvEnded) return;
     // Data that node:http2 has not emitted yet goes first.
     while (this.node.readableLength > 0 && this.node.read() !== null);
-    if (this.#isTooLarge(trailers)) return;
+    if (this.#isTooLarge(trailers) || this.refuses(RECEIVED.trailers(trailers))) return;
     this.recvEnded = true;
-    this.listener.onTrailers(trailers);
+    this.listener.onTrailers(RECEIVED.list);
     this.#dropUnsent();
   }
 
@@ -75,17 +76,12 @@ export class NodeClientStream extends NodeStream {
 
   /** On the client side node:http2 announces the limit and does not hold the server to it. */
   #isTooLarge(fields: HeaderList): boolean {
-    const { maxHeaderListBytes, remoteAddress } = this.session;
+    const { maxHeaderListBytes } = this.session;
     const bytes = listBytes(fields);
     if (bytes <= maxHeaderListBytes) return false;
-    const code = ErrorCode.ENHANCE_YOUR_CALM;
     const rule = `header list of ${bytes} bytes, our limit is ${maxHeaderListBytes} bytes (maxHeaderListBytes)`;
     const limit = { name: "maxHeaderListBytes", value: maxHeaderListBytes };
-    this.session.refused({ scope: "stream", streamId: this.id, rule, limit });
-    const reason = `went over a limit on stream ${this.id}: ${rule}`;
-    const message = `${remoteAddress} ${reason}`;
-    this.fail({ kind: "protocol", code, unprocessed: false, message, reason });
-    setImmediate(resetBare, this.node, code);
+    this.breach(ErrorCode.ENHANCE_YOUR_CALM, "went over a limit", rule, limit);
     return true;
   }
 

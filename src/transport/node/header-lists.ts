@@ -11,6 +11,7 @@ import {
   listTooLarge,
   UNANNOUNCED_MAX_LIST_BYTES,
 } from "../../wire/field.ts";
+import { SENT } from "../../wire/message-rules.ts";
 import { HeaderError } from "../transport.ts";
 
 /** Names of never-indexed fields hang on this symbol, on what node:http2 takes and gives. */
@@ -20,17 +21,6 @@ type Marked = { [sensitiveHeaders]?: string[] };
 
 /** What `request()` and `respond()` take here: an object, or name and value in turn where this Node can send that. */
 export type NodeHeaders = OutgoingHttpHeaders;
-
-/** Which pseudo-header fields a list may carry (RFC 9113 §8.3). */
-export const REQUEST_PSEUDO_FIELDS: ReadonlySet<string> = new Set([
-  ":method",
-  ":scheme",
-  ":authority",
-  ":path",
-  ":protocol",
-]);
-export const RESPONSE_PSEUDO_FIELDS: ReadonlySet<string> = new Set([":status"]);
-export const TRAILER_PSEUDO_FIELDS: ReadonlySet<string> = new Set();
 
 const [nodeMajor = 0, nodeMinor = 0] = process.versions.node.split(".").map(Number);
 
@@ -42,47 +32,15 @@ export const PRESETS_PRIORITY: boolean = nodeMajor < 22;
 export const RESPOND_TAKES_LISTS: boolean =
   nodeMajor >= 25 || (nodeMajor === 24 && nodeMinor >= 7) || (nodeMajor === 22 && nodeMinor >= 20);
 
-const NOT_IN_NAME = /[^!#$%&'*+\-.^_`|~0-9a-z]/;
-// Above 0xff a character is no byte: node:http2 would cut it down to one, and make CR or LF of some.
-const NOT_IN_VALUE = /[\0\r\n\u0100-\uffff]/;
-const CONNECTION_FIELDS: ReadonlySet<string> = new Set([
-  "connection",
-  "http2-settings",
-  "keep-alive",
-  "proxy-connection",
-  "transfer-encoding",
-  "upgrade",
-]);
-
-/** Names that a check has passed before. Bounded, since users choose metadata names. */
-const knownNames = new Set<string>();
-const KNOWN_NAME_COUNT = 512;
-
 /**
- * node:http2 destroys the session for a bad name on Node 20 and takes CR and LF in values on all of them, so every field is
- * checked before it goes there. So is the size of the list, by what the peer of `session` takes.
+ * What `SENT` has just found out about a list, and its size by what the peer of `session` takes. Every list is checked before it goes to
+ * node:http2, which destroys the session for a bad name on Node 20, and takes CR and LF in values on all of them.
  * @throws {HeaderError}
  */
-export function checkFields(
-  fields: HeaderList,
-  pseudoFields: ReadonlySet<string>,
-  session: Http2Session | undefined,
-): void {
-  let bytes = 0;
-  for (let i = 0; i < fields.length; i++) {
-    const field = fields[i];
-    if (field === undefined) continue;
-    bytes += field.name.length + field.value.length + 32;
-    if (!knownNames.has(field.name)) checkName(field.name, pseudoFields);
-    if (field.name === "te" && field.value !== "trailers") {
-      throw new HeaderError(`te may only be "trailers", got ${JSON.stringify(field.value)}`);
-    }
-    if (NOT_IN_VALUE.test(field.value)) {
-      throw new HeaderError(`${field.name}: the value may not have NUL, CR, LF or non-bytes`);
-    }
-  }
+export function checkSent(problem: string | undefined, session: Http2Session | undefined): void {
+  if (problem !== undefined) throw new HeaderError(problem);
   const maxBytes = maxListBytes(session);
-  if (bytes > maxBytes) throw listTooLarge(bytes, maxBytes);
+  if (SENT.listBytes > maxBytes) throw listTooLarge(SENT.listBytes, maxBytes);
 }
 
 /** What node:http2 says of a peer that has announced no SETTINGS_MAX_HEADER_LIST_SIZE, or this very number. */
@@ -92,20 +50,6 @@ const UNANNOUNCED = 0xffffffff;
 function maxListBytes(session: Http2Session | undefined): number {
   const announced = session?.remoteSettings.maxHeaderListSize ?? UNANNOUNCED;
   return announced === UNANNOUNCED ? UNANNOUNCED_MAX_LIST_BYTES : announced;
-}
-
-function checkName(name: string, pseudoFields: ReadonlySet<string>): void {
-  if (name.startsWith(":")) {
-    if (pseudoFields.has(name)) return;
-    throw new HeaderError(`${JSON.stringify(name)} may not be sent here`);
-  }
-  if (name === "" || NOT_IN_NAME.test(name)) {
-    throw new HeaderError(`expected a lower-case field name, got ${JSON.stringify(name)}`);
-  }
-  if (CONNECTION_FIELDS.has(name)) {
-    throw new HeaderError(`${name} is connection-specific (RFC 9113 §8.2.2)`);
-  }
-  if (knownNames.size < KNOWN_NAME_COUNT) knownNames.add(name);
 }
 
 /** Fields as the peer sent them: node:http2 gives one character per byte, in wire order, duplicates kept. */

@@ -4,6 +4,7 @@ import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
+import { RECEIVED } from "../../wire/message-rules.ts";
 import type { ResolvedSessionOptions } from "../defaults.ts";
 import type { ListenerEvents, PeerInfo, ServerSessionListener } from "../transport.ts";
 import { NodeServerStream } from "./server-stream.ts";
@@ -51,9 +52,18 @@ export class NodeServerSession extends NodeSession {
       return;
     }
     this.#lastStreamId = id;
+    const problem = RECEIVED.request(headers);
+    if (problem !== undefined) {
+      // nghttp2 lets some header lists pass that are malformed.
+      this.refused({ scope: "stream", streamId: id, rule: problem, limit: undefined });
+      node.on("error", onError);
+      setImmediate(resetBare, node, ErrorCode.PROTOCOL_ERROR);
+      return;
+    }
+    const { list } = RECEIVED;
     const stream = new NodeServerStream(node, this, endStream);
     this.streams.set(stream.id, stream);
-    stream.listen(this.listener.onStream(stream, headers, endStream));
+    stream.listen(this.listener.onStream(stream, list, endStream));
   }
 
   protected isUnprocessed(): boolean {

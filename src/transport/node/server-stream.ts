@@ -3,13 +3,13 @@
 import type { ServerHttp2Stream } from "node:http2";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
+import { RECEIVED, SENT } from "../../wire/message-rules.ts";
 import { HeaderError, type StreamListener } from "../transport.ts";
 import {
-  checkFields,
+  checkSent,
   isSingleValueRefusal,
   type NodeHeaders,
   RESPOND_TAKES_LISTS,
-  RESPONSE_PSEUDO_FIELDS,
   toJoinedNodeObject,
   toNodeList,
   toNodeObject,
@@ -47,7 +47,7 @@ export class NodeServerStream extends NodeStream {
   sendHeaders(headers: HeaderList, endStream: boolean): void {
     const node = this.#server;
     if (this.over || this.sendEnded || node.destroyed || node.closed || node.headersSent) return;
-    checkFields(headers, RESPONSE_PSEUDO_FIELDS, node.session);
+    checkSent(SENT.response(headers), node.session);
     const options = endStream ? TRAILERS_ONLY : WITH_TRAILERS;
     try {
       node.respond(RESPOND_TAKES_LISTS ? toNodeList(headers) : toNodeObject(headers), options);
@@ -108,8 +108,9 @@ export class NodeServerStream extends NodeStream {
     if (this.over || this.recvEnded) return;
     // Data that node:http2 has not emitted yet goes first.
     while (this.#server.readableLength > 0 && this.#server.read() !== null);
+    if (this.refuses(RECEIVED.trailers(trailers))) return;
     this.recvEnded = true;
-    this.listener.onTrailers(trailers);
+    this.listener.onTrailers(RECEIVED.list);
   }
 
   ended(): void {

@@ -8,6 +8,8 @@ interface NewerSessionOptions {
   /** Node 22.10: RST_STREAM frames that a client may send at once, and per second (CVE-2023-44487). */
   readonly streamResetBurst: number;
   readonly streamResetRate: number;
+  /** Node 22.17 and 24.2: fields with blanks around their values are not dropped, but left to us to strip. */
+  readonly strictFieldWhitespaceValidation: boolean;
   /** Node 24.15: repeated `authorization`, `user-agent`, ... may be sent as they are. */
   readonly strictSingleValueFields: boolean;
 }
@@ -33,6 +35,7 @@ export function nodeSessionOptions(
     maxHeaderListPairs: Math.ceil(options.maxHeaderListBytes / 32) + 1,
     streamResetBurst: STREAM_RESETS_PER_SECOND,
     streamResetRate: STREAM_RESETS_PER_SECOND,
+    strictFieldWhitespaceValidation: false,
     strictSingleValueFields: false,
   };
 }

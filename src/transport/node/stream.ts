@@ -5,16 +5,18 @@ import { EventEmitter } from "node:events";
 import type { ClientHttp2Stream, Http2Session, ServerHttp2Stream } from "node:http2";
 import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
+import { SENT } from "../../wire/message-rules.ts";
 import { keep } from "../../wire/read-buffer.ts";
 import { countRead } from "../read-garbage.ts";
-import type { Refusal, Session, Stream, StreamEnd, StreamListener } from "../transport.ts";
-import {
-  checkFields,
-  type NodeHeaders,
-  receivedFields,
-  TRAILER_PSEUDO_FIELDS,
-  toNodeObject,
-} from "./header-lists.ts";
+import type {
+  ReachedLimit,
+  Refusal,
+  Session,
+  Stream,
+  StreamEnd,
+  StreamListener,
+} from "../transport.ts";
+import { checkSent, type NodeHeaders, receivedFields, toNodeObject } from "./header-lists.ts";
 
 export type NodeHttp2Stream = ClientHttp2Stream | ServerHttp2Stream;
 
@@ -175,6 +177,28 @@ export abstract class NodeStream implements Stream {
     listener.onReset(end);
   }
 
+  /** Whether `problem` is one. It ends the stream then: nghttp2 lets some header lists pass that are malformed. */
+  protected refuses(problem: string | undefined): boolean {
+    if (problem === undefined) return false;
+    this.breach(ErrorCode.PROTOCOL_ERROR, "broke the protocol", problem, undefined);
+    return true;
+  }
+
+  /** The peer did what it must not: the owner of the session is told the rule, and the stream is reset. */
+  protected breach(
+    code: number,
+    what: string,
+    rule: string,
+    limit: ReachedLimit | undefined,
+  ): void {
+    const { id, session, node } = this;
+    session.refused({ scope: "stream", streamId: id, rule, limit });
+    const reason = `${what} on stream ${id}: ${rule}`;
+    const message = `${session.remoteAddress} ${reason}`;
+    this.fail({ kind: "protocol", code, unprocessed: false, message, reason });
+    setImmediate(resetBare, node, code);
+  }
+
   protected finish(): void {
     this.over = true;
     this.listener = SINK;
@@ -290,6 +314,6 @@ export function checkedTrailers(
   trailers: HeaderList,
   session: Http2Session | undefined,
 ): NodeHeaders {
-  checkFields(trailers, TRAILER_PSEUDO_FIELDS, session);
+  checkSent(SENT.trailers(trailers), session);
   return toNodeObject(trailers);
 }

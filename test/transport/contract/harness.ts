@@ -36,6 +36,9 @@ import type { PeerOptions, ScriptedPeer } from "../../support/scripted-peer.ts";
  * - `protocolClose`: after GOAWAY (of any code) for a breach of the protocol the session may go on until it is destroyed.
  * - `refusals`: the owner is not told of a malformed request or response that was reset.
  * - `streamLimit`: a client above our MAX_CONCURRENT_STREAMS loses the connection instead of the stream.
+ * - `blanks`: fields with blanks around their value are lost.
+ * - `controlOctets`: fields with control octets are lost, and cost nothing else.
+ * - `unixAuthority`: what clients over UNIX sockets send as `:authority` may cost the stream.
  */
 export type Weakness =
   | "fieldOrder"
@@ -46,7 +49,10 @@ export type Weakness =
   | "overdraft"
   | "protocolClose"
   | "refusals"
-  | "streamLimit";
+  | "streamLimit"
+  | "blanks"
+  | "controlOctets"
+  | "unixAuthority";
 
 export interface Contract {
   readonly makeTransport: () => Transport;

@@ -122,10 +122,32 @@ export function headerCases(contract: Contract): void {
       ["a name with a line break", ["x\r\ny", "a"]],
       ["a value with a line break", ["x-a", "a\r\nb: c"]],
       ["a value with NUL", ["x-a", "a\0b"]],
+      ["a value with an escape character", ["x-a", "a\x1bb"]],
+      ["a value with DEL", ["x-a", "a\x7fb"]],
+      ["a value that begins with a tab", ["x-a", "\tb"]],
+      ["a value that ends with a space", ["x-a", "b "]],
+      ["http2-settings", ["http2-settings", "AAMAAABk"]],
+      ["keep-alive", ["keep-alive", "1"]],
+      ["te: trailers in another case", ["te", "Trailers"]],
       ["connection", ["connection", "close"]],
       ["transfer-encoding", ["transfer-encoding", "chunked"]],
       ["te other than trailers", ["te", "gzip"]],
     ];
+
+    it.each([
+      ["a space in :path", [":path", "/a b"]],
+      ["a fragment in :path", [":path", "/a/B#c"]],
+      ["an empty :path", [":path", ""]],
+    ] as const)("throw HeaderError for a request with %s", async (_, bad) => {
+      const pair = await loopback(contract);
+      const others = request("/a/B").filter((f) => Array.isArray(f) && f[0] !== bad[0]);
+      expect(() => open(pair.client, [bad, ...others])).toThrow(HeaderError);
+      expect(() => open(pair.client, request("/a/B", ["content-type", "text/html"]))).toThrow(
+        HeaderError,
+      );
+      await pair.call();
+      expect(pair.server.events.streams.length).toBe(1);
+    });
 
     it.each(BAD_FIELDS)("throw HeaderError for %s; session and siblings live", async (_, bad) => {
       const pair = await loopback(contract);

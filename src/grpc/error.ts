@@ -4,6 +4,7 @@ import { checkOneOf } from "../check/check.ts";
 import { anything, type OptionTable, optionTable } from "../check/options.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { Metadata } from "./metadata.ts";
+import { ReceivedStatus } from "./received-status.ts";
 import { isStatus, Status, statusName } from "./status.ts";
 
 /**
@@ -119,14 +120,13 @@ export class GrpcError extends Error {
   override readonly name = "GrpcError";
   /** Never OK. */
   readonly status: Exclude<Status, 0>;
-  /** The `grpc-message`, decoded: what the client reads. Of an error that is made here, what is sent is cut to 8,192 octets. */
-  readonly details: string;
   /** Custom metadata of the trailers. */
   readonly metadata: Metadata;
   readonly reason: ErrorReason;
   readonly source: ErrorSource;
   /** `"safe"`: no upstream can have processed the call, so it may be sent again whatever it does. */
   readonly retry: "never" | "safe";
+  readonly #details: string | ReceivedStatus;
   #wireTrailers: HeaderList | undefined;
   #wireMetadata: HeaderList | undefined;
 
@@ -134,9 +134,15 @@ export class GrpcError extends Error {
    * @throws {RangeError} for a status that is OK or none: success is not an error
    * @throws {TypeError} for an option that is unknown, and for one with a value that it cannot have
    */
-  constructor(status: Status, details: string, options?: GrpcErrorOptions) {
+  constructor(status: Status, details: string, options?: GrpcErrorOptions);
+  /** @internal An error that an upstream has sent; its text is made when somebody reads it. */
+  constructor(status: Status, details: ReceivedStatus, options?: GrpcErrorOptions);
+  constructor(status: Status, details: string | ReceivedStatus, options?: GrpcErrorOptions) {
     super(
-      `${statusName(status)}: ${textOf(options?.message ?? details ?? "")}`,
+      // Without a message of its own it has the one of the class, below.
+      details instanceof ReceivedStatus
+        ? undefined
+        : `${statusName(status)}: ${textOf(options?.message ?? details ?? "")}`,
       options?.cause === undefined ? undefined : { cause: options.cause },
     );
     if (!isStatus(status) || status === Status.OK) {
@@ -145,11 +151,28 @@ export class GrpcError extends Error {
     if (options !== undefined) ERROR_OPTIONS.check(options);
     this.status = status;
     // Errors of others can have anything for a message, and what a status says must not fail for it.
-    this.details = typeof details === "string" ? details : textOf(details ?? "");
+    this.#details =
+      typeof details === "string" || details instanceof ReceivedStatus
+        ? details
+        : textOf(details ?? "");
     this.metadata = options?.metadata ?? new Metadata();
     this.reason = options?.reason ?? ErrorReason.HANDLER;
     this.source = options?.source ?? "proxy";
     this.retry = options?.retry ?? "never";
+  }
+
+  /** Of an error that an upstream has sent; any other has a message of its own, which comes before this one. */
+  override get message(): string {
+    return `${statusName(this.status)}: ${this.details}`;
+  }
+
+  override set message(value: string) {
+    Object.defineProperty(this, "message", { value, writable: true, configurable: true });
+  }
+
+  /** The `grpc-message`, decoded: what the client reads. Of an error that is made here, what is sent is cut to 8,192 octets. */
+  get details(): string {
+    return typeof this.#details === "string" ? this.#details : this.#details.details;
   }
 
   /**

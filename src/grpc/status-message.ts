@@ -53,18 +53,16 @@ export function encodeGrpcMessage(text: string): string {
  */
 export function decodeGrpcMessage(wire: string): string {
   if (!NEEDS_DECODING.test(wire)) return wire;
-  const bytes = Buffer.from(wire, "latin1");
+  const bytes = Buffer.allocUnsafe(wire.length);
+  const last = wire.length - 3;
   let end = 0;
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes.readUInt8(i);
-    // Decoding in place: `end` never overtakes `i`.
-    if (byte === PERCENT && i + 2 < bytes.length) {
-      const high = hexDigit(bytes.readUInt8(i + 1));
-      const low = hexDigit(bytes.readUInt8(i + 2));
-      if (high !== -1 && low !== -1) {
-        bytes[end++] = high * 16 + low;
+  for (let i = 0; i < wire.length; i++) {
+    let byte = wire.charCodeAt(i);
+    if (byte === PERCENT && i <= last) {
+      const value = hexDigit(wire.charCodeAt(i + 1)) * 16 + hexDigit(wire.charCodeAt(i + 2));
+      if (value >= 0) {
+        byte = value;
         i += 2;
-        continue;
       }
     }
     bytes[end++] = byte;
@@ -72,8 +70,9 @@ export function decodeGrpcMessage(wire: string): string {
   return bytes.toString("utf8", 0, end);
 }
 
+/** Of what is no digit, so little that no other digit makes up for it. */
 function hexDigit(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const lower = byte | 0x20;
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x61 + 10 : -1;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x61 + 10 : -256;
 }

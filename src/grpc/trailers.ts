@@ -4,8 +4,9 @@ import { HeaderField, type HeaderList } from "../wire/field.ts";
 import { ErrorReason, GrpcError } from "./error.ts";
 import { forwardableResponseMetadata } from "./header-filter.ts";
 import { Metadata } from "./metadata.ts";
+import { type ReceivedStatus, receivedStatus } from "./received-status.ts";
 import { Status } from "./status.ts";
-import { decodeGrpcMessage, encodeGrpcMessage } from "./status-message.ts";
+import { encodeGrpcMessage } from "./status-message.ts";
 
 // Shared objects: HPACK finds a field that it wrote before by identity.
 
@@ -42,30 +43,6 @@ export function statusField(status: Status): HeaderField {
   return STATUS_FIELDS[status];
 }
 
-/** What trailers say about the call. */
-export class ReceivedStatus {
-  readonly status: Status;
-  readonly #wireMessage: string;
-  readonly #complaint: string;
-
-  /** @param complaint what is wrong with `grpc-status`, empty when nothing is */
-  constructor(status: Status, wireMessage: string, complaint = "") {
-    this.status = status;
-    this.#wireMessage = wireMessage;
-    this.#complaint = complaint;
-  }
-
-  /** The decoded `grpc-message`, empty when there is none. Decoded each time it is read. */
-  get details(): string {
-    if (this.#wireMessage === "") return this.#complaint;
-    const message = decodeGrpcMessage(this.#wireMessage);
-    if (this.#complaint === "") return message;
-    return `${this.#complaint}: ${message}`;
-  }
-}
-
-const PLAIN_OK = new ReceivedStatus(Status.OK, "");
-
 /**
  * The outcome in `trailers` (or in the headers of a Trailers-Only response); `undefined` when they hold no `grpc-status`. A status
  * that is not a plain decimal from 0 to 16 is UNKNOWN, and the details say what came.
@@ -77,30 +54,19 @@ export function parseStatus(trailers: HeaderList): ReceivedStatus | undefined {
     if (field.name === "grpc-status") code ??= field.value;
     else if (field.name === "grpc-message") message = field.value;
   }
-  if (code === undefined) return undefined;
-  if (code === "0" && message === "") return PLAIN_OK;
-  const status = statusFromText(code);
-  if (status !== undefined) return new ReceivedStatus(status, message);
-  const complaint = /^[1-9][0-9]*$/.test(code)
-    ? `unknown grpc-status ${code}`
-    : `malformed grpc-status ${JSON.stringify(code)}`;
-  return new ReceivedStatus(Status.UNKNOWN, message, complaint);
-}
-
-const STATUS_FROM_TEXT: ReadonlyMap<string, Status> = new Map(
-  Object.values(Status).map((status) => [String(status), status]),
-);
-
-function statusFromText(code: string): Status | undefined {
-  return STATUS_FROM_TEXT.get(code);
+  return code === undefined ? undefined : receivedStatus(code, message);
 }
 
 /**
  * The error that `trailers` report; `undefined` when they say OK. Without `grpc-status` it is UNKNOWN. It has no stack: that would show
- * how a socket is read, and take three quarters of the time, for what many services answer every day.
+ * how a socket is read, and take three quarters of the time, for what many services answer every day. Nor is its text made before
+ * somebody reads it.
+ * @param received what `parseStatus` says of them
  */
-export function grpcErrorFromTrailers(trailers: HeaderList): GrpcError | undefined {
-  const received = parseStatus(trailers);
+export function grpcErrorFromTrailers(
+  trailers: HeaderList,
+  received: ReceivedStatus | undefined = parseStatus(trailers),
+): GrpcError | undefined {
   if (received?.status === Status.OK) return undefined;
   const metadata = Metadata.fromFields(forwardableResponseMetadata(trailers));
   const limit = Error.stackTraceLimit;
@@ -113,7 +79,7 @@ export function grpcErrorFromTrailers(trailers: HeaderList): GrpcError | undefin
           source: "upstream",
           metadata,
         })
-      : new GrpcError(received.status, received.details, {
+      : new GrpcError(received.status, received, {
           reason: ErrorReason.UPSTREAM_STATUS,
           source: "upstream",
           metadata,

@@ -6,7 +6,7 @@ import { forwardableResponseHeaders } from "../client/headers.ts";
 import { ErrorReason, GrpcError, thrownText } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
 import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
-import { Status } from "../grpc/status.ts";
+import { Status, statusName } from "../grpc/status.ts";
 import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "../grpc/trailers.ts";
 import { fromUserCode } from "../grpc/user-error.ts";
 import type { CallContext } from "../server/call-context.ts";
@@ -308,7 +308,7 @@ export class Relay implements RequestSink, LegOwner {
         common ??
           new GrpcError(Status.CANCELLED, "the primary failed", {
             source: "proxy",
-            message: `the primary failed: ${primary.error?.message}`,
+            message: `the primary failed with status ${statusName(primary.status)}`,
             cause: primary.error,
           }),
       );
@@ -354,13 +354,17 @@ export class Relay implements RequestSink, LegOwner {
 
   private result(): CallResult {
     const error = this.outcome();
+    const { primary } = this;
     return {
       method: this.path.value,
       status: error?.status ?? Status.OK,
-      details: error?.details ?? this.primary.details,
+      // What a backend says is decoded when it is asked for.
+      get details() {
+        return error?.details ?? primary.details;
+      },
       error,
       clientGone: this.call.gone,
-      primary: this.primary,
+      primary,
       secondaries: this.secondaries,
       durationMs: this.clock.nowMs() - this.call.startedMs,
     };

@@ -15,6 +15,7 @@ import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
 import { MessageCounter } from "../grpc/message-parser.ts";
 import { Metadata } from "../grpc/metadata.ts";
+import type { ReceivedStatus } from "../grpc/received-status.ts";
 import { Status } from "../grpc/status.ts";
 import { grpcErrorFromTrailers, parseStatus } from "../grpc/trailers.ts";
 import {
@@ -76,7 +77,6 @@ export class UpstreamLeg
   readonly waitForReady: boolean;
   waitingAt = -1;
   status: number = Status.UNKNOWN;
-  details = "";
   error: GrpcError | undefined = undefined;
   swallowed = false;
   /** The trailers, or the header section of a Trailers-Only response, as they came. */
@@ -91,6 +91,7 @@ export class UpstreamLeg
   private readonly context: CallContext;
   /** Made for the first bytes: a stream that is only open needs none. */
   private responseCounter: MessageCounter | undefined = undefined;
+  private received: ReceivedStatus | undefined = undefined;
   /** Response headers with `grpc-status`, until it is known whether they are the whole response. */
   private heldHeaders: HeaderList | undefined = undefined;
   private deadlineTimer: Timer | undefined = undefined;
@@ -117,6 +118,10 @@ export class UpstreamLeg
 
   get conn(): Destination["conn"] {
     return this.destination.conn;
+  }
+
+  get details(): string {
+    return this.error?.details ?? this.received?.details ?? "";
   }
 
   get trailers(): Metadata {
@@ -331,11 +336,9 @@ export class UpstreamLeg
     const trailers = asTrailersOnly(fields);
     this.wireTrailers = trailers;
     const received = parseStatus(trailers);
-    if (received !== undefined) {
-      this.status = received.status;
-      this.details = received.details;
-    }
-    if (received?.status !== Status.OK) this.error = grpcErrorFromTrailers(trailers);
+    if (received !== undefined) this.status = received.status;
+    this.received = received;
+    if (received?.status !== Status.OK) this.error = grpcErrorFromTrailers(trailers, received);
     // The server has answered; what the client still sends is not wanted (gRPC "Early server closure").
     const { stream } = this;
     if (stream !== undefined && (!this.endSent || !endStream || stream.queuedBytes > 0)) {
@@ -347,7 +350,6 @@ export class UpstreamLeg
   private fail(error: GrpcError): void {
     this.error = error;
     this.status = error.status;
-    this.details = error.details;
     this.broken = true;
     if (this.stream !== undefined) this.conn.reset(this.stream, ErrorCode.CANCEL);
     else this.conn.abandon(this);

@@ -3,6 +3,7 @@ import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { ErrorReason, GrpcError } from "../../src/grpc/error.ts";
 import { Metadata } from "../../src/grpc/metadata.ts";
+import { ReceivedStatus } from "../../src/grpc/received-status.ts";
 import { Status } from "../../src/grpc/status.ts";
 import { HeaderField } from "../../src/wire/field.ts";
 
@@ -61,6 +62,34 @@ describe("GrpcError", () => {
     expect(error.wireTrailers).toBe(trailers);
     error.metadata.append("b", "2");
     expect(error.wireTrailers).toBeUndefined();
+  });
+});
+
+describe("the text of an error that an upstream has sent", () => {
+  function received(): GrpcError {
+    return new GrpcError(Status.NOT_FOUND, new ReceivedStatus(Status.NOT_FOUND, "no%20such"));
+  }
+
+  it("is the same as of any other, wherever it is looked at", () => {
+    const error = received();
+    expect(error.message).toBe("NOT_FOUND: no such");
+    expect(error.details).toBe("no such");
+    expect(String(error)).toBe("GrpcError: NOT_FOUND: no such");
+    expect(received().stack).toContain("Error: NOT_FOUND: no such\n");
+    expect(inspect(received())).toContain("NOT_FOUND: no such");
+    expect(() => {
+      throw received();
+    }).toThrow("no such");
+  });
+
+  it("can be replaced, as that of any other can", () => {
+    const error = received();
+    error.message = "mine";
+    expect(error.message).toBe("mine");
+    expect(Object.keys(error)).not.toContain("message");
+    error.message = "again";
+    expect(error.message).toBe("again");
+    expect(received().message).toBe("NOT_FOUND: no such");
   });
 });
 

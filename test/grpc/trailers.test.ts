@@ -80,6 +80,21 @@ describe("parseStatus", () => {
   });
 });
 
+describe("a received status", () => {
+  it("repeats the beginning of a long grpc-status that is none", () => {
+    const digits = parseStatus(list(["grpc-status", "9".repeat(60_000)]));
+    expect(digits?.details).toBe(`unknown grpc-status ${"9".repeat(64)}...`);
+    const text = parseStatus(list(["grpc-status", "x".repeat(60_000)]));
+    expect(text?.details).toBe(`malformed grpc-status "${"x".repeat(64)}..."`);
+  });
+
+  it("says the same each time it is asked", () => {
+    const received = parseStatus(list(["grpc-status", "42"], ["grpc-message", "100%25"]));
+    expect(received?.details).toBe("unknown grpc-status 42: 100%");
+    expect(received?.details).toBe("unknown grpc-status 42: 100%");
+  });
+});
+
 describe("trailersFor", () => {
   it("writes status, encoded message and metadata in that order", () => {
     const metadata = Metadata.from({ a: "1", "k-bin": Buffer.from("x") });

@@ -44,13 +44,22 @@ export {
   type TransparentHandlerOptions,
   transparentHandler,
 } from "./proxy/transparent-handler.ts";
+export type { AttachOptions } from "./server/attach-options.ts";
 export { CallContext, incomingToOutgoing } from "./server/call-context.ts";
 export type { StreamHandler, StreamInterceptor, StreamServerInfo } from "./server/interceptor.ts";
-export { type ListenSettings, Server, type ServerOptions } from "./server/server.ts";
+export {
+  type ListenSettings,
+  Server,
+  type ServerOptions,
+} from "./server/server.ts";
 export { ServerStream } from "./server/server-stream.ts";
 export type { Clock } from "./time/clock.ts";
 export type { Timer, TimerOwner } from "./time/timer-wheel.ts";
-export type { HandedOverClientSession, HandedOverServer } from "./transport/node/index.ts";
+export type {
+  HandedOverClientSession,
+  HandedOverRequestHeaders,
+  HandedOverServer,
+} from "./transport/node/index.ts";
 export {
   type EngineLimits,
   type EngineOptions,

@@ -93,7 +93,7 @@ describe("an option that is unknown", () => {
     [
       "of GrpcError",
       () => new GrpcError(Status.ABORTED, "", any({ retries: "safe" })),
-      'options of GrpcError: expected one of reason, source, retry, metadata, cause, got "retries"',
+      'got "retries"; did you mean retry?',
     ],
     [
       "of a metadata field",

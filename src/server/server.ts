@@ -27,6 +27,7 @@ import type {
   Transport,
 } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
+import { type AttachOptions, claimOf } from "./attach-options.ts";
 import {
   answerDirectly,
   chainInterceptors,
@@ -149,13 +150,22 @@ export class Server implements CallOwner {
   }
 
   /**
-   * Answers the requests of a server made by `http2.createServer` or `http2.createSecureServer`, which listens and is closed by whoever
-   * made it; `close` here only drains its sessions. Install it before the server listens, and install no other `stream` listener.
+   * Answers the requests of a server made by `http2.createServer` or `http2.createSecureServer` that are gRPC, or that `match` takes.
+   * All others go to the server's own handlers, HTTP/1 too; it makes no difference whether these were added before or after.
+   * The server listens and is closed by whoever made it; `close` here only ends the calls, and drains the connections that had any.
+   * @throws {TypeError} for a server that does not speak HTTP/2, and on a `Server` that was made for another transport than `"node"`
    */
-  attach(http2Server: HandedOverServer): void {
-    checkServer(http2Server);
+  attach(http2Server: HandedOverServer, options: AttachOptions = {}): void {
     if (this.#closing !== undefined) throw new Error("the server is closed");
-    const detach = attachServer(http2Server, this.#options, this.#events());
+    checkServer(http2Server);
+    const claim = claimOf(options);
+    const { transport } = this.#options;
+    if (transport !== undefined && this.#transport.name !== "node") {
+      throw new TypeError(
+        `attach: expected a Server without the option transport or with "node", because the requests of http2Server are read by node:http2, got ${JSON.stringify(this.#transport.name)}; listen takes a transport for one socket`,
+      );
+    }
+    const detach = attachServer(http2Server, this.#options, claim, this.#events());
     this.#listeners.add({
       close: () => {
         detach();

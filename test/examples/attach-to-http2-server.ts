@@ -16,8 +16,8 @@ export function createProxy(session: ClientHttp2Session): Attached {
   const relay = new Server({
     unknownServiceHandler: transparentHandler(() => new StreamParameters({ conn })),
   });
-  // Before it listens, so that no connection is missed. Whoever made the server still listens with it and closes it;
-  // `relay.close(graceMs)` only lets its calls finish.
+  // Its own handlers answer what is not gRPC. Whoever made the server still listens with it and closes it; `relay.close(graceMs)`
+  // only lets its calls finish.
   relay.attach(http2Server);
   return { http2Server, relay };
 }

@@ -1,10 +1,6 @@
 // The `node` transport: HTTP/2 by node:http2. The only folder that imports node:http2; its types leave under our names.
 
-import type {
-  ClientHttp2Session,
-  Http2Server as PlainServer,
-  Http2SecureServer as SecureServer,
-} from "node:http2";
+import type { ClientHttp2Session } from "node:http2";
 import { shown } from "../../check/check.ts";
 import { resolveSessionOptions } from "../defaults.ts";
 import type {
@@ -14,29 +10,24 @@ import type {
   Transport,
 } from "../transport.ts";
 import { connect, NodeClientSession } from "./client-session.ts";
-import { attachServer, listen } from "./listen.ts";
+import { listen } from "./listen.ts";
 
-/** A server of `http2.createServer` or `http2.createSecureServer`. */
-export type HandedOverServer = PlainServer | SecureServer;
 /** A session of `http2.connect`. */
 export type HandedOverClientSession = ClientHttp2Session;
 
-export { attachServer };
+export {
+  attachServer,
+  type Claim,
+  checkServer,
+  type HandedOverRequestHeaders,
+  type HandedOverServer,
+} from "./attach.ts";
 
 const transport: Transport = { name: "node", connect, listen };
 
 /** HTTP/2 by node:http2. Its limits are listed in ARCHITECTURE.md. */
 export function nodeTransport(): Transport {
   return transport;
-}
-
-/** @throws {TypeError} unless it can be attached: `http.createServer` speaks no HTTP/2 */
-export function checkServer(server: unknown): void {
-  // Of the servers of Node only those of node:http2 have it; their classes cannot be had.
-  if (typeof Reflect.get(Object(server), "updateSettings") === "function") return;
-  throw new TypeError(
-    `attach: expected a server of http2.createServer or http2.createSecureServer, got ${shown(server)}`,
-  );
 }
 
 /** @throws {TypeError} unless it is the client side of a connection */

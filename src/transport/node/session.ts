@@ -37,6 +37,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   /** Why we ended the session, when it was us. */
   protected ownEnd: SessionEnd | undefined;
   protected isOver = false;
+  /** Others have streams on it, so its connection is not ours to end. */
+  #shared = false;
   #lostStream = false;
   /** What node:http2 said before the session closed. */
   protected error: Error | undefined;
@@ -98,7 +100,14 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
       this.options.clock.schedule(this.#settingsTimer, this.options.settingsTimeoutMs);
     }
     // What a user opened is the user's to keep.
-    if (this.socket !== undefined) watch(this, this.opensStreams ? "client" : "server");
+    if (this.socket !== undefined && !this.#shared)
+      watch(this, this.opensStreams ? "client" : "server");
+  }
+
+  /** From now on its end is the end of our streams on it alone. */
+  share(): void {
+    this.#shared = true;
+    unwatch(this);
   }
 
   drain(): void {
@@ -154,12 +163,26 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   }
 
   #destroyNode(end: SessionEnd): void {
+    if (this.#shared) {
+      this.#leave();
+      return;
+    }
     const connecting = this.node.connecting;
     if (end.code === ErrorCode.NO_ERROR) this.node.destroy();
     else this.node.destroy(new Error(end.message), end.code);
     // Where there was no connection yet, nobody waits for GOAWAY.
     if (connecting || end.kind === "connect") this.socket?.destroy();
     else this.#linger();
+  }
+
+  #leave(): void {
+    const streams = this.streams.toArray();
+    this.isOver = true;
+    for (const stream of streams) stream.leave();
+    this.isOver = false;
+    this.closed();
+    // GOAWAY; the connection closes when the streams of the others have ended.
+    if (!this.node.destroyed) this.node.close();
   }
 
   sessionEndOf(id: number): StreamEnd | undefined {
@@ -202,6 +225,10 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     setImmediate(() => {
       // An end of our own comes in an immediate, too, and has to find the session as it is: closed, it would wait for the peer.
       if (this.isOver || this.streams.size > 0 || this.ownEnd !== undefined) return;
+      if (this.#shared) {
+        this.#leave();
+        return;
+      }
       this.node.close();
       this.#linger();
     });

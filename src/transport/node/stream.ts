@@ -170,6 +170,12 @@ export abstract class NodeStream implements Stream {
     this.fail(this.session.sessionEndOf(this.id) ?? this.#resetEnd(this.node.rstCode ?? 0));
   }
 
+  /** As `closed`, for a stream whose session goes on without us. */
+  leave(): void {
+    this.closed();
+    setImmediate(resetBare, this.node, ErrorCode.CANCEL);
+  }
+
   protected fail(end: StreamEnd): void {
     if (this.over) return;
     const listener = this.listener;

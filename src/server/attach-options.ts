@@ -1,0 +1,44 @@
+// Which requests of a server that a user made are for the relay.
+
+import { checkBoolean, checkFunction, tell } from "../check/check.ts";
+import { type OptionTable, optionTable } from "../check/options.ts";
+import { isGrpcContentType } from "../grpc/content-type.ts";
+import type { Claim, HandedOverRequestHeaders } from "../transport/node/index.ts";
+
+export interface AttachOptions {
+  /**
+   * Which requests are for the relay, by their header fields. The others go to the server's own handlers as if nothing were attached.
+   * Must be quick and not throw; a request for which it does is not taken.
+   * @default those with a content type of gRPC, and where the server has no handlers of its own all, answered with 415
+   */
+  readonly match?: (headers: HandedOverRequestHeaders) => boolean;
+}
+
+const ATTACH_OPTIONS: OptionTable = optionTable<AttachOptions>("options of attach", {
+  match: checkFunction,
+});
+
+/** @throws {TypeError} naming the option, what was expected and what came */
+export function claimOf(options: AttachOptions): Claim {
+  ATTACH_OPTIONS.check(options);
+  const { match } = options;
+  if (match === undefined) return { matches: hasGrpcContentType, refusesOthers: true };
+  return { matches: (headers) => matches(match, headers), refusesOthers: false };
+}
+
+function hasGrpcContentType(headers: HandedOverRequestHeaders): boolean {
+  return isGrpcContentType(headers["content-type"]);
+}
+
+function matches(
+  match: NonNullable<AttachOptions["match"]>,
+  headers: HandedOverRequestHeaders,
+): boolean {
+  let taken = false;
+  tell("match", () => {
+    const answer: unknown = match(headers);
+    checkBoolean("match", answer);
+    taken = answer === true;
+  });
+  return taken;
+}

@@ -1,0 +1,79 @@
+// From the events of a node:http2 server to sessions of ours: which socket belongs to which, and whose stream it is.
+
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import type { ResolvedSessionOptions } from "../defaults.ts";
+import { peerInfo } from "../peer-info.ts";
+import type { ListenerEvents } from "../transport.ts";
+import { receivedFields } from "./header-lists.ts";
+import { NodeServerSession } from "./server-session.ts";
+import { END_STREAM_FLAG } from "./stream.ts";
+
+/** Whom a session was taken by last; several relays may be attached to one server. */
+const takenBy = new WeakMap<ServerHttp2Session, NodeServerSession>();
+
+export class ServerSessions {
+  readonly #options: ResolvedSessionOptions;
+  readonly #events: ListenerEvents;
+  readonly #path: string | undefined;
+  readonly #taken = new WeakMap<ServerHttp2Session, NodeServerSession>();
+  readonly #shared = new WeakSet<ServerHttp2Session>();
+  /** node:http2 hides the socket of a session; it must be destroyed when a peer stops reading. */
+  readonly #sockets = new WeakMap<ServerHttp2Session, Socket>();
+  /** Its session is made while the event that told of it runs. */
+  #accepted: Socket | undefined;
+
+  constructor(options: ResolvedSessionOptions, events: ListenerEvents, path: string | undefined) {
+    this.#options = options;
+    this.#events = events;
+    this.#path = path;
+  }
+
+  accepted(socket: Socket | undefined): void {
+    this.#accepted = socket;
+  }
+
+  begun(node: ServerHttp2Session): void {
+    if (this.#accepted !== undefined) this.#sockets.set(node, this.#accepted);
+    this.#accepted = undefined;
+  }
+
+  /** It has streams that are not ours. */
+  share(node: ServerHttp2Session): void {
+    this.#shared.add(node);
+    this.#taken.get(node)?.share();
+  }
+
+  /** Makes a session of ours of it, which tells the owner. */
+  take(node: ServerHttp2Session): NodeServerSession {
+    const socket = this.#sockets.get(node);
+    // A socket that fails after its session let go of it must not end the process.
+    socket?.on("error", () => {});
+    const peer = peerInfo(socket ?? node.socket, this.#path, "server");
+    const session = new NodeServerSession(node, socket, peer, this.#options, this.#events);
+    this.#taken.set(node, session);
+    const other = takenBy.get(node);
+    takenBy.set(node, session);
+    other?.share();
+    if (other !== undefined || this.#shared.has(node)) session.share();
+    return session;
+  }
+
+  recvStream(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    flags: number,
+    rawHeaders: string[],
+  ): void {
+    const node = stream.session;
+    if (node === undefined || node.destroyed) {
+      stream.on("error", () => {});
+      return;
+    }
+    // Of a server, so the session is, too.
+    const session =
+      this.#taken.get(node as ServerHttp2Session) ?? this.take(node as ServerHttp2Session);
+    const endStream = (flags & END_STREAM_FLAG) !== 0;
+    session.recvStream(stream, receivedFields(rawHeaders, headers), endStream);
+  }
+}

@@ -25,12 +25,13 @@ export type {
   CallEndEvent,
   CallStartEvent,
   ConnStateEvent,
+  DetachedEndEvent,
   RefusedEvent,
 } from "./observe/channels.ts";
 export {
   type Destination,
   type DestinationErrorHandler,
-  type LagPolicy,
+  type DestinationNeed,
   type RequestFinalizer,
   type StreamDirector,
   StreamParameters,

@@ -124,7 +124,7 @@ function peekingDirector(
     const outgoing = ctx.withMetadata(metadata);
     return new StreamParameters(
       { conn: primary, ctx: outgoing },
-      [{ conn: secondary, ctx: outgoing, onError: () => undefined }],
+      [{ conn: secondary, ctx: outgoing, need: "optional", onError: () => undefined }],
       tell,
     );
   };

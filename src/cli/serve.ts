@@ -39,7 +39,7 @@ export const serveFlags: readonly Flag[] = [
     name: "secondary",
     value: "ADDRESS",
     repeatable: true,
-    text: "gets a copy of every request while it is connected; its answers and failures\nare dropped, but a call ends only when it has ended there too",
+    text: "gets a copy of every request; its answers and failures are dropped, no call waits\nfor it, and it is dropped when it is 1 MiB behind or 30 s late",
   },
   {
     name: "peek",
@@ -109,28 +109,15 @@ function director(
   secondaries: readonly ClientConn[],
   peek: boolean,
 ): StreamDirector {
-  const alone = new StreamParameters({ conn: primary });
-  const route = (): StreamParameters =>
-    secondaries.length === 0
-      ? alone
-      : new StreamParameters({ conn: primary }, mirrors(secondaries));
-  if (!peek) return route;
+  const mirrors = secondaries.map((conn): Destination => ({ conn, need: "detached" }));
+  const params = new StreamParameters({ conn: primary }, mirrors);
+  if (!peek) return () => params;
   return async (_ctx, _fullMethodName, peeker) => {
     // What it holds is of no interest, nor whether it can be read: none, one above the limit or one in an unknown compression is
     // passed on as well. A call that has ended meanwhile gets its own error from the relay.
     await peeker.peek().catch(() => undefined);
-    return route();
+    return params;
   };
-}
-
-/** Those that are connected: one that cannot be opened would fail the call, and a mirror should never do that. */
-function mirrors(conns: readonly ClientConn[]): Destination[] {
-  const destinations: Destination[] = [];
-  for (const conn of conns) {
-    if (conn.state === "ready") destinations.push({ conn, onError: () => undefined });
-    else conn.connect();
-  }
-  return destinations;
 }
 
 function milliseconds(text: string | undefined): number {

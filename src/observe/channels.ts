@@ -46,6 +46,25 @@ export interface CallEndEvent extends CallStartEvent {
   readonly responseBytes: number;
 }
 
+/** Published on `grpc-relay:detached:end` when a detached destination has ended, which may be after its call. */
+export interface DetachedEndEvent {
+  readonly method: string;
+  /** Of its `ClientConn`. */
+  readonly target: string;
+  /** Position among the secondaries of the call, from 0. */
+  readonly index: number;
+  /** The gRPC status that it ended with, and the `grpc-message` that came with it. */
+  readonly status: number;
+  readonly details: string;
+  /** `undefined` when it ended with OK. */
+  readonly error: Error | undefined;
+  /** From the request's arrival, in milliseconds. */
+  readonly durationMs: number;
+  /** Bytes of messages, prefixes included. */
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+}
+
 /**
  * Connectivity, as gRPC names it (grpc/grpc doc/connectivity-semantics-and-api.md).
  *
@@ -90,6 +109,9 @@ export interface RefusedEvent {
 
 export const callStart: EventChannel<CallStartEvent> = new EventChannel("grpc-relay:call:start");
 export const callEnd: EventChannel<CallEndEvent> = new EventChannel("grpc-relay:call:end");
+export const detachedEnd: EventChannel<DetachedEndEvent> = new EventChannel(
+  "grpc-relay:detached:end",
+);
 export const connState: EventChannel<ConnStateEvent> = new EventChannel("grpc-relay:conn:state");
 export const refused: EventChannel<RefusedEvent> = new EventChannel("grpc-relay:refused");
 

@@ -1,7 +1,7 @@
 // What a director is and what it answers: where one call goes.
 
 import { checkFunction, checkNumber, checkOneOf, shown } from "../check/check.ts";
-import { anything, type OptionTable, optionTable } from "../check/options.ts";
+import { anything, type OptionChecks, type OptionTable, optionTable } from "../check/options.ts";
 import {
   type CallOptions,
   type ResolvedCallOptions,
@@ -28,27 +28,27 @@ export type StreamDirector = (
   peeker: StreamPeeker,
 ) => StreamParameters | Promise<StreamParameters>;
 
-/** What to do with a secondary that takes the request more slowly than the primary. */
-export interface LagPolicy {
-  /**
-   * - `"backpressure"`: the client is slowed down to it.
-   * - `"drop"`: it is reset and its `onError` told; what that returns is ignored, the call goes on.
-   * - `"fail"`: it is reset and its `onError` told; the call fails unless that swallows the error.
-   */
-  readonly policy: "backpressure" | "drop" | "fail";
-  /**
-   * How many bytes of the request it may be behind the primary, for `"drop"` and `"fail"`. They are kept in memory.
-   * @default 1_048_576
-   */
-  readonly maxLagBytes?: number;
-}
+/**
+ * How much a secondary matters.
+ *
+ * - `"required"`: nobody is sent anything before it is open, and if it cannot be opened the call fails, whatever `onError` says. That is
+ *   the rule of Go's grpc-proxy.
+ * - `"optional"`: the others begin without it. What it has missed is kept for it, up to `maxLagBytes`. That it cannot be opened is judged
+ *   by its `onError`, as is every other failure of it. The call ends when it has ended, too.
+ * - `"detached"`: a copy that cannot hurt. It delays neither the beginning, nor the client, nor the end of the call, and nothing that becomes
+ *   of it reaches the client: `onError` is told, but what it returns is ignored. When the call is over it may go on for `maxDetachedMs` if
+ *   it has been given the whole request. A client that cancels, or whose deadline passes, ends it with the call; `server.close` and
+ *   `conn.close` end it, too. The finalizer and `openCallCount` do not wait for it. How it ended is also told on the channel
+ *   `grpc-relay:detached:end`.
+ */
+export type DestinationNeed = "required" | "optional" | "detached";
 
 /**
  * Told once when the call to a destination has failed: it could not be opened, it was reset, or it ended with a status other than OK.
  * What it returns stands for the outcome: an error (this or another) fails the call; nothing, `undefined` or `null` swallows it.
  * That goes for the primary, too: the client then gets OK, without a message if none came. A handler that only logs has to
- * return the error. Throwing is the same as returning what is thrown. When a destination could not be opened, those of all
- * destinations are told, and none can swallow it.
+ * return the error. Throwing is the same as returning what is thrown. When a required destination could not be opened, those of all
+ * destinations are told, and none can swallow it. Of a detached one what it returns is ignored.
  *
  * It cannot be asynchronous: an error is judged at once. A promise, as anything else that is no error, swallows nothing and is a
  * warning of the process. What takes time belongs in the `RequestFinalizer`.
@@ -79,12 +79,24 @@ export interface Destination {
    * the primary as for secondaries.
    */
   readonly onError?: DestinationErrorHandler;
-  /** Only for secondaries. @default { policy: "backpressure" } */
-  readonly lag?: LagPolicy;
+  /** How much it matters; only for secondaries. @default "required" */
+  readonly need?: DestinationNeed;
+  /**
+   * How many bytes of the request it may be behind the primary, only for secondaries. They are kept in memory. One that is further behind is
+   * reset and fails with `SECONDARY_LAG`. Without this one that is open slows the client down instead, unless it is detached.
+   * @default 1_048_576 while an optional one is being opened, and for a detached one
+   */
+  readonly maxLagBytes?: number;
+  /**
+   * How long a detached secondary may go on when all others have ended, in milliseconds. Then it is reset and fails with
+   * DEADLINE_EXCEEDED. The deadline that it was given holds besides.
+   * @default 30_000
+   */
+  readonly maxDetachedMs?: number;
 }
 
 /**
- * Runs once when every destination has ended, whatever the outcome, before the client is told. Throwing turns a call that would have
+ * Runs once when every destination but detached ones has ended, whatever the outcome, before the client is told. Throwing turns a call that would have
  * ended with OK into that error; an error that the call already has stays. It also runs when the client has gone, and
  * nothing cancels it.
  */
@@ -142,17 +154,20 @@ export class StreamParameters {
 
 const NO_DESTINATIONS: readonly Destination[] = [];
 
-const LAG: OptionTable = optionTable<LagPolicy>(
-  "lag",
-  {
-    policy: anything,
-    maxLagBytes: (name, value) => checkNumber(name, value, 0),
-  },
-  {
-    named: (option) => `lag.${option}`,
-    together: ({ policy }) => checkOneOf("lag.policy", policy, ["backpressure", "drop", "fail"]),
-  },
-);
+type SecondaryOption = "need" | "maxLagBytes" | "maxDetachedMs";
+
+/** A primary is always required, and all others are behind it. */
+const OF_PRIMARY: OptionChecks<Pick<Destination, SecondaryOption>> = {
+  need: (name, value) => checkOneOf(name, value, ["required"]),
+  maxLagBytes: refuse,
+  maxDetachedMs: refuse,
+};
+
+const OF_SECONDARY: OptionChecks<Pick<Destination, SecondaryOption>> = {
+  need: (name, value) => checkOneOf(name, value, ["required", "optional", "detached"]),
+  maxLagBytes: (name, value) => checkNumber(name, value, 0),
+  maxDetachedMs: (name, value) => checkNumber(name, value, 0),
+};
 
 const PRIMARY = destinationTable("primary");
 const SECONDARY = destinationTable("secondary");
@@ -171,7 +186,7 @@ function destinationTable(role: string): OptionTable {
         throw new TypeError(`${name}: expected a Uint8Array, got ${shown(value)}`);
       },
       onError: checkFunction,
-      lag: LAG,
+      ...(role === "primary" ? OF_PRIMARY : OF_SECONDARY),
     },
     { named: (option) => `${option} of the ${role}` },
   );
@@ -192,4 +207,8 @@ function checkDestination(destination: Destination, role: string, table: OptionT
 function isConnAlone(destination: Destination): boolean {
   for (const option in destination) if (option !== "conn") return false;
   return true;
+}
+
+function refuse(name: string, value: unknown): void {
+  throw new TypeError(`${name}: expected none, got ${shown(value)}`);
 }

@@ -44,6 +44,11 @@ export abstract class LegRequest {
     return this.endSent;
   }
 
+  /** Nothing of the request is still to come for it. */
+  get requestGiven(): boolean {
+    return this.endQueued;
+  }
+
   /** How far it has taken the request, in bytes as the client sent them. */
   get progressBytes(): number {
     return this.skippedBytes + Math.max(0, this.acceptedBytes - this.injectedBytes);
@@ -62,7 +67,7 @@ export abstract class LegRequest {
     }
   }
 
-  /** Every destination is open: the request may go out. */
+  /** Every destination that is needed for it is open: the request may go out, at once or when this one is open. */
   release(): void {
     this.released = true;
     this.flush();

@@ -15,6 +15,7 @@ import type { RequestSink, ServerCall } from "../server/server-call.ts";
 import type { Clock } from "../time/clock.ts";
 import { HeaderError } from "../transport/transport.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
+import { DetachedLegs, publishDetachedEnd } from "./detached-legs.ts";
 import type { StreamParameters } from "./director.ts";
 import type { CallResult } from "./results.ts";
 import { type LegOwner, UpstreamLeg } from "./upstream-leg.ts";
@@ -25,8 +26,6 @@ export interface RelayListener {
   /** Every destination has ended and the finalizer has run. The client is still to be told `error`, or OK with these trailers. */
   onRelayEnd(relay: Relay, error: GrpcError | undefined): void;
 }
-
-const DEFAULT_MAX_LAG_BYTES = 1_048_576;
 
 export class Relay implements RequestSink, LegOwner {
   readonly call: ServerCall;
@@ -45,8 +44,10 @@ export class Relay implements RequestSink, LegOwner {
   private readonly listener: RelayListener;
   /** Made for the first bytes: a stream that is only open needs none. */
   private requestCounter: MessageCounter | undefined = undefined;
-  private openCount = 0;
-  private endedCount = 0;
+  /** Destinations that have to be open before anything is sent, and are not. */
+  private leftToOpen = 1;
+  /** Destinations that have to end before the call does, and have not. */
+  private leftToEnd = 1;
   private receivedBytes = 0;
   private acknowledgedBytes = 0;
   /** Some destination could not be opened; all have been told. */
@@ -56,6 +57,8 @@ export class Relay implements RequestSink, LegOwner {
   private primaryError: GrpcError | undefined = undefined;
   private secondaryError: GrpcError | undefined = undefined;
   private finalizing = false;
+  /** Destinations that go on although the call is over, if there are any. */
+  private detached: DetachedLegs | undefined = undefined;
 
   constructor(
     call: ServerCall,
@@ -86,6 +89,10 @@ export class Relay implements RequestSink, LegOwner {
         : secondaries.map(
             (secondary, index) => new UpstreamLeg(this, secondary, "secondary", index),
           );
+    for (const { need } of this.secondaries) {
+      if (need === "required") this.leftToOpen++;
+      if (need !== "detached") this.leftToEnd++;
+    }
   }
 
   get head(): RequestHead {
@@ -98,10 +105,6 @@ export class Relay implements RequestSink, LegOwner {
 
   get requestMessageCount(): number {
     return this.requestCounter?.messageCount ?? 0;
-  }
-
-  private get legCount(): number {
-    return 1 + this.secondaries.length;
   }
 
   start(): void {
@@ -127,7 +130,7 @@ export class Relay implements RequestSink, LegOwner {
       if (this.openError !== undefined) break;
       leg.open();
     }
-    // What the client sends waits in the legs until all of them are open.
+    // What the client sends waits in the legs until those that are required are open.
     this.call.attach(this);
   }
 
@@ -160,24 +163,21 @@ export class Relay implements RequestSink, LegOwner {
     this.failClient(truncatedMessage("downstream"));
   }
 
-  onLegProgress(): void {
-    this.settleCredit();
+  onLegProgress(leg: UpstreamLeg): void {
+    if (leg.need !== "detached") this.settleCredit();
   }
 
   /** Gives the client credit for what every destination that counts has taken. A destination that has ended counts no more. */
   private settleCredit(): void {
     // Nothing has been sent to anybody yet.
-    if (this.openCount < this.legCount) return;
+    if (this.leftToOpen > 0) return;
     const primaryProgress = this.primary.ended ? this.receivedBytes : this.primary.progressBytes;
     let progress = primaryProgress;
     for (const leg of this.secondaries) {
       if (leg.ended) continue;
-      const lag = leg.destination.lag;
-      if (lag === undefined || lag.policy === "backpressure") {
-        progress = Math.min(progress, leg.progressBytes);
-      } else if (primaryProgress - leg.progressBytes > (lag.maxLagBytes ?? DEFAULT_MAX_LAG_BYTES)) {
-        this.dropLaggard(leg, lag.policy === "fail");
-      }
+      const limit = leg.lagLimitBytes;
+      if (limit === undefined) progress = Math.min(progress, leg.progressBytes);
+      else if (primaryProgress - leg.progressBytes > limit) this.dropLaggard(leg);
     }
     if (progress > this.acknowledgedBytes) {
       const bytes = progress - this.acknowledgedBytes;
@@ -186,9 +186,8 @@ export class Relay implements RequestSink, LegOwner {
     }
   }
 
-  private dropLaggard(leg: UpstreamLeg, counts: boolean): void {
+  private dropLaggard(leg: UpstreamLeg): void {
     const behind = this.receivedBytes - leg.progressBytes;
-    leg.dropped = !counts;
     leg.cancel(
       new GrpcError(
         Status.RESOURCE_EXHAUSTED,
@@ -204,15 +203,19 @@ export class Relay implements RequestSink, LegOwner {
 
   // Opening.
 
-  onLegOpened(): void {
-    this.openCount++;
-    if (this.openCount < this.legCount) return;
+  onLegOpened(leg: UpstreamLeg): void {
+    // The others do not wait for one that is not required: it takes what has been kept for it.
+    if (leg.need !== "required" || --this.leftToOpen > 0) return;
     this.primary.release();
     for (const leg of this.secondaries) leg.release();
     this.settleCredit();
   }
 
   onLegOpenFailed(failed: UpstreamLeg, error: GrpcError): void {
+    if (failed.need !== "required") {
+      failed.cancel(error);
+      return;
+    }
     if (this.openError !== undefined) return;
     this.openError = error;
     failed.cancel(error);
@@ -269,9 +272,13 @@ export class Relay implements RequestSink, LegOwner {
 
   onLegEnd(leg: UpstreamLeg): void {
     if (leg.error !== undefined) this.judge(leg, leg.error);
+    if (leg.need === "detached") {
+      publishDetachedEnd(leg, this.path.value, this.call);
+      this.detached?.onLegEnd();
+      return;
+    }
     // Only now: `onError` may end another leg, and the last one to be judged finalizes.
-    this.endedCount++;
-    if (this.endedCount === this.legCount) {
+    if (--this.leftToEnd === 0) {
       this.finalize();
       return;
     }
@@ -281,16 +288,12 @@ export class Relay implements RequestSink, LegOwner {
     this.settleCredit();
   }
 
-  /** Lets `onError` have its say. When a destination could not be opened all are told, and none can swallow it. */
+  /** Lets `onError` have its say. When a required destination could not be opened all are told, and none can swallow it. */
   private judge(leg: UpstreamLeg, error: GrpcError): void {
-    const outcome = leg.dropped ? undefined : error;
-    const judged =
-      leg.destination.onError === undefined ? outcome : verdictOf(leg.destination, error, leg);
-    if (this.openError !== undefined || leg.dropped) {
-      leg.swallowed = leg.dropped;
-      return;
-    }
-    if (judged === undefined) leg.swallowed = true;
+    const judged = verdictOf(leg.destination, error, leg);
+    if (leg.need === "detached") leg.swallowed = true;
+    else if (this.openError !== undefined) return;
+    else if (judged === undefined) leg.swallowed = true;
     else if (leg === this.primary) this.primaryError = judged;
     else this.secondaryError ??= judged;
   }
@@ -301,13 +304,14 @@ export class Relay implements RequestSink, LegOwner {
    */
   private stopSecondaries(primary: UpstreamLeg): void {
     // What ended the primary may be about to end them, too.
-    const common = this.clientError ?? this.openError ?? this.call.context.reason;
+    const common = this.commonError;
     for (const leg of this.secondaries) {
-      if (leg.ended || (!primary.broken && leg.requestComplete)) continue;
+      if (leg.ended || leg.need === "detached") continue;
+      if (!primary.broken && leg.requestComplete) continue;
       leg.cancel(
         common ??
           new GrpcError(Status.CANCELLED, "the primary failed", {
-            source: "proxy",
+            reason: ErrorReason.CALL_ENDED,
             message: `the primary failed with status ${statusName(primary.status)}`,
             cause: primary.error,
           }),
@@ -315,15 +319,19 @@ export class Relay implements RequestSink, LegOwner {
     }
   }
 
+  /** What ends every destination. Those with contexts of their own hear of the end of the call before this does. */
+  private get commonError(): GrpcError | undefined {
+    return this.clientError ?? this.call.context.reason ?? this.openError;
+  }
+
   /** The outcome so far, by precedence. */
   private outcome(): GrpcError | undefined {
-    // Destinations with contexts of their own hear of the end of the call before this does.
-    const clientError = this.clientError ?? this.call.context.reason;
-    return clientError ?? this.openError ?? this.primaryError ?? this.secondaryError;
+    return this.commonError ?? this.primaryError ?? this.secondaryError;
   }
 
   private finalize(): void {
     this.finalizing = true;
+    if (this.secondaries.length > 0) this.leaveDetached();
     const finalizer = this.params.requestFinalizer();
     if (finalizer === undefined) {
       this.finish(undefined);
@@ -344,6 +352,19 @@ export class Relay implements RequestSink, LegOwner {
       () => this.finish(undefined),
       (error: unknown) => this.finish(fromUserCode("finalizer", error)),
     );
+  }
+
+  /** Lets detached destinations that have the whole request go on without the call. */
+  private leaveDetached(): void {
+    const common = this.commonError;
+    const legs: UpstreamLeg[] = [];
+    for (const leg of this.secondaries) {
+      if (leg.ended) continue;
+      if (common !== undefined) leg.cancel(common);
+      else if (leg.requestGiven) legs.push(leg);
+      else leg.cancel(incompleteRequest());
+    }
+    if (legs.length > 0) this.detached = new DetachedLegs(this.call.owner, legs);
   }
 
   private finish(finalizerFailure: GrpcError | undefined): void {
@@ -392,3 +413,10 @@ export class Relay implements RequestSink, LegOwner {
 }
 
 const NO_LEGS: readonly UpstreamLeg[] = [];
+
+/** Of a detached destination. */
+function incompleteRequest(): GrpcError {
+  return new GrpcError(Status.CANCELLED, "the call ended before its request was complete", {
+    reason: ErrorReason.CALL_ENDED,
+  });
+}

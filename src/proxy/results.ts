@@ -10,6 +10,8 @@ export interface DestinationResult {
   /** Position among the secondaries, from 0; 0 for the primary. */
   readonly index: number;
   readonly conn: ClientConn;
+  /** `false` while it is under way: a detached one when the finalizer runs. */
+  readonly ended: boolean;
   /** The gRPC status it ended with; UNKNOWN while it has not ended. */
   readonly status: number;
   /** The `grpc-message` that came with it. */
@@ -18,7 +20,7 @@ export interface DestinationResult {
   readonly trailers: Metadata;
   /** Why it counts as failed; `undefined` when it ended with OK. Stays when `onError` swallows it. */
   readonly error: GrpcError | undefined;
-  /** `onError` swallowed the error. */
+  /** The error does not count: `onError` swallowed it, or the destination is detached. */
   readonly swallowed: boolean;
   /** Bytes of request messages, prefixes included, that were passed to the transport for it. */
   readonly requestBytes: number;

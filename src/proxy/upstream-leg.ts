@@ -29,7 +29,7 @@ import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { Stream, StreamEnd } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
-import type { Destination } from "./director.ts";
+import type { Destination, DestinationNeed } from "./director.ts";
 import { LegRequest } from "./leg-request.ts";
 import type { DestinationResult } from "./results.ts";
 
@@ -67,6 +67,9 @@ export interface LegOwner {
   onLegEnd(leg: UpstreamLeg): void;
 }
 
+const DEFAULT_MAX_LAG_BYTES = 1_048_576;
+const DEFAULT_MAX_DETACHED_MS = 30_000;
+
 export class UpstreamLeg
   extends LegRequest
   implements StreamRequest, DestinationResult, ContextListener, TimerOwner
@@ -74,6 +77,7 @@ export class UpstreamLeg
   readonly role: "primary" | "secondary";
   readonly index: number;
   readonly destination: Destination;
+  readonly need: DestinationNeed;
   readonly waitForReady: boolean;
   waitingAt = -1;
   status: number = Status.UNKNOWN;
@@ -81,8 +85,6 @@ export class UpstreamLeg
   swallowed = false;
   /** The trailers, or the header section of a Trailers-Only response, as they came. */
   wireTrailers: HeaderList | undefined = undefined;
-  /** It was too slow and the call goes on without it, whatever `onError` says. */
-  dropped = false;
   /** It failed otherwise than by a status that the backend sent. */
   broken = false;
   responseBytes = 0;
@@ -110,6 +112,7 @@ export class UpstreamLeg
     super();
     this.owner = owner;
     this.destination = destination;
+    this.need = role === "primary" ? "required" : (destination.need ?? "required");
     this.role = role;
     this.index = index;
     this.context = destination.ctx ?? owner.context;
@@ -136,10 +139,17 @@ export class UpstreamLeg
 
   private countRequestMessages(): number {
     const { owner } = this;
-    if (!this.released) return 0;
+    if (!this.released || !this.opened) return 0;
     const count = owner.requestMessageCount;
     if (this.destination.message === undefined) return count;
     return owner.replacesFirst ? Math.max(1, count) : 1 + count;
+  }
+
+  /** How far behind the primary it may be, in bytes of the request; `undefined` when it slows the client down instead. */
+  get lagLimitBytes(): number | undefined {
+    const { maxLagBytes } = this.destination;
+    if (maxLagBytes !== undefined || this.need === "required") return maxLagBytes;
+    return this.need === "detached" || !this.opened ? DEFAULT_MAX_LAG_BYTES : undefined;
   }
 
   get responseMessages(): number {
@@ -316,9 +326,31 @@ export class UpstreamLeg
     this.cut(reason);
   }
 
-  /** The deadline of this destination alone has passed. */
+  /** The deadline of this destination alone has passed, or it has been detached for too long. */
   onTimer(): void {
-    this.cut(deadlineExceeded());
+    if (this.owner.clock.nowMs() >= this.deadlineMs) this.cut(deadlineExceeded());
+    else {
+      const text = `not done ${this.maxDetachedMs} ms after the call`;
+      this.cut(
+        new GrpcError(Status.DEADLINE_EXCEEDED, `a secondary was ${text}`, {
+          reason: ErrorReason.DEADLINE,
+          message: `upstream ${this.conn.target} was ${text}`,
+        }),
+      );
+    }
+  }
+
+  private get maxDetachedMs(): number {
+    return this.destination.maxDetachedMs ?? DEFAULT_MAX_DETACHED_MS;
+  }
+
+  /** All that the call waits for has ended. From now on nobody else watches how long this takes. */
+  detach(): void {
+    const { clock } = this.owner;
+    const remainingMs = Math.min(this.maxDetachedMs, this.deadlineMs - clock.nowMs());
+    if (remainingMs === Number.POSITIVE_INFINITY) return;
+    this.deadlineTimer ??= new Timer(this);
+    clock.schedule(this.deadlineTimer, Math.max(0, remainingMs));
   }
 
   private cut(reason: GrpcError): void {

@@ -162,8 +162,7 @@ export class CallContext implements ContextListener, TimerOwner {
       listener.onContextDone(reason);
       return;
     }
-    this.#listeners ??= new Set();
-    this.#listeners.add(listener);
+    this.#keep(listener);
     this.#watch();
   }
 
@@ -190,7 +189,16 @@ export class CallContext implements ContextListener, TimerOwner {
     this.#released = true;
     this.#stopWatching();
     if (listeners === undefined) return;
-    for (const listener of listeners) if (listener instanceof CallContext) listener.release();
+    for (const listener of listeners) {
+      if (listener instanceof CallContext) listener.release();
+      // A detached destination may go on, and its own context can still be cancelled.
+      else this.#keep(listener);
+    }
+  }
+
+  #keep(listener: ContextListener): void {
+    this.#listeners ??= new Set();
+    this.#listeners.add(listener);
   }
 
   /** @internal The parent's end. */

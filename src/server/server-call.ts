@@ -50,8 +50,16 @@ export interface RequestTap {
   onCancelled(reason: GrpcError): void;
 }
 
+/** What goes on although its call is over. */
+export interface Leftover {
+  /** The server is closed: it ends now. */
+  onServerClosed(reason: GrpcError): void;
+}
+
 export interface CallOwner {
   readonly clock: Clock;
+  /** They add and remove themselves. */
+  readonly leftovers: Set<Leftover>;
   /** The call was answered or is gone. Exactly once. */
   onCallEnd(call: ServerCall): void;
 }

@@ -38,7 +38,7 @@ import {
 import { RefusedRequest } from "./refused-request.ts";
 import { ServiceRegistry } from "./registry.ts";
 import { RecentHeads, RequestHead } from "./request-head.ts";
-import { type CallOwner, ServerCall } from "./server-call.ts";
+import { type CallOwner, type Leftover, ServerCall } from "./server-call.ts";
 import { ServerStream } from "./server-stream.ts";
 
 export interface ServerOptions extends SessionOptions {
@@ -75,6 +75,8 @@ const LAST_WORDS_MS = 100;
 
 export class Server implements CallOwner {
   readonly clock: Clock;
+  /** @internal */
+  readonly leftovers: Set<Leftover> = new Set();
   readonly #options: ServerOptions;
   readonly #transport: Transport;
   readonly #codec: Codec;
@@ -344,7 +346,7 @@ export class Server implements CallOwner {
   /**
    * Stops listening and lets calls finish for up to `graceMs` milliseconds; calls that are still open then are ended with UNAVAILABLE.
    * Clients are told by GOAWAY to open no new calls here. Resolves when every connection is closed.
-   * Calling it again with a shorter grace shortens it.
+   * Calling it again with a shorter grace shortens it. Detached destinations of calls that are over are not waited for, but ended.
    * @default graceMs 0
    */
   close(graceMs = 0): Promise<void> {
@@ -371,7 +373,10 @@ export class Server implements CallOwner {
     this.#closing = {
       timer,
       finished,
-      done: Promise.all([sessionsClosed, listenersClosed]).then(() => this.clock.cancel(timer)),
+      done: Promise.all([sessionsClosed, listenersClosed]).then(() => {
+        this.clock.cancel(timer);
+        this.#endLeftovers();
+      }),
     };
     for (const session of [...this.#sessions]) session.drain();
     if (this.#sessions.size === 0) finished();
@@ -388,18 +393,27 @@ export class Server implements CallOwner {
     }
   }
 
+  #endLeftovers(): void {
+    for (const leftover of [...this.leftovers]) leftover.onServerClosed(shuttingDown());
+  }
+
   #cutOff(): void {
     this.#cut = true;
-    const reason = new GrpcError(Status.UNAVAILABLE, "the server is shutting down", {
-      reason: ErrorReason.SHUTDOWN,
-    });
+    const reason = shuttingDown();
     // All of them first: the end of one may be the end of another, and with it of a walk along the list.
     const calls: ServerCall[] = [];
     for (let call = this.#firstCall; call !== undefined; call = call.next) calls.push(call);
     for (const call of calls) call.cancel(reason);
+    this.#endLeftovers();
     const timer = this.#closing?.timer;
     if (timer !== undefined && this.#sessions.size > 0) this.clock.schedule(timer, LAST_WORDS_MS);
   }
+}
+
+function shuttingDown(): GrpcError {
+  return new GrpcError(Status.UNAVAILABLE, "the server is shutting down", {
+    reason: ErrorReason.SHUTDOWN,
+  });
 }
 
 const SERVER_OPTIONS: OptionTable = optionTable<ServerOptions>("options of Server", {

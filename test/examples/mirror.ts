@@ -9,30 +9,42 @@ import {
   transparentHandler,
 } from "grpc-relay";
 
-/** @param report told when the shadow answers otherwise than the live backend */
+/**
+ * @param report told when the shadow has failed otherwise than the live backend. That it did well where the live backend failed can be told after
+ * the call by the channel `grpc-relay:detached:end` only.
+ */
 export function createProxy(
   live: ClientConn,
   shadow: ClientConn,
   report: (difference: string) => void,
 ): Server {
-  const mirror: Destination = {
-    conn: shadow,
-    // Returning nothing swallows the error: the client never hears of it.
-    onError: () => {},
-    // A shadow that is slower than the live backend is dropped from the call instead of slowing the client down.
-    lag: { policy: "drop", maxLagBytes: 262_144 },
-  };
-
   return new Server({
-    unknownServiceHandler: transparentHandler(() => {
-      // A destination that cannot be opened fails the call, so one that is not connected is left out.
-      const shadows = shadow.state === "ready" ? [mirror] : [];
-      shadow.connect();
-      return new StreamParameters({ conn: live }, shadows, ({ method, primary, secondaries }) => {
-        for (const { status } of secondaries) {
-          if (status === primary.status) continue;
-          report(`${method}: live ${statusName(primary.status)}, shadow ${statusName(status)}`);
-        }
+    unknownServiceHandler: transparentHandler((_ctx, method) => {
+      let expected: number | undefined;
+      let actual: number | undefined;
+      // Either may end first.
+      const compare = (): void => {
+        if (expected === undefined || actual === undefined || expected === actual) return;
+        report(`${method}: live ${statusName(expected)}, shadow ${statusName(actual)}`);
+      };
+
+      const mirror: Destination = {
+        conn: shadow,
+        // The call neither waits for it nor is slowed down by it, connected or not, and its errors reach no client.
+        need: "detached",
+        // A shadow that is further behind than this is dropped from the call ...
+        maxLagBytes: 262_144,
+        // ... and one that takes longer than this when the client has been answered.
+        maxDetachedMs: 10_000,
+        onError: ({ status }) => {
+          actual = status;
+          compare();
+        },
+      };
+      return new StreamParameters({ conn: live }, [mirror], ({ primary, secondaries: [copy] }) => {
+        expected = primary.status;
+        if (copy?.ended) actual = copy.status;
+        compare();
       });
     }),
   });

@@ -41,8 +41,8 @@ export function createProxy(
 
     return new StreamParameters(
       destination(primary),
-      // A replica's failure is not the client's business; the finalizer sees it all the same.
-      replicas.map((node) => ({ ...destination(node), onError: () => {} })),
+      // A replica's failure is not the client's business, not even that it cannot be reached; the finalizer sees it all the same.
+      replicas.map((node) => ({ ...destination(node), need: "optional", onError: () => {} })),
       ({ primary: decided, secondaries }) => {
         const behind = replicas.filter((_, index) => !agrees(decided, secondaries[index]));
         if (behind.length > 0) outdated(behind.map(({ storage }) => storage));

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { ErrorReason, type GrpcError } from "../../src/grpc/error.ts";
 import { Status } from "../../src/grpc/status.ts";
-import { type Destination, type LagPolicy, StreamParameters } from "../../src/proxy/director.ts";
+import { type Destination, StreamParameters } from "../../src/proxy/director.ts";
 import type { CallResult } from "../../src/proxy/results.ts";
 import type { CallContext } from "../../src/server/call-context.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
@@ -42,7 +42,10 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
   }
 
   /** The secondary gives no credit back; its window is 64 KiB. */
-  async function pair(extra: Omit<Destination, "conn" | "onError"> = {}): Promise<Pair> {
+  async function pair(
+    extra: Omit<Destination, "conn" | "onError"> = {},
+    swallows = true,
+  ): Promise<Pair> {
     const first = await scriptedBackend(combo);
     const second = await scriptedBackend(combo, { refillWindows: false });
     const results: CallResult[] = [];
@@ -53,7 +56,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
         conn: second.conn,
         onError: (error) => {
           told.push(error);
-          return extra.lag?.policy === "fail" ? error : undefined;
+          return swallows ? undefined : error;
         },
       };
       return new StreamParameters({ conn: first.conn }, [secondary], (result) => {
@@ -113,7 +116,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     });
   });
 
-  it("9. with backpressure a secondary that never reads stops the client within the windows", async () => {
+  it("9. without a limit a secondary that never reads stops the client within the windows", async () => {
     const call = await pair();
     const [primaryId, secondaryId] = await call.begin();
     const upload = new Upload(call.client, 1);
@@ -131,7 +134,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     await call.primary.expectReset(primaryId, ErrorCode.CANCEL);
   });
 
-  it("9. with backpressure a primary that never reads stops the client, too", async () => {
+  it("9. without a limit a primary that never reads stops the client, too", async () => {
     const call = await pair();
     call.primary.refillWindows = false;
     call.secondary.refillWindows = true;
@@ -143,10 +146,8 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     await eventually("it is over", () => call.results.length === 1);
   });
 
-  const drop: LagPolicy = { policy: "drop", maxLagBytes: 200_000 };
-
-  it("9. with drop a secondary that never reads is reset when it is too far behind; the call goes on", async () => {
-    const call = await pair({ lag: drop });
+  it("9. with a limit a secondary that never reads is reset when it is too far behind; the call goes on", async () => {
+    const call = await pair({ maxLagBytes: 200_000 });
     const [primaryId, secondaryId] = await call.begin();
     const upload = new Upload(call.client, 1);
     const body = message(Buffer.alloc(2 * MiB));
@@ -164,8 +165,8 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     expect(result.requestBytes - 65_535).toBeLessThan(200_000 + 131_072);
   });
 
-  it("9. with drop a secondary within its lag is kept", async () => {
-    const call = await pair({ lag: drop });
+  it("9. with a limit a secondary within its lag is kept", async () => {
+    const call = await pair({ maxLagBytes: 200_000 });
     const [primaryId, secondaryId] = await call.begin();
     const upload = new Upload(call.client, 1);
     const body = message(Buffer.alloc(200_000));
@@ -181,8 +182,8 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     expect(call.told).toEqual([]);
   });
 
-  it("9. with fail a secondary that never reads fails the call", async () => {
-    const call = await pair({ lag: { policy: "fail", maxLagBytes: 100_000 } });
+  it("9. with a limit a secondary that is too far behind fails the call unless its onError swallows that", async () => {
+    const call = await pair({ maxLagBytes: 100_000 }, false);
     const [primaryId, secondaryId] = await call.begin();
     await new Upload(call.client, 1).send(message(Buffer.alloc(MiB)));
     await call.secondary.expectReset(secondaryId, ErrorCode.CANCEL, { skip: ["DATA"] });
@@ -259,7 +260,7 @@ describe.each(transportCombos)("opening, server on $server, client on $client", 
     const { address } = await listenRelay(combo, async (_ctx, _method, peeker) => {
       await peeker.peek();
       return new StreamParameters({ conn: first.conn, message: Buffer.from("short") }, [
-        { conn: second.conn, lag: { policy: "fail", maxLagBytes: 10 } },
+        { conn: second.conn, maxLagBytes: 10 },
       ]);
     });
     const client = await ScriptedClient.connect(address);

@@ -193,19 +193,12 @@ describe.each(transportCombos)("a relay, server on $server, client on $client", 
     [{ message: "text" as never }, 'message of the primary: expected a Uint8Array, got "text"'],
     [{ ctx: {} as never }, "ctx of the primary: expected a CallContext, got an object (Object)"],
     [{ onError: 5 as never }, "onError of the primary: expected a function, got 5"],
-    [{ lag: "drop" as never }, 'lag: expected an object, got "drop"'],
     [
-      { lag: { policy: "dropp" as never } },
-      'lag.policy: expected one of backpressure, drop, fail, got "dropp"',
+      { need: "optional" as const },
+      'need of the primary: expected one of required, got "optional"',
     ],
-    [
-      { lag: { policy: "drop", maxLagByte: 5 } as never },
-      "lag: expected one of policy, maxLagBytes, got",
-    ],
-    [
-      { lag: { policy: "drop", maxLagBytes: Number.NaN } as const },
-      "lag.maxLagBytes: expected a number",
-    ],
+    [{ maxLagBytes: 5 }, "maxLagBytes of the primary: expected none, got 5"],
+    [{ maxDetachedMs: 5 }, "maxDetachedMs of the primary: expected none, got 5"],
   ])("refuses a call whose director answers nonsense: %#", async (nonsense, text) => {
     const ends = callEnds();
     const { client, server } = await scriptedRelay(combo, {
@@ -247,6 +240,17 @@ it("tells a conn that stands in the place of a destination", async () => {
   expect(() => new StreamParameters({ conn }, { conn } as never)).toThrow(
     "secondaries: expected an array, got an object (Object)",
   );
+  for (const [nonsense, details] of [
+    [
+      { need: "optinal" as never },
+      'need of the secondary: expected one of required, optional, detached, got "optinal"',
+    ],
+    [{ maxLagBytes: Number.NaN }, "maxLagBytes of the secondary: expected a number from 0 up"],
+    [{ maxLagBytes: "1" as never }, "maxLagBytes of the secondary: expected a number from 0 up"],
+    [{ maxDetachedMs: -1 }, "maxDetachedMs of the secondary: expected a number from 0 up, got -1"],
+  ] as const) {
+    expect(() => new StreamParameters({ conn }, [{ conn, ...nonsense }])).toThrow(details);
+  }
   expect(() => new StreamParameters({ conn }, [], 5 as never)).toThrow(
     "requestFinalizer: expected a function, got 5",
   );

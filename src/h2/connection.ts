@@ -5,24 +5,23 @@ import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { SENT } from "../wire/message-rules.ts";
 import { isView } from "../wire/read-buffer.ts";
-import { connectionError, H2Error, overLimit } from "./error.ts";
+import { breach, connectionError, H2Error, overLimit } from "./error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "./events.ts";
+import { writeFirstFlight } from "./first-flight.ts";
 import { FloodGuard } from "./flood-guard.ts";
-import { CLIENT_PREFACE, DEFAULT_WINDOW_BYTES, MAX_STREAM_ID } from "./frame.ts";
+import { DEFAULT_WINDOW_BYTES, MAX_STREAM_ID } from "./frame.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { HpackError } from "./hpack/error.ts";
 import { Inbound, type InboundHost } from "./inbound.ts";
 import { IGNORE, InboundMessages, type StreamAcceptor } from "./inbound-messages.ts";
 import { Outbound } from "./outbound.ts";
 import type { Output } from "./output.ts";
-import { localSettingPairs, type Role } from "./settings.ts";
+import { Pings } from "./pings.ts";
+import { ClientPreface, type OtherProtocol, type Preface, ServerPreface } from "./preface.ts";
+import type { Role } from "./settings.ts";
 import { H2Stream, NO_EVENTS, type StreamEndInfo, type StreamEvents } from "./stream.ts";
 import { CLOSED, nextState, RECV_END_STREAM } from "./stream-state.ts";
 import { RESET_RECEIVED, RESET_SENT, StreamTable } from "./stream-table.ts";
-
-/** Marks our own PINGs: the first half of their opaque octets; the second counts. */
-const PING_MARK = 0x67725072;
-const PING_SCRATCH: Buffer = Buffer.alloc(8);
 
 export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   /** What to call the other end in messages. */
@@ -45,9 +44,12 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   private readonly reader: FrameReader;
   private readonly guard: FloodGuard;
 
-  private prefaceLeft: number;
+  /** As long as the peer may not speak HTTP/2. */
+  private preface: Preface | undefined;
   /** The first flight is in the output. */
   private started = false;
+  /** It waits for the client's preface. */
+  private awaitsClient = false;
   private draining = false;
   /** The GOAWAY that names the last stream we take was sent. */
   private lastGoAwaySent = false;
@@ -60,8 +62,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   private requestRoomBytes = Number.MAX_SAFE_INTEGER;
   private ownerTold = false;
   private doomed: H2Stream<Owner>[] = [];
-  private readonly pings = new Map<number, () => void>();
-  private lastPing = 0;
+  private readonly pings = new Pings();
+  /** Those that were asked for before the first flight. */
+  private earlyPings: (() => void)[] | undefined;
 
   constructor(
     role: Role,
@@ -74,7 +77,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.owner = owner;
     this.options = options;
     this.events = events;
-    this.prefaceLeft = role === "server" ? CLIENT_PREFACE.length : 0;
+    this.preface = role === "server" ? new ClientPreface(false) : new ServerPreface();
     this.wasFull = role === "client";
     this.streams = new StreamTable(role, options.maxConcurrentStreams);
     this.guard = new FloodGuard(options.limits, nowMs);
@@ -92,19 +95,25 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     return this.outbound.output;
   }
 
-  /** The first flight: preface, SETTINGS, and the connection window where it is not the default. */
+  /** The first flight. */
   start(): void {
     const { writer } = this.outbound;
-    if (this.role === "client") writer.raw(CLIENT_PREFACE);
-    writer.settings(localSettingPairs(this.role, this.options));
-    const extra = this.options.connectionWindowBytes - DEFAULT_WINDOW_BYTES;
-    if (extra > 0) {
-      writer.windowUpdate(0, extra);
-      this.messages.windowBytes += extra;
-    }
+    this.messages.windowBytes += writeFirstFlight(writer, this.role, this.options);
     this.started = true;
     if (this.draining) this.announceDrain();
+    for (const onAcknowledged of this.earlyPings ?? []) this.ping(onAcknowledged);
+    this.earlyPings = undefined;
     this.events.onDirty();
+  }
+
+  /**
+   * Instead of `start`, for a server whose clients may speak something else: the first flight waits for the preface, so that an HTTP/1
+   * client reads an answer in its own words. HTTP/2 allows it (§3.4), and clients speak at once.
+   */
+  awaitClient(): void {
+    this.preface = new ClientPreface(true);
+    this.awaitsClient = true;
+    if (this.draining) this.start();
   }
 
   /** Takes what the socket gave: `chunk` up to `end`. Views of it are handed to the streams' owners. */
@@ -112,7 +121,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     if (this.ended !== undefined) return;
     this.messages.isLent = isView(chunk);
     this.guard.nowMs = nowMs;
-    this.reader.feed(this.prefaceLeft > 0 ? this.readPreface(chunk, end) : 0);
+    this.reader.feed(this.preface === undefined ? 0 : this.readPreface(this.preface, chunk, end));
     for (let more = true; more; ) {
       try {
         this.reader.run(chunk, end);
@@ -229,6 +238,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.draining = true;
     // A server's first frame is SETTINGS (§3.4): before it, the drain waits.
     if (this.role === "client" || this.started) this.announceDrain();
+    else if (this.awaitsClient) this.start();
   }
 
   private announceDrain(): void {
@@ -254,11 +264,13 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   ping(onAcknowledged: () => void): void {
     if (this.ended !== undefined) return;
-    this.lastPing = (this.lastPing + 1) >>> 0;
-    this.pings.set(this.lastPing, onAcknowledged);
-    PING_SCRATCH.writeUInt32BE(PING_MARK, 0);
-    PING_SCRATCH.writeUInt32BE(this.lastPing, 4);
-    this.outbound.writer.ping(PING_SCRATCH, 0, false);
+    if (!this.started) {
+      // Nothing may come before SETTINGS.
+      this.earlyPings ??= [];
+      this.earlyPings.push(onAcknowledged);
+      return;
+    }
+    this.outbound.writer.ping(this.pings.next(onAcknowledged), 0, false);
     this.events.onDirty();
   }
 
@@ -310,12 +322,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   }
 
   pingAcknowledged(opaque: Buffer, start: number): void {
-    if (opaque.readUInt32BE(start) !== PING_MARK) return;
-    const number = opaque.readUInt32BE(start + 4);
-    const onAcknowledged = this.pings.get(number);
-    if (onAcknowledged === undefined) return;
-    this.pings.delete(number);
-    onAcknowledged();
+    this.pings.acknowledged(opaque, start);
   }
 
   goAwayReceived(lastStreamId: number, code: number, debugData: string): void {
@@ -460,18 +467,23 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   }
 
   /** Where the preface ends in `chunk` (§3.4). */
-  private readPreface(chunk: Buffer, end: number): number {
-    const from = CLIENT_PREFACE.length - this.prefaceLeft;
-    const length = Math.min(this.prefaceLeft, end);
-    if (CLIENT_PREFACE.compare(chunk, 0, length, from, from + length) !== 0) {
-      this.fail(connectionError(ErrorCode.PROTOCOL_ERROR, "the client preface is not HTTP/2's"));
+  private readPreface(preface: Preface, chunk: Buffer, end: number): number {
+    const position = preface.read(chunk, end);
+    if (preface.other !== undefined) {
+      this.refuseProtocol(preface.other);
+    } else if (preface.isComplete) {
+      this.preface = undefined;
+      if (!this.started) this.start();
     }
-    this.prefaceLeft -= length;
-    return length;
+    return position;
   }
-}
 
-/** What the peer did, for a message that goes on with the error's. */
-function breach(error: H2Error): string {
-  return error.limit === undefined ? "broke the protocol" : "went over a limit";
+  private refuseProtocol({ rule, code, answer }: OtherProtocol): void {
+    if (!this.started) {
+      // Without our SETTINGS in front of it there is no GOAWAY either.
+      if (answer === undefined) this.start();
+      else this.outbound.writer.raw(answer);
+    }
+    this.fail(connectionError(code, rule));
+  }
 }

@@ -28,6 +28,8 @@ export interface WireOptions extends Partial<Omit<ConnectionOptions, "limits">> 
   readonly handshake?: boolean;
   /** `drain` is called before `start`. @default false */
   readonly drainsFirst?: boolean;
+  /** The first flight waits for the client's preface. @default false */
+  readonly awaitsClient?: boolean;
   readonly peerSettings?: SettingsInput;
   /** Feed every byte as a chunk of its own. */
   readonly byteByByte?: boolean;
@@ -107,7 +109,8 @@ export class Wire implements ConnectionEvents<string> {
 
   constructor(role: "client" | "server", options: WireOptions = {}) {
     const { limits, handshake = true, peerSettings, byteByByte = false, ...rest } = options;
-    const { highWaterBytes = 1 << 30, borrowing = false, drainsFirst = false, ...settings } = rest;
+    const { highWaterBytes = 1 << 30, borrowing = false, drainsFirst = false, ...others } = rest;
+    const { awaitsClient = false, ...settings } = others;
     this.role = role;
     this.#byteByByte = byteByByte;
     this.#borrowing = borrowing;
@@ -129,7 +132,8 @@ export class Wire implements ConnectionEvents<string> {
     );
     this.connection.written(0, highWaterBytes);
     if (drainsFirst) this.connection.drain();
-    this.connection.start();
+    if (awaitsClient) this.connection.awaitClient();
+    else this.connection.start();
     if (!handshake) return;
     if (role === "server") this.recv(frames.preface());
     this.recv(frames.settings(peerSettings), frames.settingsAck());

@@ -69,7 +69,6 @@ export abstract class SocketSession
   private lingerTimer: Timer | undefined;
   private lingerBacklogBytes = 0;
   private started = false;
-  private readonly earlyPings: (() => void)[] = [];
   private socketClosed = false;
 
   constructor(
@@ -114,9 +113,7 @@ export abstract class SocketSession
   }
 
   ping(onAcknowledged: () => void): void {
-    // Nothing may come before the preface.
-    if (this.started) this.connection.ping(onAcknowledged);
-    else this.earlyPings.push(onAcknowledged);
+    this.connection.ping(onAcknowledged);
   }
 
   // The connection
@@ -156,8 +153,8 @@ export abstract class SocketSession
 
   // The socket
 
-  /** The socket is connected: begins to speak. */
-  protected start(): void {
+  /** The socket is connected: begins to speak, or to listen to what the client speaks. */
+  protected start(speaksFirst: boolean): void {
     const { socket, reader } = this;
     this.started = true;
     if (reader !== undefined) {
@@ -169,9 +166,8 @@ export abstract class SocketSession
     this.settingsTimer = new Timer(this);
     this.clock.schedule(this.settingsTimer, this.settingsTimeoutMs);
     this.connection.written(0, DATA_HIGH_WATER_BYTES);
-    this.connection.start();
-    for (const onAcknowledged of this.earlyPings) this.connection.ping(onAcknowledged);
-    this.earlyPings.length = 0;
+    if (speaksFirst) this.connection.start();
+    else this.connection.awaitClient();
   }
 
   /** Before the socket is connected, too. */
@@ -304,11 +300,12 @@ export abstract class SocketSession
 export class ServerSession extends SocketSession {
   private listener: ServerSessionListener | undefined;
 
-  /** The socket is connected; `listener` is asked for and the first flight goes out. */
+  /** The socket is connected; `listener` is asked for and the first flight goes out, behind a client's preface where that may be another's. */
   open(onSession: (session: Session) => ServerSessionListener): void {
     this.watchSocket();
     this.listener = onSession(this);
-    this.start();
+    // A TLS client has agreed on h2 already.
+    this.start(this.peer.tls !== undefined);
   }
 
   onStream(stream: H2Stream<Session>, headers: HeaderList, endStream: boolean): StreamListener {
@@ -355,7 +352,7 @@ export class EngineClientSession extends SocketSession implements ClientSession 
   connected(peer: PeerInfo): void {
     if (this.connection.ended !== undefined) return;
     this.peer = peer;
-    this.start();
+    this.start(true);
   }
 
   /** The connection cannot be made. */

@@ -1,0 +1,137 @@
+// The first bytes of a client: HTTP/2's preface (RFC 9113 §3.4), or another protocol, which is recognised so that people can be told.
+
+import { ErrorCode } from "../wire/error-code.ts";
+import { CLIENT_PREFACE } from "./frame.ts";
+
+/** What came in the place of the preface. */
+export interface OtherProtocol {
+  /** What it is, for people. */
+  readonly rule: string;
+  readonly code: ErrorCode;
+  /** An answer in its own words, if it has any. */
+  readonly answer: Buffer | undefined;
+}
+
+const NOTHING: Buffer = Buffer.alloc(0);
+
+/** A request line that is still not complete is no longer waited for: RFC 9112 §3 asks for at least 8,000. */
+const MAX_REQUEST_LINE_BYTES = 8_192;
+
+/** RFC 9112 §3: method, target and version, of which the line may end anywhere while it arrives. Methods in use are upper case. */
+const BEGUN_REQUEST_LINE = /^[A-Z-]{1,24}(?: [!-\xff]*(?: [!-~]{0,8}\r?)?)?$/;
+const REQUEST_LINE = /^([A-Z-]{1,24}) [!-\xff]+ (HTTP\/1\.[0-9])\r?$/;
+
+/** ContentType handshake and the major version of every TLS (RFC 8446 §5.1). */
+const TLS_HANDSHAKE = 0x16;
+const TLS_VERSION = 0x03;
+
+const { PROTOCOL_ERROR, FRAME_SIZE_ERROR } = ErrorCode;
+const HTTP1_SERVER: OtherProtocol = {
+  rule: "HTTP/1 instead of HTTP/2",
+  code: FRAME_SIZE_ERROR,
+  answer: undefined,
+};
+const TLS_SERVER: OtherProtocol = {
+  rule: "a TLS alert on a connection without TLS",
+  code: FRAME_SIZE_ERROR,
+  answer: undefined,
+};
+const UNKNOWN: OtherProtocol = {
+  rule: "the client preface is not HTTP/2's",
+  code: PROTOCOL_ERROR,
+  answer: undefined,
+};
+const TLS: OtherProtocol = {
+  rule: "TLS on a port without TLS",
+  code: PROTOCOL_ERROR,
+  answer: undefined,
+};
+
+/** The beginning of a connection, until it is clear what the peer speaks. */
+export interface Preface {
+  /** Set when it is something else. */
+  readonly other: OtherProtocol | undefined;
+  /** It is HTTP/2. */
+  readonly isComplete: boolean;
+  /** Reads `chunk` up to `end`; returns where the preface ends in it, which is `end` as long as it is not complete. */
+  read(chunk: Buffer, end: number): number;
+}
+
+export class ClientPreface implements Preface {
+  other: OtherProtocol | undefined = undefined;
+  isComplete = false;
+
+  /** Whether HTTP/1 can be answered, and is worth the wait for its request line. */
+  private readonly answersHttp1: boolean;
+  /** What came before, while it is not clear what it is. */
+  private seen: Buffer = NOTHING;
+
+  constructor(answersHttp1: boolean) {
+    this.answersHttp1 = answersHttp1;
+  }
+
+  read(chunk: Buffer, end: number): number {
+    const before = this.seen.length;
+    const bytes =
+      before === 0 ? chunk.subarray(0, end) : Buffer.concat([this.seen, chunk.subarray(0, end)]);
+    const length = Math.min(bytes.length, CLIENT_PREFACE.length);
+    if (CLIENT_PREFACE.compare(bytes, 0, length, 0, length) === 0) {
+      this.isComplete = length === CLIENT_PREFACE.length;
+      if (this.isComplete) return length - before;
+    } else {
+      this.other = this.answersHttp1 ? recognised(bytes) : UNKNOWN;
+      if (this.other !== undefined) return end;
+    }
+    // The chunk may be borrowed.
+    this.seen = before === 0 ? Buffer.from(bytes) : bytes;
+    return end;
+  }
+}
+
+/** What begins with `bytes`; `undefined` as long as more may tell. */
+function recognised(bytes: Buffer): OtherProtocol | undefined {
+  if (bytes[0] === TLS_HANDSHAKE) {
+    if (bytes.length === 1) return undefined;
+    return bytes[1] === TLS_VERSION ? TLS : UNKNOWN;
+  }
+  const text = bytes.toString("latin1", 0, MAX_REQUEST_LINE_BYTES);
+  const end = text.indexOf("\n");
+  if (end < 0) {
+    const mayGoOn = bytes.length < MAX_REQUEST_LINE_BYTES && BEGUN_REQUEST_LINE.test(text);
+    return mayGoOn ? undefined : UNKNOWN;
+  }
+  const [, method, version] = REQUEST_LINE.exec(text.slice(0, end)) ?? [];
+  return method === undefined || version === undefined ? UNKNOWN : http1(method, version);
+}
+
+function http1(method: string, version: string): OtherProtocol {
+  const body = `this port speaks gRPC over HTTP/2, not ${version}\n`;
+  const head = [
+    "HTTP/1.1 400 Bad Request",
+    "content-type: text/plain; charset=utf-8",
+    `content-length: ${body.length}`,
+    "connection: close",
+  ];
+  const answer = `${head.join("\r\n")}\r\n\r\n${method === "HEAD" ? "" : body}`;
+  const rule = `${version} (${method}) on a port for HTTP/2`;
+  return { rule, code: PROTOCOL_ERROR, answer: Buffer.from(answer) };
+}
+
+/** `HTT` and the beginning of a TLS alert, read as the length of a frame. */
+const HTTP1_AS_LENGTH = 0x485454;
+const TLS_ALERT_AS_LENGTH = 0x1503;
+
+/** A server's preface is a frame, but what it first says tells other protocols from HTTP/2. */
+export class ServerPreface implements Preface {
+  other: OtherProtocol | undefined = undefined;
+  isComplete = false;
+
+  /** Looks at the first octets, which are read again as a frame. */
+  read(chunk: Buffer, end: number): number {
+    this.isComplete = true;
+    const length = end < 3 ? 0 : chunk.readUIntBE(0, 3);
+    if (length === HTTP1_AS_LENGTH) this.other = HTTP1_SERVER;
+    else if (length >>> 8 === TLS_ALERT_AS_LENGTH) this.other = TLS_SERVER;
+    return this.other === undefined ? 0 : end;
+  }
+}

@@ -1,9 +1,24 @@
-import { defineConfig } from "vitest/config";
+import { defineConfig, type ProjectConfig } from "vitest/config";
 
 /** Tests that measure memory, time and CPU: one file at a time, after all others. */
 const MEASURING = ["test/endurance/**/*.test.ts", "bench/**/*.test.ts"];
 
-export default defineConfig({
+/** What needs programs that are not ours: `vitest run --mode chain`, and nothing else then. */
+const CHAIN = ["test/chain/**/*.test.ts"];
+
+const EVERYTHING = [
+  project("together", ["test/**/*.test.ts"], {
+    exclude: [...MEASURING, ...CHAIN],
+    sequence: { groupOrder: 0 },
+  }),
+  project("alone", MEASURING, { maxWorkers: 1, sequence: { groupOrder: 1 } }),
+];
+
+function project(name: string, include: string[], more: ProjectConfig = {}) {
+  return { extends: true as const, test: { name, include, ...more } };
+}
+
+export default defineConfig(({ mode }) => ({
   // Examples and README snippets import the package by its name, as users do.
   resolve: { alias: { "grpc-relay": new URL("src/index.ts", import.meta.url).pathname } },
   test: {
@@ -14,25 +29,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     // An unhandled rejection or an uncaught exception anywhere fails the run.
     dangerouslyIgnoreUnhandledErrors: false,
-    projects: [
-      {
-        extends: true,
-        test: {
-          name: "together",
-          include: ["test/**/*.test.ts"],
-          exclude: MEASURING,
-          sequence: { groupOrder: 0 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: "alone",
-          include: MEASURING,
-          maxWorkers: 1,
-          sequence: { groupOrder: 1 },
-        },
-      },
-    ],
+    projects: mode === "chain" ? [project("chain", CHAIN)] : EVERYTHING,
   },
-});
+}));

@@ -179,8 +179,10 @@ function unlessRepeated(tell: (message: string) => void): (error: Error) => void
   let last: string | undefined;
   return (error) => {
     const message = messageOf(error);
-    if (message === last) return;
-    last = message;
+    // Behind the address, which has another port each time.
+    const what = message.slice(message.indexOf(" "));
+    if (what === last) return;
+    last = what;
     tell(message);
   };
 }

@@ -7,6 +7,7 @@ import { headerErrorDetails } from "../grpc/header-error.ts";
 import { Status } from "../grpc/status.ts";
 import { type ConnState, connState, publishRefusal } from "../observe/channels.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
+import { errorText } from "../transport/error-text.ts";
 import {
   checkClientSession,
   type HandedOverClientSession,
@@ -321,7 +322,7 @@ export class ClientConn implements TimerOwner {
     try {
       attempt.session = this.#source.connect(attempt);
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = cause instanceof Error ? errorText(cause, this.target) : String(cause);
       const message = `${this.target} not connected: ${reason}`;
       const end = { kind: "connect", code: ErrorCode.NO_ERROR, message, reason, cause } as const;
       this.onSessionClosed(attempt, end);

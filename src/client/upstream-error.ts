@@ -57,9 +57,13 @@ function publicReason(code: string | undefined): string | undefined {
     case "EAI_AGAIN":
       return "its name is not known";
     default:
-      return undefined;
+      return code !== undefined && TLS_CODE.test(code) ? "the TLS handshake failed" : undefined;
   }
 }
+
+/** Of OpenSSL, of node:tls, and of a certificate that does not verify. */
+const TLS_CODE =
+  /^(?:ERR_(?:SSL|TLS|OSSL)_|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA)/;
 
 /** The `code` of a system error, if `cause` is one. */
 function errnoOf(cause: unknown): string | undefined {

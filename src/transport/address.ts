@@ -1,5 +1,6 @@
 // Socket addresses as text: `HOST:PORT`, `[IPV6]:PORT` and `unix:PATH`.
 
+import { isIPv6 } from "node:net";
 import { shown } from "../check/check.ts";
 import { anything, optionTable } from "../check/options.ts";
 import type { SocketAddress } from "./transport.ts";
@@ -55,9 +56,25 @@ export function checkAddress(address: SocketAddress): SocketAddress {
 }
 
 function malformed(text: string): TypeError {
+  const hint = hintFor(text);
   return new TypeError(
-    `expected HOST:PORT, [IPV6]:PORT or unix:PATH with a port from 0 to 65535, got ${JSON.stringify(text)}`,
+    `expected HOST:PORT, [IPV6]:PORT or unix:PATH with a port from 0 to 65535, got ${JSON.stringify(text)}${hint === undefined ? "" : `: ${hint}`}`,
   );
+}
+
+/** What somebody meant who wrote what others take. */
+function hintFor(text: string): string | undefined {
+  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0];
+  if (scheme !== undefined) {
+    const isSecure = /^(https|grpcs|tls|ssl|wss):/i.test(scheme);
+    return `leave out ${scheme}${isSecure ? ", and ask for TLS by the option tls" : ""}`;
+  }
+  if (/^:[0-9]{1,5}$/.test(text)) {
+    return `name the host: 127.0.0.1${text} for this machine, 0.0.0.0${text} or [::]${text} to listen on all of its addresses`;
+  }
+  if (isIPv6(text)) return "write an IPv6 address in brackets: [::1]:50051";
+  if (/^[0-9]{1,5}$/.test(text)) return `name the host: 127.0.0.1:${text}`;
+  return /^[^:[\]/\s]+$/.test(text) ? `the port is missing: ${text}:PORT` : undefined;
 }
 
 /** The text that `parseAddress` reads; an IPv6 host gets its brackets. */

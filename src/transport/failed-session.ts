@@ -15,7 +15,7 @@ export class FailedSession implements ClientSession {
   constructor(peer: PeerInfo, clock: Clock, cause: unknown, listener: ClientSessionListener) {
     this.peer = peer;
     this.#clock = clock;
-    const reason = cause instanceof Error ? errorText(cause) : String(cause);
+    const reason = cause instanceof Error ? errorText(cause, peer.remoteAddress) : String(cause);
     const message = `cannot connect to ${peer.remoteAddress}: ${reason}`;
     const end = { kind: "connect", code: ErrorCode.NO_ERROR, message, reason, cause } as const;
     setImmediate(() => listener.onClosed(end));

@@ -73,12 +73,12 @@ export interface TlsInfo {
 }
 
 const MATERIAL: OptionChecks<TlsMaterial> = {
-  ca: anything,
-  cert: anything,
-  key: anything,
+  ca: pem,
+  cert: pem,
+  key: pem,
   passphrase: anything,
   pfx: anything,
-  crl: anything,
+  crl: pem,
   ciphers: anything,
   minVersion: anything,
   maxVersion: anything,
@@ -186,8 +186,39 @@ function checkMaterial(tls: TlsMaterial): void {
   }
 }
 
-/** What OpenSSL says, without its numbers and the places in its source that Node puts around it. */
+/**
+ * The file itself, not its name. OpenSSL takes nothing from a `ca` that is no PEM, without a word, and of the others says something
+ * about a start line.
+ */
+function pem(name: string, value: unknown): void {
+  for (const each of Array.isArray(value) ? value : [value]) {
+    const isText = typeof each === "string";
+    if (!isText && !(each instanceof Uint8Array)) continue;
+    const text = isText ? each : Buffer.from(each).toString("latin1");
+    if (text.includes(PEM_BEGIN)) continue;
+    const isPath = isText && /^[^\n]{0,1000}[/\\.][^\n]{0,1000}$/.test(text);
+    if (!isPath && name !== "tls.ca") continue;
+    const got = isPath ? `${shown(text)}: a file has to be read first` : "none of that";
+    throw new TypeError(`${name}: expected what is in a PEM file (${PEM_BEGIN} ...), got ${got}`);
+  }
+}
+
+const PEM_BEGIN = "-----BEGIN";
+
+/** One line of what OpenSSL says, without its numbers and the places in its source that Node puts around it. */
 export function opensslReason(error: unknown): string {
   if (!(error instanceof Error)) return shown(error);
-  return "reason" in error && typeof error.reason === "string" ? error.reason : error.message;
+  const reason = "library" in error && "reason" in error ? error.reason : undefined;
+  const said = /:?error:[0-9A-F]+:[^:]*:[^:]*:([^:]*)/.exec(error.message)?.[1];
+  const text = (typeof reason === "string" ? reason : (said ?? error.message)).trim();
+  const [line = ""] = text.split("\n", 1);
+  const meaning = MEANINGS[line];
+  return meaning === undefined ? line : `${line} (${meaning})`;
 }
+
+/** Of the reasons that do not say what they mean. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  "wrong version number": "the other side does not speak TLS",
+  "packet length too long": "the other side does not speak TLS",
+  "http request": "the other side speaks HTTP without TLS",
+};

@@ -44,6 +44,17 @@ describe("parseAddress", () => {
   });
 });
 
+it.each([
+  ["https://h:1", "leave out https://, and ask for TLS by the option tls"],
+  ["GRPC://h:1", "leave out GRPC://"],
+  [":50051", "name the host: 127.0.0.1:50051 for this machine, 0.0.0.0:50051 or [::]:50051 to"],
+  ["50051", "name the host: 127.0.0.1:50051"],
+  ["::1", "write an IPv6 address in brackets: [::1]:50051"],
+  ["backend.example", "the port is missing: backend.example:PORT"],
+])("an address that is written as others take it, %j, is told how to be written", (text, hint) => {
+  expect(() => parseAddress(text)).toThrow(`got ${JSON.stringify(text)}: ${hint}`);
+});
+
 describe("formatAddress", () => {
   it.each(["127.0.0.1:0", "localhost:50051", "[::1]:443", "unix:/run/a.sock", "unix:relative"])(
     "writes %s as parseAddress reads it",

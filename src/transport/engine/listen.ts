@@ -8,6 +8,7 @@ import {
 } from "node:tls";
 import type { H2Limits } from "../../h2/limits.ts";
 import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
+import { handshakeError } from "../error-text.ts";
 import { Handshakes } from "../handshakes.ts";
 import { peerInfo, remoteAddressOf } from "../peer-info.ts";
 import type { ServerTlsOptions } from "../tls.ts";
@@ -96,7 +97,7 @@ function tlsServer(
   server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
     const who = remoteAddressOf(socket);
     socket.destroy();
-    onError(error, who);
+    onError(handshakeError(who, error), who);
   });
   return server;
 }

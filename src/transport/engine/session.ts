@@ -173,7 +173,9 @@ export abstract class SocketSession
   /** Before the socket is connected, too. */
   protected watchSocket(): void {
     const { socket } = this;
-    socket.on("error", (error: Error) => this.onSocketLost(errorText(error), error));
+    socket.on("error", (error: Error) => {
+      this.onSocketLost(errorText(error, this.peer.remoteAddress), error);
+    });
     socket.on("close", () => this.onSocketClosed());
   }
 

@@ -127,7 +127,7 @@ export class NodeClientSession extends NodeSession implements ClientSession {
     // Of a TLS socket whose handshake is over for us, but not for the server, node:http2 hears no error: not that our certificate is
     // refused. It listens only while it has the socket, and without a listener a late error would end the process.
     socket.on("error", (error) => {
-      if (!this.#ready) this.end(this.#connectFailure(errorText(error), error));
+      if (!this.#ready) this.end(this.#connectFailure(errorText(error, this.remoteAddress), error));
     });
     this.#node.on("connect", () => {
       if (this.#node.destroyed) return;
@@ -204,7 +204,7 @@ export class NodeClientSession extends NodeSession implements ClientSession {
     this.ownEnd =
       error === undefined
         ? this.#connectFailure("connection closed before SETTINGS")
-        : this.#connectFailure(errorText(error), error);
+        : this.#connectFailure(errorText(error, this.remoteAddress), error);
   }
 
   #connectFailure(reason: string, cause?: unknown): SessionEnd {

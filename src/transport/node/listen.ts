@@ -15,6 +15,7 @@ import {
   type ResolvedSessionOptions,
   resolveSessionOptions,
 } from "../defaults.ts";
+import { handshakeError } from "../error-text.ts";
 import { Handshakes } from "../handshakes.ts";
 import { remoteAddressOf } from "../peer-info.ts";
 import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "../transport.ts";
@@ -93,7 +94,7 @@ function subscribe(
     const peer = remoteAddressOf(socket);
     // Of a handshake that took too long Node tells, and leaves the rest to us.
     socket.destroy();
-    events.onError(error, peer);
+    events.onError(handshakeError(peer, error), peer);
   });
 }
 

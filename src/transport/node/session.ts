@@ -205,7 +205,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   }
 
   #loss(): Told {
-    const reason = this.error === undefined ? "connection closed" : errorText(this.error);
+    const { error, remoteAddress } = this;
+    const reason = error === undefined ? "connection closed" : errorText(error, remoteAddress);
     return { message: `${this.remoteAddress} lost: ${reason}`, reason };
   }
 

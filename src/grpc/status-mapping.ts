@@ -30,6 +30,25 @@ export function statusFromErrorCode(code: number): Status {
 }
 
 /**
+ * The code of a RST_STREAM that stands for `status`, where it cannot be said by trailers: one that `statusFromErrorCode` leads back, or
+ * INTERNAL_ERROR. Never REFUSED_STREAM for UNAVAILABLE: that would say that nothing was processed, and calls would be made twice.
+ */
+export function errorCodeFromStatus(status: Status): ErrorCode {
+  switch (status) {
+    case Status.CANCELLED:
+    // A deadline that has passed is a cancellation (gRPC PROTOCOL-HTTP2 "Errors").
+    case Status.DEADLINE_EXCEEDED:
+      return ErrorCode.CANCEL;
+    case Status.RESOURCE_EXHAUSTED:
+      return ErrorCode.ENHANCE_YOUR_CALM;
+    case Status.PERMISSION_DENIED:
+      return ErrorCode.INADEQUATE_SECURITY;
+    default:
+      return ErrorCode.INTERNAL_ERROR;
+  }
+}
+
+/**
  * The status for a final response that carries no `grpc-status`, by grpc/grpc `doc/http-grpc-status-mapping.md`.
  * Only for clients: a server must not use it backwards.
  */

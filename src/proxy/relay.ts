@@ -395,8 +395,11 @@ export class Relay implements RequestSink, LegOwner {
   answer(error: GrpcError | undefined): void {
     const { call, primary } = this;
     if (call.gone) call.abandon(error);
-    else if (error !== undefined) call.finishError(error);
-    else if (primary.error === undefined && primary.wireTrailers !== undefined) {
+    else if (
+      error === undefined &&
+      primary.error === undefined &&
+      primary.wireTrailers !== undefined
+    ) {
       const trailers = primary.wireTrailers;
       call.finishWith(
         Status.OK,
@@ -406,9 +409,23 @@ export class Relay implements RequestSink, LegOwner {
           : [HTTP_STATUS_200, this.contentType, ...trailers],
       );
     } else {
+      const reported = error ?? primary.error;
+      if (reported !== undefined && this.wouldStrandClient) call.finishByReset(reported);
+      else if (error !== undefined) call.finishError(error);
       // The primary failed and `onError` swallowed it.
-      call.finishOk(primary.trailers);
+      else call.finishOk(primary.trailers);
     }
+  }
+
+  /**
+   * Trailers would leave the client waiting: one that made a unary call and has got a message waits, in C-core, for the rest of another
+   * that it has not asked for, whatever ends the stream but a reset. Calls that are not unary, and every other cut, end by trailers, which
+   * say more (README.md, "A response that breaks off").
+   */
+  private get wouldStrandClient(): boolean {
+    return (
+      this.primary.cutInSecondMessage && this.call.requestEnded && this.requestMessageCount <= 1
+    );
   }
 }
 

@@ -152,6 +152,12 @@ export class UpstreamLeg
     return this.need === "detached" || !this.opened ? DEFAULT_MAX_LAG_BYTES : undefined;
   }
 
+  /** The response broke off within its second message. */
+  get cutInSecondMessage(): boolean {
+    const counter = this.responseCounter;
+    return this.broken && counter?.messageCount === 1 && !counter.atMessageBoundary;
+  }
+
   get responseMessages(): number {
     return this.responseCounter?.messageCount ?? 0;
   }

@@ -6,6 +6,7 @@ import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
+import { errorCodeFromStatus } from "../grpc/status-mapping.ts";
 import {
   CONTENT_TYPE_GRPC,
   errorHeaders,
@@ -268,6 +269,12 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     if (!this.ended) this.error = error;
     if (this.headersSent) this.finishWith(error.status, errorTrailers(error), NO_FIELDS);
     else this.finishWith(error.status, NO_FIELDS, errorHeaders(error));
+  }
+
+  /** Ends the call with an error by a reset, which says less than trailers, where the client could make nothing of those. */
+  finishByReset(error: GrpcError): void {
+    if (!this.ended) this.error = error;
+    if (this.end(error.status)) this.stream.reset(errorCodeFromStatus(error.status));
   }
 
   /** Nobody is there to be answered: the call just ends. */

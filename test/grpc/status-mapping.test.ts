@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Status, statusName } from "../../src/grpc/status.ts";
 import {
+  errorCodeFromStatus,
   statusFromErrno,
   statusFromErrorCode,
   statusFromHttpStatus,
@@ -29,6 +30,20 @@ describe("statusFromErrorCode", () => {
 
   it("treats a code that RFC 9113 does not know like INTERNAL_ERROR — RFC 9113 §7", () => {
     expect(statusFromErrorCode(0xdeadbeef)).toBe(Status.INTERNAL);
+  });
+});
+
+describe("errorCodeFromStatus", () => {
+  it.each([
+    ["CANCELLED", "CANCEL"],
+    ["DEADLINE_EXCEEDED", "CANCEL"],
+    ["RESOURCE_EXHAUSTED", "ENHANCE_YOUR_CALM"],
+    ["PERMISSION_DENIED", "INADEQUATE_SECURITY"],
+    ["UNAVAILABLE", "INTERNAL_ERROR"],
+    ["INTERNAL", "INTERNAL_ERROR"],
+    ["NOT_FOUND", "INTERNAL_ERROR"],
+  ] as const)("says %s by %s", (status, code) => {
+    expect(errorCodeFromStatus(Status[status])).toBe(ErrorCode[code]);
   });
 });
 

@@ -18,6 +18,7 @@ import { opensslReason } from "../transport/tls.ts";
 import { CommandError, checkFlag, messageOf, usageError } from "./command-error.ts";
 import type { Flag, GivenFlags } from "./flags.ts";
 import { listen } from "./listen.ts";
+import { RefusalLog } from "./refusal-log.ts";
 import { sessionFlags, sessionOptions } from "./session-flags.ts";
 import { closeAll, SignalWatch } from "./shutdown.ts";
 import type { Terminal } from "./terminal.ts";
@@ -80,6 +81,7 @@ export async function serve(flags: GivenFlags, terminal: Terminal): Promise<numb
     return conn;
   };
   const servers: Server[] = [];
+  const refusals = new RefusalLog(terminal);
   const signals = new SignalWatch(terminal);
   try {
     const primary = upstream("backend", backend);
@@ -88,7 +90,7 @@ export async function serve(flags: GivenFlags, terminal: Terminal): Promise<numb
       ...session,
       transport,
       unknownServiceHandler: transparentHandler(director(primary, secondaries, flags.has("peek"))),
-      onConnectionError: unlessRepeated((error) => terminal.warn(`connection refused: ${error}`)),
+      onConnectionError: refusals.onConnectionError,
       ...(tls === undefined ? {} : { tls }),
     });
     servers.push(server);
@@ -99,9 +101,14 @@ export async function serve(flags: GivenFlags, terminal: Terminal): Promise<numb
   } catch (error) {
     await closeAll({ servers, conns }, 0);
     signals.end();
+    refusals.end();
     throw error;
   }
-  return signals.serve({ servers, conns }, graceMs);
+  try {
+    return await signals.serve({ servers, conns }, graceMs);
+  } finally {
+    refusals.end();
+  }
 }
 
 function director(
@@ -172,17 +179,4 @@ async function readPem(flag: string, path: string): Promise<Buffer> {
       { cause: error },
     );
   }
-}
-
-/** A peer that fails over and over must not fill the log. */
-function unlessRepeated(tell: (message: string) => void): (error: Error) => void {
-  let last: string | undefined;
-  return (error) => {
-    const message = messageOf(error);
-    // Behind the address, which has another port each time.
-    const what = message.slice(message.indexOf(" "));
-    if (what === last) return;
-    last = what;
-    tell(message);
-  };
 }

@@ -1,13 +1,15 @@
 // What happens, for whoever subscribes: node:diagnostics_channel, so that instrumentation needs no dependency on us and
 // calls cost nothing while nobody listens. A leaf.
 
-import { type Channel, channel } from "node:diagnostics_channel";
+import { type Channel, channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 
 /** A channel for one kind of event. */
 export class EventChannel<Event extends object> {
+  readonly #name: string;
   readonly #channel: Channel;
 
   constructor(name: string) {
+    this.#name = name;
     this.#channel = channel(name);
   }
 
@@ -18,6 +20,14 @@ export class EventChannel<Event extends object> {
 
   publish(event: Event): void {
     this.#channel.publish(event);
+  }
+
+  /** @returns a function that ends it */
+  subscribe(listener: (event: Event) => void): () => void {
+    // Nothing but `publish` puts anything into it, and that takes events.
+    const look = (message: unknown): void => listener(message as Event);
+    subscribe(this.#name, look);
+    return () => unsubscribe(this.#name, look);
   }
 }
 

@@ -11,7 +11,6 @@ import { type Clock, systemClock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
 import { checkAddress, parseAddress } from "../transport/address.ts";
 import { resolveSessionOptions, SESSION_CHECKS } from "../transport/defaults.ts";
-import { errorText } from "../transport/error-text.ts";
 import { attachServer, checkServer, type HandedOverServer } from "../transport/node/index.ts";
 import { checkTransport, selectTransport, type TransportName } from "../transport/select.ts";
 import { SERVER_TLS_OPTIONS, type ServerTlsOptions } from "../transport/tls.ts";
@@ -181,8 +180,7 @@ export class Server implements CallOwner {
       onSession: (session) => this.#onSession(session),
       onError: (error, peer) => {
         if (peer !== undefined && refused.hasSubscribers) {
-          const text = errorText(error);
-          const rule = text.startsWith(`${peer} `) ? text.slice(peer.length + 1) : text;
+          const rule = ruleOf(error, peer);
           refused.publish({ scope: "connection", side: "downstream", peer, rule, cause: error });
         }
         const { onConnectionError } = this.#options;
@@ -454,4 +452,10 @@ function malformedTimeout(text: string): GrpcError {
     `malformed grpc-timeout: expected 1 to 8 digits and one of H M S m u n, got ${JSON.stringify(text)}`,
     { reason: ErrorReason.INVALID_TIMEOUT, source: "downstream" },
   );
+}
+
+/** What a connection failed of before it was a session, without its peer. */
+function ruleOf(error: Error, peer: string): string {
+  const { message } = error;
+  return message.startsWith(`${peer} `) ? message.slice(peer.length + 1) : message;
 }

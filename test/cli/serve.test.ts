@@ -283,6 +283,42 @@ describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (t
     expect(await within("exit", exitCode)).toBe(0);
   });
 
+  it("logs who was refused, and why, once for each kind", async () => {
+    const { address } = await backend(echo);
+    const { terminal } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", address],
+    );
+    const at = parseAddress(await listening(terminal)) as { host: string; port: number };
+    for (let i = 0; i < 3; i++) {
+      const peer = await ScriptedClient.connect(at, { handshake: false });
+      peer.socket.write("GET / HTTP/1.1\r\n\r\n");
+      await peer.expectClosed();
+    }
+    await terminal.line(/^client 127\.0\.0\.1:\d+ refused: .*(HTTP\/1\.1 \(GET\)|magic)/);
+    const lines = (): string[] => terminal.err.filter((line) => line.includes("refus"));
+    expect(lines()).toHaveLength(1);
+    terminal.signal();
+    await terminal.line(/^2 more refusals like those above within 60 s$/);
+  });
+
+  it("logs a handshake that failed once", async () => {
+    const { cert, key } = makeCertificate();
+    const { address } = await backend(echo);
+    const { terminal } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", address],
+      ...["--tls-cert", pemFile("cert", cert), "--tls-key", pemFile("key", key)],
+    );
+    const at = parseAddress(await listening(terminal)) as { host: string; port: number };
+    const peer = await ScriptedClient.connect(at, { handshake: false });
+    peer.socket.write("GET / HTTP/1.1\r\n\r\n");
+    await terminal.line(
+      /^client 127\.0\.0\.1:\d+ refused: failed the TLS handshake: http request$/,
+    );
+    expect(terminal.err.filter((line) => /refused|failed/.test(line))).toHaveLength(1);
+  });
+
   it("announces on both sides how large headers may be", async () => {
     const upstream = await ScriptedServer.listen({ handshake: false });
     const { terminal } = startServe(

@@ -150,7 +150,8 @@ export class GrpcError extends Error {
     if (!isStatus(status) || status === Status.OK) {
       throw new RangeError(`status: expected an integer from 1 to 16, got ${String(status)}`);
     }
-    if (options !== undefined) ERROR_OPTIONS.check(options);
+    // Of what an upstream sends there is one for each failed call, and its options are ours.
+    if (options !== undefined && !(details instanceof ReceivedStatus)) ERROR_OPTIONS.check(options);
     this.status = status;
     // Errors of others can have anything for a message, and what a status says must not fail for it.
     this.#details =

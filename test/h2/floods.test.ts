@@ -113,6 +113,17 @@ describe("a flood", () => {
 });
 
 describe("legitimate load", () => {
+  it("of empty DATA frames is bounded in its rate, not over the connection's life", () => {
+    const wire = server({ limits: { idleFrameBurst: 50, idleFramesPerSecond: 10 } });
+    wire.recv(frames.headers(1, request("/a/B")));
+    for (let i = 0; i < 5_000; i++) {
+      wire.recv(frames.data(1));
+      wire.nowMs += 100;
+    }
+    wire.sent();
+    wire.expectAlive();
+  });
+
   it("of 1,000 cancelled calls a second for 20 seconds is not a flood, on either side", () => {
     const wire = server({ maxConcurrentStreams: 1_000 });
     for (let i = 0; i < 20_000; i++) {

@@ -3,6 +3,7 @@
 
 import { describe } from "vitest";
 import type { Transport } from "../../src/transport/transport.ts";
+import { breachCases } from "./contract/breaches.ts";
 import { creditCases } from "./contract/credit.ts";
 import { dataCases } from "./contract/data.ts";
 import { goAwayCases } from "./contract/goaway.ts";
@@ -46,6 +47,7 @@ export function describeTransport(
     sessionCases(contract);
     limitCases(contract);
     refusalCases(contract);
+    breachCases(contract);
     reentrancyCases(contract);
     if (contract.sockets) listenerCases(contract);
   });

@@ -14,7 +14,7 @@ describeTransport("node", () => nodeTransport(), {
     drainSteps: "nghttp2 ignores new streams once any GOAWAY was sent",
     requestTrailers: "node:http2 must know of request trailers before it sends the request headers",
     overdraft: "nghttp2 delivers the frame before it looks at the window",
-    protocolClose: "nghttp2 sends GOAWAY for some breaches without telling node:http2",
+    protocolClose: "nghttp2 sends GOAWAY for some breaches, and node:http2 does not tell its code",
     refusals: "nghttp2 resets malformed messages without telling node:http2",
     ...(KEEPS_BLANKS
       ? {}

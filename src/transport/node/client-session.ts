@@ -21,6 +21,7 @@ import {
 import { errorText } from "../error-text.ts";
 import { FailedSession } from "../failed-session.ts";
 import { peerInfo } from "../peer-info.ts";
+import { SilenceWatch } from "../silence-watch.ts";
 import {
   type ClientSession,
   type ClientSessionListener,
@@ -31,7 +32,7 @@ import {
   type Stream,
   type StreamListener,
 } from "../transport.ts";
-import { NodeClientStream } from "./client-stream.ts";
+import { type ClientStreamOwner, NodeClientStream } from "./client-stream.ts";
 import {
   checkSent,
   isSingleValueRefusal,
@@ -41,6 +42,7 @@ import {
   toNodeList,
   toNodeObject,
 } from "./header-lists.ts";
+import { joinRounds } from "./rounds.ts";
 import { NodeSession } from "./session.ts";
 import { nodeSessionOptions } from "./session-options.ts";
 
@@ -55,7 +57,7 @@ const PRIORITY = PRESETS_PRIORITY
 const WITH_BODY = { endStream: false, ...PRIORITY };
 const WITHOUT_BODY = { endStream: true, ...PRIORITY };
 
-export class NodeClientSession extends NodeSession implements ClientSession {
+export class NodeClientSession extends NodeSession implements ClientSession, ClientStreamOwner {
   readonly opensStreams = true;
   protected readonly listener: ClientSessionListener;
   readonly #node: ClientHttp2Session;
@@ -63,6 +65,8 @@ export class NodeClientSession extends NodeSession implements ClientSession {
   #ready = false;
   #peerMaxConcurrentStreams = 0;
   readonly #connectTimer = new Timer(this);
+  /** Of a session that was handed over the owner decides which PINGs its server gets. */
+  #silence: SilenceWatch | undefined;
 
   constructor(
     node: ClientHttp2Session,
@@ -95,6 +99,7 @@ export class NodeClientSession extends NodeSession implements ClientSession {
     const node = this.#request(headers, endStream);
     const stream = new NodeClientStream(node, this, listener, endStream);
     this.streams.set(stream.id, stream);
+    this.sent();
     if (stream.id > LAST_STREAM_ID) this.drain();
     return stream;
   }
@@ -137,7 +142,27 @@ export class NodeClientSession extends NodeSession implements ClientSession {
       }
       this.peer = peerInfo(socket, path, "client");
       this.started();
+      this.#silence = new SilenceWatch();
     });
+    this.#noticeClose();
+  }
+
+  /**
+   * node:http2 closes a session of its own accord when a frame cannot be sent, and tells nobody: the session would stand for ever and
+   * take no stream.
+   */
+  #noticeClose(): void {
+    const node = this.#node;
+    const close = node.close;
+    node.close = (callback) => {
+      close.call(node, callback);
+      // It does so too when the socket is gone, and then destroys the session in the same turn.
+      setImmediate(() => {
+        if (this.draining || this.goAway !== undefined || node.destroyed) return;
+        const told = this.told("lost: node:http2 closed the session");
+        this.end({ kind: "socket", code: ErrorCode.INTERNAL_ERROR, ...told });
+      });
+    };
   }
 
   /** Takes up a session that a user opened. */
@@ -161,6 +186,43 @@ export class NodeClientSession extends NodeSession implements ClientSession {
         if (error === null) this.#recvSettings();
       });
     }
+  }
+
+  sent(): void {
+    const silence = this.#silence;
+    if (silence === undefined || silence.isDue) return;
+    silence.sent(this.#readBytes, this.nowMs);
+    joinRounds(this);
+  }
+
+  heard(): void {
+    const silence = this.#silence;
+    if (silence?.isDue) silence.heard(this.#readBytes);
+  }
+
+  get #readBytes(): number {
+    return this.socket?.bytesRead ?? 0;
+  }
+
+  override takeRound(): boolean {
+    const more = super.takeRound();
+    return this.#watchSilence() || more;
+  }
+
+  #watchSilence(): boolean {
+    const silence = this.#silence;
+    // Behind GOAWAY node:http2 sends no PING.
+    if (silence === undefined || !this.accepting) return false;
+    const readBytes = this.#readBytes;
+    const verdict = silence.check(readBytes, this.streams.size > 0, this.nowMs);
+    if (verdict === "ping") this.ping(() => {});
+    if (verdict !== "dead") return verdict !== "answered";
+    // What came while the process was busy is read first.
+    setImmediate(() => {
+      if (this.#readBytes !== readBytes) return;
+      this.end({ kind: "timeout", code: ErrorCode.NO_ERROR, ...this.told("did not answer PING") });
+    });
+    return true;
   }
 
   #learnPeer(): void {
@@ -205,6 +267,10 @@ export class NodeClientSession extends NodeSession implements ClientSession {
       error === undefined
         ? this.#connectFailure("connection closed before SETTINGS")
         : this.#connectFailure(errorText(error, this.remoteAddress), error);
+  }
+
+  protected override breachEnd(): SessionEnd {
+    return this.#ready ? super.breachEnd() : this.#connectFailure("the server broke the protocol");
   }
 
   #connectFailure(reason: string, cause?: unknown): SessionEnd {

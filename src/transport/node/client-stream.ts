@@ -7,14 +7,23 @@ import { RECEIVED } from "../../wire/message-rules.ts";
 import type { StreamListener } from "../transport.ts";
 import { NodeStream, onError, type StreamOwner } from "./stream.ts";
 
+/** What a stream tells the session that it belongs to, beside what it asks. */
+export interface ClientStreamOwner extends StreamOwner {
+  /** HEADERS or DATA goes to the server. */
+  sent(): void;
+  /** HEADERS or DATA came from the server. */
+  heard(): void;
+}
+
 export class NodeClientStream extends NodeStream {
+  declare readonly session: ClientStreamOwner;
   #headersSeen = false;
   /** DATA that came in the same read as the response headers: node:http2 emits those a tick later. */
   #early: Buffer[] | undefined;
 
   constructor(
     node: ClientHttp2Stream,
-    session: StreamOwner,
+    session: ClientStreamOwner,
     listener: StreamListener,
     sendEnded: boolean,
   ) {
@@ -29,12 +38,18 @@ export class NodeClientStream extends NodeStream {
     // Request headers go out with the stream.
   }
 
+  override sendData(chunk: Buffer, endStream: boolean): number {
+    this.session.sent();
+    return super.sendData(chunk, endStream);
+  }
+
   /** node:http2 must know of request trailers before it sends the headers, and gRPC has none: only END_STREAM is sent. */
   sendTrailers(_trailers: HeaderList): void {
     this.sendData(Buffer.alloc(0), true);
   }
 
   override response(headers: HeaderList, endStream: boolean): void {
+    this.session.heard();
     if (this.over || this.#headersSeen) return;
     this.#headersSeen = true;
     if (this.#isTooLarge(headers) || this.refuses(RECEIVED.response(headers))) return;
@@ -48,6 +63,7 @@ export class NodeClientStream extends NodeStream {
   }
 
   data(chunk: Buffer): void {
+    this.session.heard();
     if (this.over) return;
     this.received(chunk.length);
     if (this.#headersSeen) this.listener.onData(chunk, false);
@@ -56,6 +72,7 @@ export class NodeClientStream extends NodeStream {
   }
 
   trailers(trailers: HeaderList): void {
+    this.session.heard();
     if (this.over || this.recvEnded) return;
     // Data that node:http2 has not emitted yet goes first.
     while (this.node.readableLength > 0 && this.node.read() !== null);

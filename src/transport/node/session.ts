@@ -8,7 +8,8 @@ import { StreamMap } from "../../wire/stream-map.ts";
 import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
 import type { PeerInfo, Refusal, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
-import { type Probed, unwatch, watch } from "./quiet-watch.ts";
+import { isGivenUp, SESSIONS_GO_DEAF } from "./deafness.ts";
+import { joinRounds, leaveRounds, type RoundTaker } from "./rounds.ts";
 import type { NodeStream, StreamOwner } from "./stream.ts";
 
 /** How long a peer may leave its end open after the session is over, in milliseconds. */
@@ -22,7 +23,7 @@ interface GoAway {
   readonly code: number;
 }
 
-export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
+export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker {
   peer: PeerInfo;
   remoteAddress: string;
   readonly holdBytes: number;
@@ -42,8 +43,6 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   #lostStream = false;
   /** What node:http2 said before the session closed. */
   protected error: Error | undefined;
-  #probedBytes = -1;
-  #probeUnanswered = false;
   readonly #settingsTimer = new Timer(this);
   readonly #lingerTimer = new Timer(this);
 
@@ -85,11 +84,12 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
   }
 
   get accepting(): boolean {
-    return !this.draining && this.goAway === undefined && this.#stands;
+    return this.#takesStreams;
   }
 
-  get #stands(): boolean {
-    return this.ownEnd === undefined && !this.node.closed && !this.node.destroyed;
+  get #takesStreams(): boolean {
+    if (this.draining || this.goAway !== undefined || this.ownEnd !== undefined) return false;
+    return !this.node.closed && !this.node.destroyed;
   }
 
   /** The connection is up: windows can be set and timers run. */
@@ -99,15 +99,12 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     if (this.node.pendingSettingsAck) {
       this.options.clock.schedule(this.#settingsTimer, this.options.settingsTimeoutMs);
     }
-    // What a user opened is the user's to keep.
-    if (this.socket !== undefined && !this.#shared)
-      watch(this, this.opensStreams ? "client" : "server");
+    if (SESSIONS_GO_DEAF) joinRounds(this);
   }
 
   /** From now on its end is the end of our streams on it alone. */
   share(): void {
     this.#shared = true;
-    unwatch(this);
   }
 
   drain(): void {
@@ -137,21 +134,28 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     });
   }
 
-  probe(): void {
-    if (!this.#stands || this.socket === undefined) return;
-    const { bytesRead } = this.socket;
-    if (bytesRead !== this.#probedBytes) {
-      this.#probedBytes = bytesRead;
-      this.#probeUnanswered = false;
-    } else if (this.#probeUnanswered) {
-      const told = this.told("did not answer PING");
-      this.end({ kind: "timeout", code: ErrorCode.NO_ERROR, ...told });
-    } else {
-      this.#probeUnanswered = true;
-      this.ping(() => {
-        this.#probeUnanswered = false;
-      });
-    }
+  takeRound(): boolean {
+    if (SESSIONS_GO_DEAF) this.#endIfDeaf();
+    return SESSIONS_GO_DEAF;
+  }
+
+  #endIfDeaf(): void {
+    if (this.ownEnd !== undefined || !isGivenUp(this.node)) return;
+    // On a session that takes no more streams it proves nothing, unless one is open. One that was handed over may be such.
+    const proven = this.socket !== undefined && !this.#shared && this.#takesStreams;
+    if (!proven && !this.streams.toArray().some((stream) => stream.isOpenOnWire)) return;
+    // Nothing will ever come of the streams of others either.
+    this.#shared = false;
+    this.end(this.breachEnd());
+  }
+
+  /** The session's end when node:http2 does not say how the peer broke the protocol. */
+  protected breachEnd(): SessionEnd {
+    return {
+      kind: "protocol",
+      code: ErrorCode.PROTOCOL_ERROR,
+      ...this.told("broke the protocol"),
+    };
   }
 
   protected end(end: SessionEnd): void {
@@ -268,7 +272,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, Probed {
     const { clock } = this.options;
     clock.cancel(this.#settingsTimer);
     clock.cancel(this.#lingerTimer);
-    unwatch(this);
+    leaveRounds(this);
     this.cleanUp();
     const end = this.ownEnd ?? this.#endOf();
     if (end.kind === "protocol") {

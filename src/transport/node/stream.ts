@@ -16,6 +16,7 @@ import type {
   StreamEnd,
   StreamListener,
 } from "../transport.ts";
+import { isOpenOnWire } from "./deafness.ts";
 import { checkSent, type NodeHeaders, receivedFields, toNodeObject } from "./header-lists.ts";
 
 export type NodeHttp2Stream = ClientHttp2Stream | ServerHttp2Stream;
@@ -147,6 +148,11 @@ export abstract class NodeStream implements Stream {
 
   get creditHeld(): boolean {
     return this.#creditHeld;
+  }
+
+  /** nghttp2 waits for more of it, from either side. */
+  get isOpenOnWire(): boolean {
+    return isOpenOnWire(this.node);
   }
 
   /** Counts what the peer sent before it is passed on. */

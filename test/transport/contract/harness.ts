@@ -33,7 +33,7 @@ import type { PeerOptions, ScriptedPeer } from "../../support/scripted-peer.ts";
  * - `protocolKind`: a stream that the transport reset because the peer broke the protocol is told as kind "reset".
  * - `requestTrailers`: request trailers are sent as END_STREAM alone.
  * - `overdraft`: the frame that overdraws a window may be delivered before the stream is reset.
- * - `protocolClose`: after GOAWAY (of any code) for a breach of the protocol the session may go on until it is destroyed.
+ * - `protocolClose`: neither GOAWAY nor the session's end says which code a breach of the protocol has.
  * - `refusals`: the owner is not told of a malformed request or response that was reset.
  * - `streamLimit`: a client above our MAX_CONCURRENT_STREAMS loses the connection instead of the stream.
  * - `blanks`: fields with blanks around their value are lost.

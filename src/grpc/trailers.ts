@@ -133,7 +133,14 @@ export function errorTrailers(error: GrpcError): HeaderList {
 export function errorHeaders(error: GrpcError): HeaderList {
   const wire = error.wireTrailers;
   if (wire === undefined) return trailersOnlyHeaders(error.status, error.details, error.metadata);
-  return isHeaderSection(wire) ? wire : [HTTP_STATUS_200, CONTENT_TYPE_GRPC, ...wire];
+  return isHeaderSection(wire) ? wire : asHeaderSection(wire, CONTENT_TYPE_GRPC);
+}
+
+/** The Trailers-Only header section of `trailers`, without what a backend had in them that says something else in headers. */
+export function asHeaderSection(trailers: HeaderList, contentType: HeaderField): HeaderList {
+  const fields = [HTTP_STATUS_200, contentType];
+  for (const field of trailers) if (!isHeaderOnly(field.name)) fields.push(field);
+  return fields;
 }
 
 /** Pseudo-header fields come first or not at all (RFC 9113 §8.3). */

@@ -7,7 +7,7 @@ import { ErrorReason, GrpcError, thrownText } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
 import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
 import { Status, statusName } from "../grpc/status.ts";
-import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "../grpc/trailers.ts";
+import { asHeaderSection, CONTENT_TYPE_GRPC } from "../grpc/trailers.ts";
 import { fromUserCode } from "../grpc/user-error.ts";
 import type { CallContext } from "../server/call-context.ts";
 import type { RequestHead } from "../server/request-head.ts";
@@ -406,7 +406,7 @@ export class Relay implements RequestSink, LegOwner {
         trailers,
         call.headersSent || trailers[0]?.name === ":status"
           ? trailers
-          : [HTTP_STATUS_200, this.contentType, ...trailers],
+          : asHeaderSection(trailers, this.contentType),
       );
     } else {
       const reported = error ?? primary.error;

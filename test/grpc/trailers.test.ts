@@ -214,6 +214,13 @@ describe("errorTrailers and errorHeaders", () => {
     expect(errorHeaders(error)).toEqual([HTTP_STATUS_200, CONTENT_TYPE_GRPC, ...ownTrailers]);
   });
 
+  it("leave out of trailers that become headers what says something else there", () => {
+    const odd = list(["content-type", "text/html"], ["content-length", "7"], ["grpc-status", "5"]);
+    const error = grpcErrorFromTrailers(odd)!;
+    expect(errorTrailers(error)).toBe(odd);
+    expect(errorHeaders(error)).toEqual([HTTP_STATUS_200, CONTENT_TYPE_GRPC, odd[2]]);
+  });
+
   it("pass a Trailers-Only response on as it came, and reduce it to trailers after other headers", () => {
     const error = grpcErrorFromTrailers(trailersOnly)!;
     expect(errorHeaders(error)).toBe(trailersOnly);

@@ -2,14 +2,13 @@
 
 const MEDIA_TYPE = "application/grpc";
 
+/** Blanks may stand before the parameters (RFC 9110 §5.6.6). */
+const OF_GRPC = /^application\/grpc(?:$|\+|[ \t]*;)/i;
+
 /**
  * `application/grpc`, alone or followed by `+` (a message format) or `;` (parameters). `application/grpc-web...` begins with the same
  * characters and is another protocol. Media types are case-insensitive (RFC 9110 §8.3.1).
  */
 export function isGrpcContentType(value: string | undefined): boolean {
-  if (value === MEDIA_TYPE) return true;
-  if (value === undefined || value.length < MEDIA_TYPE.length) return false;
-  const next = value.charAt(MEDIA_TYPE.length);
-  if (next !== "" && next !== "+" && next !== ";") return false;
-  return value.slice(0, MEDIA_TYPE.length).toLowerCase() === MEDIA_TYPE;
+  return value === MEDIA_TYPE || (value !== undefined && OF_GRPC.test(value));
 }

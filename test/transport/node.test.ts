@@ -1,9 +1,6 @@
 import { nodeTransport } from "../../src/transport/node/index.ts";
+import { NODE_KEEPS_BLANKS } from "../support/node-abilities.ts";
 import { describeTransport } from "./contract.ts";
-
-const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-/** `strictFieldWhitespaceValidation` of node:http2. */
-const KEEPS_BLANKS = major > 24 || (major === 24 && minor >= 2) || (major === 22 && minor >= 17);
 
 describeTransport("node", () => nodeTransport(), {
   weaker: {
@@ -16,7 +13,7 @@ describeTransport("node", () => nodeTransport(), {
     overdraft: "nghttp2 delivers the frame before it looks at the window",
     protocolClose: "nghttp2 sends GOAWAY for some breaches, and node:http2 does not tell its code",
     refusals: "nghttp2 resets malformed messages without telling node:http2",
-    ...(KEEPS_BLANKS
+    ...(NODE_KEEPS_BLANKS
       ? {}
       : { blanks: "nghttp2 drops such fields, and node:http2 cannot tell it not to" }),
     controlOctets: "nghttp2 drops such fields and tells nobody",

@@ -296,7 +296,7 @@ export function connect(options: ConnectOptions, listener: ClientSessionListener
   } catch (error) {
     return new FailedSession(peer, resolved.clock, error, listener);
   }
-  // Goes into requests that come without `:authority` or `:scheme`. Not the host: node:http2 parses it as a URL, and throws for names that
+  // Goes into requests that come without `:authority`. Not the host: node:http2 parses it as a URL, and throws for names that
   // are the resolver's to refuse.
   const node = connectHttp2(options.tls === undefined ? "http://localhost" : "https://localhost", {
     ...nodeSessionOptions(resolved),

@@ -90,12 +90,15 @@ function relayOf(name: "base" | "current", checkout: Checkout, variant: string):
   };
 }
 
-/** What is wrong may be fast. */
+/** What is wrong may be fast. The checks may be newer than the base, so that its failures are told only. */
 async function requireCorrect(harness: Harness, pair: Pair, progress: Progress): Promise<void> {
   for (const subject of [pair.base, pair.current]) {
     progress.step("correctness", "checks", subject.title);
     const { failures } = await harness.verify(subject, VERIFY_LIMIT_MS);
-    if (failures.length > 0) throw new Error(`${subject.title}: ${failures.join("; ")}`);
+    if (failures.length === 0) continue;
+    const why = `${subject.title}: ${failures.join("; ")}`;
+    if (subject === pair.current) throw new Error(why);
+    progress.say(`FAILED   ${why}`);
   }
 }
 

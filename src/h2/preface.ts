@@ -18,7 +18,8 @@ const NOTHING: Buffer = Buffer.alloc(0);
 const MAX_REQUEST_LINE_BYTES = 8_192;
 
 /** RFC 9112 §3: method, target and version, of which the line may end anywhere while it arrives. Methods in use are upper case. */
-const BEGUN_REQUEST_LINE = /^[A-Z-]{1,24}(?: [!-\xff]*(?: [!-~]{0,8}\r?)?)?$/;
+const BEGUN_REQUEST_LINE =
+  /^[A-Z-]{1,24}(?: [!-\xff]*(?: (?:H(?:T(?:T(?:P(?:\/(?:1(?:\.(?:[0-9]\r?)?)?)?)?)?)?)?)?)?)?$/;
 const REQUEST_LINE = /^([A-Z-]{1,24}) [!-\xff]+ (HTTP\/1\.[0-9])\r?$/;
 
 /** ContentType handshake and the major version of every TLS (RFC 8446 §5.1). */

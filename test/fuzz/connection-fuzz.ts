@@ -70,7 +70,8 @@ class Fuzzed {
     this.owner.connection = this.connection;
     this.peer = new LegalPeer(role === "server" ? "client" : "server", dice, this.witness);
     this.connection.written(0, this.highWaterBytes);
-    this.connection.start();
+    if (role === "server" && dice.chance(2)) this.connection.awaitClient();
+    else this.connection.start();
     this.turn();
   }
 

@@ -56,6 +56,7 @@ describe.each<[string, WireOptions]>([
 
   it.each([
     ["SSH", "SSH-2.0-OpenSSH_9.2\r\n"],
+    ["words in upper case", "INVALID CONNECTION PREFACE"],
     ["HTTP/0.9", "GET /\r\n"],
     ["HTTP/1.1 with a method in lower case", "get / HTTP/1.1\r\n"],
     ["HTTP/1.1 with more on the line", "GET / HTTP/1.1 x\r\n"],
@@ -78,15 +79,21 @@ describe.each<[string, WireOptions]>([
     expect(wire.refused).toMatchObject([{ rule: "TLS on a port without TLS" }]);
   });
 
-  it.each(["P", "PRI * HTTP/2.0\r\n", "G", "GET", "GET /a", "GET /a HTTP/1.1\r", "\x16"])(
-    "if it begins with %j, is waited for",
-    (text) => {
-      const wire = waiting(options);
-      wire.recv(Buffer.from(text, "latin1"));
-      expect(wire.turn()).toHaveLength(0);
-      expect(wire.connection.ended).toBeUndefined();
-    },
-  );
+  it.each([
+    "P",
+    "PRI * HTTP/2.0\r\n",
+    "G",
+    "GET",
+    "GET /a",
+    "GET /a HT",
+    "GET /a HTTP/1.1\r",
+    "\x16",
+  ])("if it begins with %j, is waited for", (text) => {
+    const wire = waiting(options);
+    wire.recv(Buffer.from(text, "latin1"));
+    expect(wire.turn()).toHaveLength(0);
+    expect(wire.connection.ended).toBeUndefined();
+  });
 });
 
 describe("a server that waits for its client's preface", () => {

@@ -63,7 +63,7 @@ describe("an option that is unknown", () => {
     [
       "of a primary",
       () => new StreamParameters(any({ conn, onerror: () => {} })),
-      'primary destination: expected one of conn, ctx, message, onError, lag, got "onerror"; did you mean onError?',
+      'got "onerror"; did you mean onError?',
     ],
     [
       "of a secondary",
@@ -92,8 +92,8 @@ describe("an option that is unknown", () => {
     ],
     [
       "of GrpcError",
-      () => new GrpcError(Status.ABORTED, "", any({ retries: "safe" })),
-      'got "retries"; did you mean retry?',
+      () => new GrpcError(Status.ABORTED, "", any({ cuase: 1 })),
+      'got "cuase"; did you mean cause?',
     ],
     [
       "of a metadata field",

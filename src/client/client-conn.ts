@@ -6,6 +6,7 @@ import { GrpcError, thrownText } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
 import { Status } from "../grpc/status.ts";
 import { type ConnState, connState, publishRefusal } from "../observe/channels.ts";
+import { currentScope, type Scope } from "../observe/scope.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import { errorText } from "../transport/error-text.ts";
 import {
@@ -113,6 +114,8 @@ export class ClientConn implements TimerOwner {
 
   #state: State = { kind: "idle" };
   readonly #source: SessionSource;
+  /** Where it was made: what happens to its connections has to do with no single call. */
+  readonly #scope: Scope = currentScope();
   readonly #backoff: ConnectionBackoff;
   readonly #backoffTimer: Timer;
   /** Calls that wait for a session or for room on it, in order of arrival. */
@@ -320,7 +323,9 @@ export class ClientConn implements TimerOwner {
     if (this.#state !== state) return;
     this.#attempts.add(attempt);
     try {
-      attempt.session = this.#source.connect(attempt);
+      // The connection outlives the call that it is made for, and what is stored in the context of
+      // that.
+      attempt.session = this.#scope.runInAsyncScope(this.#source.connect, this.#source, attempt);
     } catch (cause) {
       const reason = cause instanceof Error ? errorText(cause, this.target) : String(cause);
       const message = `${this.target} not connected: ${reason}`;
@@ -337,13 +342,16 @@ export class ClientConn implements TimerOwner {
     this.#state = state;
     if (!changed) return;
     const error = state.kind === "transientFailure" ? state.error : undefined;
-    if (connState.hasSubscribers)
-      connState.publish({ target: this.target, state: state.kind, error });
     this.#hold();
-    const { onStateChange } = this.options;
-    if (onStateChange !== undefined) {
-      tell("onStateChange", () => onStateChange(state.kind, error));
+    if (connState.hasSubscribers || this.options.onStateChange !== undefined) {
+      this.#scope.runInAsyncScope(this.#tellState, this, state.kind, error);
     }
+  }
+
+  #tellState(state: ConnState, error: GrpcError | undefined): void {
+    if (connState.hasSubscribers) connState.publish({ target: this.target, state, error });
+    const { onStateChange } = this.options;
+    if (onStateChange !== undefined) tell("onStateChange", () => onStateChange(state, error));
   }
 
   #hold(): void {

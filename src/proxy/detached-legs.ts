@@ -34,6 +34,11 @@ export class DetachedLegs implements Leftover {
 /** Nobody may be left to be told but who listens to all calls. */
 export function publishDetachedEnd(leg: UpstreamLeg, method: string, call: ServerCall): void {
   if (!detachedEnd.hasSubscribers) return;
+  if (call.scope === undefined) publish(leg, method, call);
+  else call.scope.runInAsyncScope(publish, undefined, leg, method, call);
+}
+
+function publish(leg: UpstreamLeg, method: string, call: ServerCall): void {
   const { index, status, details, error, requestBytes, responseBytes } = leg;
   detachedEnd.publish({
     method,

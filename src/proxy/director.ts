@@ -21,6 +21,10 @@ import type { CallResult, DestinationResult } from "./results.ts";
  *
  * The call does not wait for it: when the client goes or the deadline passes, `ctx.signal` says so and handlers and interceptors
  * are told. Should it answer all the same, every `onError` and the finalizer run, and nothing is sent.
+ *
+ * `onError` and the finalizer run in the async context (`AsyncLocalStorage`) in which it was
+ * called: `run` the handler or director in one. What a director enters itself (`enterWith`) may be
+ * seen by later calls on the connection; what handlers and interceptors enter is not.
  */
 export type StreamDirector = (
   ctx: CallContext,
@@ -108,6 +112,8 @@ export class StreamParameters {
   readonly #secondaries: readonly Destination[];
   readonly #requestFinalizer: RequestFinalizer | undefined;
   readonly #callOptions: CallOptions | undefined;
+  /** @internal Some of the program is called back when a destination or the call ends. */
+  readonly hasCallbacks: boolean;
   /** @internal Checked, with the defaults of what was left out. */
   readonly resolvedCallOptions: ResolvedCallOptions;
 
@@ -132,6 +138,10 @@ export class StreamParameters {
     this.#secondaries = secondaries;
     this.#requestFinalizer = requestFinalizer;
     this.#callOptions = callOptions;
+    this.hasCallbacks =
+      requestFinalizer !== undefined ||
+      primary.onError !== undefined ||
+      (secondaries.length > 0 && secondaries.some(({ onError }) => onError !== undefined));
     this.resolvedCallOptions = resolveCallOptions(callOptions);
   }
 

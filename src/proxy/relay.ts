@@ -9,6 +9,8 @@ import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
 import { Status, statusName } from "../grpc/status.ts";
 import { asHeaderSection, CONTENT_TYPE_GRPC } from "../grpc/trailers.ts";
 import { fromUserCode } from "../grpc/user-error.ts";
+import { detachedEnd } from "../observe/channels.ts";
+import { currentScope } from "../observe/scope.ts";
 import type { CallContext } from "../server/call-context.ts";
 import type { RequestHead } from "../server/request-head.ts";
 import type { RequestSink, ServerCall } from "../server/server-call.ts";
@@ -81,6 +83,10 @@ export class Relay implements RequestSink, LegOwner {
       this.callOptions.timeoutMs === Number.POSITIVE_INFINITY
         ? Number.POSITIVE_INFINITY
         : this.clock.nowMs() + this.callOptions.timeoutMs;
+    // A relay is made where the director, or `handleStream`, was called.
+    if (params.hasCallbacks || call.scope !== undefined || detachedEnd.hasSubscribers) {
+      call.scope = currentScope();
+    }
     this.primary = new UpstreamLeg(this, params.primary(), "primary", 0);
     const secondaries = params.secondaries();
     this.secondaries =
@@ -290,7 +296,11 @@ export class Relay implements RequestSink, LegOwner {
 
   /** Lets `onError` have its say. When a required destination could not be opened all are told, and none can swallow it. */
   private judge(leg: UpstreamLeg, error: GrpcError): void {
-    const judged = verdictOf(leg.destination, error, leg);
+    const { scope } = this.call;
+    const judged =
+      scope === undefined
+        ? error
+        : scope.runInAsyncScope(verdictOf, undefined, leg.destination, error, leg);
     if (leg.need === "detached") leg.swallowed = true;
     else if (this.openError !== undefined) return;
     else if (judged === undefined) leg.swallowed = true;
@@ -339,7 +349,8 @@ export class Relay implements RequestSink, LegOwner {
     }
     let pending: void | Promise<void>;
     try {
-      pending = finalizer(this.result());
+      const { scope } = this.call;
+      pending = scope?.runInAsyncScope(finalizer, undefined, this.result());
     } catch (error) {
       this.finish(fromUserCode("finalizer", error));
       return;

@@ -5,6 +5,7 @@ import { shown } from "../check/check.ts";
 import { GrpcError } from "../grpc/error.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
+import { currentScope } from "../observe/scope.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { PeerInfo } from "../transport/transport.ts";
@@ -25,6 +26,20 @@ export interface CallOrigin {
   readonly requestMetadata: HeaderList;
 }
 
+/** The signal of a context. It is aborted in the async context of whoever asked for it first. */
+class Abort {
+  readonly #controller = new AbortController();
+  readonly #scope = currentScope();
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  now(reason: GrpcError): void {
+    this.#scope.runInAsyncScope(this.#controller.abort, this.#controller, reason);
+  }
+}
+
 export class CallContext implements ContextListener, TimerOwner {
   readonly #origin: CallOrigin;
   readonly #parent: CallContext | undefined;
@@ -33,7 +48,7 @@ export class CallContext implements ContextListener, TimerOwner {
   #metadata: Metadata | undefined;
   #reason: GrpcError | undefined;
   #listeners: Set<ContextListener> | undefined;
-  #controller: AbortController | undefined;
+  #abort: Abort | undefined;
   #timer: Timer | undefined;
   /** The call has ended. */
   #released = false;
@@ -116,13 +131,13 @@ export class CallContext implements ContextListener, TimerOwner {
    * that completes does not abort it. The AbortController is only made by reading this property.
    */
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
+    if (this.#abort === undefined) {
+      this.#abort = new Abort();
       const reason = this.reason;
-      if (reason !== undefined) this.#controller.abort(reason);
+      if (reason !== undefined) this.#abort.now(reason);
       else this.#watch();
     }
-    return this.#controller.signal;
+    return this.#abort.signal;
   }
 
   /** A context with other metadata: `ctx.withMetadata(new Metadata())` forwards none. */
@@ -178,7 +193,7 @@ export class CallContext implements ContextListener, TimerOwner {
     const listeners = this.#listeners;
     this.#listeners = undefined;
     this.#stopWatching();
-    this.#controller?.abort(reason);
+    this.#abort?.now(reason);
     if (listeners !== undefined) for (const listener of listeners) listener.onContextDone(reason);
   }
 
@@ -222,7 +237,7 @@ export class CallContext implements ContextListener, TimerOwner {
   }
 
   #unwatch(): void {
-    if (this.#controller === undefined) this.#stopWatching();
+    if (this.#abort === undefined) this.#stopWatching();
   }
 
   #stopWatching(): void {

@@ -16,6 +16,7 @@ import {
   trailersFor,
   trailersOnlyHeaders,
 } from "../grpc/trailers.ts";
+import type { Scope } from "../observe/scope.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import {
@@ -90,6 +91,11 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   status: number = Status.UNKNOWN;
   /** Why that is not OK. */
   error: GrpcError | undefined = undefined;
+
+  /**
+   * The async context in which the program is told of the call, if there is anything to tell it.
+   */
+  scope: Scope | undefined = undefined;
 
   private sink: RequestSink | undefined = undefined;
   private tap: RequestTap | undefined = undefined;

@@ -6,7 +6,8 @@ import { type Codec, checkCodec, newCodec } from "../grpc/codec.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
 import { fromUserCode } from "../grpc/user-error.ts";
-import { callEnd, callStart, publishRefusal, refused } from "../observe/channels.ts";
+import { publishRefusal, refused } from "../observe/channels.ts";
+import { currentScope } from "../observe/scope.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
 import { checkAddress, parseAddress } from "../transport/address.ts";
@@ -27,6 +28,7 @@ import type {
 } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import { type AttachOptions, claimOf } from "./attach-options.ts";
+import { isTold, publishEnd, publishStart } from "./call-events.ts";
 import {
   answerDirectly,
   chainInterceptors,
@@ -230,16 +232,24 @@ export class Server implements CallOwner {
     // A request without messages may end with its headers; no data event follows then.
     call.requestEnded = endStream;
     this.#addCall(call);
-    if (callStart.hasSubscribers) {
-      callStart.publish({
-        method: head.method,
-        authority: head.authority,
-        remoteAddress: call.peer.remoteAddress,
-      });
+    if (isTold()) {
+      currentScope().runInAsyncScope(this.#beginTold, this, call, timeoutMs);
+    } else {
+      this.#begin(call, timeoutMs);
     }
-    if (timeoutMs === undefined) call.finishError(malformedTimeout(head.timeout ?? ""));
-    else this.#dispatch(call);
     return call;
+  }
+
+  #beginTold(call: ServerCall, timeoutMs: number | undefined): void {
+    publishStart(call);
+    // Now, for whoever was told may have entered a context for the call.
+    call.scope = currentScope();
+    this.#begin(call, timeoutMs);
+  }
+
+  #begin(call: ServerCall, timeoutMs: number | undefined): void {
+    if (timeoutMs === undefined) call.finishError(malformedTimeout(call.head.timeout ?? ""));
+    else this.#dispatch(call);
   }
 
   #dispatch(call: ServerCall): void {
@@ -262,7 +272,16 @@ export class Server implements CallOwner {
     this.#run(chainInterceptors(this.#interceptors, info, handler), call);
   }
 
+  /**
+   * In a scope of the call: what user code enters there (`AsyncLocalStorage.enterWith`) is not for
+   * the next call on the socket.
+   */
   #run(handler: StreamHandler, call: ServerCall): void {
+    const scope = call.scope ?? currentScope();
+    scope.runInAsyncScope(this.#runHandler, this, handler, call);
+  }
+
+  #runHandler(handler: StreamHandler, call: ServerCall): void {
     const stream = ServerStream.create(call, {
       codec: this.#codec,
       maxRequestMessageBytes: this.#maxRequestMessageBytes,
@@ -324,19 +343,7 @@ export class Server implements CallOwner {
     if (next !== undefined) next.previous = previous;
     call.previous = undefined;
     call.next = undefined;
-    if (callEnd.hasSubscribers) {
-      callEnd.publish({
-        method: call.method,
-        authority: call.authority,
-        remoteAddress: call.peer.remoteAddress,
-        status: call.status,
-        error: call.error,
-        clientGone: call.gone,
-        durationMs: this.clock.nowMs() - call.startedMs,
-        requestBytes: call.requestBytes,
-        responseBytes: call.responseBytes,
-      });
-    }
+    publishEnd(call);
   }
 
   // The end.

@@ -1,5 +1,6 @@
 // Time as the layers see it: a monotonic reading and timers. Injected everywhere, so tests own it.
 
+import { AsyncResource } from "node:async_hooks";
 import { type Timer, TimerWheel } from "./timer-wheel.ts";
 
 export interface Clock {
@@ -16,6 +17,11 @@ const LONGEST_SLEEP_MS = 86_400_000;
 /** The clock of the process: one wheel, one Node timer that never keeps the process alive. */
 export class SystemClock implements Clock {
   readonly #wheel = new TimerWheel(performance.now());
+  /**
+   * The Node timer would belong to the async context of whoever comes first, and keep what is
+   * stored there.
+   */
+  readonly #scope = new AsyncResource("GrpcRelayClock", { requireManualDestroy: true });
   #armed: NodeJS.Timeout | undefined;
   #armedForMs = Number.POSITIVE_INFINITY;
 
@@ -40,7 +46,7 @@ export class SystemClock implements Clock {
     if (this.#armed !== undefined) clearTimeout(this.#armed);
     this.#armedForMs = dueMs;
     const delayMs = Math.min(Math.max(1, Math.ceil(dueMs - nowMs)), LONGEST_SLEEP_MS);
-    this.#armed = setTimeout(this.#onWake, delayMs);
+    this.#armed = this.#scope.runInAsyncScope(setTimeout, undefined, this.#onWake, delayMs);
     this.#armed.unref();
   }
 

@@ -1,6 +1,8 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { SystemClock } from "../../src/time/clock.ts";
 import { TICK_MS, Timer } from "../../src/time/timer-wheel.ts";
+import { closeAtEnd } from "../support/cleanup.ts";
 import { FakeClock } from "../support/clock.ts";
 
 function recorder(fired: string[]): (name: string, onFire?: () => void) => Timer {
@@ -161,4 +163,17 @@ describe("FakeClock", () => {
     clock.advance(200);
     expect(fired).toEqual(["a", "b"]);
   });
+});
+
+it("a timer of the process is not in the async context of whoever came first", async () => {
+  const store = new AsyncLocalStorage<string>();
+  const clock = new SystemClock();
+  const found = await new Promise((resolve) => {
+    const timer = new Timer({ onTimer: () => resolve(store.getStore() ?? "nothing") });
+    // It lets the process end; something has to keep the test.
+    const holding = setInterval(() => {}, 1_000);
+    closeAtEnd(() => clearInterval(holding));
+    store.run("somebody's", () => clock.schedule(timer, 1));
+  });
+  expect(found).toBe("nothing");
 });

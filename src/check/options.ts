@@ -1,9 +1,12 @@
-// The one way in which an options object is checked: a table says what each option may be, and what no table knows is refused.
-// A leaf.
+// The one way in which an options object is checked: a table says what each option may be, and what
+// no table knows is refused. A leaf.
 
 import { checkObject } from "./check.ts";
 
-/** @throws {TypeError | RangeError} that begins with `name`, unless `value` may be given for that option */
+/**
+ * @throws {TypeError | RangeError} that begins with `name`, unless `value` may be given for that
+ * option
+ */
 export type OptionCheck = (name: string, value: unknown) => void;
 
 /** What each option of `Options` may be; an options object within it by a table of its own. */
@@ -20,15 +23,19 @@ interface Entry {
 export interface OptionTableSettings<Options extends object = object> {
   /** How messages call the option of this name. @default the name alone */
   readonly named?: (option: string) => string;
-  /** What to give instead of an option that others know: `{ servername: "the option serverName" }`. @default nothing */
+  /**
+   * What to give instead of an option that others know: `{ servername: "the option serverName" }`.
+   * @default nothing
+   */
   readonly instead?: Readonly<Record<string, string>>;
   /** What several options say together, checked after each of them. @default nothing */
   together?(options: Options): void;
 }
 
 /**
- * The options of one interface. Made by `optionTable`, which has the compiler ask for an entry when the interface gets an option.
- * A check of what is fine makes no objects: directors make options objects for each call.
+ * The options of one interface. Made by `optionTable`, which has the compiler ask for an entry when
+ * the interface gets an option. A check of what is fine makes no objects: directors make options
+ * objects for each call.
  */
 export class OptionTable {
   readonly #what: string;
@@ -60,7 +67,10 @@ export class OptionTable {
     this.#settings = settings;
   }
 
-  /** @throws {TypeError | RangeError} for an option that is unknown, or has a value that it cannot have */
+  /**
+   * @throws {TypeError | RangeError} for an option that is unknown, or has a value that it cannot
+   * have
+   */
   check(given: unknown): void {
     checkObject(this.#what, given);
     const options = given as Readonly<Record<string, unknown>>;
@@ -110,7 +120,10 @@ export function optionTable<Options extends object>(
   return new OptionTable(what, checks, settings);
 }
 
-/** For an option of which somebody else says whether it is right: OpenSSL, node:tls, or whoever the value belongs to. */
+/**
+ * For an option of which somebody else says whether it is right: OpenSSL, node:tls, or whoever the
+ * value belongs to.
+ */
 export function anything(): void {}
 
 /** The known name that `given` may be a slip of; `undefined` when none is near. */
@@ -131,7 +144,10 @@ function nearest(given: string, known: readonly string[]): string | undefined {
   return best;
 }
 
-/** How many characters have to be put in, left out, replaced or swapped with their neighbour (optimal string alignment). */
+/**
+ * How many characters have to be put in, left out, replaced or swapped with their neighbour
+ * (optimal string alignment).
+ */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);

@@ -83,12 +83,13 @@ export class Relay implements RequestSink, LegOwner {
       this.callOptions.timeoutMs === Number.POSITIVE_INFINITY
         ? Number.POSITIVE_INFINITY
         : this.clock.nowMs() + this.callOptions.timeoutMs;
+    const secondaries = params.secondaries();
+    const tellsDetached = secondaries.length > 0 && detachedEnd.hasSubscribers;
     // A relay is made where the director, or `handleStream`, was called.
-    if (params.hasCallbacks || call.scope !== undefined || detachedEnd.hasSubscribers) {
+    if (params.hasCallbacks || tellsDetached || call.scope !== undefined) {
       call.scope = currentScope();
     }
     this.primary = new UpstreamLeg(this, params.primary(), "primary", 0);
-    const secondaries = params.secondaries();
     this.secondaries =
       secondaries.length === 0
         ? NO_LEGS

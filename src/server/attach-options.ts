@@ -7,9 +7,11 @@ import type { Claim, HandedOverRequestHeaders } from "../transport/node/index.ts
 
 export interface AttachOptions {
   /**
-   * Which requests are for the relay, by their header fields. The others go to the server's own handlers as if nothing were attached.
-   * Must be quick and not throw; a request for which it does is not taken.
-   * @default those with a content type of gRPC, and where the server has no handlers of its own all, answered with 415
+   * Which requests are for the relay, by their header fields. The others go to the server's own
+   * handlers as if nothing were attached. Must be quick and not throw; a request for which it does
+   * is not taken.
+   * @default those with a content type of gRPC, and where the server has no handlers of its own
+   * all, answered with 415
    */
   readonly match?: (headers: HandedOverRequestHeaders) => boolean;
 }

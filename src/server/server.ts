@@ -153,10 +153,13 @@ export class Server implements CallOwner {
   }
 
   /**
-   * Answers the requests of a server made by `http2.createServer` or `http2.createSecureServer` that are gRPC, or that `match` takes.
-   * All others go to the server's own handlers, HTTP/1 too; it makes no difference whether these were added before or after.
-   * The server listens and is closed by whoever made it; `close` here only ends the calls, and drains the connections that had any.
-   * @throws {TypeError} for a server that does not speak HTTP/2, and on a `Server` that was made for another transport than `"node"`
+   * Answers the requests of a server made by `http2.createServer` or `http2.createSecureServer`
+   * that are gRPC, or that `match` takes. All others go to the server's own handlers, HTTP/1 too;
+   * it makes no difference whether these were added before or after. The server listens and is
+   * closed by whoever made it; `close` here only ends the calls, and drains the connections that
+   * had any.
+   * @throws {TypeError} for a server that does not speak HTTP/2, and on a `Server` that was made
+   * for another transport than `"node"`
    */
   attach(http2Server: HandedOverServer, options: AttachOptions = {}): void {
     if (this.#closing !== undefined) throw new Error("the server is closed");

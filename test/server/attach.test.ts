@@ -1,4 +1,5 @@
-// A server of node:http2 that is shared: gRPC is ours, everything else belongs to whoever made the server.
+// A server of node:http2 that is shared: gRPC is ours, everything else belongs to whoever made the
+// server.
 
 import { once } from "node:events";
 import {

@@ -1,4 +1,5 @@
-// Servers that a user made and shares with us: requests that match are ours and nobody else's, all others are none of our business.
+// Servers that a user made and shares with us: requests that match are ours and nobody else's, all
+// others are none of our business.
 
 import type {
   Http2SecureServer,
@@ -40,13 +41,15 @@ export function checkServer(server: unknown): void {
 }
 
 /**
- * Takes the requests that `claim` matches from a server that a user made, from now on, also those of connections that stand already.
- * A session is taken with the first of them; one that never has any is left as it is. The server keeps its own settings where `options`
- * is silent, and its own listening socket.
+ * Takes the requests that `claim` matches from a server that a user made, from now on, also those
+ * of connections that stand already. A session is taken with the first of them; one that never has
+ * any is left as it is. The server keeps its own settings where `options` is silent, and its own
+ * listening socket.
  *
- * The event `stream` is withheld where it is emitted: listeners, node:http2's own for `request` among them, would be told in the
- * order in which they were added, and every one of them.
- * @returns a function that detaches: sessions taken so far end as they would, but no new stream is taken
+ * The event `stream` is withheld where it is emitted: listeners, node:http2's own for `request`
+ * among them, would be told in the order in which they were added, and every one of them.
+ * @returns a function that detaches: sessions taken so far end as they would, but no new stream is
+ * taken
  */
 export function attachServer(
   server: HandedOverServer,

@@ -1,4 +1,5 @@
-// From the events of a node:http2 server to sessions of ours: which socket belongs to which, and whose stream it is.
+// From the events of a node:http2 server to sessions of ours: which socket belongs to which, and
+// whose stream it is.
 
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";

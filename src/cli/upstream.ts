@@ -1,7 +1,7 @@
 // A backend of `serve`: kept connected, and talked about when it comes or goes.
 
 import { type ClientConn, type DialOptions, dial } from "../index.ts";
-import { messageOf } from "./command-error.ts";
+import { ChangeLog } from "./change-log.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Shorter than gRPC's for clients: a proxy should find its backend soon after it has come back. */
@@ -20,28 +20,19 @@ export function dialUpstream(
   options: DialOptions,
   terminal: Terminal,
 ): ClientConn {
-  let reachable: boolean | undefined;
+  const log = new ChangeLog(`${role} ${target}`, (line) => terminal.warn(line));
   let reconnect: NodeJS.Timeout | undefined;
   const conn = dial(target, {
     backoff: BACKOFF,
     ...options,
-    onStateChange: (state, error) => {
-      if (state === "ready" && reachable !== true) {
-        reachable = true;
-        terminal.warn(`${role} ${target} connected`);
-      } else if (state === "transientFailure" && reachable !== false) {
-        reachable = false;
-        terminal.warn(
-          `${role} ${target} unreachable, calls get UNAVAILABLE: ${messageOf(error?.cause ?? error)}`,
-        );
-      } else if (state === "idle") {
-        // One at a time, however often it becomes idle meanwhile.
-        if (reconnect !== undefined) return;
-        reconnect = setTimeout(() => {
-          reconnect = undefined;
-          conn.connect();
-        }, RECONNECT_MS).unref();
-      }
+    onStateChange: (state, error, reason) => {
+      log.changed(state, error !== undefined, reason);
+      // One at a time, however often it becomes idle meanwhile.
+      if (state !== "idle" || reconnect !== undefined) return;
+      reconnect = setTimeout(() => {
+        reconnect = undefined;
+        conn.connect();
+      }, RECONNECT_MS).unref();
     },
   });
   return conn;

@@ -28,7 +28,13 @@ import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { ConnectionBackoff } from "./connection-backoff.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
 import { ResetBudget } from "./reset-budget.ts";
-import { connectError, upstreamError } from "./upstream-error.ts";
+import {
+  connectError,
+  goAwayReason,
+  goingAwayError,
+  lostError,
+  upstreamError,
+} from "./upstream-error.ts";
 import { type Waiting, WaitingQueue } from "./waiting-queue.ts";
 
 export type { ConnState };
@@ -61,8 +67,8 @@ class Attempt implements ClientSessionListener {
     this.conn.onSessionAvailable(this);
   }
 
-  onGoAway(): void {
-    this.conn.onSessionDraining(this);
+  onGoAway(_lastStreamId: number, code: number, debugData: string): void {
+    this.conn.onSessionDraining(this, goAwayReason(code, debugData));
   }
 
   onRefused(refusal: Refusal): void {
@@ -81,6 +87,9 @@ type State =
   | { readonly kind: "ready"; readonly attempt: Attempt; readonly session: ClientSession }
   | { readonly kind: "transientFailure"; readonly error: GrpcError }
   | { readonly kind: "shutdown" };
+
+const CLOSED = "closed by its owner";
+const CALLS_WAIT = "calls wait for it";
 
 /** Where a conn's sessions come from. */
 export interface SessionSource {
@@ -169,7 +178,7 @@ export class ClientConn implements TimerOwner {
 
   /** Connects now instead of with the first call. */
   connect(): void {
-    if (this.#state.kind === "idle") this.#startConnecting();
+    if (this.#state.kind === "idle") this.#startConnecting("asked to connect");
   }
 
   /**
@@ -199,7 +208,7 @@ export class ClientConn implements TimerOwner {
         }
         break;
       case "idle":
-        this.#startConnecting();
+        this.#startConnecting("a call wants it");
         break;
       case "connecting":
         break;
@@ -251,7 +260,7 @@ export class ClientConn implements TimerOwner {
     if (state.kind !== "ready" || state.session !== stream.session) return;
     if (state.attempt.resets.take(this.options.clock.nowMs()) || !this.#source.reconnects) return;
     state.session.drain();
-    this.#leave(state.attempt);
+    this.#leave(state.attempt, "too many of its streams were reset");
   }
 
   /**
@@ -263,13 +272,13 @@ export class ClientConn implements TimerOwner {
     checkNumber("graceMs", graceMs, 0);
     if (this.#closed === undefined) {
       // A session that was handed over and never used is still to be closed.
-      if (!this.#source.reconnects && this.#state.kind === "idle") this.#startConnecting();
+      if (!this.#source.reconnects && this.#state.kind === "idle") this.#startConnecting(CLOSED);
       let resolve: () => void = () => {};
       const promise = new Promise<void>((settle) => {
         resolve = settle;
       });
       this.#closed = { promise, resolve };
-      this.#setState({ kind: "shutdown" });
+      this.#setState({ kind: "shutdown" }, CLOSED);
       this.options.clock.cancel(this.#backoffTimer);
       this.#failWaiting(() => true, this.#closedError());
       for (const attempt of [...this.#attempts]) attempt.session?.drain();
@@ -310,15 +319,15 @@ export class ClientConn implements TimerOwner {
     if (!session.accepting) {
       // It has used up its stream ids (RFC 9113 §5.1.1): the next call takes another.
       session.drain();
-      this.#leave(attempt);
+      this.#leave(attempt, "its stream ids are used up");
     }
     request.onOpened(stream);
   }
 
-  #startConnecting(): void {
+  #startConnecting(why: string): void {
     const attempt = new Attempt(this);
     const state: State = { kind: "connecting", attempt };
-    this.#setState(state);
+    this.#setState(state, why);
     // Whoever was told may have closed us.
     if (this.#state !== state) return;
     this.#attempts.add(attempt);
@@ -337,21 +346,22 @@ export class ClientConn implements TimerOwner {
     if (attempt.session.availableStreamCount > 0) this.onSessionAvailable(attempt);
   }
 
-  #setState(state: State): void {
+  #setState(state: State, reason: string, error?: GrpcError): void {
     const changed = state.kind !== this.#state.kind;
     this.#state = state;
     if (!changed) return;
-    const error = state.kind === "transientFailure" ? state.error : undefined;
     this.#hold();
     if (connState.hasSubscribers || this.options.onStateChange !== undefined) {
-      this.#scope.runInAsyncScope(this.#tellState, this, state.kind, error);
+      this.#scope.runInAsyncScope(this.#tellState, this, state.kind, reason, error);
     }
   }
 
-  #tellState(state: ConnState, error: GrpcError | undefined): void {
-    if (connState.hasSubscribers) connState.publish({ target: this.target, state, error });
+  #tellState(state: ConnState, reason: string, error: GrpcError | undefined): void {
+    if (connState.hasSubscribers) connState.publish({ target: this.target, state, reason, error });
     const { onStateChange } = this.options;
-    if (onStateChange !== undefined) tell("onStateChange", () => onStateChange(state, error));
+    if (onStateChange !== undefined) {
+      tell("onStateChange", () => onStateChange(state, error, reason));
+    }
   }
 
   #hold(): void {
@@ -375,7 +385,7 @@ export class ClientConn implements TimerOwner {
       this.#backoff.reset();
       // Of a session that was handed over this is all that is known.
       if (session.peer.tls !== undefined) this.scheme = "https";
-      this.#setState({ kind: "ready", attempt, session });
+      this.#setState({ kind: "ready", attempt, session }, "the server has sent its SETTINGS");
     }
     this.#openWaiting();
   }
@@ -390,14 +400,13 @@ export class ClientConn implements TimerOwner {
   }
 
   /** @internal GOAWAY: streams under way go on, new ones need another session. */
-  onSessionDraining(attempt: Attempt): void {
+  onSessionDraining(attempt: Attempt, reason: string): void {
     const state = this.#state;
     if (state.kind === "connecting" && state.attempt === attempt) {
       // It never took a call. Without backoff a server that goes away at once would be connected to in a loop.
-      const reason = "the server is going away";
       const message = `${this.target} not connected: ${reason}`;
       this.#connectFailed({ kind: "connect", code: ErrorCode.NO_ERROR, message, reason });
-    } else this.#leave(attempt);
+    } else this.#leave(attempt, reason, goingAwayError(this.target, reason));
   }
 
   /** @internal */
@@ -405,35 +414,37 @@ export class ClientConn implements TimerOwner {
     this.#attempts.delete(attempt);
     const state = this.#state;
     if (state.kind === "connecting" && state.attempt === attempt) this.#connectFailed(end);
-    else this.#leave(attempt);
+    else this.#leave(attempt, end.reason ?? end.message, lostError(this.target, end));
     if (this.#closed !== undefined && this.#attempts.size === 0) {
       this.options.clock.cancel(this.#backoffTimer);
       this.#closed.resolve();
     }
   }
 
-  #leave(attempt: Attempt): void {
+  /** Its session takes no more calls. @param error when that was not our wish */
+  #leave(attempt: Attempt, reason: string, error?: GrpcError): void {
     const state = this.#state;
     if (!("attempt" in state) || state.attempt !== attempt) return;
     if (!this.#source.reconnects) {
-      this.#setState({ kind: "shutdown" });
+      this.#setState({ kind: "shutdown" }, reason, error);
       this.#failWaiting(() => true, this.#closedError());
       return;
     }
     // The connection did work, so there is no backoff: the next call, or one that waits, connects at once.
-    this.#setState({ kind: "idle" });
-    if (this.#waiting.size > 0) this.connect();
+    this.#setState({ kind: "idle" }, reason, error);
+    if (this.#waiting.size > 0 && this.state === "idle") this.#startConnecting(CALLS_WAIT);
   }
 
   #connectFailed(end: SessionEnd): void {
     const error = connectError(this.target, end);
+    const { reason = end.message } = end;
     if (!this.#source.reconnects) {
-      this.#setState({ kind: "shutdown" });
+      this.#setState({ kind: "shutdown" }, reason, error);
       this.#failWaiting(() => true, error);
       return;
     }
     this.options.clock.schedule(this.#backoffTimer, this.#backoff.nextMs());
-    this.#setState({ kind: "transientFailure", error });
+    this.#setState({ kind: "transientFailure", error }, reason, error);
     this.#failWaiting((request) => !request.waitForReady, error);
   }
 
@@ -453,8 +464,8 @@ export class ClientConn implements TimerOwner {
     }
     if (this.#state.kind !== "transientFailure") return;
     // Nobody waits: stay lazy, the next call connects.
-    if (this.#waiting.size > 0) this.#startConnecting();
-    else this.#setState({ kind: "idle" });
+    if (this.#waiting.size > 0) this.#startConnecting(CALLS_WAIT);
+    else this.#setState({ kind: "idle" }, "the backoff is over, and nobody waits");
   }
 
   #closedError(): GrpcError {

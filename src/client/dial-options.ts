@@ -29,9 +29,10 @@ export interface DialOptions extends SessionOptions {
    */
   readonly maxWaitingCalls?: number;
   /**
-   * Told of every change of connectivity; `error` says why it failed. Must not throw.
+   * Told of every change of connectivity; `reason` says why, in one line for people, and `error` is there when it failed or was lost.
+   * Must not throw.
    */
-  readonly onStateChange?: (state: ConnState, error: GrpcError | undefined) => void;
+  readonly onStateChange?: (state: ConnState, error: GrpcError | undefined, reason: string) => void;
   /** Source of jitter: numbers from 0 up to but not including 1. @default Math.random */
   readonly random?: () => number;
 }

@@ -1,9 +1,10 @@
 // Errors about a backend: what the client may read of them is said without its address, what operators read with it.
 
 import { GrpcError, type GrpcErrorOptions } from "../grpc/error.ts";
-import type { Status } from "../grpc/status.ts";
+import { Status } from "../grpc/status.ts";
 import { statusFromErrno } from "../grpc/status-mapping.ts";
 import type { SessionEnd } from "../transport/transport.ts";
+import { errorCodeName } from "../wire/error-code.ts";
 
 /** @param says what operators read behind the backend's name; the details behind `the backend` if it is left out */
 export function upstreamError(
@@ -38,6 +39,27 @@ export function connectError(target: string, end: SessionEnd): GrpcError {
     message: `upstream ${target} cannot be reached: ${end.reason ?? end.message}`,
     cause: end.cause,
   });
+}
+
+/** The connection to `target` ended without having been asked to. */
+export function lostError(target: string, end: SessionEnd): GrpcError {
+  const options = { reason: "UPSTREAM_SESSION", cause: end.cause } as const;
+  const says = `is lost: ${end.reason ?? end.message}`;
+  return upstreamError(target, Status.UNAVAILABLE, "is lost", options, says);
+}
+
+/** `target` takes no more calls on this connection. */
+export function goingAwayError(target: string, reason: string): GrpcError {
+  const options = { reason: "UPSTREAM_GOAWAY", retry: "safe" } as const;
+  return upstreamError(target, Status.UNAVAILABLE, "is going away", options, `left: ${reason}`);
+}
+
+const MAX_DEBUG_DATA = 256;
+
+/** What a backend says with GOAWAY is for people, and often the only hint. */
+export function goAwayReason(code: number, debugData: string): string {
+  const said = debugData === "" ? "" : `, ${JSON.stringify(debugData.slice(0, MAX_DEBUG_DATA))}`;
+  return `the server is going away: ${errorCodeName(code)}${said}`;
 }
 
 /** What a client may know of why there is no connection. */

@@ -91,7 +91,9 @@ export type ConnState = "idle" | "connecting" | "ready" | "transientFailure" | "
 export interface ConnStateEvent {
   readonly target: string;
   readonly state: ConnState;
-  /** Why, when it failed. */
+  /** Why, as one line for people: `a call wants it`, `read ECONNRESET`. May change in any release. */
+  readonly reason: string;
+  /** When it failed or was lost: a `GrpcError`. */
   readonly error: Error | undefined;
 }
 

@@ -221,7 +221,7 @@ describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (t
     await call.trailer();
   });
 
-  it("says once that the backend cannot be reached, answers UNAVAILABLE, and recovers when it is there", async () => {
+  it("says once that the backend cannot be reached, and when it is there and lost, and answers UNAVAILABLE meanwhile", async () => {
     const path = socketPath();
     const { terminal } = startServe(
       transport,
@@ -240,8 +240,41 @@ describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (t
     expect(await echoed(conn, "late")).toBe("late");
     await server.close();
     await expect(echoed(conn, "gone")).rejects.toMatchObject({ status: 14 });
-    const changes = terminal.err.map((line) => /unreachable|connected/.exec(line)?.[0]);
-    expect(changes).toEqual(["unreachable", "connected", "unreachable"]);
+    await terminal.line(/backend unix:.* lost: /);
+    await eventually("it is unreachable again", () =>
+      /unreachable/.test(terminal.err.at(-1) ?? ""),
+    );
+    const changes = terminal.err.map((line) => line.replace(`backend unix:${path} `, ""));
+    expect(changes).toEqual([
+      "connecting: asked to connect",
+      "unreachable, calls get UNAVAILABLE: connect ENOENT",
+      "connected",
+      "lost: the server is going away: NO_ERROR",
+      expect.stringMatching(/^connecting: (?:a call wants it|asked to connect|calls wait for it)$/),
+      "unreachable, calls get UNAVAILABLE: connect ENOENT",
+    ]);
+  });
+
+  it("says that the backend was lost, and why, when it is back at once", async () => {
+    const scripted = await ScriptedServer.listen();
+    const { terminal } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", formatAddress(scripted.address)],
+    );
+    const peer = await scripted.connection();
+    await terminal.line(/ connected$/);
+    peer.destroy();
+    await scripted.connection();
+    await terminal.line(/ connected again$/);
+    const name = `backend ${formatAddress(scripted.address)} `;
+    const said = terminal.err.map((line) => line.replace(name, ""));
+    expect(said).toEqual([
+      "connecting: asked to connect",
+      "connected",
+      expect.stringMatching(/^lost: (?:closed the connection|read ECONNRESET|connection closed)$/),
+      "connecting: asked to connect",
+      "connected again",
+    ]);
   });
 
   it("lets a call finish after the first signal, and ends it at the second", async () => {

@@ -288,12 +288,22 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     headers: HeaderList,
     endStream: boolean,
     contentLength: number,
+    tooLarge: H2Error | undefined,
   ): void {
     const stream = this.createStream(streamId, NO_EVENTS);
     stream.headersReceived = true;
     stream.contentLeft = contentLength;
     if (endStream) stream.state = nextState(stream.state, RECV_END_STREAM);
-    stream.listener = this.events.onStream(stream, headers, endStream);
+    if (tooLarge === undefined) {
+      stream.listener = this.events.onStream(stream, headers, endStream);
+      return;
+    }
+    const listener = this.events.onLargeRequest(stream, tooLarge);
+    if (listener === undefined) throw tooLarge;
+    stream.listener = listener;
+    this.events.onRefused(tooLarge);
+    // An answer costs no less than a reset.
+    this.guard.countProvokedReset();
   }
 
   streamReset(stream: H2Stream<Owner>, code: number): void {

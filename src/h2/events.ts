@@ -44,6 +44,11 @@ export interface OutboundEvents {
 export interface ConnectionEvents<Owner> extends OutboundEvents {
   /** Server side: a request arrived. Returns the stream's listener. */
   onStream(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): StreamEvents;
+  /**
+   * Server side: a request with a list over our bound, of which the fields are lost. Returns the listener of the stream when it was
+   * answered, `undefined` to have it reset.
+   */
+  onLargeRequest(stream: H2Stream<Owner>, error: H2Error): StreamEvents | undefined;
   onGoAway(lastStreamId: number, code: number, debugData: string): void;
   /** The peer broke a rule, or met a bound of ours: what ends for it is told after this. */
   onRefused(error: H2Error): void;

@@ -5,7 +5,14 @@ import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { NO_LENGTH, RECEIVED } from "../wire/message-rules.ts";
 import { give, LEND_FROM_BYTES, lend } from "../wire/read-buffer.ts";
-import { badFrameSize, connectionError, onStreamZero, overLimit, streamError } from "./error.ts";
+import {
+  badFrameSize,
+  connectionError,
+  type H2Error,
+  onStreamZero,
+  overLimit,
+  streamError,
+} from "./error.ts";
 import type { ConnectionOptions } from "./events.ts";
 import type { FloodGuard } from "./flood-guard.ts";
 import {
@@ -32,12 +39,16 @@ import {
 
 /** Who decides about new streams: the connection. */
 export interface StreamAcceptor {
-  /** Server side: the well-formed request that opens a stream. */
+  /**
+   * Server side: the well-formed request that opens a stream, or one that is `tooLarge`.
+   * @throws {H2Error} what is too large and is not answered
+   */
   acceptStream(
     streamId: number,
     headers: HeaderList,
     endStream: boolean,
     contentLength: number,
+    tooLarge: H2Error | undefined,
   ): void;
   /** Why a new stream would not be taken: an error code, or `IGNORE`; `undefined` when it would. */
   refusal(): number | undefined;
@@ -47,6 +58,7 @@ export interface StreamAcceptor {
 export const IGNORE = -1;
 
 const NOTHING: Buffer = Buffer.alloc(0);
+const NO_FIELDS: HeaderList = [];
 
 export class InboundMessages<Owner> {
   readonly decoder: HpackDecoder;
@@ -314,12 +326,15 @@ export class InboundMessages<Owner> {
       throw streamError(streamId, ErrorCode.PROTOCOL_ERROR, "stream depends on itself");
     }
     if (this.decoder.listTooLarge) {
-      throw overLimit(
+      const error = overLimit(
         streamId,
         `header list of ${this.decoder.listBytes} bytes`,
         { name: "maxHeaderListBytes", value: this.options.maxHeaderListBytes },
         "bytes",
       );
+      if (stream !== undefined) throw error;
+      this.acceptor.acceptStream(streamId, NO_FIELDS, endStream, NO_LENGTH, error);
+      return;
     }
     if (stream === undefined) this.recvRequest(streamId, fields, endStream);
     else if (stream.headersReceived) this.recvTrailers(stream, fields, endStream);
@@ -370,7 +385,7 @@ export class InboundMessages<Owner> {
       throw malformed(streamId, "content-length without content");
     }
     this.guard.workFrames++;
-    this.acceptor.acceptStream(streamId, list, endStream, contentLength);
+    this.acceptor.acceptStream(streamId, list, endStream, contentLength, undefined);
   }
 
   private recvResponse(stream: H2Stream<Owner>, fields: HeaderList, endStream: boolean): void {

@@ -1,6 +1,8 @@
-// The answer to a request that is not gRPC at all: one line of text by HTTP, without a gRPC status (gRPC PROTOCOL-HTTP2
-// "Content-Type"). It must not know calls.
+// Answers to requests that are no calls: not gRPC at all, which gets one line of text by HTTP, without a gRPC status (gRPC PROTOCOL-HTTP2
+// "Content-Type"), or with header lists too large to be read. It must not know calls.
 
+import { Status } from "../grpc/status.ts";
+import { trailersOnlyHeaders } from "../grpc/trailers.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
 import { HeaderError, type Stream, type StreamListener } from "../transport/transport.ts";
@@ -76,3 +78,30 @@ export class RefusedRequest implements StreamListener {
     this.#stream.sendData(NOTHING, true);
   }
 }
+
+/**
+ * Answers a request whose header list was too large: RESOURCE_EXHAUSTED, with the limit in words, where a reset would have none. Its
+ * content type is lost with the rest, but whoever sends so much to a gRPC server is most likely a gRPC client.
+ * @returns the listener of the stream; `undefined` when it could not be answered
+ */
+export function answerLargeRequest(stream: Stream, rule: string): StreamListener | undefined {
+  const headers = trailersOnlyHeaders(Status.RESOURCE_EXHAUSTED, `request ${rule}`);
+  try {
+    stream.sendHeaders(headers, true);
+  } catch (error) {
+    if (!(error instanceof HeaderError)) throw error;
+    return undefined;
+  }
+  return UNHEARD;
+}
+
+const NOTHING_TO_DO = (): void => {};
+
+/** Of a stream that has been answered, so that no more than its end can come. */
+const UNHEARD: StreamListener = {
+  onHeaders: NOTHING_TO_DO,
+  onData: NOTHING_TO_DO,
+  onTrailers: NOTHING_TO_DO,
+  onWritable: NOTHING_TO_DO,
+  onReset: NOTHING_TO_DO,
+};

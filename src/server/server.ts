@@ -36,7 +36,7 @@ import {
   type StreamHandler,
   type StreamInterceptor,
 } from "./interceptor.ts";
-import { RefusedRequest } from "./refused-request.ts";
+import { answerLargeRequest, RefusedRequest } from "./refused-request.ts";
 import { ServiceRegistry } from "./registry.ts";
 import { RecentHeads, RequestHead } from "./request-head.ts";
 import { type CallOwner, type Leftover, ServerCall } from "./server-call.ts";
@@ -207,6 +207,7 @@ export class Server implements CallOwner {
         if (head.headers !== headers) head = this.#heads.of(headers);
         return this.#onStream(stream, head, endStream);
       },
+      onLargeRequest: (stream, refusal) => answerLargeRequest(stream, refusal.rule),
       onGoAway: () => {},
       onRefused: (refusal) => publishRefusal("downstream", session.peer.remoteAddress, refusal),
       onClosed: () => {

@@ -184,6 +184,11 @@ export interface ClientSessionListener extends SessionListener {
 export interface ServerSessionListener extends SessionListener {
   /** A request arrived. Its listener is returned before anything else can happen on the stream. */
   onStream(stream: Stream, headers: HeaderList, endStream: boolean): StreamListener;
+  /**
+   * A request arrived whose header list is over `maxHeaderListBytes`; its fields are lost. Returns the listener of the stream when it was
+   * answered; otherwise, and in a transport that does not ask, the stream is reset with ENHANCE_YOUR_CALM.
+   */
+  onLargeRequest?(stream: Stream, refusal: Refusal): StreamListener | undefined;
 }
 
 /** Limits and windows of one session. Every implementation documents which of them it can honour. */

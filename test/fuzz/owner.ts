@@ -73,6 +73,8 @@ export class FuzzOwner implements ConnectionEvents<string> {
     this.goAways++;
   }
 
+  onLargeRequest(): undefined {}
+
   onRefused(): void {
     if (this.closed !== undefined) throw this.witness.broken("a refusal after the end");
   }

@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/wire/error-code.ts";
-import { frames, request, response } from "../support/frames.ts";
-import { client, server, type Wire } from "./wire.ts";
+import { fieldsOf, frames, request, response, trailersOnly } from "../support/frames.ts";
+import { client, StreamLog, server, type Wire } from "./wire.ts";
 
 function told(wire: Wire): unknown[] {
   return wire.refused.map(({ scope, streamId, rule, limit }) => ({ scope, streamId, rule, limit }));
@@ -100,5 +100,38 @@ describe("the owner of a connection is told", () => {
     wire.open();
     wire.recv(frames.rst(1, ErrorCode.CANCEL), frames.goaway(1, ErrorCode.ENHANCE_YOUR_CALM));
     expect(told(wire)).toEqual([]);
+  });
+});
+
+describe("a request whose header list is too large", () => {
+  function answering(provokedResetBurst = 100): Wire {
+    const limits = { provokedResetBurst, provokedResetsPerSecond: 1 };
+    const wire = server({ maxHeaderListBytes: 50, limits });
+    wire.onLarge = (stream) => {
+      stream.sendHeaders(fieldsOf(trailersOnly(8)), true);
+      return new StreamLog(stream);
+    };
+    return wire;
+  }
+
+  it.each([
+    ["with its body to come", false, ["HEADERS", "RST_STREAM"]],
+    ["without a body", true, ["HEADERS"]],
+  ])("%s can be answered instead of reset, and is told all the same", (_, endStream, names) => {
+    const wire = answering();
+    wire.recv(frames.headers(1, request("/a/B"), { endStream }));
+    expect(wire.sentFrames().map(({ name }) => name)).toEqual(names);
+    expect(wire.connection.openStreamCount).toBe(0);
+    expect(wire.streams).toEqual([]);
+    expect(told(wire)).toMatchObject([{ streamId: 1, limit: { name: "maxHeaderListBytes" } }]);
+    if (!endStream) wire.recv(frames.data(1, "late").end());
+    wire.expectAlive();
+  });
+
+  it("counts as a reset that was provoked when it is answered", () => {
+    const wire = answering(2);
+    for (const id of [1, 3, 5]) wire.recv(frames.headers(id, request("/a/B")));
+    wire.expectConnectionError(ErrorCode.ENHANCE_YOUR_CALM);
+    expect(told(wire).at(-1)).toMatchObject({ limit: { name: "provokedResetsPerSecond" } });
   });
 });

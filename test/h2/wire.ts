@@ -94,6 +94,8 @@ export class Wire implements ConnectionEvents<string> {
   nowMs = 1_000;
   /** Runs when a request arrives, before its listener is returned. */
   onRequest: ((stream: StreamLog) => void) | undefined;
+  /** Answers a request that is too large. @default it is reset */
+  onLarge: ((stream: H2Stream<string>) => StreamEvents) | undefined;
   highWaterBytes: number;
   dirty = false;
   /** There was DATA enough for an early write since the last turn. */
@@ -161,6 +163,9 @@ export class Wire implements ConnectionEvents<string> {
   }
   onGoAway(lastStreamId: number, code: number, debugData: string): void {
     this.log.push(`goaway ${lastStreamId} ${errorCodeName(code)} ${debugData}`.trim());
+  }
+  onLargeRequest(stream: H2Stream<string>): StreamEvents | undefined {
+    return this.onLarge?.(stream);
   }
   onRefused(error: H2Error): void {
     this.refused.push(error);

@@ -139,6 +139,7 @@ export abstract class SocketSession
     headers: HeaderList,
     endStream: boolean,
   ): StreamListener;
+  abstract onLargeRequest(stream: H2Stream<Session>, refusal: Refusal): StreamListener | undefined;
   abstract onGoAway(lastStreamId: number, code: number, debugData: string): void;
   abstract onRefused(refusal: Refusal): void;
   abstract onAvailable(): void;
@@ -315,6 +316,10 @@ export class ServerSession extends SocketSession {
     return this.listener.onStream(stream, headers, endStream);
   }
 
+  onLargeRequest(stream: H2Stream<Session>, refusal: Refusal): StreamListener | undefined {
+    return this.listener?.onLargeRequest?.(stream, refusal);
+  }
+
   onGoAway(lastStreamId: number, code: number, debugData: string): void {
     this.listener?.onGoAway(lastStreamId, code, debugData);
   }
@@ -375,6 +380,8 @@ export class EngineClientSession extends SocketSession implements ClientSession 
   onStream(): StreamListener {
     throw new TypeError("a client session has no incoming streams");
   }
+
+  onLargeRequest(): undefined {}
 
   onGoAway(lastStreamId: number, code: number, debugData: string): void {
     this.listener.onGoAway(lastStreamId, code, debugData);

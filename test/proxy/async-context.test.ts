@@ -2,7 +2,7 @@
 // not what somebody else stored who caused the event: the call that opened the connection, the one
 // that wrote last, the one that scheduled a timer.
 
-import { AsyncLocalStorage } from "node:async_hooks";
+import { AsyncLocalStorage, createHook } from "node:async_hooks";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { describe, expect, it } from "vitest";
 import type { ClientConn } from "../../src/client/client-conn.ts";
@@ -19,8 +19,21 @@ import { formatAddress } from "../../src/transport/address.ts";
 import type { SocketAddress, Transport } from "../../src/transport/transport.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
 import { type TransportCombo, transportCombos } from "../support/combos.ts";
+import { frames, request, trailersOnly } from "../support/frames.ts";
 import { memoryTransport } from "../support/memory-transport.ts";
-import { dialTo, eventually, listen, watchConn, watchServer } from "../support/relay-fixture.ts";
+import {
+  connectTo,
+  dialTo,
+  eventually,
+  listen,
+  listenRelay,
+  PATH,
+  scriptedBackend,
+  statusOf,
+  watchConn,
+  watchServer,
+} from "../support/relay-fixture.ts";
+import { ScriptedClient } from "../support/scripted-endpoints.ts";
 
 const store = new AsyncLocalStorage<string>();
 const CALLS = 200;
@@ -250,6 +263,32 @@ describe.each(transportCombos)("relayed calls, server on $server, client on $cli
       60_000,
     );
   }
+
+  it("keep no context when they have no callbacks", async () => {
+    const backend = await scriptedBackend(combo);
+    const { address } = await listenRelay(
+      combo,
+      () => new StreamParameters({ conn: backend.conn }, [{ conn: backend.conn }]),
+    );
+    const upstream = await connectTo(backend);
+    const client = await ScriptedClient.connect(address);
+    let kept = 0;
+    const hook = createHook({
+      init: (_id, type) => {
+        if (type === "GrpcRelayScope") kept++;
+      },
+    }).enable();
+    closeAtEnd(() => hook.disable());
+    for (const streamId of [1, 3, 5]) {
+      client.send(frames.headers(streamId, request(PATH), { endStream: true }));
+      for (const _leg of ["primary", "secondary"]) {
+        const leg = await upstream.expectRequest(PATH);
+        upstream.send(frames.headers(leg.streamId, trailersOnly(5), { endStream: true }));
+      }
+      expect(statusOf(await client.expectTrailers(streamId))).toBe(5);
+    }
+    expect(kept).toBe(0);
+  });
 
   it("tell of their end on the channel where they were told of their beginning", async () => {
     const wrong: string[] = [];

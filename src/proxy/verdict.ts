@@ -12,7 +12,7 @@ import type { DestinationResult } from "./results.ts";
  * above all, leaves the error as it is.
  */
 export function verdictOf(
-  { onError, conn }: Destination,
+  { onError }: Destination,
   error: GrpcError,
   result: DestinationResult,
 ): GrpcError | undefined {
@@ -25,7 +25,7 @@ export function verdictOf(
   }
   if (outcome === undefined || outcome === null) return undefined;
   if (outcome instanceof Error) return fromUserCode("onError", outcome);
-  const detail = `of upstream ${conn.target}: the error that it was told stands`;
+  const detail = "the error that it was told stands";
   if (isThenable(outcome)) {
     warn("onError", "onError must not return a promise: it cannot be waited for", detail);
     // Nobody waits for it, so nobody hears that it rejected.

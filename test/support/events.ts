@@ -1,7 +1,7 @@
 // What is published while a test runs, and what the process is warned of.
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import type { CallEndEvent, ConnStateEvent } from "../../src/observe/channels.ts";
+import type { CallEndEvent, ConnStateEvent, DetachedEndEvent } from "../../src/observe/channels.ts";
 import { closeAtEnd } from "./cleanup.ts";
 
 function published<Event>(channel: string): Event[] {
@@ -19,6 +19,11 @@ function published<Event>(channel: string): Event[] {
 /** The calls that end from now on. */
 export function callEnds(): CallEndEvent[] {
   return published("grpc-relay:call:end");
+}
+
+/** The detached destinations that end from now on. */
+export function detachedEnds(): DetachedEndEvent[] {
+  return published("grpc-relay:detached:end");
 }
 
 /** The changes of connections from now on. */

@@ -5,7 +5,8 @@ import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { SENT } from "../wire/message-rules.ts";
 import { isView } from "../wire/read-buffer.ts";
-import { breach, connectionError, H2Error, overLimit } from "./error.ts";
+import { breach, orderlyEnd, told } from "./ends.ts";
+import { connectionError, H2Error, overLimit } from "./error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "./events.ts";
 import { writeFirstFlight } from "./first-flight.ts";
 import { FloodGuard } from "./flood-guard.ts";
@@ -142,7 +143,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
       this.outbound.pump();
       if (this.role === "client") this.tellAvailable();
       this.outbound.closeEarlyEnds();
-      if (this.isDrained()) this.end(this.orderlyEnd(), undefined);
+      if (this.isDrained()) this.end(orderlyEnd(this.peer, this.goAway?.code), undefined);
     }
     if (this.ended !== undefined && !this.ownerTold) this.tellEnd(this.ended);
   }
@@ -179,7 +180,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   /** The transport is gone, or has to go for a reason of the binding's. With `sendGoAway` the peer is told. */
   abort(end: ConnectionEnd, sendGoAway: boolean): void {
     // The end of the socket may be what GOAWAY, from either side, had announced.
-    if (end.kind === "socket" && this.isEndAnnounced()) this.end(this.orderlyEnd(), undefined);
+    if (end.kind === "socket" && this.isEndAnnounced())
+      this.end(orderlyEnd(this.peer, this.goAway?.code), undefined);
     else this.end(end, sendGoAway ? (end.reason ?? end.message) : undefined);
   }
 
@@ -310,7 +312,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.outbound.close(stream, RESET_RECEIVED);
     const reason = `reset stream ${stream.id}: ${errorCodeName(code)}`;
     const unprocessed = code === ErrorCode.REFUSED_STREAM;
-    this.tellReset(stream, { kind: "reset", code, unprocessed, ...this.told(reason) });
+    this.tellReset(stream, { kind: "reset", code, unprocessed, ...told(this.peer, reason) });
   }
 
   settingsReceived(): void {
@@ -346,7 +348,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     if (this.role === "client" && isLower) this.giveUpAbove(lastStreamId, code);
     // "After sending the GOAWAY frame for an error condition, the endpoint MUST close the TCP connection" (§5.4.1). A peer that
     // does not would leave the streams below waiting for ever.
-    if (code !== ErrorCode.NO_ERROR) this.end(this.orderlyEnd(), undefined);
+    if (code !== ErrorCode.NO_ERROR) this.end(orderlyEnd(this.peer, this.goAway?.code), undefined);
   }
 
   private giveUpAbove(lastStreamId: number, code: number): void {
@@ -354,7 +356,12 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
       if (stream.id <= lastStreamId || stream.state === CLOSED) continue;
       this.outbound.close(stream, RESET_RECEIVED);
       const reason = `went away before stream ${stream.id}: ${errorCodeName(code)}`;
-      this.tellReset(stream, { kind: "goaway", code, unprocessed: true, ...this.told(reason) });
+      this.tellReset(stream, {
+        kind: "goaway",
+        code,
+        unprocessed: true,
+        ...told(this.peer, reason),
+      });
     }
   }
 
@@ -376,8 +383,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     if (this.ended !== undefined) return;
     if (error.initiator === "peer") this.events.onRefused(error);
     if (error.scope === "connection") {
-      const told = this.told(`${breach(error)}: ${error.message}`);
-      this.end({ kind: "protocol", code: error.code, ...told, cause: error }, error.message);
+      const how = told(this.peer, `${breach(error)}: ${error.message}`);
+      this.end({ kind: "protocol", code: error.code, ...how, cause: error }, error.message);
       return;
     }
     const { streamId, code } = error;
@@ -387,8 +394,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
       this.streams.remember(streamId, RESET_SENT);
     } else {
       this.outbound.close(stream, RESET_SENT);
-      const told = this.told(`${breach(error)} on stream ${streamId}: ${error.message}`);
-      this.tellReset(stream, { kind: "protocol", code, unprocessed: false, ...told });
+      const how = told(this.peer, `${breach(error)} on stream ${streamId}: ${error.message}`);
+      this.tellReset(stream, { kind: "protocol", code, unprocessed: false, ...how });
     }
     try {
       this.guard.countProvokedReset();
@@ -430,19 +437,6 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     if (stream.silent) return;
     stream.silent = true;
     stream.listener.onReset(end);
-  }
-
-  private orderlyEnd(): ConnectionEnd {
-    const code = this.goAway?.code ?? ErrorCode.NO_ERROR;
-    if (code !== ErrorCode.NO_ERROR) {
-      return { kind: "goaway", code, ...this.told(`went away: ${errorCodeName(code)}`) };
-    }
-    const message = `connection with ${this.peer} was closed in order`;
-    return { kind: "closed", code, message, reason: "the connection was closed in order" };
-  }
-
-  private told(reason: string): { readonly message: string; readonly reason: string } {
-    return { message: `${this.peer} ${reason}`, reason };
   }
 
   /** GOAWAY was said, by either side, and nothing is open. */

@@ -82,8 +82,3 @@ export function badFrameSize(frame: string, bytes: number): H2Error {
 export function onStreamZero(frame: string): H2Error {
   return connectionError(ErrorCode.PROTOCOL_ERROR, `${frame} on stream 0`);
 }
-
-/** What the peer did, for a message that goes on with the error's. */
-export function breach(error: H2Error): string {
-  return error.limit === undefined ? "broke the protocol" : "went over a limit";
-}

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { FakeClock } from "../../support/clock.ts";
-import { frames, request, response } from "../../support/frames.ts";
+import { FRAME_TYPES, frames, request, response } from "../../support/frames.ts";
 import { ScriptedClient, ScriptedServer } from "../../support/scripted-endpoints.ts";
 import { type Contract, clientToScript, connect, open, scriptToServer, serve } from "./harness.ts";
 
@@ -45,6 +45,17 @@ function refusals(contract: Contract): void {
       { scope: "connection", streamId: 0, rule: expect.stringMatching(/preface|magic/) },
     ]);
   });
+
+  it.each(["client", "server"] as const)(
+    "as a frame that ends the connection is told to the owner of a %s",
+    async (side) => {
+      const end =
+        side === "server" ? await scriptToServer(contract) : await clientToScript(contract);
+      end.peer.send(frames.raw(FRAME_TYPES.DATA, 0, 0, "x"));
+      expect((await end.events.untilClosed()).kind).toBe("protocol");
+      expect(end.events.refusals).toMatchObject([{ scope: "connection", streamId: 0 }]);
+    },
+  );
 
   it.each(["client", "server"] as const)(
     "as time to acknowledge SETTINGS is told to the owner of a %s, with the bound",

@@ -1,0 +1,29 @@
+// How ends are told: with the peer, for logs, and without it, for whoever should not read its address.
+
+import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
+import type { H2Error } from "./error.ts";
+import type { ConnectionEnd } from "./events.ts";
+
+export interface Told {
+  readonly message: string;
+  readonly reason: string;
+}
+
+/** @param reason goes on where the peer was named */
+export function told(peer: string, reason: string): Told {
+  return { message: `${peer} ${reason}`, reason };
+}
+
+/** What the peer did, for a message that goes on with the error's. */
+export function breach(error: H2Error): string {
+  return error.limit === undefined ? "broke the protocol" : "went over a limit";
+}
+
+/** @param code of the peer's GOAWAY */
+export function orderlyEnd(peer: string, code: number = ErrorCode.NO_ERROR): ConnectionEnd {
+  if (code !== ErrorCode.NO_ERROR) {
+    return { kind: "goaway", code, ...told(peer, `went away: ${errorCodeName(code)}`) };
+  }
+  const message = `connection with ${peer} was closed in order`;
+  return { kind: "closed", code, message, reason: "the connection was closed in order" };
+}

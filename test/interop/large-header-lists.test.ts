@@ -126,6 +126,41 @@ describe.each(transportCombos)("header lists that are too large, $server $client
     });
   });
 
+  const OURS = /header list of 8\d{4} bytes, our limit is 65536 bytes \(maxHeaderListBytes\)$/;
+
+  it("request metadata above our own bound fails that call, and says so where it can", async () => {
+    const conn = dialTo(combo, await grpcBackend({ duplex: echo }));
+    const { address } = await listenRelay(combo, () => new StreamParameters({ conn }));
+    const client = new GrpcClient(formatAddress(address));
+    await survives(client, async () => {
+      const { status } = await unary(client, LARGE);
+      expect(status.code).toBe(grpc.status.RESOURCE_EXHAUSTED);
+      if (combo.server === "engine") expect(status.details).toMatch(OURS);
+    });
+  });
+
+  it("trailers above our own bound fail that call, and say so where they can", async () => {
+    const conn = dialTo(
+      combo,
+      await grpcBackend({
+        unary: (_call, reply) => reply(null, Buffer.from("m"), largeMetadata()),
+        duplex: echo,
+      }),
+    );
+    const { address } = await listenRelay(combo, () => new StreamParameters({ conn }));
+    const client = new GrpcClient(formatAddress(address));
+    await survives(client, async () => {
+      const { status } = await unary(client);
+      if (combo.client === "engine") {
+        expect(status.code).toBe(grpc.status.INTERNAL);
+        expect(status.details).toMatch(OURS);
+      } else {
+        // nghttp2 resets the stream, as if the backend had.
+        expect(status.code).toBe(grpc.status.RESOURCE_EXHAUSTED);
+      }
+    });
+  });
+
   it("a backend's long message within the bound stays as it is", async () => {
     const details = "100% ☺ ".repeat(2_000);
     const address = await relay({

@@ -38,16 +38,23 @@ export function classOf(field: HeaderField): number {
   return found;
 }
 
+/** Not on the field objects: all of them would be larger for what is rare. */
+const tidiedFields = new WeakMap<HeaderField, HeaderField>();
+
 /**
- * What an `UNTIDY` field that was received is taken as: the value without blanks around it, and `te` in lower case. It is kept on the
- * field, so that an entry of a table, which keeps its octets (RFC 7541 §4.1), always stands for the same object.
+ * What an `UNTIDY` field that was received is taken as: the value without blanks around it, and `te` in lower case. An entry of a table,
+ * which keeps its octets (RFC 7541 §4.1), always stands for the same object.
  *
  * Deviation: blanks around a value make a message malformed (RFC 9113 §8.2.1). gRPC C-core sends `grpc-message` with them, gRPC
  * lets every hop strip them, and a proxy that refuses them breaks calls that worked without it.
  */
 export function tidied(field: HeaderField): HeaderField {
-  field.tidied ??= new HeaderField(field.name, tidyValue(field), field.sensitive);
-  return field.tidied;
+  let tidy = tidiedFields.get(field);
+  if (tidy === undefined) {
+    tidy = new HeaderField(field.name, tidyValue(field), field.sensitive);
+    tidiedFields.set(field, tidy);
+  }
+  return tidy;
 }
 
 function tidyValue({ name, value }: HeaderField): string {

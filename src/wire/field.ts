@@ -21,8 +21,6 @@ export class HeaderField {
   encoderSlot = 0;
   /** What RFC 9113 §8.2 and §8.3 make of the field, 0 while nobody looked. Owned by `wire/field-rules.ts`. */
   ruleClass = 0;
-  /** What it is taken as when it was received with something about it that is not sent. Owned by `wire/field-rules.ts`. */
-  tidied: HeaderField | undefined = undefined;
 
   constructor(name: string, value: string, sensitive = false) {
     this.name = name;

@@ -1,6 +1,6 @@
 // Which header lists make a well-formed request, response or trailer section (RFC 9113 §8.1 - §8.3), received or to be sent.
 
-import { type HeaderField, type HeaderList, listBytes } from "./field.ts";
+import { fieldValue, type HeaderField, type HeaderList, listBytes } from "./field.ts";
 import {
   CONTENT_LENGTH,
   CONTENT_TYPE,
@@ -61,19 +61,15 @@ export class MessageRules {
 
   private readonly receives: boolean;
   private method = "";
-  private authority = "";
   private host = "";
-  /** Lists that were found well-formed and plain: HPACK gives the same list for a block that comes again, and so does the relay. */
+  /** Lists that were found well-formed, tidy and plain: HPACK gives the same list for a block that comes again, and so does the relay. */
   private knownRequest: HeaderList | undefined = undefined;
-  private knownRequestList: HeaderList = NO_FIELDS;
   private knownRequestLength: number = NO_LENGTH;
   private knownRequestBytes = 0;
   private knownResponse: HeaderList | undefined = undefined;
-  private knownResponseList: HeaderList = NO_FIELDS;
   private knownStatus = 0;
   private knownResponseBytes = 0;
   private knownTrailers: HeaderList | undefined = undefined;
-  private knownTrailersList: HeaderList = NO_FIELDS;
   private knownTrailersBytes = 0;
 
   /** @param receives to be lenient; otherwise to be exact, and to measure `listBytes` */
@@ -83,7 +79,7 @@ export class MessageRules {
 
   request(fields: HeaderList): string | undefined {
     if (fields === this.knownRequest) {
-      this.list = this.knownRequestList;
+      this.list = fields;
       this.contentLength = this.knownRequestLength;
       this.listBytes = this.knownRequestBytes;
       this.isHead = false;
@@ -93,9 +89,8 @@ export class MessageRules {
     if (typeof seen === "string") return seen;
     this.isHead = this.method === "HEAD";
     if ((seen & REQUIRED) === REQUIRED && this.method !== "CONNECT") {
-      if (!this.isHead) {
+      if (!this.isHead && this.list === fields) {
         this.knownRequest = fields;
-        this.knownRequestList = this.list;
         this.knownRequestLength = this.contentLength;
         this.knownRequestBytes = this.listBytes;
       }
@@ -109,7 +104,7 @@ export class MessageRules {
 
   response(fields: HeaderList): string | undefined {
     if (fields === this.knownResponse) {
-      this.list = this.knownResponseList;
+      this.list = fields;
       this.contentLength = NO_LENGTH;
       this.status = this.knownStatus;
       this.listBytes = this.knownResponseBytes;
@@ -120,9 +115,8 @@ export class MessageRules {
     if ((seen & STATUS) === 0) return ":status is missing";
     // §8.6
     if (this.status === 101) return "status 101 does not exist in HTTP/2";
-    if (this.contentLength === NO_LENGTH) {
+    if (this.contentLength === NO_LENGTH && this.list === fields) {
       this.knownResponse = fields;
-      this.knownResponseList = this.list;
       this.knownStatus = this.status;
       this.knownResponseBytes = this.listBytes;
     }
@@ -131,15 +125,16 @@ export class MessageRules {
 
   trailers(fields: HeaderList): string | undefined {
     if (fields === this.knownTrailers) {
-      this.list = this.knownTrailersList;
+      this.list = fields;
       this.listBytes = this.knownTrailersBytes;
       return undefined;
     }
     const seen = this.judge(fields, 0);
     if (typeof seen === "string") return seen;
-    this.knownTrailers = fields;
-    this.knownTrailersList = this.list;
-    this.knownTrailersBytes = this.listBytes;
+    if (this.list === fields) {
+      this.knownTrailers = fields;
+      this.knownTrailersBytes = this.listBytes;
+    }
     return undefined;
   }
 
@@ -162,7 +157,10 @@ export class MessageRules {
         seen |= bit;
         if (found === PSEUDO_METHOD) this.method = field.value;
         else if (found === PSEUDO_STATUS) this.status = Number(field.value);
-        else if (found === PSEUDO_AUTHORITY) this.authority = field.value;
+      } else if (found === CONTENT_TYPE && (seen & TYPE) === 0) {
+        // Every list but trailers has one, so this is not left to `judgeSpecial`.
+        regular = true;
+        seen |= TYPE;
       } else {
         regular = true;
         const withIt = this.judgeSpecial(field, found, seen, allowed);
@@ -187,7 +185,7 @@ export class MessageRules {
     switch (found) {
       case CONTENT_TYPE:
         if ((seen & TYPE) === 0) return seen | TYPE;
-        // gRPC has one; the first counts, as for net/http and nginx.
+        // The first one counts.
         return this.receives ? seen | UNTIDY_LIST : "content-type comes twice";
       case CONTENT_LENGTH: {
         const length = Number(field.value);
@@ -222,13 +220,19 @@ export class MessageRules {
   }
 
   private knowsAuthority(seen: number): boolean {
-    return (seen & AUTHORITY) !== 0 && this.authority !== "";
+    return (seen & AUTHORITY) !== 0 && fieldValue(this.list, ":authority") !== "";
   }
 }
 
+/** Lists that came untidy and what is made of them, so that one that comes again is one list for whoever remembers it. */
+const tidiedLists = new WeakMap<HeaderList, HeaderList>();
+
 /** What is left of a received list that was found well-formed but untidy. */
 function tidiedList(fields: HeaderList, dropsHost: boolean): HeaderList {
+  const known = tidiedLists.get(fields);
+  if (known !== undefined) return known;
   const kept: HeaderField[] = [];
+  tidiedLists.set(fields, kept);
   let hasType = false;
   for (const field of fields) {
     const tidy = classOf(field) === UNTIDY ? tidied(field) : field;

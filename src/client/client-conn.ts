@@ -5,7 +5,7 @@ import { checkNumber, tell } from "../check/check.ts";
 import { GrpcError, thrownText } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
 import { Status } from "../grpc/status.ts";
-import { type ConnState, connState, publishRefusal } from "../observe/channels.ts";
+import { type ConnState, connState } from "../observe/channels.ts";
 import { currentScope, type Scope } from "../observe/scope.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import { errorText } from "../transport/error-text.ts";
@@ -17,24 +17,17 @@ import {
 import type {
   ClientSession,
   ClientSessionListener,
-  Refusal,
   SessionEnd,
   Stream,
   StreamListener,
 } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import { HeaderField, type HeaderList } from "../wire/field.ts";
+import { Attempt, type AttemptOwner, Attempts } from "./attempts.ts";
 import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { ConnectionBackoff } from "./connection-backoff.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
-import { ResetBudget } from "./reset-budget.ts";
-import {
-  connectError,
-  goAwayReason,
-  goingAwayError,
-  lostError,
-  upstreamError,
-} from "./upstream-error.ts";
+import { connectError, goingAwayError, lostError, upstreamError } from "./upstream-error.ts";
 import { type Waiting, WaitingQueue } from "./waiting-queue.ts";
 
 export type { ConnState };
@@ -49,36 +42,6 @@ export interface StreamRequest extends StreamListener, Waiting {
   onOpened(stream: Stream): void;
   /** There will be no stream. */
   onOpenFailed(error: GrpcError): void;
-}
-
-/** One attempt at a session, from `connect` to its end. A conn outlives many. */
-class Attempt implements ClientSessionListener {
-  readonly conn: ClientConn;
-  readonly resets: ResetBudget;
-  session: ClientSession | undefined = undefined;
-  wasReady = false;
-
-  constructor(conn: ClientConn) {
-    this.conn = conn;
-    this.resets = new ResetBudget(conn.options.clock.nowMs());
-  }
-
-  onAvailable(): void {
-    this.conn.onSessionAvailable(this);
-  }
-
-  onGoAway(_lastStreamId: number, code: number, debugData: string): void {
-    this.conn.onSessionDraining(this, goAwayReason(code, debugData));
-  }
-
-  onRefused(refusal: Refusal): void {
-    const { session, conn } = this;
-    publishRefusal("upstream", session?.peer.remoteAddress ?? conn.target, refusal);
-  }
-
-  onClosed(end: SessionEnd): void {
-    this.conn.onSessionClosed(this, end);
-  }
 }
 
 type State =
@@ -106,7 +69,7 @@ export interface ConnName {
   readonly authority: string;
 }
 
-export class ClientConn implements TimerOwner {
+export class ClientConn implements TimerOwner, AttemptOwner {
   /** The address as text, for messages and `:authority`. */
   readonly target: string;
   readonly authority: string;
@@ -129,8 +92,11 @@ export class ClientConn implements TimerOwner {
   readonly #backoffTimer: Timer;
   /** Calls that wait for a session or for room on it, in order of arrival. */
   readonly #waiting = new WaitingQueue<StreamRequest>();
-  /** Sessions that still stand: the current one, and drained ones with streams under way. */
-  readonly #attempts = new Set<Attempt>();
+  readonly #attempts = new Attempts();
+  /** The latest to which the backend said GOAWAY; what became of it is looked at when the next is made. */
+  #goneAway: Attempt | undefined;
+  /** How many in a row were gone before they had answered a call. */
+  #goneUnanswered = 0;
   /** Keeps the process while calls wait for the backoff, which is all that is under way then. */
   #holding: NodeJS.Timeout | undefined;
   #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
@@ -171,9 +137,7 @@ export class ClientConn implements TimerOwner {
 
   /** Streams open on all of its sessions. */
   get openStreamCount(): number {
-    let count = 0;
-    for (const attempt of this.#attempts) count += attempt.session?.openStreamCount ?? 0;
-    return count;
+    return this.#attempts.openStreamCount;
   }
 
   /** Connects now instead of with the first call. */
@@ -281,7 +245,7 @@ export class ClientConn implements TimerOwner {
       this.#setState({ kind: "shutdown" }, CLOSED);
       this.options.clock.cancel(this.#backoffTimer);
       this.#failWaiting(() => true, this.#closedError());
-      for (const attempt of [...this.#attempts]) attempt.session?.drain();
+      this.#attempts.drain();
     }
     if (this.#attempts.size === 0) this.#closed.resolve();
     else if (graceMs === 0) this.#destroyAll();
@@ -296,9 +260,7 @@ export class ClientConn implements TimerOwner {
   }
 
   #destroyAll(): void {
-    for (const attempt of [...this.#attempts]) {
-      attempt.session?.destroy(ErrorCode.CANCEL, "connection closed by its owner");
-    }
+    this.#attempts.destroy("connection closed by its owner");
   }
 
   #openOn(attempt: Attempt, session: ClientSession, request: StreamRequest): void {
@@ -316,6 +278,7 @@ export class ClientConn implements TimerOwner {
       );
       return;
     }
+    attempt.isUsed = true;
     if (!session.accepting) {
       // It has used up its stream ids (RFC 9113 §5.1.1): the next call takes another.
       session.drain();
@@ -325,7 +288,14 @@ export class ClientConn implements TimerOwner {
   }
 
   #startConnecting(why: string): void {
-    const attempt = new Attempt(this);
+    const waitMs = this.#waitAfterGoAway();
+    if (waitMs > 0) {
+      const reason = "the server went away before it answered a call";
+      const message = `${this.target} not connected: ${reason}`;
+      this.#connectFailed({ kind: "connect", code: ErrorCode.NO_ERROR, message, reason }, waitMs);
+      return;
+    }
+    const attempt = new Attempt(this, this.options.clock.nowMs());
     const state: State = { kind: "connecting", attempt };
     this.#setState(state, why);
     // Whoever was told may have closed us.
@@ -344,6 +314,25 @@ export class ClientConn implements TimerOwner {
     }
     // A session that was handed over may be ready already.
     if (attempt.session.availableStreamCount > 0) this.onSessionAvailable(attempt);
+  }
+
+  /**
+   * A session that is gone before it has answered anything is a failure to connect: the wait counts from when it was begun. The first of
+   * a row is none, for a server may be about to go at any time, and what it did not begin is sent once more; nor is one that stood
+   * for as long as the wait.
+   */
+  #waitAfterGoAway(): number {
+    const gone = this.#goneAway;
+    this.#goneAway = undefined;
+    if (gone === undefined) return 0;
+    this.#goneUnanswered = gone.session?.answered === true ? 0 : this.#goneUnanswered + 1;
+    if (this.#goneUnanswered < 2) return 0;
+    const waitMs = this.#backoff.nextMs();
+    if (gone.goneMs - gone.startedMs < waitMs) {
+      return Math.max(0, gone.startedMs + waitMs - this.options.clock.nowMs());
+    }
+    this.#goneUnanswered = 0;
+    return 0;
   }
 
   #setState(state: State, reason: string, error?: GrpcError): void {
@@ -381,8 +370,7 @@ export class ClientConn implements TimerOwner {
     if (session === undefined) return;
     const state = this.#state;
     if (state.kind === "connecting" && state.attempt === attempt) {
-      attempt.wasReady = true;
-      this.#backoff.reset();
+      if (this.#goneUnanswered === 0) this.#backoff.reset();
       // Of a session that was handed over this is all that is known.
       if (session.peer.tls !== undefined) this.scheme = "https";
       this.#setState({ kind: "ready", attempt, session }, "the server has sent its SETTINGS");
@@ -406,7 +394,14 @@ export class ClientConn implements TimerOwner {
       // It never took a call. Without backoff a server that goes away at once would be connected to in a loop.
       const message = `${this.target} not connected: ${reason}`;
       this.#connectFailed({ kind: "connect", code: ErrorCode.NO_ERROR, message, reason });
-    } else this.#leave(attempt, reason, goingAwayError(this.target, reason));
+      return;
+    }
+    // Two GOAWAYs are one, and without a call nothing is left behind.
+    if (state.kind === "ready" && state.attempt === attempt && attempt.isUsed) {
+      attempt.goneMs = this.options.clock.nowMs();
+      this.#goneAway = attempt;
+    }
+    this.#leave(attempt, reason, goingAwayError(this.target, reason));
   }
 
   /** @internal */
@@ -414,7 +409,10 @@ export class ClientConn implements TimerOwner {
     this.#attempts.delete(attempt);
     const state = this.#state;
     if (state.kind === "connecting" && state.attempt === attempt) this.#connectFailed(end);
-    else this.#leave(attempt, end.reason ?? end.message, lostError(this.target, end));
+    else {
+      if (state.kind === "ready" && state.attempt === attempt) this.#goneUnanswered = 0;
+      this.#leave(attempt, end.reason ?? end.message, lostError(this.target, end));
+    }
     if (this.#closed !== undefined && this.#attempts.size === 0) {
       this.options.clock.cancel(this.#backoffTimer);
       this.#closed.resolve();
@@ -435,7 +433,7 @@ export class ClientConn implements TimerOwner {
     if (this.#waiting.size > 0 && this.state === "idle") this.#startConnecting(CALLS_WAIT);
   }
 
-  #connectFailed(end: SessionEnd): void {
+  #connectFailed(end: SessionEnd, waitMs: number = this.#backoff.nextMs()): void {
     const error = connectError(this.target, end);
     const { reason = end.message } = end;
     if (!this.#source.reconnects) {
@@ -443,7 +441,7 @@ export class ClientConn implements TimerOwner {
       this.#failWaiting(() => true, error);
       return;
     }
-    this.options.clock.schedule(this.#backoffTimer, this.#backoff.nextMs());
+    this.options.clock.schedule(this.#backoffTimer, waitMs);
     this.#setState({ kind: "transientFailure", error }, reason, error);
     this.#failWaiting((request) => !request.waitForReady, error);
   }

@@ -196,6 +196,11 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     return this.guard.nowMs;
   }
 
+  /** Client side: the server has sent response headers. */
+  get answered(): boolean {
+    return this.messages.answered;
+  }
+
   get accepting(): boolean {
     return (
       this.ended === undefined &&

@@ -66,6 +66,8 @@ export class InboundMessages<Owner> {
   windowBytes: number = DEFAULT_WINDOW_BYTES;
   /** A header block has begun: nothing but its CONTINUATION may come (§4.3). */
   blockIsOpen = false;
+  /** Client side: response headers have come. */
+  answered = false;
   /** The chunk being read is borrowed. */
   isLent = false;
 
@@ -399,6 +401,7 @@ export class InboundMessages<Owner> {
       return;
     }
     stream.headersReceived = true;
+    this.answered = true;
     // §8.1.1: what HEAD, 204 and 304 say is not the length of their (empty) content.
     if (!stream.isHead && status !== 204 && status !== 304) {
       stream.contentLeft = contentLength;

@@ -10,6 +10,7 @@ export class FailedSession implements ClientSession {
   readonly openStreamCount = 0;
   readonly availableStreamCount = 0;
   readonly accepting = false;
+  readonly answered = false;
   readonly #clock: Clock;
 
   constructor(peer: PeerInfo, clock: Clock, cause: unknown, listener: ClientSessionListener) {

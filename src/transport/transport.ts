@@ -141,6 +141,8 @@ export interface Session {
 export interface ClientSession extends Session {
   /** How many streams may be opened now; 0 before the server's SETTINGS have arrived and while at its MAX_CONCURRENT_STREAMS. */
   readonly availableStreamCount: number;
+  /** The server has sent response headers on some stream. */
+  readonly answered: boolean;
   /**
    * Sends the request headers. Only while `availableStreamCount` is above 0.
    * @param headers pseudo-header fields first

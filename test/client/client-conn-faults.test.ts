@@ -22,6 +22,7 @@ import { eventually, PATH } from "../support/relay-fixture.ts";
 class StubSession implements ClientSession {
   availableStreamCount = 0;
   accepting = false;
+  answered = false;
   openStreamCount = 0;
   nowMs = 0;
   peer = { remoteAddress: "stub", localAddress: "" } as ClientSession["peer"];
@@ -113,6 +114,59 @@ describe("a conn", () => {
     clock.advance(1_004);
     expect([conn.state, sessions.length, conn.waitingCount]).toEqual(["connecting", 2, 1]);
     patient.cancel();
+    await conn.close();
+  });
+
+  it("keeps 100 sessions that drain, and ends for another one that has answered nothing, or the oldest", async () => {
+    const { conn, sessions } = stub();
+    const ended: number[] = [];
+    /** A call on a session of its own, which the server then ends without ending the call. */
+    const drain = (answered: boolean): void => {
+      const call = conn.newStream(PATH);
+      call.trailer().catch(() => undefined);
+      const index = sessions.length - 1;
+      const session = sessions[index] as StubSession;
+      session.becomeReady();
+      session.answered = answered;
+      session.openStreamCount = 1;
+      session.destroy = () => {
+        ended.push(index);
+        session.openStreamCount = 0;
+        session.closed();
+      };
+      session.listener.onGoAway(1, 0, "");
+    };
+    for (let i = 0; i < 100; i++) drain(i !== 70);
+    expect([ended, conn.openStreamCount]).toEqual([[], 100]);
+    drain(true);
+    expect([ended, conn.openStreamCount]).toEqual([[70], 100]);
+    drain(true);
+    drain(true);
+    expect([ended, conn.openStreamCount]).toEqual([[70, 0, 1], 100]);
+    await conn.close();
+    expect(conn.openStreamCount).toBe(0);
+  });
+
+  it("connects at once after GOAWAY on a session without calls, or one that stood for longer than the wait", async () => {
+    const { conn, sessions, clock } = stub();
+    const open = (): StubSession => {
+      conn.connect();
+      const session = sessions.at(-1) as StubSession;
+      session.becomeReady();
+      return session;
+    };
+    for (let i = 0; i < 5; i++) open().listener.onGoAway(0, 0, "");
+    expect([conn.state, sessions.length]).toEqual(["idle", 5]);
+    for (let i = 0; i < 20; i++) {
+      const session = open();
+      conn
+        .newStream(PATH)
+        .trailer()
+        .catch(() => undefined);
+      clock.advance(10_000);
+      session.listener.onGoAway(0, 0, "");
+    }
+    expect([conn.state, sessions.length]).toEqual(["idle", 25]);
     await conn.close();
   });
 

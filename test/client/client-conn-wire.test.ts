@@ -4,6 +4,7 @@ import { connect as connectHttp2, createServer as createHttp2Server } from "node
 import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { ClientConn } from "../../src/client/client-conn.ts";
+import type { ClientStream } from "../../src/client/client-stream.ts";
 import type { GrpcError } from "../../src/grpc/error.ts";
 import { Status } from "../../src/grpc/status.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
@@ -162,6 +163,63 @@ describe.each(transportCombos)("ClientConn on $client", (combo) => {
     await old.trailer();
     await peer.expectClosed();
     expect(backend.conn.state).toBe("ready");
+  });
+
+  it.each([
+    ["begun", 1],
+    ["not begun", 0],
+  ])(
+    "whose backend answers each call by GOAWAY, the call %s, and nothing more, connects as after failures",
+    async (_, lastStreamId) => {
+      const clock = new FakeClock();
+      const backend = await scriptedBackend(combo, {}, { clock, random: () => 0.5 });
+      const { conn, scripted } = backend;
+      const calls: ClientStream[] = [];
+      const callGoneAway = async (): Promise<void> => {
+        const call = conn.newStream(PATH);
+        call.trailer().catch(() => undefined);
+        calls.push(call);
+        const peer = await backend.peer();
+        await peer.expectRequest(PATH);
+        peer.send(frames.goaway(lastStreamId, ErrorCode.NO_ERROR));
+        await eventually("it is left", () => conn.state === "idle");
+      };
+      await callGoneAway();
+      // The first may have been about to go anyway.
+      await callGoneAway();
+      for (let connections = 2, waitMs = 1_000; connections < 5; connections++, waitMs *= 1.6) {
+        for (let i = 0; i < 10; i++) {
+          const failure = failureOf(conn.newStream(PATH).trailer());
+          expect(await within("a failure", failure, 5_000)).toMatchObject({
+            status: Status.UNAVAILABLE,
+            reason: "UPSTREAM_CONNECT",
+            retry: "safe",
+            message: expect.stringContaining("went away before it answered"),
+          });
+        }
+        expect([conn.state, scripted.connectionCount]).toEqual(["transientFailure", connections]);
+        clock.advance(waitMs - 4);
+        expect(conn.state).toBe("transientFailure");
+        clock.advance(8);
+        await callGoneAway();
+      }
+      for (const call of calls) call.cancel();
+    },
+  );
+
+  it("whose backend says GOAWAY to each call, and answers it, connects at once for the next", async () => {
+    const backend = await scriptedBackend(combo, {}, { clock: new FakeClock() });
+    for (let i = 0; i < 5; i++) {
+      const call = backend.conn.newStream(PATH);
+      const peer = await backend.peer();
+      const { streamId } = await peer.expectRequest(PATH);
+      peer.send(
+        frames.goaway(streamId, ErrorCode.NO_ERROR),
+        frames.headers(streamId, trailersOnly(0)).end(),
+      );
+      await call.trailer();
+    }
+    expect(backend.scripted.connectionCount).toBe(5);
   });
 
   it("does not send a call again that the backend may have processed", async () => {

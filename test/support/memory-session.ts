@@ -62,6 +62,7 @@ export class MemorySession implements ClientSession {
   readonly peer: PeerInfo;
   /** Credit that the connection has; streams draw on it. */
   sendWindowBytes = 65_535;
+  answered = false;
   other: MemorySession | undefined;
   /** Set at once for a client, by `onSession` for a server. */
   listener: ClientSessionListener | ServerSessionListener | undefined;
@@ -261,6 +262,7 @@ export class MemorySession implements ClientSession {
       return;
     }
     if (known !== undefined || this.role === "client") {
+      if (this.role === "client") this.answered = true;
       known?.recvHeaders(headers, endStream);
       return;
     }

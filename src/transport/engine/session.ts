@@ -373,6 +373,10 @@ export class EngineClientSession extends SocketSession implements ClientSession 
     return this.connection.availableStreamCount;
   }
 
+  get answered(): boolean {
+    return this.connection.answered;
+  }
+
   openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream {
     return this.connection.openStream(headers, endStream, listener);
   }

@@ -59,6 +59,7 @@ const WITHOUT_BODY = { endStream: true, ...PRIORITY };
 
 export class NodeClientSession extends NodeSession implements ClientSession, ClientStreamOwner {
   readonly opensStreams = true;
+  answered = false;
   protected readonly listener: ClientSessionListener;
   readonly #node: ClientHttp2Session;
   /** The server's SETTINGS have arrived. */
@@ -196,6 +197,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   }
 
   heard(): void {
+    this.answered = true;
     const silence = this.#silence;
     if (silence?.isDue) silence.heard(this.#readBytes);
   }

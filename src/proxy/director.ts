@@ -16,7 +16,7 @@ import type { CallResult, DestinationResult } from "./results.ts";
 /**
  * Decides where a call goes. It runs after all interceptors. Answering at once, without a promise, costs the call none.
  *
- * Throwing refuses the call: a `GrpcError` gives its status, anything else UNKNOWN with its message, as in Go.
+ * Throwing refuses the call: the client is sent a `GrpcError` as it is, for anything else UNKNOWN without a word of what was thrown.
  * The request waits meanwhile, held back by flow control; `peeker` can look at its first messages.
  *
  * The call does not wait for it: when the client goes or the deadline passes, `ctx.signal` says so and handlers and interceptors

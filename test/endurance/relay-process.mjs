@@ -9,7 +9,12 @@ const { server: serverTransport, client: clientTransport, backends } = JSON.pars
 const problems = [];
 process.on("uncaughtException", (error) => problems.push(`uncaught: ${error.stack}`));
 process.on("unhandledRejection", (error) => problems.push(`unhandled: ${error?.stack ?? error}`));
-process.on("warning", (warning) => problems.push(`warning: ${warning.stack}`));
+// What `Refuse` throws is warned of, once.
+let refusals = 0;
+process.on("warning", (warning) => {
+  if (warning.cause?.message === "refused" && refusals++ === 0) return;
+  problems.push(`warning: ${warning.stack}`);
+});
 
 const conns = Object.fromEntries(
   Object.entries(backends).map(([name, target]) => [

@@ -140,18 +140,18 @@ function parseAnnouncement(line: string): Announcement {
   return parsed as Announcement; // Our own child wrote it (child.ts).
 }
 
-/** Starts a program that was told to listen on `port` and waits until it accepts connections. */
+/** Starts a program that was told to listen at `where`, a port or the path of a UNIX socket, and waits until it accepts connections. */
 export async function launchProgram(
   command: string,
   args: readonly string[],
-  port: number,
+  where: number | string,
   options: LaunchOptions = {},
 ): Promise<Launched> {
   const launched = new Launched(command, command, args, options);
   const deadline = performance.now() + START_LIMIT_MS;
-  while (!(await accepts(port))) {
+  while (!(await accepts(where))) {
     if (launched.death !== undefined || performance.now() > deadline) {
-      const why = launched.death ?? `${command} does not listen on port ${port}`;
+      const why = launched.death ?? `${command} does not listen at ${where}`;
       await launched.stop();
       throw new LaunchError(why);
     }
@@ -160,9 +160,11 @@ export async function launchProgram(
   return launched;
 }
 
-function accepts(port: number): Promise<boolean> {
+function accepts(where: number | string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host: "127.0.0.1", port });
+    const socket = connect(
+      typeof where === "number" ? { host: "127.0.0.1", port: where } : { path: where },
+    );
     socket.on("connect", () => {
       socket.destroy();
       resolve(true);

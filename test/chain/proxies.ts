@@ -1,10 +1,11 @@
-// Proxies that people put before and behind a relay, as Debian has them and nearly as they come: plain HTTP/2 on both sides.
+// Proxies that people put before and behind a relay, as Debian has them and nearly as they come: plain HTTP/2 on both sides. They listen on
+// UNIX sockets, because a port that was free a moment ago may be somebody else's when it is listened on.
 
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort, launchProgram } from "../../bench/process/launch.ts";
+import { launchProgram } from "../../bench/process/launch.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
 
 export interface Proxy {
@@ -12,14 +13,14 @@ export interface Proxy {
   readonly program: string;
   readonly debianPackage: string;
   /** Writes what it needs to `folder`. @returns its arguments */
-  readonly prepare: (folder: string, port: number, target: string) => readonly string[];
+  readonly prepare: (folder: string, path: string, target: string) => readonly string[];
 }
 
 const nginx: Proxy = {
   name: "nginx (grpc_pass)",
   program: "nginx",
   debianPackage: "nginx-light",
-  prepare(folder, port, target) {
+  prepare(folder, path, target) {
     const temporary = join(folder, "temporary");
     mkdirSync(temporary);
     const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
@@ -35,7 +36,7 @@ http {
   access_log off; ${paths.join(" ")}
   upstream next { server ${target}; keepalive 10; }
   server {
-    listen 127.0.0.1:${port} http2;
+    listen unix:${path} http2;
     location / { grpc_pass grpc://next; }
   }
 }
@@ -50,7 +51,7 @@ const haproxy: Proxy = {
   name: "HAProxy",
   program: "haproxy",
   debianPackage: "haproxy",
-  prepare(folder, port, target) {
+  prepare(folder, path, target) {
     const configuration = join(folder, "haproxy.cfg");
     writeFileSync(
       configuration,
@@ -62,7 +63,7 @@ defaults
   timeout client 60s
   timeout server 60s
 frontend downstream
-  bind 127.0.0.1:${port} proto h2
+  bind unix@${path} proto h2
   default_backend upstream
 backend upstream
   server next ${target} proto h2
@@ -76,10 +77,10 @@ const nghttpx: Proxy = {
   name: "nghttpx",
   program: "nghttpx",
   debianPackage: "nghttp2-proxy",
-  prepare: (_folder, port, target) => [
+  prepare: (_folder, path, target) => [
     ...["--conf=/dev/null", "--workers=1", "--single-process", "--no-ocsp"],
     ...["--accesslog-file=/dev/null", "--errorlog-file=/dev/stderr"],
-    `--frontend=127.0.0.1,${port};no-tls`,
+    `--frontend=unix:${path};no-tls`,
     `--backend=${target.replace(":", ",")};;proto=h2`,
   ],
 };
@@ -94,8 +95,8 @@ export function isInstalled({ program }: Proxy): boolean {
 export async function startProxy(proxy: Proxy, target: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "relay-chain-"));
   closeAtEnd(() => rmSync(folder, { recursive: true, force: true }));
-  const port = await freePort();
-  const running = await launchProgram(proxy.program, proxy.prepare(folder, port, target), port);
+  const path = join(folder, "s");
+  const running = await launchProgram(proxy.program, proxy.prepare(folder, path, target), path);
   closeAtEnd(() => running.stop());
-  return `127.0.0.1:${port}`;
+  return `unix:${path}`;
 }

@@ -56,7 +56,7 @@ export const ErrorReason = {
   QUEUE_FULL: "QUEUE_FULL",
   /** The `ClientConn` was closed. UNAVAILABLE. A program error, or a shutdown under way; safe to retry elsewhere. */
   CONN_CLOSED: "CONN_CLOSED",
-  /** A secondary fell further behind than allowed. RESOURCE_EXHAUSTED. Raise `maxLagBytes`, or swallow the error. */
+  /** A secondary fell further behind than allowed, or too much is kept for detached ones. RESOURCE_EXHAUSTED. Raise `maxLagBytes`, or swallow the error. */
   SECONDARY_LAG: "SECONDARY_LAG",
   /** A secondary was ended with its call: the primary failed, or the call ended before its request was complete. CANCELLED. Nothing to do. */
   CALL_ENDED: "CALL_ENDED",

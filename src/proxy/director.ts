@@ -41,7 +41,7 @@ export type StreamDirector = (
  *   by its `onError`, as is every other failure of it. The call ends when it has ended, too.
  * - `"detached"`: a copy that cannot hurt. It delays neither the beginning, nor the client, nor the end of the call, and nothing that becomes
  *   of it reaches the client: `onError` is told, but what it returns is ignored. When the call is over it may go on for `maxDetachedMs` if
- *   it has been given the whole request. A client that cancels, or whose deadline passes, ends it with the call; `server.close` and
+ *   it has been given the whole request, as long as a server keeps no more than 64 MiB for all that do. A client that cancels, or whose deadline passes, ends it with the call; `server.close` and
  *   `conn.close` end it, too. The finalizer and `openCallCount` do not wait for it. How it ended is also told on the channel
  *   `grpc-relay:detached:end`.
  */

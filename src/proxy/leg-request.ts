@@ -49,6 +49,15 @@ export abstract class LegRequest {
     return this.endQueued;
   }
 
+  /** What is kept of the request: not sent yet, to be sent again, or not taken by the socket. */
+  get keptBytes(): number {
+    const { queue, stream } = this;
+    const inStream = stream?.queuedBytes ?? 0;
+    if (queue === undefined) return inStream;
+    if (!Array.isArray(queue)) return inStream + queue.length;
+    return queue.reduce((sum, chunk) => sum + chunk.length, inStream);
+  }
+
   /** How far it has taken the request, in bytes as the client sent them. */
   get progressBytes(): number {
     return this.skippedBytes + Math.max(0, this.acceptedBytes - this.injectedBytes);

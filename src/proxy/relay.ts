@@ -17,7 +17,7 @@ import type { RequestSink, ServerCall } from "../server/server-call.ts";
 import type { Clock } from "../time/clock.ts";
 import { HeaderError } from "../transport/transport.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
-import { DetachedLegs, publishDetachedEnd } from "./detached-legs.ts";
+import { leaveDetached, publishDetachedEnd } from "./detached.ts";
 import type { StreamParameters } from "./director.ts";
 import type { CallResult } from "./results.ts";
 import { type LegOwner, UpstreamLeg } from "./upstream-leg.ts";
@@ -59,8 +59,6 @@ export class Relay implements RequestSink, LegOwner {
   private primaryError: GrpcError | undefined = undefined;
   private secondaryError: GrpcError | undefined = undefined;
   private finalizing = false;
-  /** Destinations that go on although the call is over, if there are any. */
-  private detached: DetachedLegs | undefined = undefined;
 
   constructor(
     call: ServerCall,
@@ -281,7 +279,7 @@ export class Relay implements RequestSink, LegOwner {
     if (leg.error !== undefined) this.judge(leg, leg.error);
     if (leg.need === "detached") {
       publishDetachedEnd(leg, this.path.value, this.call);
-      this.detached?.onLegEnd();
+      this.call.owner.leftovers.delete(leg);
       return;
     }
     // Only now: `onError` may end another leg, and the last one to be judged finalizes.
@@ -342,7 +340,7 @@ export class Relay implements RequestSink, LegOwner {
 
   private finalize(): void {
     this.finalizing = true;
-    if (this.secondaries.length > 0) this.leaveDetached();
+    if (this.secondaries.length > 0) leaveDetached(this.secondaries, this.call, this.commonError);
     const finalizer = this.params.requestFinalizer();
     if (finalizer === undefined) {
       this.finish(undefined);
@@ -364,19 +362,6 @@ export class Relay implements RequestSink, LegOwner {
       () => this.finish(undefined),
       (error: unknown) => this.finish(fromUserCode("finalizer", error)),
     );
-  }
-
-  /** Lets detached destinations that have the whole request go on without the call. */
-  private leaveDetached(): void {
-    const common = this.commonError;
-    const legs: UpstreamLeg[] = [];
-    for (const leg of this.secondaries) {
-      if (leg.ended) continue;
-      if (common !== undefined) leg.cancel(common);
-      else if (leg.requestGiven) legs.push(leg);
-      else leg.cancel(incompleteRequest());
-    }
-    if (legs.length > 0) this.detached = new DetachedLegs(this.call.owner, legs);
   }
 
   private finish(finalizerFailure: GrpcError | undefined): void {
@@ -442,10 +427,3 @@ export class Relay implements RequestSink, LegOwner {
 }
 
 const NO_LEGS: readonly UpstreamLeg[] = [];
-
-/** Of a detached destination. */
-function incompleteRequest(): GrpcError {
-  return new GrpcError(Status.CANCELLED, "the call ended before its request was complete", {
-    reason: ErrorReason.CALL_ENDED,
-  });
-}

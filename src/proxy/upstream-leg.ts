@@ -23,6 +23,7 @@ import {
   type ContextListener,
   deadlineExceeded,
 } from "../server/call-context.ts";
+import type { Leftover } from "../server/leftovers.ts";
 import type { RequestHead } from "../server/request-head.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
@@ -72,7 +73,7 @@ const DEFAULT_MAX_DETACHED_MS = 30_000;
 
 export class UpstreamLeg
   extends LegRequest
-  implements StreamRequest, DestinationResult, ContextListener, TimerOwner
+  implements StreamRequest, DestinationResult, ContextListener, TimerOwner, Leftover
 {
   readonly role: "primary" | "secondary";
   readonly index: number;
@@ -363,6 +364,10 @@ export class UpstreamLeg
     if (this.ended) return;
     if (this.opened) this.fail(reason);
     else this.owner.onLegOpenFailed(this, reason);
+  }
+
+  onServerClosed(reason: GrpcError): void {
+    this.cancel(reason);
   }
 
   /** Ends the call to this destination from our side. */

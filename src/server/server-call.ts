@@ -31,6 +31,7 @@ import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { keep } from "../wire/read-buffer.ts";
 import { CallContext, type CallOrigin, deadlineExceeded } from "./call-context.ts";
+import type { Leftovers } from "./leftovers.ts";
 import type { RequestHead } from "./request-head.ts";
 
 /** Who answers a call. Called synchronously, in wire order. */
@@ -52,16 +53,10 @@ export interface RequestTap {
   onCancelled(reason: GrpcError): void;
 }
 
-/** What goes on although its call is over. */
-export interface Leftover {
-  /** The server is closed: it ends now. */
-  onServerClosed(reason: GrpcError): void;
-}
-
 export interface CallOwner {
   readonly clock: Clock;
-  /** They add and remove themselves. */
-  readonly leftovers: Set<Leftover>;
+  /** What goes on although its call is over. */
+  readonly leftovers: Leftovers;
   /** The call was answered or is gone. Exactly once. */
   onCallEnd(call: ServerCall): void;
 }

@@ -36,10 +36,11 @@ import {
   type StreamHandler,
   type StreamInterceptor,
 } from "./interceptor.ts";
+import { Leftovers } from "./leftovers.ts";
 import { answerLargeRequest, RefusedRequest } from "./refused-request.ts";
 import { ServiceRegistry } from "./registry.ts";
 import { RecentHeads, RequestHead } from "./request-head.ts";
-import { type CallOwner, type Leftover, ServerCall } from "./server-call.ts";
+import { type CallOwner, ServerCall } from "./server-call.ts";
 import { ServerStream } from "./server-stream.ts";
 
 export interface ServerOptions extends SessionOptions {
@@ -77,7 +78,7 @@ const LAST_WORDS_MS = 100;
 export class Server implements CallOwner {
   readonly clock: Clock;
   /** @internal */
-  readonly leftovers: Set<Leftover> = new Set();
+  readonly leftovers: Leftovers = new Leftovers();
   readonly #options: ServerOptions;
   readonly #transport: Transport;
   readonly #codec: Codec;
@@ -384,7 +385,7 @@ export class Server implements CallOwner {
       finished,
       done: Promise.all([sessionsClosed, listenersClosed]).then(() => {
         this.clock.cancel(timer);
-        this.#endLeftovers();
+        this.leftovers.end(shuttingDown());
       }),
     };
     for (const session of [...this.#sessions]) session.drain();
@@ -402,10 +403,6 @@ export class Server implements CallOwner {
     }
   }
 
-  #endLeftovers(): void {
-    for (const leftover of [...this.leftovers]) leftover.onServerClosed(shuttingDown());
-  }
-
   #cutOff(): void {
     this.#cut = true;
     const reason = shuttingDown();
@@ -413,7 +410,7 @@ export class Server implements CallOwner {
     const calls: ServerCall[] = [];
     for (let call = this.#firstCall; call !== undefined; call = call.next) calls.push(call);
     for (const call of calls) call.cancel(reason);
-    this.#endLeftovers();
+    this.leftovers.end(reason);
     const timer = this.#closing?.timer;
     if (timer !== undefined && this.#sessions.size > 0) this.clock.schedule(timer, LAST_WORDS_MS);
   }

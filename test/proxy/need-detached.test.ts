@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { ErrorReason } from "../../src/grpc/error.ts";
 import { Status } from "../../src/grpc/status.ts";
+import { MAX_LEFTOVER_BYTES } from "../../src/server/leftovers.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, message, request, response, trailers, trailersOnly } from "../support/frames.ts";
@@ -120,6 +121,17 @@ describe.each(transportCombos)(
         await closed;
         await call.peer.expectReset(call.id, ErrorCode.CANCEL);
         expect(call.server.leftovers.size).toBe(0);
+      });
+
+      it("has not been left over when too much is kept for others already", async () => {
+        const call = await openedCall(combo, { ...subject });
+        const other = { onServerClosed: () => {} };
+        call.server.leftovers.add(other, MAX_LEFTOVER_BYTES - 3_000);
+        call.answerPrimary();
+        expect(await call.status()).toBe(Status.OK);
+        await call.peer.expectReset(call.id, ErrorCode.CANCEL);
+        call.server.leftovers.delete(other);
+        await call.over({ reason: ErrorReason.SECONDARY_LAG, status: Status.RESOURCE_EXHAUSTED });
       });
 
       it("is sent again when the backend has not begun it", async () => {

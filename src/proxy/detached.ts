@@ -1,0 +1,58 @@
+// Detached destinations whose call is over: which of them go on, each within its own time, and how their end is told.
+
+import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { Status } from "../grpc/status.ts";
+import { detachedEnd } from "../observe/channels.ts";
+import { MAX_LEFTOVER_BYTES } from "../server/leftovers.ts";
+import type { ServerCall } from "../server/server-call.ts";
+import type { UpstreamLeg } from "./upstream-leg.ts";
+
+/**
+ * Lets those that have the whole request go on without the call.
+ * @param legs of them those that have not ended are detached
+ * @param reason what has ended the call for all of its destinations, if anything has
+ */
+export function leaveDetached(
+  legs: readonly UpstreamLeg[],
+  call: ServerCall,
+  reason: GrpcError | undefined,
+): void {
+  for (const leg of legs) {
+    if (leg.ended) continue;
+    if (reason !== undefined) leg.cancel(reason);
+    else if (!leg.requestGiven) leg.cancel(incompleteRequest());
+    else if (call.owner.leftovers.add(leg, leg.keptBytes)) leg.detach();
+    else leg.cancel(tooMuchLeft());
+  }
+}
+
+/** It may be the first that anybody hears of it. */
+export function publishDetachedEnd(leg: UpstreamLeg, method: string, call: ServerCall): void {
+  if (!detachedEnd.hasSubscribers) return;
+  const { index, status, details, error, requestBytes, responseBytes } = leg;
+  detachedEnd.publish({
+    method,
+    target: leg.conn.target,
+    index,
+    status,
+    details,
+    error,
+    durationMs: call.clock.nowMs() - call.startedMs,
+    requestBytes,
+    responseBytes,
+  });
+}
+
+function incompleteRequest(): GrpcError {
+  return new GrpcError(Status.CANCELLED, "the call ended before its request was complete", {
+    reason: ErrorReason.CALL_ENDED,
+  });
+}
+
+function tooMuchLeft(): GrpcError {
+  return new GrpcError(
+    Status.RESOURCE_EXHAUSTED,
+    `detached secondaries keep ${MAX_LEFTOVER_BYTES} bytes of calls that are over already`,
+    { reason: ErrorReason.SECONDARY_LAG },
+  );
+}

@@ -49,7 +49,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   private preface: Preface | undefined;
   /** The first flight is in the output. */
   private started = false;
-  /** It waits for the client's preface. */
+  /** It waits for the client's preface, or did. */
   private awaitsClient = false;
   private draining = false;
   /** The GOAWAY that names the last stream we take was sent. */
@@ -183,6 +183,11 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     if (end.kind === "socket" && this.isEndAnnounced())
       this.end(orderlyEnd(this.peer, this.goAway?.code), undefined);
     else this.end(end, sendGoAway ? (end.reason ?? end.message) : undefined);
+  }
+
+  /** What the client speaks is not known yet. */
+  get isAwaitingClient(): boolean {
+    return this.awaitsClient && !this.started;
   }
 
   // For the owner

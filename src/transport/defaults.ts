@@ -39,7 +39,7 @@ export function resolveSessionOptions(options: SessionOptions): ResolvedSessionO
 }
 
 /**
- * How long a TLS handshake may take, in milliseconds. What makes SETTINGS late has no part in it: a stack that is about to acknowledge
+ * How long a TLS handshake may take, or a client to begin at all, in milliseconds. What makes SETTINGS late has no part in it: a stack that is about to acknowledge
  * them late does its handshake at once.
  */
 export function handshakeTimeoutMs(options: ResolvedSessionOptions): number {

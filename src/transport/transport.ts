@@ -208,7 +208,7 @@ export interface SessionOptions {
   /**
    * How long the peer may take to acknowledge our SETTINGS, in milliseconds. RFC 9113 §6.5.3 says "immediately", but some peers
    * (gRPC C-core before 1.43) acknowledge with the first thing that they have to send: a backend with its first answer.
-   * A TLS handshake gets no more than 10 s of it. @default 60_000
+   * A TLS handshake, and on the engine a client's first word, gets no more than 10 s of it. @default 60_000
    */
   readonly settingsTimeoutMs?: number;
   /** @default the clock of the process */

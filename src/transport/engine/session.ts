@@ -11,13 +11,14 @@ import type { Clock } from "../../time/clock.ts";
 import { Timer } from "../../time/timer-wheel.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
-import type { ResolvedSessionOptions } from "../defaults.ts";
+import { handshakeTimeoutMs, type ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
 import { countRead } from "../read-garbage.ts";
 import type {
   ClientSession,
   ClientSessionListener,
   PeerInfo,
+  ReachedLimit,
   Refusal,
   ServerSessionListener,
   Session,
@@ -62,6 +63,9 @@ export abstract class SocketSession
   /** How the socket reads, where it is a plain one. */
   private readonly reader: SocketReader | undefined;
   private readonly settingsTimeoutMs: number;
+  /** The part of it in which a client has to begin, as with TLS. */
+  private readonly firstWordMs: number;
+  private firstWordCame = false;
   private isWaitingForTurn = false;
   private isWaitingForRead = false;
   private settingsTimer: Timer | undefined;
@@ -83,6 +87,7 @@ export abstract class SocketSession
     this.socket = socket;
     this.peer = peer;
     this.settingsTimeoutMs = options.settingsTimeoutMs;
+    this.firstWordMs = handshakeTimeoutMs(options);
     this.connection = new Connection<Session>(role, this, options, this, this.clock.nowMs());
     this.connection.peer = peer.remoteAddress;
   }
@@ -165,7 +170,7 @@ export abstract class SocketSession
     }
     socket.on("end", () => this.onSocketLost("closed the connection", undefined));
     this.settingsTimer = new Timer(this);
-    this.clock.schedule(this.settingsTimer, this.settingsTimeoutMs);
+    this.clock.schedule(this.settingsTimer, this.firstWordMs);
     this.connection.written(0, DATA_HIGH_WATER_BYTES);
     if (speaksFirst) this.connection.start();
     else this.connection.awaitClient();
@@ -270,14 +275,27 @@ export abstract class SocketSession
   onTimer(timer: Timer): void {
     if (timer === this.lingerTimer) this.linger(timer);
     else if (timer === this.drainTimer) this.connection.finishDrain();
-    else if (timer === this.settingsTimer) {
-      const reason = "did not acknowledge SETTINGS";
-      const message = `${this.peer.remoteAddress} ${reason}`;
-      const code = ErrorCode.SETTINGS_TIMEOUT;
+    else if (timer === this.settingsTimer) this.onSettingsTimer(timer);
+  }
+
+  private onSettingsTimer(timer: Timer): void {
+    const leftMs = this.settingsTimeoutMs - this.firstWordMs;
+    if (this.connection.isAwaitingClient) {
+      this.refuseSlow(`did not begin to speak HTTP/2 within ${this.firstWordMs} ms`, undefined);
+    } else if (!this.firstWordCame && leftMs > 0) {
+      this.firstWordCame = true;
+      this.clock.schedule(timer, leftMs);
+    } else {
       const limit = { name: "settingsTimeoutMs", value: this.settingsTimeoutMs };
-      this.onRefused({ scope: "connection", streamId: 0, rule: reason, limit });
-      this.abort({ kind: "timeout", code, message, reason }, true);
+      this.refuseSlow("did not acknowledge SETTINGS", limit);
     }
+  }
+
+  private refuseSlow(rule: string, limit: ReachedLimit | undefined): void {
+    this.onRefused({ scope: "connection", streamId: 0, rule, limit });
+    const message = `${this.peer.remoteAddress} ${rule}`;
+    const code = ErrorCode.SETTINGS_TIMEOUT;
+    this.abort({ kind: "timeout", code, message, reason: rule }, true);
   }
 
   /** As long as the peer goes on reading the last responses it has time for it. */

@@ -15,16 +15,17 @@ import { FrameReader } from "./frame-reader.ts";
 import { HpackError } from "./hpack/error.ts";
 import { Inbound, type InboundHost } from "./inbound.ts";
 import { IGNORE, InboundMessages, type StreamAcceptor } from "./inbound-messages.ts";
+import { Opening, type OpeningHost } from "./opening.ts";
 import { Outbound } from "./outbound.ts";
 import type { Output } from "./output.ts";
 import { Pings } from "./pings.ts";
-import { ClientPreface, type OtherProtocol, type Preface, ServerPreface } from "./preface.ts";
+import type { OtherProtocol } from "./preface.ts";
 import type { Role } from "./settings.ts";
 import { H2Stream, NO_EVENTS, type StreamEndInfo, type StreamEvents } from "./stream.ts";
 import { CLOSED, nextState, RECV_END_STREAM } from "./stream-state.ts";
 import { RESET_RECEIVED, RESET_SENT, StreamTable } from "./stream-table.ts";
 
-export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
+export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, OpeningHost {
   /** What to call the other end in messages. */
   peer = "peer";
   /** The peer's first SETTINGS are here. */
@@ -45,12 +46,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   private readonly reader: FrameReader;
   private readonly guard: FloodGuard;
 
-  /** As long as the peer may not speak HTTP/2. */
-  private preface: Preface | undefined;
-  /** The first flight is in the output. */
-  private started = false;
-  /** It waits for the client's preface, or did. */
-  private awaitsClient = false;
+  private readonly opening: Opening;
   private draining = false;
   /** The GOAWAY that names the last stream we take was sent. */
   private lastGoAwaySent = false;
@@ -64,8 +60,6 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   private ownerTold = false;
   private doomed: H2Stream<Owner>[] = [];
   private readonly pings = new Pings();
-  /** Those that were asked for before the first flight. */
-  private earlyPings: (() => void)[] | undefined;
 
   constructor(
     role: Role,
@@ -78,7 +72,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     this.owner = owner;
     this.options = options;
     this.events = events;
-    this.preface = role === "server" ? new ClientPreface(false) : new ServerPreface();
+    this.opening = new Opening(role, this);
     this.wasFull = role === "client";
     this.streams = new StreamTable(role, options.maxConcurrentStreams);
     this.guard = new FloodGuard(options.limits, nowMs);
@@ -100,10 +94,10 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   start(): void {
     const { writer } = this.outbound;
     this.messages.windowBytes += writeFirstFlight(writer, this.role, this.options);
-    this.started = true;
+    this.opening.started = true;
     if (this.draining) this.announceDrain();
-    for (const onAcknowledged of this.earlyPings ?? []) this.ping(onAcknowledged);
-    this.earlyPings = undefined;
+    for (const onAcknowledged of this.opening.earlyPings ?? []) this.ping(onAcknowledged);
+    this.opening.earlyPings = undefined;
     this.events.onDirty();
   }
 
@@ -112,8 +106,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
    * client reads an answer in its own words. HTTP/2 allows it (§3.4), and clients speak at once.
    */
   awaitClient(): void {
-    this.preface = new ClientPreface(true);
-    this.awaitsClient = true;
+    this.opening.awaitClient();
     if (this.draining) this.start();
   }
 
@@ -122,7 +115,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     if (this.ended !== undefined) return;
     this.messages.isLent = isView(chunk);
     this.guard.nowMs = nowMs;
-    this.reader.feed(this.preface === undefined ? 0 : this.readPreface(this.preface, chunk, end));
+    this.reader.feed(this.opening.read(chunk, end));
     for (let more = true; more; ) {
       try {
         this.reader.run(chunk, end);
@@ -187,7 +180,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   /** What the client speaks is not known yet. */
   get isAwaitingClient(): boolean {
-    return this.awaitsClient && !this.started;
+    return this.opening.awaitsClient && !this.opening.started;
   }
 
   // For the owner
@@ -249,8 +242,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     if (this.ended !== undefined || this.draining) return;
     this.draining = true;
     // A server's first frame is SETTINGS (§3.4): before it, the drain waits.
-    if (this.role === "client" || this.started) this.announceDrain();
-    else if (this.awaitsClient) this.start();
+    if (this.role === "client" || this.opening.started) this.announceDrain();
+    else if (this.opening.awaitsClient) this.start();
   }
 
   private announceDrain(): void {
@@ -267,7 +260,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   /** The second step of a server's drain: names the last stream that is taken. By itself after one round trip, or when the binding finds it too long. */
   finishDrain(): void {
-    if (this.ended !== undefined || !this.draining || this.lastGoAwaySent || !this.started) return;
+    if (this.ended !== undefined || !this.draining || this.lastGoAwaySent || !this.opening.started)
+      return;
     this.lastGoAwaySent = true;
     this.lastTakenId = this.streams.lastPeerId;
     this.outbound.writer.goAway(this.lastTakenId, ErrorCode.NO_ERROR, "");
@@ -276,10 +270,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
 
   ping(onAcknowledged: () => void): void {
     if (this.ended !== undefined) return;
-    if (!this.started) {
-      // Nothing may come before SETTINGS.
-      this.earlyPings ??= [];
-      this.earlyPings.push(onAcknowledged);
+    if (!this.opening.started) {
+      this.opening.earlyPings ??= [];
+      this.opening.earlyPings.push(onAcknowledged);
       return;
     }
     this.outbound.writer.ping(this.pings.next(onAcknowledged), 0, false);
@@ -417,7 +410,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
   /** @param debugData what GOAWAY says to the peer; `undefined` for no GOAWAY */
   private end(end: ConnectionEnd, debugData: string | undefined): void {
     if (this.ended !== undefined) return;
-    if (debugData !== undefined && this.started) {
+    if (debugData !== undefined && this.opening.started) {
       // Never higher than it was said before (§6.8), whatever came since and was ignored.
       const lastStreamId = Math.min(this.streams.lastPeerId, this.lastTakenId);
       this.outbound.writer.goAway(lastStreamId, end.code, debugData);
@@ -480,20 +473,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor {
     return stream;
   }
 
-  /** Where the preface ends in `chunk` (§3.4). */
-  private readPreface(preface: Preface, chunk: Buffer, end: number): number {
-    const position = preface.read(chunk, end);
-    if (preface.other !== undefined) {
-      this.refuseProtocol(preface.other);
-    } else if (preface.isComplete) {
-      this.preface = undefined;
-      if (!this.started) this.start();
-    }
-    return position;
-  }
-
-  private refuseProtocol({ rule, code, answer }: OtherProtocol): void {
-    if (!this.started) {
+  refuseProtocol({ rule, code, answer }: OtherProtocol): void {
+    if (!this.opening.started) {
       // Without our SETTINGS in front of it there is no GOAWAY either.
       if (answer === undefined) this.start();
       else this.outbound.writer.raw(answer);

@@ -38,6 +38,11 @@ export function classOf(field: HeaderField): number {
   return found;
 }
 
+/** Spares `classOf` a look at the octets of a new field, which nghttp2 has judged (by the same rules) before we get it. */
+export function classifyJudged(field: HeaderField): void {
+  field.ruleClass = classifyOctets(field.name, field.value);
+}
+
 /** Not on the field objects: all of them would be larger for what is rare. */
 const tidiedFields = new WeakMap<HeaderField, HeaderField>();
 
@@ -90,7 +95,9 @@ export function isConnectionSpecific(name: string): boolean {
  * them, and each hop writes its own.
  */
 export function isAuthority(value: string): boolean {
-  return /^(?:[/@]|unix:)/.test(value) || !/[@ \t]/.test(value);
+  const first = value.charCodeAt(0);
+  if (first === SLASH || first === AT || value.startsWith("unix:")) return true;
+  return !hasBlankOr(value, AT);
 }
 
 /** A name that is longer is cut in texts. */
@@ -140,9 +147,18 @@ for (const character of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") {
   TOKEN[character.charCodeAt(0)] = 1;
 }
 
+/** RFC 9110 §9.1 */
+const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** RFC 3986 §3.1 */
+const SCHEME = /^[A-Za-z][A-Za-z0-9+\-.]*$/;
+
+const COLON = 0x3a;
 const SPACE = 0x20;
 const TAB = 0x09;
 const DEL = 0x7f;
+const SLASH = 0x2f;
+const AT = 0x40;
+const NUMBER_SIGN = 0x23;
 
 function isBlank(code: number): boolean {
   return code === SPACE || code === TAB;
@@ -150,30 +166,43 @@ function isBlank(code: number): boolean {
 
 function classify(name: string, value: string): number {
   if (badOctetAt(value) !== -1) return BAD_VALUE;
-  if (name.charCodeAt(0) === 0x3a) return classifyPseudo(name, value);
   if (name === "") return BAD_NAME;
-  for (let i = 0; i < name.length; i++) {
-    if (TOKEN[name.charCodeAt(i)] !== 1) return BAD_NAME;
+  if (name.charCodeAt(0) !== COLON) {
+    for (let i = 0; i < name.length; i++) {
+      if (TOKEN[name.charCodeAt(i)] !== 1) return BAD_NAME;
+    }
   }
+  return classifyOctets(name, value);
+}
+
+/** What a field is whose octets are those of a name and a value. */
+function classifyOctets(name: string, value: string): number {
+  if (name.charCodeAt(0) === COLON) return classifyPseudo(name, value);
   if (isConnectionSpecific(name)) {
     return name === "http2-settings" ? HTTP2_SETTINGS : CONNECTION_SPECIFIC;
   }
   if (hasOuterBlank(value)) return UNTIDY;
-  switch (name) {
-    case "content-length":
+  // By length first, because names that are spelled out are new strings, which are dear to compare.
+  switch (name.length) {
+    case 2:
+      return name === "te" ? classifyTe(value) : REGULAR;
+    case 4:
+      return name === "host" ? HOST : REGULAR;
+    case 12:
+      return name === "content-type" ? CONTENT_TYPE : REGULAR;
+    case 14:
+      if (name !== "content-length") return REGULAR;
       // More digits than a safe integer has are not a length of anything.
       return /^[0-9]{1,15}$/.test(value) ? CONTENT_LENGTH : BAD_VALUE;
-    case "content-type":
-      return CONTENT_TYPE;
-    case "host":
-      return HOST;
-    case "te":
-      // §8.2.2
-      if (value === "trailers") return REGULAR;
-      return value.toLowerCase() === "trailers" ? UNTIDY : CONNECTION_SPECIFIC;
     default:
       return REGULAR;
   }
+}
+
+/** §8.2.2 */
+function classifyTe(value: string): number {
+  if (value === "trailers") return REGULAR;
+  return value.toLowerCase() === "trailers" ? UNTIDY : CONNECTION_SPECIFIC;
 }
 
 /** These are not stripped: they are no fields (§8.3), and nobody sends them with blanks. */
@@ -181,15 +210,15 @@ function classifyPseudo(name: string, value: string): number {
   switch (name) {
     case ":path":
       // §8.3.1: not empty for http and https. That it starts with a slash is for the owner to say, who has a better answer.
-      return value === "" || /[ \t#]/.test(value) ? BAD_VALUE : PSEUDO_PATH;
+      return value === "" || hasBlankOr(value, NUMBER_SIGN) ? BAD_VALUE : PSEUDO_PATH;
     case ":method":
-      return /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(value) ? PSEUDO_METHOD : BAD_VALUE;
+      return value === "POST" || METHOD.test(value) ? PSEUDO_METHOD : BAD_VALUE;
     case ":scheme":
-      return /^[A-Za-z][A-Za-z0-9+\-.]*$/.test(value) ? PSEUDO_SCHEME : BAD_VALUE;
+      return value === "http" || SCHEME.test(value) ? PSEUDO_SCHEME : BAD_VALUE;
     case ":authority":
       return isAuthority(value) && !hasOuterBlank(value) ? PSEUDO_AUTHORITY : BAD_VALUE;
     case ":status":
-      return /^[1-9][0-9]{2}$/.test(value) ? PSEUDO_STATUS : BAD_VALUE;
+      return value === "200" || /^[1-9][0-9]{2}$/.test(value) ? PSEUDO_STATUS : BAD_VALUE;
     default:
       return UNKNOWN_PSEUDO;
   }
@@ -205,6 +234,14 @@ function badOctetAt(value: string): number {
     if (code < SPACE ? code !== TAB : code === DEL || code > 0xff) return i;
   }
   return -1;
+}
+
+function hasBlankOr(value: string, unwanted: number): boolean {
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i);
+    if (isBlank(code) || code === unwanted) return true;
+  }
+  return false;
 }
 
 function hasOuterBlank(value: string): boolean {

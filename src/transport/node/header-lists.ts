@@ -11,6 +11,7 @@ import {
   listTooLarge,
   UNANNOUNCED_MAX_LIST_BYTES,
 } from "../../wire/field.ts";
+import { classifyJudged } from "../../wire/field-rules.ts";
 import { SENT } from "../../wire/message-rules.ts";
 import { HeaderError } from "../transport.ts";
 
@@ -59,7 +60,9 @@ export function receivedFields(rawHeaders: readonly string[], headers: object): 
   const fields: HeaderField[] = [];
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? "";
-    fields.push(new HeaderField(name, rawHeaders[i + 1] ?? "", marked?.includes(name) ?? false));
+    const field = new HeaderField(name, rawHeaders[i + 1] ?? "", marked?.includes(name) ?? false);
+    classifyJudged(field);
+    fields.push(field);
   }
   return fields;
 }

@@ -174,11 +174,14 @@ describe.each(transportCombos)("ClientConn on $client", (combo) => {
       const clock = new FakeClock();
       const backend = await scriptedBackend(combo, {}, { clock, random: () => 0.5 });
       const { conn, scripted } = backend;
-      const calls: ClientStream[] = [];
+      const call = (): ClientStream => {
+        const stream = conn.newStream(PATH);
+        closeAtEnd(() => stream.cancel());
+        stream.trailer().catch(() => undefined);
+        return stream;
+      };
       const callGoneAway = async (): Promise<void> => {
-        const call = conn.newStream(PATH);
-        call.trailer().catch(() => undefined);
-        calls.push(call);
+        call();
         const peer = await backend.peer();
         await peer.expectRequest(PATH);
         peer.send(frames.goaway(lastStreamId, ErrorCode.NO_ERROR));
@@ -189,7 +192,7 @@ describe.each(transportCombos)("ClientConn on $client", (combo) => {
       await callGoneAway();
       for (let connections = 2, waitMs = 1_000; connections < 5; connections++, waitMs *= 1.6) {
         for (let i = 0; i < 10; i++) {
-          const failure = failureOf(conn.newStream(PATH).trailer());
+          const failure = failureOf(call().trailer());
           expect(await within("a failure", failure, 5_000)).toMatchObject({
             status: Status.UNAVAILABLE,
             reason: "UPSTREAM_CONNECT",
@@ -203,7 +206,6 @@ describe.each(transportCombos)("ClientConn on $client", (combo) => {
         clock.advance(8);
         await callGoneAway();
       }
-      for (const call of calls) call.cancel();
     },
   );
 

@@ -143,6 +143,26 @@ describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (t
     expect(seen.sort()).toEqual(["one copied", "two copied"]);
   });
 
+  it("waits for no secondary that does not answer, and ends with it still at work", async () => {
+    const primary = await backend(echo);
+    let got = 0;
+    const silent = await backend(async (stream) => {
+      await stream.recvMessage();
+      got++;
+      await new Promise((resolve) => stream.context.signal.addEventListener("abort", resolve));
+    });
+    const { terminal, exitCode } = startServe(
+      transport,
+      ...["--listen", "127.0.0.1:0", "--backend", primary.address],
+      ...["--secondary", silent.address],
+    );
+    const conn = client(await listening(terminal));
+    for (const text of ["one", "two"]) expect(await echoed(conn, text)).toBe(text);
+    await eventually("it has both", () => got === 2);
+    terminal.signal();
+    expect(await within("exit", exitCode)).toBe(0);
+  });
+
   it("does without a secondary that cannot be reached", async () => {
     const primary = await backend(echo);
     const { terminal } = startServe(

@@ -13,31 +13,48 @@ import { keep } from "../wire/read-buffer.ts";
  */
 const MAX_REPLAY_BYTES = 65_536;
 
+// Fields are set by the constructor: where a class that is extended sets them by initialisers, V8 takes 15 ns more for each object.
 export abstract class LegRequest {
-  stream: Stream | undefined = undefined;
+  declare stream: Stream | undefined;
   /** A leg that has ended is a sink. */
-  ended = false;
-  requestBytes = 0;
+  declare ended: boolean;
+  declare requestBytes: number;
 
   /** The request may go out. */
-  protected released = false;
+  declare protected released: boolean;
   /** It may still be sent again from the beginning. */
-  protected replayable = true;
-  protected endSent = false;
+  declare protected replayable: boolean;
+  declare protected endSent: boolean;
   /** Bytes that the transport accepted, in this attempt. */
-  protected acceptedBytes = 0;
+  declare protected acceptedBytes: number;
   /**
    * `sentCount` chunks that are kept to be sent again, then those not yet sent. A lone one, as most are, is in no list.
    */
-  private queue: Buffer | Buffer[] | undefined = undefined;
-  private sentCount = 0;
-  private endQueued = false;
+  declare private queue: Buffer | Buffer[] | undefined;
+  declare private sentCount: number;
+  declare private endQueued: boolean;
   /** Bytes at the front that take the place of the client's first message. */
-  private injectedBytes = 0;
+  declare private injectedBytes: number;
   /** Bytes of the client's request that this destination does not get. */
-  private skippedBytes = 0;
+  declare private skippedBytes: number;
   /** The client's first message, while it is being left out. */
-  private skipping: FirstMessage | undefined = undefined;
+  declare private skipping: FirstMessage | undefined;
+
+  constructor() {
+    this.stream = undefined;
+    this.ended = false;
+    this.requestBytes = 0;
+    this.released = false;
+    this.replayable = true;
+    this.endSent = false;
+    this.acceptedBytes = 0;
+    this.queue = undefined;
+    this.sentCount = 0;
+    this.endQueued = false;
+    this.injectedBytes = 0;
+    this.skippedBytes = 0;
+    this.skipping = undefined;
+  }
 
   /** The backend has the whole request. */
   get requestComplete(): boolean {

@@ -1,7 +1,7 @@
 // Where a server listens, what it says when it cannot, and servers that somebody else made.
 
 import { connect as connectHttp2, createServer as createHttp2Server } from "node:http2";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
 import { Server } from "../../src/server/server.ts";
@@ -115,6 +115,33 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
     await plain.expectClosed();
     await eventually("the failure is told", () => errors.length > 0);
     await expectOk(await ScriptedClient.connect(address, { tls: { ca: cert } }));
+  });
+
+  it.each([
+    [
+      "HTTP without TLS",
+      "GET / HTTP/1.1\r\n\r\n",
+      "http request (the other side speaks HTTP without TLS)",
+    ],
+    ["no TLS", "hello, hello, hello", "wrong version number (the other side does not speak TLS)"],
+  ])("tells of a client that speaks %s in one line that can be read", async (_, bytes, text) => {
+    const errors: Error[] = [];
+    const { cert, key } = makeCertificate();
+    const { address } = await listen(combo, {
+      tls: { cert, key },
+      onConnectionError: (error) => errors.push(error),
+    });
+    const socket = connect(address);
+    socket.on("error", () => {});
+    closeAtEnd(() => socket.destroy());
+    socket.write(bytes);
+    await eventually("it is told", () => errors.length > 0);
+    const said = errors[0]?.message.replace(/^127\.0\.0\.1:[0-9]+ /, "");
+    expect(said).toBe(`failed the TLS handshake: ${text}`);
+    expect(errors[0]).toMatchObject({
+      code: expect.stringMatching(/^ERR_SSL_/),
+      cause: expect.any(Error),
+    });
   });
 
   it("asks for a client's certificate and refuses one without", async () => {

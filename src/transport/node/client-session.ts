@@ -191,7 +191,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
 
   sent(): void {
     const silence = this.#silence;
-    if (silence === undefined || silence.isDue) return;
+    if (silence === undefined || silence.isDue || this.isOver) return;
     silence.sent(this.#readBytes, this.nowMs);
     joinRounds(this);
   }

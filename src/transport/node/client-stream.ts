@@ -39,7 +39,7 @@ export class NodeClientStream extends NodeStream {
   }
 
   override sendData(chunk: Buffer, endStream: boolean): number {
-    this.session.sent();
+    if (!this.over) this.session.sent();
     return super.sendData(chunk, endStream);
   }
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { nodeTransport, wrapSession } from "../../../src/transport/node/index.ts";
 import { closeAtEnd } from "../../support/cleanup.ts";
 import { FakeClock } from "../../support/clock.ts";
-import { ACK, frames, response, trailersOnly } from "../../support/frames.ts";
+import { ACK, frames, message, response, trailersOnly } from "../../support/frames.ts";
 import { SessionRecorder } from "../../support/recorder.ts";
 import { ScriptedServer } from "../../support/scripted-endpoints.ts";
 import type { ScriptedPeer } from "../../support/scripted-peer.ts";
@@ -90,6 +90,29 @@ describe("a client session of node:http2", () => {
       kind: "socket",
       message: expect.stringContaining("node:http2 closed the session"),
     });
+  });
+
+  it("that is over is not looked at any more, whatever its owner still sends", async () => {
+    const clock = new FakeClock();
+    const events = new SessionRecorder("client");
+    const backend = await ScriptedServer.listen();
+    const session = NODE.makeTransport().connect({ address: backend.address, clock }, events);
+    events.attach(session);
+    await events.untilAvailable();
+    const call = open({ session, events });
+    const peer = await backend.connection();
+    await peer.expectRequest();
+    peer.send(frames.headers(1, response()));
+    await call.untilHeaders();
+    peer.destroy();
+    await events.untilClosed();
+    call.stream.sendData(message("abc"), false);
+    let looks = 0;
+    Reflect.set(session, "takeRound", () => ++looks > 0);
+    const silent = await unanswered(clock);
+    clock.advance(5_000);
+    await silent.peer.recv("PING");
+    expect(looks).toBe(0);
   });
 });
 

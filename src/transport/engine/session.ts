@@ -47,6 +47,32 @@ const DELIVERY_MS = 20_000;
 /** How long the PING of an orderly end may take before the end goes on without it. */
 const DRAIN_PING_MS = 1_000;
 
+/**
+ * What the socket is doing. Whether the HTTP/2 connection on it has ended is `connection.ended`.
+ *
+ * - `"connecting"`: not connected. Nothing is read or written. Its end is `destroy`.
+ * - `"open"`: it reads, and writes the output of the connection.
+ * - `"lingering"`: the connection has ended, and so has the output. What still comes is dropped,
+ *   or the system would take back our GOAWAY. The peer's FIN closes it, or `timer`, when no
+ *   progress was made since it had `backlogBytes` left to write.
+ * - `"closed"`: it is gone, and the owner is told.
+ */
+type SocketState =
+  | { readonly kind: "connecting" }
+  | { readonly kind: "open" }
+  | Lingering
+  | { readonly kind: "closed" };
+
+interface Lingering {
+  readonly kind: "lingering";
+  readonly timer: Timer;
+  backlogBytes: number;
+}
+
+const CONNECTING: SocketState = { kind: "connecting" };
+const OPEN: SocketState = { kind: "open" };
+const CLOSED: SocketState = { kind: "closed" };
+
 /** One object for all sessions of a listener: copies differ in shape, and are looked at for each call. */
 export interface EngineSessionOptions extends ResolvedSessionOptions {
   readonly limits: H2Limits;
@@ -70,10 +96,7 @@ export abstract class SocketSession
   private isWaitingForRead = false;
   private settingsTimer: Timer | undefined;
   private drainTimer: Timer | undefined;
-  private lingerTimer: Timer | undefined;
-  private lingerBacklogBytes = 0;
-  private started = false;
-  private socketClosed = false;
+  private socketState: SocketState = CONNECTING;
 
   constructor(
     role: Role,
@@ -162,7 +185,7 @@ export abstract class SocketSession
   /** The socket is connected: begins to speak, or to listen to what the client speaks. */
   protected start(speaksFirst: boolean): void {
     const { socket, reader } = this;
-    this.started = true;
+    this.socketState = OPEN;
     if (reader !== undefined) {
       reader.sink = this;
     } else {
@@ -205,9 +228,9 @@ export abstract class SocketSession
   }
 
   private onSocketClosed(): void {
-    this.socketClosed = true;
+    if (this.socketState.kind === "lingering") this.clock.cancel(this.socketState.timer);
+    this.socketState = CLOSED;
     this.onSocketLost("closed the connection", undefined);
-    if (this.lingerTimer !== undefined) this.clock.cancel(this.lingerTimer);
     this.connection.turn();
     this.connection.output.discard();
     if (this.connection.ended !== undefined) this.tellClosed(this.connection.ended);
@@ -220,12 +243,13 @@ export abstract class SocketSession
   takeTurn(): void {
     this.isWaitingForTurn = false;
     this.connection.turn();
-    if (!this.socketClosed) this.write();
+    if (this.socketState.kind !== "closed") this.write();
   }
 
   writeEarly(): void {
     this.isWaitingForRead = false;
-    if (!this.socketClosed && this.connection.ended === undefined) this.write();
+    if (this.socketState.kind === "closed" || this.connection.ended !== undefined) return;
+    this.write();
   }
 
   private write(): void {
@@ -246,7 +270,7 @@ export abstract class SocketSession
     }
     const backlog = socket.writableLength;
     connection.written(backlog, DATA_HIGH_WATER_BYTES);
-    if (connection.ended !== undefined && this.lingerTimer === undefined) this.close();
+    if (connection.ended !== undefined && this.socketState.kind !== "lingering") this.close();
   }
 
   /** The socket has passed on one piece: slabs may be free, and DATA may flow again. */
@@ -258,22 +282,27 @@ export abstract class SocketSession
     this.connection.written(backlog, DATA_HIGH_WATER_BYTES);
   };
 
-  /** Ends the socket after the output. What still comes is read and dropped, or the system would take back our GOAWAY. */
+  /** Ends the socket after the output. */
   private close(): void {
-    if (!this.started || this.connection.ended?.kind === "connect") {
+    if (this.socketState.kind === "connecting" || this.connection.ended?.kind === "connect") {
       this.socket.destroy();
       return;
     }
     this.socket.end();
-    this.lingerTimer = new Timer(this);
-    this.lingerBacklogBytes = Number.POSITIVE_INFINITY;
-    this.linger(this.lingerTimer);
+    const lingering: Lingering = {
+      kind: "lingering",
+      timer: new Timer(this),
+      backlogBytes: Number.POSITIVE_INFINITY,
+    };
+    this.socketState = lingering;
+    this.linger(lingering);
   }
 
   // Timers
 
   onTimer(timer: Timer): void {
-    if (timer === this.lingerTimer) this.linger(timer);
+    const { socketState } = this;
+    if (socketState.kind === "lingering" && timer === socketState.timer) this.linger(socketState);
     else if (timer === this.drainTimer) this.connection.finishDrain();
     else if (timer === this.settingsTimer) this.onSettingsTimer(timer);
   }
@@ -299,15 +328,15 @@ export abstract class SocketSession
   }
 
   /** As long as the peer goes on reading the last responses it has time for it. */
-  private linger(timer: Timer): void {
+  private linger(lingering: Lingering): void {
     const backlog = this.socket.writableLength;
-    if (backlog >= this.lingerBacklogBytes) {
+    if (backlog >= lingering.backlogBytes) {
       this.socket.destroy();
       return;
     }
-    this.lingerBacklogBytes = backlog;
+    lingering.backlogBytes = backlog;
     const isOrderly = this.connection.ended?.kind === "closed";
-    this.clock.schedule(timer, backlog > 0 && isOrderly ? DELIVERY_MS : LINGER_MS);
+    this.clock.schedule(lingering.timer, backlog > 0 && isOrderly ? DELIVERY_MS : LINGER_MS);
   }
 
   private dropSettingsTimer(): void {

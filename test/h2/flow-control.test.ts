@@ -101,8 +101,8 @@ describe.each(CHUNKINGS)("received DATA, %s", (_, byteByByte) => {
       REQUEST,
       frames.data(1, Buffer.alloc(60_000 >> 2)),
     );
-    wire.recv(frames.settingsAck()).expectAlive;
     wire.sent();
+    wire.recv(frames.settingsAck()).expectAlive();
     expect(wire.lastStream().bytes).toBe(15_000);
     // The window is at 65,535 - 15,000 - 65,435 now: below zero.
     wire.recv(frames.data(1, "x")).expectStreamError(1, FLOW_CONTROL_ERROR);

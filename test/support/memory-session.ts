@@ -247,7 +247,7 @@ export class MemorySession implements ClientSession {
         this.lose("the peer closed the connection");
         break;
       default:
-        frame satisfies never;
+        throw new Error(`no such frame: ${JSON.stringify(frame satisfies never)}`);
     }
   }
 

@@ -1,4 +1,4 @@
-// How a call ends: every row of the project's table, what the client sees and what each backend sees.
+// How a call ends, for each kind of end: what the client sees and what each backend sees.
 
 import { describe, expect, it } from "vitest";
 import { GrpcError } from "../../src/grpc/error.ts";

@@ -1,4 +1,4 @@
-// Secondaries that die, do not read, or cannot be opened: the others go on, and memory has a bound (checks 8 and 9).
+// Secondaries that die, do not read, or cannot be opened: the others go on, and memory has a bound.
 
 import { describe, expect, it } from "vitest";
 import { ErrorReason, type GrpcError } from "../../src/grpc/error.ts";
@@ -78,7 +78,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     if (!secondary.closed) await secondary.sync();
   }
 
-  it("8. a secondary that dies at message 5,000 of 10,000 costs the primary nothing, and keeps nothing", async () => {
+  it("a secondary that dies at message 5,000 of 10,000 costs the primary nothing, and keeps nothing", async () => {
     const call = await pair();
     const { client, primary, secondary } = call;
     secondary.refillWindows = true;
@@ -116,7 +116,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     });
   });
 
-  it("9. without a limit a secondary that never reads stops the client within the windows", async () => {
+  it("without a limit a secondary that never reads stops the client within the windows", async () => {
     const call = await pair();
     const [primaryId, secondaryId] = await call.begin();
     const upload = new Upload(call.client, 1);
@@ -134,7 +134,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     await call.primary.expectReset(primaryId, ErrorCode.CANCEL);
   });
 
-  it("9. without a limit a primary that never reads stops the client, too", async () => {
+  it("without a limit a primary that never reads stops the client, too", async () => {
     const call = await pair();
     call.primary.refillWindows = false;
     call.secondary.refillWindows = true;
@@ -146,7 +146,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     await eventually("it is over", () => call.results.length === 1);
   });
 
-  it("9. with a limit a secondary that never reads is reset when it is too far behind; the call goes on", async () => {
+  it("with a limit a secondary that never reads is reset when it is too far behind; the call goes on", async () => {
     const call = await pair({ maxLagBytes: 200_000 });
     const [primaryId, secondaryId] = await call.begin();
     const upload = new Upload(call.client, 1);
@@ -165,7 +165,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     expect(result.requestBytes - 65_535).toBeLessThan(200_000 + 131_072);
   });
 
-  it("9. with a limit a secondary within its lag is kept", async () => {
+  it("with a limit a secondary within its lag is kept", async () => {
     const call = await pair({ maxLagBytes: 200_000 });
     const [primaryId, secondaryId] = await call.begin();
     const upload = new Upload(call.client, 1);
@@ -182,7 +182,7 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     expect(call.told).toEqual([]);
   });
 
-  it("9. with a limit a secondary that is too far behind fails the call unless its onError swallows that", async () => {
+  it("with a limit a secondary that is too far behind fails the call unless its onError swallows that", async () => {
     const call = await pair({ maxLagBytes: 100_000 }, false);
     const [primaryId, secondaryId] = await call.begin();
     await new Upload(call.client, 1).send(message(Buffer.alloc(MiB)));

@@ -1,5 +1,5 @@
-// What a correct proxy says on the wire, frame by frame, both ends scripted: endings, statuses, metadata (checks 1 to 6 and
-// 16). The numbers are those of the project's list of checks; the others are in wire-calls.test.ts and fan-out.test.ts.
+// What a correct proxy says on the wire, frame by frame, both ends scripted: endings, statuses, metadata. It goes on in
+// wire-calls.test.ts.
 
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
@@ -35,7 +35,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
     return streamId;
   }
 
-  it("1. a client's RST_STREAM(CANCEL) in mid-upload arrives as RST_STREAM(CANCEL), without END_STREAM before it", async () => {
+  it("a client's RST_STREAM(CANCEL) in mid-upload arrives as RST_STREAM(CANCEL), without END_STREAM before it", async () => {
     const { client, backend } = await scriptedRelay(combo);
     client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
     const { streamId } = await backend.expectRequest(PATH);
@@ -47,7 +47,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
     await client.expectQuiet(1);
   });
 
-  it("1. a client's lost connection arrives as RST_STREAM(CANCEL), without END_STREAM before it", async () => {
+  it("a client's lost connection arrives as RST_STREAM(CANCEL), without END_STREAM before it", async () => {
     const { client, backend, server } = await scriptedRelay(combo);
     client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
     const { streamId } = await backend.expectRequest(PATH);
@@ -58,7 +58,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
     await eventually("the call is over", () => server.openCallCount === 0);
   });
 
-  it("1. a client's half-close alone ends the upload, and leaves the response open", async () => {
+  it("a client's half-close alone ends the upload, and leaves the response open", async () => {
     const { client, backend } = await scriptedRelay(combo);
     client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
     const { streamId } = await backend.expectRequest(PATH);
@@ -73,7 +73,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
   });
 
   it.each([0, 5])(
-    "2. a Trailers-Only response with status %i stays one HEADERS frame, field by field",
+    "a Trailers-Only response with status %i stays one HEADERS frame, field by field",
     async (status) => {
       const relay = await scriptedRelay(combo);
       const streamId = await unaryUnderWay(relay);
@@ -85,7 +85,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
     },
   );
 
-  it("2. response headers go out when they arrive, before any message", async () => {
+  it("response headers go out when they arrive, before any message", async () => {
     const relay = await scriptedRelay(combo);
     const streamId = await unaryUnderWay(relay);
     relay.backend.send(frames.headers(streamId, response(["x-early", "1"])));
@@ -94,7 +94,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
     expect(pairsOf(await relay.client.expectTrailers(1))).toEqual(trailers(5, "late"));
   });
 
-  describe("3. a backend's RST_STREAM becomes its status", () => {
+  describe("a backend's RST_STREAM becomes its status", () => {
     const codes: readonly (readonly [code: number, status: number])[] = [
       [ErrorCode.NO_ERROR, Status.INTERNAL],
       [ErrorCode.PROTOCOL_ERROR, Status.INTERNAL],
@@ -165,7 +165,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
     });
   });
 
-  describe("4. GOAWAY", () => {
+  describe("GOAWAY", () => {
     it("with NO_ERROR: streams below it finish, the next call goes over a new connection", async () => {
       const relay = await scriptedRelay(combo);
       const streamId = await unaryUnderWay(relay);
@@ -255,7 +255,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
     });
   });
 
-  describe("5. a lost connection to the backend is UNAVAILABLE, never OK or CANCELLED", () => {
+  describe("a lost connection to the backend is UNAVAILABLE, never OK or CANCELLED", () => {
     const losses = [
       ["by a TCP reset", (relay: ScriptedRelay) => relay.backend.destroy()],
       ["by FIN", (relay: ScriptedRelay) => relay.backend.end()],
@@ -299,7 +299,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
     });
   });
 
-  it("6. metadata passes byte-exact both ways: duplicates, order among them, padded and unpadded -bin", async () => {
+  it("metadata passes byte-exact both ways: duplicates, order among them, padded and unpadded -bin", async () => {
     const { client, backend } = await scriptedRelay(combo);
     const metadata: [string, string][] = [
       ["x-dup", "b"],
@@ -342,7 +342,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
     );
   });
 
-  describe("16. a slow client and a fast backend that is done: every byte, then the status, trailers last", () => {
+  describe("a slow client and a fast backend that is done: every byte, then the status, trailers last", () => {
     const endings = [
       ["and says no more", []],
       ["then RST_STREAM(NO_ERROR)", [ErrorCode.NO_ERROR]],

@@ -1,4 +1,5 @@
-// Every TypeScript block of the README is type-checked and run; its addresses become UNIX sockets in a folder of the test.
+// Every TypeScript block of the README and of the reference is type-checked and run; its addresses become UNIX sockets in a
+// folder of the test. Their tables are held to the code.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -12,6 +13,7 @@ import { closeAtEnd } from "./support/cleanup.ts";
 vi.setConfig({ testTimeout: 60_000 });
 
 const readme = readFileSync("README.md", "utf8");
+const reference = readFileSync(join("src", "README.md"), "utf8");
 
 interface Snippet {
   readonly name: string;
@@ -19,7 +21,7 @@ interface Snippet {
 }
 
 const snippets: readonly Snippet[] = [
-  ...readme.matchAll(/<!-- test: (\w+) -->\n```ts\n([\s\S]*?)```/g),
+  ...`${readme}${reference}`.matchAll(/<!-- test: (\w+) -->\n```ts\n([\s\S]*?)```/g),
 ].map(([, name = "", code = ""]) => ({ name, code }));
 
 /** Beneath the repository, where tsc finds what it needs, and vitest the package by its name. */
@@ -98,9 +100,9 @@ async function ask(method: string, request: string): Promise<string> {
   }
 }
 
-describe("the TypeScript of the README", () => {
+describe("the TypeScript of the README and the reference", () => {
   it("is all tested", () => {
-    const blocks = [...readme.matchAll(/^```ts$/gm)];
+    const blocks = [...`${readme}${reference}`.matchAll(/^```ts$/gm)];
     expect(snippets.map(({ name }) => name)).toEqual(["director", "fanout", "observe"]);
     expect(blocks).toHaveLength(snippets.length);
   });
@@ -183,7 +185,24 @@ describe("the TypeScript of the README", () => {
   });
 });
 
-describe("the option tables of the README", () => {
+/** The cells of every row of a table that begins with a name in backticks, or has one in its first cell. */
+function rowsOf(text: string): string[][] {
+  return [...text.matchAll(/^\| (.*`.*) \|$/gm)].map(([, row = ""]) =>
+    row.split("|").map((cell) => cell.trim()),
+  );
+}
+
+describe("the option table of the README", () => {
+  it("says of each option what the reference says: name, unit and default", () => {
+    const table = readme.slice(readme.indexOf("| option |"));
+    const rows = rowsOf(table).map((cells) => cells.slice(0, 3).join("|"));
+    const known = rowsOf(reference).map((cells) => cells.slice(0, 3).join("|"));
+    expect(rows.length).toBeGreaterThanOrEqual(8);
+    expect(rows.filter((row) => !known.includes(row))).toEqual([]);
+  });
+});
+
+describe("the option tables of the reference", () => {
   /** `name` to the default that its comment states, `undefined` where it states none. */
   function optionsOf(path: string, type: string): [string, string | undefined][] {
     const text = readFileSync(path, "utf8");
@@ -202,10 +221,11 @@ describe("the option tables of the README", () => {
     ["src/client/call-options.ts", "CallOptions"],
     ["src/proxy/director.ts", "Destination"],
     ["src/proxy/transparent-handler.ts", "TransparentHandlerOptions"],
+    ["src/h2/limits.ts", "H2Limits"],
   ])("have every option of %s, %s, with the default of its comment", (path, type) => {
     const options = optionsOf(path, type);
     expect(options.length).toBeGreaterThan(0);
-    const rows = readme.split("\n").filter((line) => line.startsWith("| "));
+    const rows = reference.split("\n").filter((line) => line.startsWith("| "));
     for (const [name, value] of options) {
       const ofOption = rows.filter((row) => new RegExp(`\\b${name}\\b`).test(row));
       expect(ofOption, `rows that name ${name}`).not.toEqual([]);

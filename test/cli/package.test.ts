@@ -18,6 +18,7 @@ import { join, posix, resolve } from "node:path";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import * as api from "../../src/index.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
+import { documents, linksOf } from "../support/documents.ts";
 
 // Starting processes and compilers takes long on a machine that is busy with other tests.
 vi.setConfig({ testTimeout: 60_000 });
@@ -120,8 +121,26 @@ describe("the packed package", () => {
 
   it("has what it promises, and the documents", () => {
     const wanted = ["dist/index.js", "dist/index.d.ts", "dist/cli.js"];
-    const documents = ["README.md", "CHANGELOG.md", "LICENSE", "package.json"];
-    expect([...wanted, ...documents].filter((path) => !packed.has(path))).toEqual([]);
+    const files = ["LICENSE", "package.json"];
+    expect([...wanted, ...files, ...documents()].filter((path) => !packed.has(path))).toEqual([]);
+  });
+
+  it("has every file that one of its documents links to", () => {
+    const links = documents().flatMap((path) => linksOf(path));
+    expect(links.length).toBeGreaterThan(20);
+    const folders = new Set([...packed].map((path) => posix.dirname(path)));
+    const missing = links.filter(({ target }) => !packed.has(target) && !folders.has(target));
+    expect(missing).toEqual([]);
+  });
+
+  it("has the examples, without what only their tests need", () => {
+    const examples = [...packed].filter((path) => /^test\/.*\.ts$/.test(path));
+    expect(examples.length).toBeGreaterThan(5);
+    for (const path of examples) {
+      expect(path).toMatch(/^test\/examples\/[^/]+\.ts$/);
+      const imports = readFileSync(path, "utf8").matchAll(/ from "([^"]+)"/g);
+      for (const [, from] of imports) expect(from).toMatch(/^(grpc-relay$|node:)/);
+    }
   });
 
   it("has the build of every source, and of no other that an earlier build has left", () => {

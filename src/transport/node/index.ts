@@ -25,7 +25,7 @@ export {
 
 const transport: Transport = { name: "node", connect, listen };
 
-/** HTTP/2 by node:http2. Its limits are listed in ARCHITECTURE.md. */
+/** HTTP/2 by node:http2. Its limits are listed in README.md beside this file. */
 export function nodeTransport(): Transport {
   return transport;
 }

@@ -3,7 +3,7 @@
 import { checkBoolean, checkFunction, tell } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
 import { isGrpcContentType } from "../grpc/content-type.ts";
-import type { Claim, HandedOverRequestHeaders } from "../transport/node/index.ts";
+import type { Claim, HandedOverRequestHeaders } from "../transport/handed-over.ts";
 
 export interface AttachOptions {
   /**

@@ -12,7 +12,7 @@ import { type Clock, systemClock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
 import { checkAddress, parseAddress } from "../transport/address.ts";
 import { resolveSessionOptions, SESSION_CHECKS } from "../transport/defaults.ts";
-import { attachServer, checkServer, type HandedOverServer } from "../transport/node/index.ts";
+import { attachServer, checkServer, type HandedOverServer } from "../transport/handed-over.ts";
 import { checkTransport, selectTransport, type TransportName } from "../transport/select.ts";
 import { SERVER_TLS_OPTIONS, type ServerTlsOptions } from "../transport/tls.ts";
 import type {

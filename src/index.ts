@@ -1,7 +1,7 @@
 // The public API, all of it.
 
 export type { CallOptions } from "./client/call-options.ts";
-export { ClientConn, type ConnState } from "./client/client-conn.ts";
+export { ClientConn } from "./client/client-conn.ts";
 export { ClientStream, type ClientStreamOptions } from "./client/client-stream.ts";
 export type { ConnectionBackoffOptions } from "./client/connection-backoff.ts";
 export { dial } from "./client/dial.ts";
@@ -24,6 +24,7 @@ export { Status, statusName } from "./grpc/status.ts";
 export type {
   CallEndEvent,
   CallStartEvent,
+  ConnState,
   ConnStateEvent,
   DetachedEndEvent,
   RefusedEvent,
@@ -60,7 +61,7 @@ export type {
   HandedOverClientSession,
   HandedOverRequestHeaders,
   HandedOverServer,
-} from "./transport/node/index.ts";
+} from "./transport/handed-over.ts";
 export {
   type EngineLimits,
   type EngineOptions,

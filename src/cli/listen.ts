@@ -63,13 +63,11 @@ async function isStaleSocket(path: string): Promise<boolean> {
 
 function refusesConnections(path: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const conn = dial(`unix:${path}`, {
-      connectTimeoutMs: PROBE_TIMEOUT_MS,
-      onStateChange: (state, error) => {
-        if (state === "connecting" || state === "shutdown") return;
-        const stale = state === "transientFailure" && systemCode(error?.cause) === "ECONNREFUSED";
-        void conn.close().then(() => resolve(stale));
-      },
+    const conn = dial(`unix:${path}`, { connectTimeoutMs: PROBE_TIMEOUT_MS });
+    conn.onState((state, error) => {
+      if (state === "connecting" || state === "shutdown") return;
+      const stale = state === "transientFailure" && systemCode(error?.cause) === "ECONNREFUSED";
+      void conn.close().then(() => resolve(stale));
     });
     conn.connect();
   });

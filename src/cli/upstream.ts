@@ -22,18 +22,15 @@ export function dialUpstream(
 ): ClientConn {
   const log = new ChangeLog(`${role} ${target}`, (line) => terminal.warn(line));
   let reconnect: NodeJS.Timeout | undefined;
-  const conn = dial(target, {
-    backoff: BACKOFF,
-    ...options,
-    onStateChange: (state, error, reason) => {
-      log.changed(state, error !== undefined, reason);
-      // One at a time, however often it becomes idle meanwhile.
-      if (state !== "idle" || reconnect !== undefined) return;
-      reconnect = setTimeout(() => {
-        reconnect = undefined;
-        conn.connect();
-      }, RECONNECT_MS).unref();
-    },
+  const conn = dial(target, { backoff: BACKOFF, ...options });
+  conn.onState((state, error, reason) => {
+    log.changed(state, error !== undefined, reason);
+    // One at a time, however often it becomes idle meanwhile.
+    if (state !== "idle" || reconnect !== undefined) return;
+    reconnect = setTimeout(() => {
+      reconnect = undefined;
+      conn.connect();
+    }, RECONNECT_MS).unref();
   });
   return conn;
 }

@@ -36,32 +36,33 @@ export class Attempt implements ClientSessionListener {
   isUsed = false;
   /** It was ended to make room. */
   isEnded = false;
-  readonly #owner: AttemptOwner;
+  private readonly owner: AttemptOwner;
 
   constructor(owner: AttemptOwner, nowMs: number) {
-    this.#owner = owner;
+    this.owner = owner;
     this.startedMs = nowMs;
     this.resets = new ResetBudget(nowMs);
   }
 
   onAvailable(): void {
-    this.#owner.onSessionAvailable(this);
+    this.owner.onSessionAvailable(this);
   }
 
   onGoAway(_lastStreamId: number, code: number, debugData: string): void {
-    this.#owner.onSessionDraining(this, goAwayReason(code, debugData));
+    this.owner.onSessionDraining(this, goAwayReason(code, debugData));
   }
 
   onRefused(refusal: Refusal): void {
-    const peer = this.session?.peer.remoteAddress ?? this.#owner.target;
+    const peer = this.session?.peer.remoteAddress ?? this.owner.target;
     publishRefusal("upstream", peer, refusal);
   }
 
   onClosed(end: SessionEnd): void {
-    this.#owner.onSessionClosed(this, end);
+    this.owner.onSessionClosed(this, end);
   }
 }
 
+/** The sessions of one address that stand or are being made. */
 export class Attempts {
   readonly #all = new Set<Attempt>();
 

@@ -8,6 +8,8 @@ import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
 import { MessageReader } from "../grpc/message-reader.ts";
 import { MessageWriter, tolerant } from "../grpc/message-writer.ts";
 import { Metadata } from "../grpc/metadata.ts";
+import { requestHeaders } from "../grpc/request-headers.ts";
+import { asTrailersOnly, judgeResponse, withoutStatus } from "../grpc/response-head.ts";
 import { Status } from "../grpc/status.ts";
 import { CONTENT_TYPE_GRPC, grpcErrorFromTrailers } from "../grpc/trailers.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
@@ -21,9 +23,9 @@ import {
   type ResolvedCallOptions,
   resolveCallOptions,
 } from "./call-options.ts";
-import type { ClientConn, StreamRequest } from "./client-conn.ts";
-import { asTrailersOnly, judgeResponse, requestHeaders, withoutStatus } from "./headers.ts";
 import { errorFromStreamEnd } from "./stream-error.ts";
+import type { StreamRequest, StreamSource } from "./stream-request.ts";
+import { notGrpcError } from "./upstream-error.ts";
 
 export interface ClientStreamOptions extends CallOptions {
   /** What messages are. @default newCodec(): frames and bytes */
@@ -57,66 +59,65 @@ class ClientCall implements StreamRequest, TimerOwner {
   readonly status: Promise<Metadata>;
   waitingAt = -1;
   ended = false;
-  readonly #conn: ClientConn;
-  readonly #path: HeaderField;
-  readonly #options: ResolvedCallOptions;
-  readonly #deadlineMs: number;
-  readonly #timer: Timer | undefined;
-  readonly #signal: AbortSignal | undefined;
-  #stream: Stream | undefined;
+  private readonly source: StreamSource;
+  private readonly path: HeaderField;
+  private readonly options: ResolvedCallOptions;
+  private readonly deadlineMs: number;
+  private readonly timer: Timer | undefined;
+  private readonly signal: AbortSignal | undefined;
+  private stream: Stream | undefined;
   /** What was sent before the stream was open. */
-  #waiting: Buffer[] = [];
-  #endWaiting = false;
-  #endSent = false;
-  #gotHeaders = false;
+  private waiting: Buffer[] = [];
+  /** No message follows: END_STREAM has been sent, or is with what waits. */
+  private sendClosed = false;
   /** Response headers with `grpc-status`, until it is known whether they are the whole response. */
-  #heldHeaders: HeaderList | undefined;
-  #resolveHeader: (metadata: Metadata) => void = () => {};
-  #resolveStatus: (trailers: Metadata) => void = () => {};
-  #rejectStatus: (error: GrpcError) => void = () => {};
+  private heldHeaders: HeaderList | undefined;
+  private resolveHeader: (metadata: Metadata) => void = () => {};
+  private resolveStatus: (trailers: Metadata) => void = () => {};
+  private rejectStatus: (error: GrpcError) => void = () => {};
 
-  constructor(conn: ClientConn, method: string, options: ClientStreamOptions) {
-    this.#options = resolveCallOptions(options, STREAM_OPTIONS);
+  constructor(source: StreamSource, method: string, options: ClientStreamOptions) {
+    this.options = resolveCallOptions(options, STREAM_OPTIONS);
     const codec = options.codec ?? newCodec();
-    this.#conn = conn;
-    this.#path = new HeaderField(":path", method);
-    this.#signal = options.signal;
-    this.waitForReady = this.#options.waitForReady;
+    this.source = source;
+    this.path = new HeaderField(":path", method);
+    this.signal = options.signal;
+    this.waitForReady = this.options.waitForReady;
     this.reader = new MessageReader(
-      { codec, maxMessageBytes: this.#options.maxResponseMessageBytes, source: "upstream" },
+      { codec, maxMessageBytes: this.options.maxResponseMessageBytes, source: "upstream" },
       this,
     );
     this.writer = new MessageWriter(codec, this);
     this.header = new Promise((resolve) => {
-      this.#resolveHeader = resolve;
+      this.resolveHeader = resolve;
     });
     // Whoever reads messages hears of the failure there; asking for the status too is not required.
     this.status = tolerant(
       new Promise((resolve, reject) => {
-        this.#resolveStatus = resolve;
-        this.#rejectStatus = reject;
+        this.resolveStatus = resolve;
+        this.rejectStatus = reject;
       }),
     );
-    const { clock } = conn.options;
-    const { timeoutMs } = this.#options;
-    this.#deadlineMs = clock.nowMs() + timeoutMs;
+    const { clock } = source;
+    const { timeoutMs } = this.options;
+    this.deadlineMs = clock.nowMs() + timeoutMs;
     if (timeoutMs !== Number.POSITIVE_INFINITY) {
-      this.#timer = new Timer(this);
-      clock.schedule(this.#timer, timeoutMs);
+      this.timer = new Timer(this);
+      clock.schedule(this.timer, timeoutMs);
     }
   }
 
   start(): void {
-    if (this.#signal?.aborted) {
-      this.#onAbort();
+    if (this.signal?.aborted) {
+      this.onAbort();
       return;
     }
-    this.#signal?.addEventListener("abort", this.#onAbort);
-    this.#conn.open(this);
+    this.signal?.addEventListener("abort", this.onAbort);
+    this.source.open(this);
   }
 
-  readonly #onAbort = (): void => {
-    const reason: unknown = this.#signal?.reason;
+  private readonly onAbort = (): void => {
+    const reason: unknown = this.signal?.reason;
     this.fail(
       reason instanceof GrpcError
         ? reason
@@ -137,23 +138,22 @@ class ClientCall implements StreamRequest, TimerOwner {
 
   requestHeaders(): HeaderList {
     return requestHeaders({
-      conn: this.#conn,
-      path: this.#path,
+      origin: this.source.origin,
+      path: this.path,
       contentType: CONTENT_TYPE_GRPC,
-      remainingMs: this.#deadlineMs - this.#conn.options.clock.nowMs(),
-      metadata: this.#options.metadata?.toFields() ?? NO_FIELDS,
+      remainingMs: this.deadlineMs - this.source.clock.nowMs(),
+      metadata: this.options.metadata?.toFields() ?? NO_FIELDS,
       extraMetadata: undefined,
-      authority: this.#options.authority,
+      authority: this.options.authority,
     });
   }
 
   onOpened(stream: Stream): void {
-    this.#stream = stream;
-    const waiting = this.#waiting;
-    this.#waiting = [];
+    this.stream = stream;
+    const waiting = this.waiting;
+    this.waiting = [];
     waiting.forEach((chunk, index) => {
-      const last = this.#endWaiting && index === waiting.length - 1;
-      if (last) this.#endSent = true;
+      const last = this.sendClosed && index === waiting.length - 1;
       this.writer.onWritable(stream.sendData(chunk, last));
     });
   }
@@ -164,20 +164,16 @@ class ClientCall implements StreamRequest, TimerOwner {
 
   /** For the writer. */
   sendData(chunk: Buffer): number {
-    if (this.#stream !== undefined) return this.#stream.sendData(chunk, false);
-    this.#waiting.push(chunk);
+    if (this.stream !== undefined) return this.stream.sendData(chunk, false);
+    this.waiting.push(chunk);
     return 0;
   }
 
   closeSend(): void {
-    if (this.ended || this.#endSent || this.#endWaiting) return;
-    if (this.#stream === undefined) {
-      this.#endWaiting = true;
-      this.#waiting.push(EMPTY);
-      return;
-    }
-    this.#endSent = true;
-    this.#stream.sendData(EMPTY, true);
+    if (this.ended || this.sendClosed) return;
+    this.sendClosed = true;
+    if (this.stream === undefined) this.waiting.push(EMPTY);
+    else this.stream.sendData(EMPTY, true);
   }
 
   /** A message that cannot be read ends the call, as in Go. */
@@ -192,53 +188,52 @@ class ClientCall implements StreamRequest, TimerOwner {
 
   /** For the reader. */
   acknowledge(bytes: number): void {
-    this.#stream?.acknowledge(bytes);
+    this.stream?.acknowledge(bytes);
   }
 
   onHeaders(headers: HeaderList, endStream: boolean): void {
-    const head = judgeResponse(headers, this.#conn);
-    if (head instanceof GrpcError) this.fail(head);
-    else if (endStream || head === "complete") this.#complete(asTrailersOnly(headers), endStream);
-    else if (head === "held") this.#heldHeaders = headers;
-    else this.#begin(headers);
+    const head = judgeResponse(headers);
+    if (typeof head === "object") this.fail(notGrpcError(this.source.target, head));
+    else if (endStream || head === "complete") this.complete(asTrailersOnly(headers), endStream);
+    else if (head === "held") this.heldHeaders = headers;
+    else this.begin(headers);
   }
 
   /** The response headers are here, and are not all of the response. */
-  #begin(headers: HeaderList): void {
-    this.#heldHeaders = undefined;
-    this.#gotHeaders = true;
+  private begin(headers: HeaderList): void {
+    this.heldHeaders = undefined;
     this.reader.encoding = fieldValue(headers, "grpc-encoding");
-    this.#resolveHeader(Metadata.fromFields(forwardableResponseMetadata(headers)));
+    this.resolveHeader(Metadata.fromFields(forwardableResponseMetadata(headers)));
   }
 
   onData(chunk: Buffer, endStream: boolean): void {
-    const held = this.#heldHeaders;
+    const held = this.heldHeaders;
     if (held !== undefined) {
       if (chunk.length === 0) {
-        this.#complete(asTrailersOnly(held), true);
+        this.complete(asTrailersOnly(held), true);
         return;
       }
-      this.#begin(withoutStatus(held));
+      this.begin(withoutStatus(held));
     }
     this.reader.push(chunk, false);
-    if (endStream) this.#complete(NO_FIELDS, true);
+    if (endStream) this.complete(NO_FIELDS, true);
   }
 
   onTrailers(trailers: HeaderList): void {
-    if (this.#heldHeaders !== undefined) this.#begin(withoutStatus(this.#heldHeaders));
-    this.#complete(trailers, true);
+    if (this.heldHeaders !== undefined) this.begin(withoutStatus(this.heldHeaders));
+    this.complete(trailers, true);
   }
 
-  #complete(trailers: HeaderList, endStream: boolean): void {
-    const stream = this.#stream;
-    if (stream !== undefined && (!this.#endSent || !endStream || stream.queuedBytes > 0)) {
-      this.#conn.reset(stream, ErrorCode.NO_ERROR);
+  private complete(trailers: HeaderList, endStream: boolean): void {
+    const stream = this.stream;
+    if (stream !== undefined && (!this.sendClosed || !endStream || stream.queuedBytes > 0)) {
+      this.source.reset(stream, ErrorCode.NO_ERROR);
     }
     const error = grpcErrorFromTrailers(trailers);
-    if (error !== undefined) this.#end(error);
+    if (error !== undefined) this.end(error);
     else {
-      this.#end(undefined);
-      this.#resolveStatus(Metadata.fromFields(forwardableResponseMetadata(trailers)));
+      this.end(undefined);
+      this.resolveStatus(Metadata.fromFields(forwardableResponseMetadata(trailers)));
     }
   }
 
@@ -247,29 +242,30 @@ class ClientCall implements StreamRequest, TimerOwner {
   }
 
   onReset(end: StreamEnd): void {
-    this.#end(errorFromStreamEnd(end, this.#conn));
+    this.end(errorFromStreamEnd(end, this.source.target));
   }
 
   /** Ends the call from our side. */
   fail(error: GrpcError): void {
     if (this.ended) return;
-    if (this.#stream !== undefined) this.#conn.reset(this.#stream, ErrorCode.CANCEL);
-    else this.#conn.abandon(this);
-    this.#end(error);
+    if (this.stream !== undefined) this.source.reset(this.stream, ErrorCode.CANCEL);
+    else this.source.abandon(this);
+    this.end(error);
   }
 
-  #end(error: GrpcError | undefined): void {
+  private end(error: GrpcError | undefined): void {
     if (this.ended) return;
     this.ended = true;
-    this.#waiting = [];
-    if (this.#timer !== undefined) this.#conn.options.clock.cancel(this.#timer);
-    this.#signal?.removeEventListener("abort", this.#onAbort);
-    if (!this.#gotHeaders) this.#resolveHeader(new Metadata());
+    this.waiting = [];
+    if (this.timer !== undefined) this.source.clock.cancel(this.timer);
+    this.signal?.removeEventListener("abort", this.onAbort);
+    // Does nothing where there were headers.
+    this.resolveHeader(new Metadata());
     this.writer.fail(error ?? OVER);
     if (error === undefined) this.reader.end();
     else {
       this.reader.fail(error);
-      this.#rejectStatus(error);
+      this.rejectStatus(error);
     }
   }
 }
@@ -282,13 +278,13 @@ const OVER = new GrpcError(Status.INTERNAL, "the call is over: the server has an
  */
 export class ClientStream<Request = unknown, Response = unknown> {
   readonly method: string;
-  readonly #call: ClientCall;
+  private readonly call: ClientCall;
 
   /** @internal */
-  constructor(conn: ClientConn, method: string, options: ClientStreamOptions) {
+  constructor(source: StreamSource, method: string, options: ClientStreamOptions) {
     this.method = method;
-    this.#call = new ClientCall(conn, method, options);
-    this.#call.start();
+    this.call = new ClientCall(source, method, options);
+    this.call.start();
   }
 
   /**
@@ -296,12 +292,12 @@ export class ClientStream<Request = unknown, Response = unknown> {
    * @throws {GrpcError} when the call is over, or the codec cannot encode the message
    */
   sendMessage(message: Request): Promise<void> {
-    return tolerant(this.#call.writer.write(message));
+    return tolerant(this.call.writer.write(message));
   }
 
   /** Ends the request: no more messages follow. */
   closeSend(): void {
-    this.#call.closeSend();
+    this.call.closeSend();
   }
 
   /**
@@ -310,12 +306,12 @@ export class ClientStream<Request = unknown, Response = unknown> {
    */
   recvMessage(): Promise<Response | undefined> {
     // The codec decides what a message is; the type parameter is the user's word for it.
-    return tolerant(this.#call.read()) as Promise<Response | undefined>;
+    return tolerant(this.call.read()) as Promise<Response | undefined>;
   }
 
   /** Response headers, as soon as they are here; empty when the call ended without. Never rejects. */
   header(): Promise<Metadata> {
-    return this.#call.header;
+    return this.call.header;
   }
 
   /**
@@ -323,12 +319,12 @@ export class ClientStream<Request = unknown, Response = unknown> {
    * @throws {GrpcError} the error that it ended with; its `metadata` is the trailing metadata then
    */
   trailer(): Promise<Metadata> {
-    return this.#call.status;
+    return this.call.status;
   }
 
   /** Ends the call with CANCELLED, if it has not ended. */
   cancel(details = "call cancelled"): void {
-    this.#call.fail(
+    this.call.fail(
       new GrpcError(Status.CANCELLED, details, { reason: ErrorReason.CLIENT_CANCELLED }),
     );
   }

@@ -2,13 +2,11 @@
 
 import { checkFunction, shown } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
-import type { GrpcError } from "../grpc/error.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { SESSION_CHECKS } from "../transport/defaults.ts";
 import { checkTransport, type TransportName } from "../transport/select.ts";
 import { CLIENT_TLS_OPTIONS, type ClientTlsOptions } from "../transport/tls.ts";
 import type { SessionOptions, Transport } from "../transport/transport.ts";
-import type { ConnState } from "./client-conn.ts";
 import { BACKOFF_OPTIONS, type ConnectionBackoffOptions } from "./connection-backoff.ts";
 import { checkAuthority } from "./target.ts";
 
@@ -28,11 +26,6 @@ export interface DialOptions extends SessionOptions {
    * UNAVAILABLE. @default 10_000
    */
   readonly maxWaitingCalls?: number;
-  /**
-   * Told of every change of connectivity; `reason` says why, in one line for people, and `error` is there when it failed or was lost.
-   * Must not throw.
-   */
-  readonly onStateChange?: (state: ConnState, error: GrpcError | undefined, reason: string) => void;
   /** Source of jitter: numbers from 0 up to but not including 1. @default Math.random */
   readonly random?: () => number;
 }
@@ -55,7 +48,6 @@ export const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>("options of di
   connectTimeoutMs: checkTimeout,
   backoff: BACKOFF_OPTIONS,
   maxWaitingCalls: checkCount,
-  onStateChange: checkFunction,
   random: checkFunction,
 });
 

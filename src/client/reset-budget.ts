@@ -8,18 +8,18 @@ export const RESET_BURST = 500;
 export const RESETS_PER_SECOND = 25;
 
 export class ResetBudget {
-  #left = RESET_BURST;
-  #refilledMs: number;
+  private left = RESET_BURST;
+  private refilledMs: number;
 
   constructor(nowMs: number) {
-    this.#refilledMs = nowMs;
+    this.refilledMs = nowMs;
   }
 
   /** Counts one reset; false when it was the last that the session can stand. */
   take(nowMs: number): boolean {
-    const earned = ((nowMs - this.#refilledMs) * RESETS_PER_SECOND) / 1_000;
-    this.#left = Math.min(RESET_BURST, this.#left + earned) - 1;
-    this.#refilledMs = nowMs;
-    return this.#left >= 1;
+    const earned = ((nowMs - this.refilledMs) * RESETS_PER_SECOND) / 1_000;
+    this.left = Math.min(RESET_BURST, this.left + earned) - 1;
+    this.refilledMs = nowMs;
+    return this.left >= 1;
   }
 }

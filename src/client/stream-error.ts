@@ -4,12 +4,10 @@ import type { GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
 import { statusFromErrorCode } from "../grpc/status-mapping.ts";
 import type { StreamEnd } from "../transport/transport.ts";
-import type { ClientConn } from "./client-conn.ts";
 import { upstreamError } from "./upstream-error.ts";
 
 /** The status that a stream stands for which ended before its trailers (gRPC PROTOCOL-HTTP2 "Errors", "Connection Management"). */
-export function errorFromStreamEnd(end: StreamEnd, conn: ClientConn): GrpcError {
-  const { target } = conn;
+export function errorFromStreamEnd(end: StreamEnd, target: string): GrpcError {
   const { reason: said } = end;
   const retry = end.unprocessed ? "safe" : "never";
   switch (end.kind) {

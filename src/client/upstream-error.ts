@@ -1,8 +1,10 @@
 // Errors about a backend: what the client may read of them is said without its address, what operators read with it.
 
-import { GrpcError, type GrpcErrorOptions } from "../grpc/error.ts";
+import { ErrorReason, GrpcError, type GrpcErrorOptions, thrownText } from "../grpc/error.ts";
+import { headerErrorDetails } from "../grpc/header-error.ts";
+import type { ForeignHead } from "../grpc/response-head.ts";
 import { Status } from "../grpc/status.ts";
-import { statusFromErrno } from "../grpc/status-mapping.ts";
+import { statusFromErrno, statusFromHttpStatus } from "../grpc/status-mapping.ts";
 import type { SessionEnd } from "../transport/transport.ts";
 import { errorCodeName } from "../wire/error-code.ts";
 
@@ -52,6 +54,38 @@ export function lostError(target: string, end: SessionEnd): GrpcError {
 export function goingAwayError(target: string, reason: string): GrpcError {
   const options = { reason: "UPSTREAM_GOAWAY", retry: "safe" } as const;
   return upstreamError(target, Status.UNAVAILABLE, "is going away", options, `left: ${reason}`);
+}
+
+/** The connection to `target` takes no more calls, for good. */
+export function closedError(target: string): GrpcError {
+  const details = "cannot be reached: the connection to it was closed";
+  const options = { reason: "CONN_CLOSED", source: "proxy", retry: "safe" } as const;
+  return upstreamError(target, Status.UNAVAILABLE, details, options);
+}
+
+export function queueFullError(target: string, waitingCount: number): GrpcError {
+  const details = `has ${waitingCount} calls waiting already, the limit`;
+  const options = { reason: "QUEUE_FULL", source: "proxy", retry: "safe" } as const;
+  return upstreamError(target, Status.UNAVAILABLE, details, options);
+}
+
+/** @param error a HeaderError, or what user code has thrown in the place of metadata: the fault of this call alone */
+export function unsendableHeadersError(target: string, error: unknown): GrpcError {
+  return new GrpcError(Status.INTERNAL, headerErrorDetails("the request headers", error), {
+    reason: ErrorReason.INVALID_METADATA,
+    message: `upstream ${target} cannot be sent the request headers: ${thrownText(error)}`,
+    cause: error,
+  });
+}
+
+/** The status is that which the HTTP status stands for (gRPC http-grpc-status-mapping). */
+export function notGrpcError(target: string, { httpStatus, contentType }: ForeignHead): GrpcError {
+  const details =
+    httpStatus === "200"
+      ? `answered with content-type ${contentType ?? "(none)"}, expected application/grpc`
+      : `answered with HTTP status ${httpStatus}`;
+  const options = { reason: ErrorReason.UPSTREAM_NOT_GRPC } as const;
+  return upstreamError(target, statusFromHttpStatus(Number(httpStatus)), details, options);
 }
 
 const MAX_DEBUG_DATA = 256;

@@ -2,10 +2,10 @@
 // ends, exactly once. Works on bytes as they arrive; messages are counted, not assembled.
 
 import type { ResolvedCallOptions } from "../client/call-options.ts";
-import { forwardableResponseHeaders } from "../client/headers.ts";
 import { ErrorReason, GrpcError, thrownText } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
 import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
+import { forwardableResponseHeaders } from "../grpc/response-head.ts";
 import { Status, statusName } from "../grpc/status.ts";
 import { asHeaderSection, CONTENT_TYPE_GRPC } from "../grpc/trailers.ts";
 import { fromUserCode } from "../grpc/user-error.ts";

@@ -1,21 +1,21 @@
 // One destination of a call: the stream to it, what has been sent, how it ended. Tells the relay; knows nothing of its siblings.
 
 import type { ResolvedCallOptions } from "../client/call-options.ts";
-import type { StreamRequest } from "../client/client-conn.ts";
-import {
-  asTrailersOnly,
-  forwardableResponseHeaders,
-  judgeResponse,
-  requestHeaders,
-  withoutStatus,
-} from "../client/headers.ts";
 import { errorFromStreamEnd } from "../client/stream-error.ts";
-import { upstreamError } from "../client/upstream-error.ts";
+import type { StreamRequest } from "../client/stream-request.ts";
+import { notGrpcError, upstreamError } from "../client/upstream-error.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
 import { MessageCounter } from "../grpc/message-parser.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import type { ReceivedStatus } from "../grpc/received-status.ts";
+import { requestHeaders } from "../grpc/request-headers.ts";
+import {
+  asTrailersOnly,
+  forwardableResponseHeaders,
+  judgeResponse,
+  withoutStatus,
+} from "../grpc/response-head.ts";
 import { Status } from "../grpc/status.ts";
 import { grpcErrorFromTrailers, parseStatus } from "../grpc/trailers.ts";
 import {
@@ -208,7 +208,7 @@ export class UpstreamLeg
       return head.forwardedHeaders;
     }
     const headers = requestHeaders({
-      conn,
+      origin: conn.origin,
       path: owner.path,
       contentType: owner.contentType,
       remainingMs:
@@ -254,8 +254,8 @@ export class UpstreamLeg
       this.owner.onLegHeaders(this, headers);
       return;
     }
-    const head = judgeResponse(headers, this.conn);
-    if (head instanceof GrpcError) this.fail(head);
+    const head = judgeResponse(headers);
+    if (typeof head === "object") this.fail(notGrpcError(this.conn.target, head));
     else if (endStream || head === "complete") this.complete(headers, endStream);
     else if (head === "held") this.heldHeaders = headers;
     else {
@@ -323,7 +323,7 @@ export class UpstreamLeg
       this.conn.open(this);
       return;
     }
-    this.fail(errorFromStreamEnd(end, this.conn));
+    this.fail(errorFromStreamEnd(end, this.conn.target));
   }
 
   // Ends.

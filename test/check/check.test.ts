@@ -43,13 +43,13 @@ it.each([new Error("oops"), "oops"])(
   "warns of a callback that throws %s, and goes on",
   async (thrown) => {
     const warned = once(process, "warning");
-    tell("onStateChange", () => {
+    tell("onConnectionError", () => {
       throw thrown;
     });
     const [warning] = await warned;
     expect(warning).toMatchObject({
       name: "GrpcRelayWarning",
-      message: "onStateChange must not throw",
+      message: "onConnectionError must not throw",
     });
     expect(warning.detail).toContain("oops");
   },

@@ -2,82 +2,14 @@
 
 import { once } from "node:events";
 import { describe, expect, it } from "vitest";
-import type { ConnState } from "../../src/client/client-conn.ts";
 import { dial } from "../../src/client/dial.ts";
-import type { DialOptions } from "../../src/client/dial-options.ts";
 import type { GrpcError } from "../../src/grpc/error.ts";
 import { Metadata } from "../../src/grpc/metadata.ts";
 import { Status } from "../../src/grpc/status.ts";
-import type {
-  ClientSession,
-  ClientSessionListener,
-  Stream,
-  StreamListener,
-  Transport,
-} from "../../src/transport/transport.ts";
-import { FakeClock } from "../support/clock.ts";
+import type { ConnState } from "../../src/observe/channels.ts";
+import type { Stream } from "../../src/transport/transport.ts";
 import { eventually, PATH } from "../support/relay-fixture.ts";
-
-/** A session that does what the test says. */
-class StubSession implements ClientSession {
-  availableStreamCount = 0;
-  accepting = false;
-  answered = false;
-  openStreamCount = 0;
-  nowMs = 0;
-  peer = { remoteAddress: "stub", localAddress: "" } as ClientSession["peer"];
-  drained = 0;
-  readonly opened: StreamListener[] = [];
-  readonly listener: ClientSessionListener;
-
-  constructor(listener: ClientSessionListener) {
-    this.listener = listener;
-  }
-
-  /** The server's SETTINGS have come. */
-  becomeReady(): void {
-    this.availableStreamCount = 100;
-    this.accepting = true;
-    this.listener.onAvailable();
-  }
-
-  closed(): void {
-    this.listener.onClosed({ kind: "closed", code: 0, message: "stub closed" });
-  }
-
-  openStream(_headers: unknown, _end: boolean, listener: StreamListener): Stream {
-    this.opened.push(listener);
-    const stream = { session: this, reset: () => {}, queuedBytes: 0, sendData: () => 0 };
-    return stream as unknown as Stream;
-  }
-
-  drain(): void {
-    this.drained++;
-  }
-
-  destroy(): void {
-    this.closed();
-  }
-
-  ping(): void {}
-}
-
-function stub(options: DialOptions = {}, connect?: () => void) {
-  const sessions: StubSession[] = [];
-  const transport: Transport = {
-    name: "stub",
-    connect: (_options, listener) => {
-      connect?.();
-      const session = new StubSession(listener);
-      sessions.push(session);
-      return session;
-    },
-    listen: () => Promise.reject(new Error("not here")),
-  };
-  const clock = new FakeClock();
-  const conn = dial("127.0.0.1:1", { transport, clock, random: () => 0.5, ...options });
-  return { conn, sessions, clock };
-}
+import { type StubSession, stubConn } from "../support/stub-session.ts";
 
 function failureOf(promise: Promise<unknown>): Promise<GrpcError> {
   return promise.then(
@@ -88,7 +20,7 @@ function failureOf(promise: Promise<unknown>): Promise<GrpcError> {
 
 describe("a conn", () => {
   it("whose transport throws fails its calls as not connected, tries again, and closes", async () => {
-    const { conn, clock } = stub({}, () => {
+    const { conn, clock } = stubConn({}, () => {
       throw new TypeError("what a host name");
     });
     expect(await failureOf(conn.newStream(PATH).trailer())).toMatchObject({
@@ -104,7 +36,7 @@ describe("a conn", () => {
   });
 
   it("whose server goes away before it took a call waits for the backoff, and fails the call", async () => {
-    const { conn, sessions, clock } = stub();
+    const { conn, sessions, clock } = stubConn();
     const failure = failureOf(conn.newStream(PATH).trailer());
     const patient = conn.newStream(PATH, { waitForReady: true });
     sessions[0]?.listener.onGoAway(0, 0, "");
@@ -118,7 +50,7 @@ describe("a conn", () => {
   });
 
   it("keeps 100 sessions that drain, and ends for another one that has answered nothing, or the oldest", async () => {
-    const { conn, sessions } = stub();
+    const { conn, sessions } = stubConn();
     const ended: number[] = [];
     /** A call on a session of its own, which the server then ends without ending the call. */
     const drain = (answered: boolean): void => {
@@ -148,7 +80,7 @@ describe("a conn", () => {
   });
 
   it("connects at once after GOAWAY on a session without calls, or one that stood for longer than the wait", async () => {
-    const { conn, sessions, clock } = stub();
+    const { conn, sessions, clock } = stubConn();
     const open = (): StubSession => {
       conn.connect();
       const session = sessions.at(-1) as StubSession;
@@ -171,7 +103,7 @@ describe("a conn", () => {
   });
 
   it("leaves a session that has used up its stream ids", async () => {
-    const { conn, sessions } = stub();
+    const { conn, sessions } = stubConn();
     const calls = [conn.newStream(PATH)];
     sessions[0]?.becomeReady();
     const [first] = sessions as [StubSession];
@@ -192,7 +124,7 @@ describe("a conn", () => {
   });
 
   it("leaves a session on which much was reset before its server ends it, calls under way finish there", async () => {
-    const { conn, sessions, clock } = stub();
+    const { conn, sessions, clock } = stubConn();
     const last = conn.newStream(PATH);
     const [first] = sessions as [StubSession];
     first.becomeReady();
@@ -216,7 +148,7 @@ describe("a conn", () => {
   });
 
   it("fails one call alone whose metadata is none", async () => {
-    const { conn, sessions } = stub();
+    const { conn, sessions } = stubConn();
     const metadata = new Metadata();
     metadata.toFields = () => {
       throw new TypeError("no fields");
@@ -235,7 +167,7 @@ describe("a conn", () => {
     const timers = () =>
       process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
     const before = timers();
-    const { conn, sessions } = stub();
+    const { conn, sessions } = stubConn();
     const calls = [1, 2].map(() => conn.newStream(PATH, { waitForReady: true }));
     sessions[0]?.closed();
     expect([conn.state, timers()]).toEqual(["transientFailure", before + 1]);
@@ -245,13 +177,12 @@ describe("a conn", () => {
   });
 });
 
-describe("onStateChange", () => {
+describe("a listener of onState", () => {
   it("may close the conn while it begins to connect", async () => {
     let closed: Promise<void> | undefined;
-    const { conn, sessions } = stub({
-      onStateChange: (state) => {
-        if (state === "connecting") closed = conn.close();
-      },
+    const { conn, sessions } = stubConn();
+    conn.onState((state) => {
+      if (state === "connecting") closed = conn.close();
     });
     const failure = failureOf(conn.newStream(PATH).trailer());
     await closed;
@@ -260,10 +191,9 @@ describe("onStateChange", () => {
   });
 
   it("may connect at once when the conn becomes idle, and one connection is made", async () => {
-    const { conn, sessions } = stub({
-      onStateChange: (state) => {
-        if (state === "idle") conn.connect();
-      },
+    const { conn, sessions } = stubConn();
+    conn.onState((state) => {
+      if (state === "idle") conn.connect();
     });
     const call = conn.newStream(PATH);
     sessions[0]?.becomeReady();
@@ -281,14 +211,13 @@ describe("onStateChange", () => {
   it("that throws is warned of and changes nothing", async () => {
     const states: ConnState[] = [];
     const warned = once(process, "warning");
-    const { conn, sessions } = stub({
-      onStateChange: (state) => {
-        states.push(state);
-        if (state === "connecting") throw new Error("mine");
-      },
+    const { conn, sessions } = stubConn();
+    conn.onState((state) => {
+      if (state === "connecting") throw new Error("mine");
     });
+    conn.onState((state) => states.push(state));
     conn.connect();
-    expect((await warned)[0].message).toBe("onStateChange must not throw");
+    expect((await warned)[0].message).toBe("a listener of onState must not throw");
     sessions[0]?.becomeReady();
     await eventually("it is ready", () => conn.state === "ready");
     await conn.close();
@@ -305,7 +234,7 @@ it.each([
     'connectTimeoutMs: expected a number above 0, got "5"',
   ],
   [() => dial("a:1", { backoff: { initial: 5 } as never }), "backoff: expected one of initialMs"],
-  [() => dial("a:1", { onStateChange: 5 as never }), "onStateChange: expected a function, got 5"],
+  [() => dial("a:1").onState(5 as never), "onState: expected a function, got 5"],
   [
     () => dial("a:1", { transport: {} as never }),
     'transport: expected "engine" or "node", got an object',
@@ -327,7 +256,7 @@ it.each([
   [{ authority: 5 as never }, "call option authority: expected HOST or HOST:PORT, got 5"],
   [5 as never, "call options: expected an object, got 5"],
 ])("newStream refuses options it cannot use: %#", async (options, message) => {
-  const { conn } = stub();
+  const { conn } = stubConn();
   expect(() => conn.newStream(PATH, options)).toThrow(message);
   conn.newStream(PATH, { timeoutMs: undefined as never, authority: "" }).cancel();
   await conn.close();

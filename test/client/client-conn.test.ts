@@ -1,12 +1,12 @@
 // A connection that comes and goes, without sockets and on a clock that the test moves.
 
 import { describe, expect, it } from "vitest";
-import type { ConnState } from "../../src/client/client-conn.ts";
 import { dial } from "../../src/client/dial.ts";
 import type { DialOptions } from "../../src/client/dial-options.ts";
 import type { GrpcError } from "../../src/grpc/error.ts";
 import type { Frame } from "../../src/grpc/frame.ts";
 import { Status } from "../../src/grpc/status.ts";
+import type { ConnState } from "../../src/observe/channels.ts";
 import { Server, type ServerOptions } from "../../src/server/server.ts";
 import { formatAddress } from "../../src/transport/address.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
@@ -44,15 +44,9 @@ function setUp() {
   }
 
   function dialMemory(target: string, options: DialOptions = {}) {
-    return watchConn(
-      dial(target, {
-        transport,
-        clock,
-        random: () => 0.5,
-        onStateChange: (state) => states.push(state),
-        ...options,
-      }),
-    );
+    const conn = dial(target, { transport, clock, random: () => 0.5, ...options });
+    conn.onState((state) => states.push(state));
+    return watchConn(conn);
   }
 
   return { clock, network, states, serve, dialMemory };

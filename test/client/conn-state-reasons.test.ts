@@ -17,10 +17,8 @@ it.each(transports)("a connection over %s says why it comes and goes", async (tr
   const target = formatAddress(backend.address);
   const published = connStates();
   const told: unknown[] = [];
-  const conn = dial(target, {
-    transport,
-    onStateChange: (state, error, reason) => told.push({ target, state, reason, error }),
-  });
+  const conn = dial(target, { transport });
+  conn.onState((state, error, reason) => told.push({ target, state, reason, error }));
   closeAtEnd(() => conn.close());
   const isReady = (): boolean => conn.state === "ready";
 

@@ -151,9 +151,8 @@ async function makeRelay(
     const known = conns.get(index);
     if (known !== undefined) return known;
     const maker = store.getStore();
-    const conn = dialTo(combo, formatAddress(addresses[index] as SocketAddress), {
-      onStateChange: (state) => seen.see(`onStateChange ${state}`, maker),
-    });
+    const conn = dialTo(combo, formatAddress(addresses[index] as SocketAddress));
+    conn.onState((state) => seen.see(`onState ${state}`, maker));
     conns.set(index, conn);
     return conn;
   };
@@ -253,7 +252,7 @@ describe.each(transportCombos)("relayed calls, server on $server, client on $cli
         await eventually("all detached ones have ended", () => {
           return seen.count(detached) >= failing.length;
         });
-        const some = ["finalizer, later", "signal of the director", "onStateChange ready"];
+        const some = ["finalizer, later", "signal of the director", "onState ready"];
         const onError = ["the primary", "a required secondary", "an optional secondary"];
         for (const where of [...some, ...onError.map((what) => `onError of ${what}`)]) {
           expect([where, seen.count(where) > 0]).toEqual([where, true]);

@@ -77,7 +77,7 @@ export function watchConn(conn: ClientConn): ClientConn {
         () => conn.openStreamCount === 0 && conn.waitingCount === 0,
       );
     } finally {
-      await pumped(conn.close(), conn.options.clock);
+      await pumped(conn.close(), conn.clock);
     }
   });
   return conn;

@@ -1,0 +1,35 @@
+// How a call gets its stream: who asks for one, and who is asked.
+
+import type { GrpcError } from "../grpc/error.ts";
+import type { RequestOrigin } from "../grpc/request-headers.ts";
+import type { Clock } from "../time/clock.ts";
+import type { Stream, StreamListener } from "../transport/transport.ts";
+import type { HeaderList } from "../wire/field.ts";
+import type { Waiting } from "./waiting-queue.ts";
+
+/** Who wants a stream to a backend. */
+export interface StreamRequest extends StreamListener, Waiting {
+  /** Wait through failures to connect instead of failing with them (gRPC "wait for ready"). */
+  readonly waitForReady: boolean;
+  /** The request headers, asked for at the moment they are sent, because `grpc-timeout` is what remains then. */
+  requestHeaders(): HeaderList;
+  /** The stream is open and its headers are sent. From now on the stream's own events follow. */
+  onOpened(stream: Stream): void;
+  /** There will be no stream. */
+  onOpenFailed(error: GrpcError): void;
+}
+
+/** Who opens streams to one backend: a `ClientConn`. */
+export interface StreamSource {
+  /** The backend's address as text, for messages. */
+  readonly target: string;
+  /** What requests say of where they go; may change until the first stream is open. */
+  readonly origin: RequestOrigin;
+  readonly clock: Clock;
+  /** Opens a stream for `request`, now if there is room, otherwise when there is. */
+  open(request: StreamRequest): void;
+  /** `request` no longer wants a stream. No callback follows. */
+  abandon(request: StreamRequest): void;
+  /** Resets `stream`, which it opened. */
+  reset(stream: Stream, code: number): void;
+}

@@ -1,5 +1,5 @@
-// The client side of one node:http2 session. It opens no stream that nghttp2 would queue: such a stream looks open, moves
-// nothing and cannot be cancelled.
+// The client side of one node:http2 session. It opens no stream that nghttp2 would queue: such a
+// stream looks open, moves nothing and cannot be cancelled.
 
 import {
   type ClientHttp2Session,
@@ -46,11 +46,14 @@ import { joinRounds } from "./rounds.ts";
 import { NodeSession } from "./session.ts";
 import { nodeSessionOptions } from "./session-options.ts";
 
-/** Stream ids end at 2^31 - 1 (RFC 9113 §5.1.1); a session near that drains, so that the next one takes over. */
+/**
+ * Stream ids end at 2^31 - 1 (RFC 9113 §5.1.1); a session near that drains, so that the next one
+ * takes over.
+ */
 const LAST_STREAM_ID = 0x7fff0000;
 
-// Node 20 copies the options and adds what is missing, which costs more than all of the rest it does with them. Newer Node warns
-// of `weight`.
+// Node 20 copies the options and adds what is missing, which costs more than all of the rest it
+// does with them. Newer Node warns of `weight`.
 const PRIORITY = PRESETS_PRIORITY
   ? { weight: 16, parent: 0, exclusive: false, silent: false }
   : undefined;
@@ -80,7 +83,8 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     this.#node = node;
     this.listener = listener;
     node.on("remoteSettings", () => this.#recvSettings());
-    // A pushed stream would be nobody's; ENABLE_PUSH 0 makes it a connection error, except on a session of the user.
+    // A pushed stream would be nobody's; ENABLE_PUSH 0 makes it a connection error, except on a
+    // session of the user.
     node.on("stream", refusePush);
   }
 
@@ -130,8 +134,9 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   connecting(timeoutMs: number, path: string | undefined, socket: Socket): void {
     this.options.clock.schedule(this.#connectTimer, timeoutMs);
     const expectsTls = "encrypted" in socket;
-    // Of a TLS socket whose handshake is over for us, but not for the server, node:http2 hears no error: not that our certificate is
-    // refused. It listens only while it has the socket, and without a listener a late error would end the process.
+    // Of a TLS socket whose handshake is over for us, but not for the server, node:http2 hears no
+    // error: not that our certificate is refused. It listens only while it has the socket, and
+    // without a listener a late error would end the process.
     socket.on("error", (error) => {
       if (!this.#ready) this.end(this.#connectFailure(errorText(error, this.remoteAddress), error));
     });
@@ -149,8 +154,8 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   }
 
   /**
-   * node:http2 closes a session of its own accord when a frame cannot be sent, and tells nobody: the session would stand for ever and
-   * take no stream.
+   * node:http2 closes a session of its own accord when a frame cannot be sent, and tells nobody:
+   * the session would stand for ever and take no stream.
    */
   #noticeClose(): void {
     const node = this.#node;
@@ -159,7 +164,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
       close.call(node, callback);
       // It does so too when the socket is gone, and then destroys the session in the same turn.
       setImmediate(() => {
-        if (this.draining || this.goAway !== undefined || node.destroyed) return;
+        if (this.life.kind !== "standing" || this.goAway !== undefined || node.destroyed) return;
         const told = this.told("lost: node:http2 closed the session");
         this.end({ kind: "socket", code: ErrorCode.INTERNAL_ERROR, ...told });
       });
@@ -171,8 +176,8 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     const node = this.#node;
     if (node.destroyed || node.closed) {
       // One that is closing stands until its owner's streams have ended, but takes none of ours.
-      this.ownEnd = this.#connectFailure("the session was closed before");
-      setImmediate(() => this.closed());
+      this.life = { kind: "ending", end: this.#connectFailure("the session was closed before") };
+      setImmediate(() => this.finish());
     } else if (node.connecting) {
       node.on("connect", () => {
         if (node.destroyed) return;
@@ -263,12 +268,14 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
 
   protected override cleanUp(): void {
     this.options.clock.cancel(this.#connectTimer);
-    if (this.#ready || this.ownEnd !== undefined) return;
+  }
+
+  protected override lossEnd(wasDraining: boolean): SessionEnd {
+    if (this.#ready) return super.lossEnd(wasDraining);
     const { error } = this;
-    this.ownEnd =
-      error === undefined
-        ? this.#connectFailure("connection closed before SETTINGS")
-        : this.#connectFailure(errorText(error, this.remoteAddress), error);
+    return error === undefined
+      ? this.#connectFailure("connection closed before SETTINGS")
+      : this.#connectFailure(errorText(error, this.remoteAddress), error);
   }
 
   protected override breachEnd(): SessionEnd {
@@ -298,8 +305,8 @@ export function connect(options: ConnectOptions, listener: ClientSessionListener
   } catch (error) {
     return new FailedSession(peer, resolved.clock, error, listener);
   }
-  // Goes into requests that come without `:authority`. Not the host: node:http2 parses it as a URL, and throws for names that
-  // are the resolver's to refuse.
+  // Goes into requests that come without `:authority`. Not the host: node:http2 parses it as a URL,
+  // and throws for names that are the resolver's to refuse.
   const node = connectHttp2(options.tls === undefined ? "http://localhost" : "https://localhost", {
     ...nodeSessionOptions(resolved),
     createConnection: () => socket,
@@ -320,7 +327,8 @@ function tlsOptions(options: ConnectOptions): ConnectionOptions {
     ...material,
     ...("path" in address ? { path: address.path } : { host: address.host, port: address.port }),
     ALPNProtocols: ["h2"],
-    // An IP address is no server name (RFC 6066 §3); the certificate is then checked against the address itself.
+    // An IP address is no server name (RFC 6066 §3); the certificate is then checked against the
+    // address itself.
     ...(isIP(name) === 0 ? { servername: name } : {}),
   };
 }

@@ -18,7 +18,9 @@ export interface ClientStreamOwner extends StreamOwner {
 export class NodeClientStream extends NodeStream {
   declare readonly session: ClientStreamOwner;
   #headersSeen = false;
-  /** DATA that came in the same read as the response headers: node:http2 emits those a tick later. */
+  /**
+   * DATA that came in the same read as the response headers: node:http2 emits those a tick later.
+   */
   #early: Buffer[] | undefined;
 
   constructor(
@@ -43,7 +45,10 @@ export class NodeClientStream extends NodeStream {
     return super.sendData(chunk, endStream);
   }
 
-  /** node:http2 must know of request trailers before it sends the headers, and gRPC has none: only END_STREAM is sent. */
+  /**
+   * node:http2 must know of request trailers before it sends the headers, and gRPC has none: only
+   * END_STREAM is sent.
+   */
   sendTrailers(_trailers: HeaderList): void {
     this.sendData(Buffer.alloc(0), true);
   }
@@ -83,9 +88,9 @@ export class NodeClientStream extends NodeStream {
   }
 
   /**
-   * The server has answered in full: a request that waits for its window is not wanted any more, and would keep the stream, and
-   * its place in the server's limit, for as long as the server gives no credit. `queuedBytes` does not tell: node:http2
-   * holds some of what it accepted.
+   * The server has answered in full: a request that waits for its window is not wanted any more,
+   * and would keep the stream, and its place in the server's limit, for as long as the server gives
+   * no credit. `queuedBytes` does not tell: node:http2 holds some of what it accepted.
    */
   #dropUnsent(): void {
     if (this.sendEnded && !this.node.writableFinished) this.reset(ErrorCode.NO_ERROR);
@@ -102,10 +107,14 @@ export class NodeClientStream extends NodeStream {
     return true;
   }
 
-  /** 'end' without trailers: END_STREAM on DATA, or a reset with NO_ERROR, which node:http2 makes look the same. */
+  /**
+   * 'end' without trailers: END_STREAM on DATA, or a reset with NO_ERROR, which node:http2 makes
+   * look the same.
+   */
   ended(): void {
     if (this.over) {
-      // The server's reset with NO_ERROR crossed ours: node:http2 has closed the stream, and would wait for ever for the request to finish.
+      // The server's reset with NO_ERROR crossed ours: node:http2 has closed the stream, and would
+      // wait for ever for the request to finish.
       setImmediate(() => {
         if (this.node.closed) this.node.destroy();
       });

@@ -1,5 +1,6 @@
-// What node:http2 on Node 20 does not tell: after most breaches of the protocol nghttp2 sends GOAWAY and reads nothing more, not even the
-// end of the socket. Newer Node ends such a session itself.
+// What node:http2 on Node 20 does not tell: after most breaches of the protocol nghttp2 sends
+// GOAWAY and reads nothing more, not even the end of the socket. Newer Node ends such a session
+// itself.
 
 import type { Http2Session, Http2Stream } from "node:http2";
 
@@ -12,8 +13,9 @@ const IDLE = 1;
 let handleKey: symbol | undefined;
 
 /**
- * nghttp2 wants neither to read nor to write any more. It is so after GOAWAY for a breach, and when the streams are over on a session
- * that takes no new ones. The handle that knows this is not documented, but Node 20 does not change any more.
+ * nghttp2 wants neither to read nor to write any more. It is so after GOAWAY for a breach, and when
+ * the streams are over on a session that takes no new ones. The handle that knows this is not
+ * documented, but Node 20 does not change any more.
  */
 export function isGivenUp(node: Http2Session): boolean {
   if (node.connecting || node.destroyed) return false;

@@ -20,12 +20,18 @@ const sensitiveHeaders: unique symbol = declaredSensitiveHeaders as never;
 
 type Marked = { [sensitiveHeaders]?: string[] };
 
-/** What `request()` and `respond()` take here: an object, or name and value in turn where this Node can send that. */
+/**
+ * What `request()` and `respond()` take here: an object, or name and value in turn where this Node
+ * can send that.
+ */
 export type NodeHeaders = OutgoingHttpHeaders;
 
 const [nodeMajor = 0, nodeMinor = 0] = process.versions.node.split(".").map(Number);
 
-/** Name and value in turn keep the order of duplicates among other fields; older Node takes objects only. */
+/**
+ * Name and value in turn keep the order of duplicates among other fields; older Node takes objects
+ * only.
+ */
 export const REQUEST_TAKES_LISTS: boolean =
   nodeMajor >= 24 || (nodeMajor === 22 && nodeMinor >= 17);
 /** `request()` fills in priority fields that newer Node has deprecated. */
@@ -34,8 +40,9 @@ export const RESPOND_TAKES_LISTS: boolean =
   nodeMajor >= 25 || (nodeMajor === 24 && nodeMinor >= 7) || (nodeMajor === 22 && nodeMinor >= 20);
 
 /**
- * What `SENT` has just found out about a list, and its size by what the peer of `session` takes. Every list is checked before it goes to
- * node:http2, which destroys the session for a bad name on Node 20, and takes CR and LF in values on all of them.
+ * What `SENT` has just found out about a list, and its size by what the peer of `session` takes.
+ * Every list is checked before it goes to node:http2, which destroys the session for a bad name on
+ * Node 20, and takes CR and LF in values on all of them.
  * @throws {HeaderError}
  */
 export function checkSent(problem: string | undefined, session: Http2Session | undefined): void {
@@ -44,16 +51,25 @@ export function checkSent(problem: string | undefined, session: Http2Session | u
   if (SENT.listBytes > maxBytes) throw listTooLarge(SENT.listBytes, maxBytes);
 }
 
-/** What node:http2 says of a peer that has announced no SETTINGS_MAX_HEADER_LIST_SIZE, or this very number. */
+/**
+ * What node:http2 says of a peer that has announced no SETTINGS_MAX_HEADER_LIST_SIZE, or this very
+ * number.
+ */
 const UNANNOUNCED = 0xffffffff;
 
-/** The largest list that the peer takes (RFC 9113 §6.5.2). A session that is over has no settings, and sends nothing. */
+/**
+ * The largest list that the peer takes (RFC 9113 §6.5.2). A session that is over has no settings,
+ * and sends nothing.
+ */
 function maxListBytes(session: Http2Session | undefined): number {
   const announced = session?.remoteSettings.maxHeaderListSize ?? UNANNOUNCED;
   return announced === UNANNOUNCED ? UNANNOUNCED_MAX_LIST_BYTES : announced;
 }
 
-/** Fields as the peer sent them: node:http2 gives one character per byte, in wire order, duplicates kept. */
+/**
+ * Fields as the peer sent them: node:http2 gives one character per byte, in wire order, duplicates
+ * kept.
+ */
 export function receivedFields(rawHeaders: readonly string[], headers: object): HeaderList {
   const names = (headers as Marked)[sensitiveHeaders];
   const marked = names !== undefined && names.length > 0 ? names : undefined;
@@ -68,8 +84,8 @@ export function receivedFields(rawHeaders: readonly string[], headers: object): 
 }
 
 /**
- * For `request()` and `respond()` where they take lists. The declared type is that of older Node; `flat` is what the
- * `…_TAKES_LISTS` constants vouch for.
+ * For `request()` and `respond()` where they take lists. The declared type is that of older Node;
+ * `flat` is what the `…_TAKES_LISTS` constants vouch for.
  */
 export function toNodeList(fields: HeaderList): NodeHeaders {
   const flat: string[] & Marked = [];
@@ -99,8 +115,9 @@ export function toNodeObject(fields: HeaderList): NodeHeaders {
 }
 
 /**
- * node:http2 refuses to repeat a field that it knows to have one value (`authorization`, `user-agent`, ...). gRPC lets
- * values of one name be joined with a comma, so nothing is lost but the borders.
+ * node:http2 refuses to repeat a field that it knows to have one value (`authorization`,
+ * `user-agent`, ...). gRPC lets values of one name be joined with a comma, so nothing is lost but
+ * the borders.
  */
 export function toJoinedNodeObject(fields: HeaderList): NodeHeaders {
   const headers = toNodeObject(fields);

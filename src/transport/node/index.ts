@@ -1,4 +1,5 @@
-// The `node` transport: HTTP/2 by node:http2. The only folder that imports node:http2; its types leave under our names.
+// The `node` transport: HTTP/2 by node:http2. The only folder that imports node:http2; its types
+// leave under our names.
 
 import type { ClientHttp2Session } from "node:http2";
 import { shown } from "../../check/check.ts";
@@ -37,8 +38,8 @@ export function checkClientSession(session: unknown): void {
 }
 
 /**
- * Speaks over a session that a user opened, connected or not. Streams that the user opens on it too are not counted against
- * the server's limit. It is closed by `drain` and `destroy` only.
+ * Speaks over a session that a user opened, connected or not. Streams that the user opens on it too
+ * are not counted against the server's limit. It is closed by `drain` and `destroy` only.
  */
 export function wrapSession(
   session: HandedOverClientSession,

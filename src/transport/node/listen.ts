@@ -52,8 +52,8 @@ export async function listen(options: ListenOptions, events: ListenerEvents): Pr
   return {
     address: boundAddress(server, address),
     close: async () => {
-      // Not the close() of newer node:http2 servers, which closes the sessions too. Its callback waits for them: the listening
-      // socket itself is closed at once.
+      // Not the close() of newer node:http2 servers, which closes the sessions too. Its callback
+      // waits for them: the listening socket itself is closed at once.
       if (server.listening) NetServer.prototype.close.call(server);
       handshakes?.destroyAll();
     },

@@ -1,4 +1,5 @@
-// Looks at sessions twice a second: one timer for all of them, none of an injected clock, and none while nobody is looked at.
+// Looks at sessions twice a second: one timer for all of them, none of an injected clock, and none
+// while nobody is looked at.
 
 /** Who is looked at. */
 export interface RoundTaker {

@@ -46,7 +46,8 @@ export class NodeServerSession extends NodeSession {
     }
     const id = node.id ?? 0;
     if (this.#lastTakenId !== undefined && id > this.#lastTakenId) {
-      // nghttp2 ignores it once our GOAWAY is sent, which it is not while it reads: the client will open it elsewhere.
+      // nghttp2 ignores it once our GOAWAY is sent, which it is not while it reads: the client will
+      // open it elsewhere.
       node.on("error", onError);
       setImmediate(resetBare, node, ErrorCode.REFUSED_STREAM);
       return;

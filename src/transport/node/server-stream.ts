@@ -78,7 +78,9 @@ export class NodeServerStream extends NodeStream {
     if (!this.recvEnded) setImmediate(closeEarly, this);
   }
 
-  /** RFC 9113 §8.1: a response that is complete before its request asks the client to stop sending. */
+  /**
+   * RFC 9113 §8.1: a response that is complete before its request asks the client to stop sending.
+   */
   closeEarly(): void {
     if (this.over || this.recvEnded) return;
     this.finish();

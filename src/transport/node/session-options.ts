@@ -3,31 +3,42 @@
 import type { SessionOptions as NodeSessionOptions, Settings } from "node:http2";
 import type { ResolvedSessionOptions } from "../defaults.ts";
 
-/** Options that the declared types of the oldest Node do not have; older Node ignores those of newer. */
+/**
+ * Options that the declared types of the oldest Node do not have; older Node ignores those of
+ * newer.
+ */
 interface NewerSessionOptions {
   /** What node:http2 takes for invalid before it ends a session. */
   readonly maxSessionInvalidFrames: number;
-  /** Node 22.10: RST_STREAM frames that a client may send at once, and per second (CVE-2023-44487). */
+  /**
+   * Node 22.10: RST_STREAM frames that a client may send at once, and per second (CVE-2023-44487).
+   */
   readonly streamResetBurst: number;
   readonly streamResetRate: number;
-  /** Node 22.17 and 24.2: fields with blanks around their values are not dropped, but left to us to strip. */
+  /**
+   * Node 22.17 and 24.2: fields with blanks around their values are not dropped, but left to us to
+   * strip.
+   */
   readonly strictFieldWhitespaceValidation: boolean;
   /** Node 24.15: repeated `authorization`, `user-agent`, ... may be sent as they are. */
   readonly strictSingleValueFields: boolean;
 }
 
 /**
- * A client that hedges or has short deadlines cancels in the thousands; Node's own limit of 33 a second would end its
- * connection. This keeps a flood bounded.
+ * A client that hedges or has short deadlines cancels in the thousands; Node's own limit of 33 a
+ * second would end its connection. This keeps a flood bounded.
  */
 const STREAM_RESETS_PER_SECOND = 10_000;
 
-/** In megabytes. node:http2 answers streams over it with ENHANCE_YOUR_CALM; here windows bound the memory instead. */
+/**
+ * In megabytes. node:http2 answers streams over it with ENHANCE_YOUR_CALM; here windows bound the
+ * memory instead.
+ */
 const UNBOUNDED_SESSION_MEMORY = 0xffffffff;
 
 /**
- * node:http2 counts empty DATA frames, which any peer may send, and others over the life of a session, and would end it at 1,000.
- * Connections live for months.
+ * node:http2 counts empty DATA frames, which any peer may send, and others over the life of a
+ * session, and would end it at 1,000. Connections live for months.
  */
 const UNBOUNDED_INVALID_FRAMES = 0xffffffff;
 
@@ -38,7 +49,8 @@ export function nodeSessionOptions(
     settings: nodeSettings(options),
     maxSessionMemory: UNBOUNDED_SESSION_MEMORY,
     maxSessionInvalidFrames: UNBOUNDED_INVALID_FRAMES,
-    // The peer announces what it takes; a list over node:http2's own limit would end the whole session.
+    // The peer announces what it takes; a list over node:http2's own limit would end the whole
+    // session.
     maxSendHeaderBlockLength: 0xffffffff,
     // 32 bytes of overhead per field make this many the most that `maxHeaderListBytes` allows.
     maxHeaderListPairs: Math.ceil(options.maxHeaderListBytes / 32) + 1,

@@ -1,4 +1,5 @@
-// What both sides of a node:http2 session share: who is told what when it ends, drains or times out.
+// What both sides of a node:http2 session share: who is told what when it ends, drains or times
+// out.
 
 import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
@@ -23,6 +24,26 @@ interface GoAway {
   readonly code: number;
 }
 
+/**
+ * How far the end of a session is, as far as it is ours. What the peer has announced stands beside
+ * it, in `goAway`.
+ *
+ * - `"standing"`: streams come and go.
+ * - `"draining"`: we have announced GOAWAY. Its streams may finish, and the last one ends it.
+ * - `"ending"`: `end` is why we end it. node:http2 is told in an immediate; its `close` does the
+ *   rest.
+ * - `"over"`: streams and owner are told, or were. `end` is why we ended it; `undefined` when we
+ *   did not.
+ */
+type Life =
+  | { readonly kind: "standing" }
+  | { readonly kind: "draining" }
+  | { readonly kind: "ending"; readonly end: SessionEnd }
+  | { readonly kind: "over"; readonly end: SessionEnd | undefined };
+
+const STANDING: Life = { kind: "standing" };
+const DRAINING: Life = { kind: "draining" };
+
 export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker {
   peer: PeerInfo;
   remoteAddress: string;
@@ -34,10 +55,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   protected readonly options: ResolvedSessionOptions;
   protected readonly streams: StreamMap<NodeStream> = new StreamMap();
   protected goAway: GoAway | undefined;
-  protected draining = false;
-  /** Why we ended the session, when it was us. */
-  protected ownEnd: SessionEnd | undefined;
-  protected isOver = false;
+  protected life: Life = STANDING;
   /** Others have streams on it, so its connection is not ours to end. */
   #shared = false;
   #lostStream = false;
@@ -58,7 +76,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     this.remoteAddress = peer.remoteAddress;
     this.options = options;
     this.maxHeaderListBytes = options.maxHeaderListBytes;
-    // Half a window, because nghttp2 sends WINDOW_UPDATE when half a window was consumed: held before that, none is sent.
+    // Half a window, because nghttp2 sends WINDOW_UPDATE when half a window was consumed: held
+    // before that, none is sent.
     this.holdBytes = Math.max(1, options.streamWindowBytes >> 1);
     node.on("error", (error) => {
       this.error ??= error;
@@ -67,7 +86,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
       this.#recvGoAway(code, lastStreamId, debugData);
     });
     node.on("localSettings", () => options.clock.cancel(this.#settingsTimer));
-    node.on("close", () => this.closed());
+    node.on("close", () => this.finish());
   }
 
   abstract readonly opensStreams: boolean;
@@ -88,7 +107,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   }
 
   get #takesStreams(): boolean {
-    if (this.draining || this.goAway !== undefined || this.ownEnd !== undefined) return false;
+    if (this.life.kind !== "standing" || this.goAway !== undefined) return false;
     return !this.node.closed && !this.node.destroyed;
   }
 
@@ -108,11 +127,12 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   }
 
   drain(): void {
-    if (this.draining || this.isOver || this.ownEnd !== undefined) return;
-    this.draining = true;
-    // In one step (RFC 9113 §6.8 would like two): behind any GOAWAY that node:http2 can send, nghttp2 ignores new streams, so
-    // GOAWAY(2^31-1) would lose them. Those under way now are above the last stream id: the client may open them again.
-    // Not close(): node:http2 would send no PING after it.
+    if (this.life.kind !== "standing") return;
+    this.life = DRAINING;
+    // In one step (RFC 9113 §6.8 would like two): behind any GOAWAY that node:http2 can send,
+    // nghttp2 ignores new streams, so GOAWAY(2^31-1) would lose them. Those under way now are above
+    // the last stream id: the client may open them again. Not close(): node:http2 would send no
+    // PING after it.
     if (!this.node.closed && !this.node.destroyed) this.node.goaway(ErrorCode.NO_ERROR);
     this.endIfDrained();
   }
@@ -124,7 +144,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   ping(onAcknowledged: () => void): void {
     if (this.isOver || this.node.destroyed) return;
     if (this.node.closed) {
-      // node:http2 sends no PING after the peer's GOAWAY. Silence would look like a dead peer, and cost the streams that finish.
+      // node:http2 sends no PING after the peer's GOAWAY. Silence would look like a dead peer, and
+      // cost the streams that finish.
       setImmediate(onAcknowledged);
       return;
     }
@@ -140,8 +161,9 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   }
 
   #endIfDeaf(): void {
-    if (this.ownEnd !== undefined || !isGivenUp(this.node)) return;
-    // On a session that takes no more streams it proves nothing, unless one is open. One that was handed over may be such.
+    if (this.life.kind === "ending" || !isGivenUp(this.node)) return;
+    // On a session that takes no more streams it proves nothing, unless one is open. One that was
+    // handed over may be such.
     const proven = this.socket !== undefined && !this.#shared && this.#takesStreams;
     if (!proven && !this.streams.toArray().some((stream) => stream.isOpenOnWire)) return;
     // Nothing will ever come of the streams of others either.
@@ -159,8 +181,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   }
 
   protected end(end: SessionEnd): void {
-    if (this.ownEnd !== undefined || this.isOver) return;
-    this.ownEnd = end;
+    if (this.life.kind === "ending" || this.isOver) return;
+    this.life = { kind: "ending", end };
     if (this.node.connecting) this.#destroyNode(end);
     // Not within nghttp2's receive function, as with the reset of a stream.
     else setImmediate(() => this.#destroyNode(end));
@@ -180,11 +202,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   }
 
   #leave(): void {
-    const streams = this.streams.toArray();
-    this.isOver = true;
-    for (const stream of streams) stream.leave();
-    this.isOver = false;
-    this.closed();
+    this.finish((stream) => stream.leave());
     // GOAWAY; the connection closes when the streams of the others have ended.
     if (!this.node.destroyed) this.node.close();
   }
@@ -203,9 +221,20 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     }
     if (!this.node.destroyed && !this.isOver) return undefined;
     this.#lostStream = true;
-    const { message, reason = message } = this.ownEnd ?? this.#loss();
-    const code = this.ownEnd?.code ?? ErrorCode.NO_ERROR;
+    const { ownEnd } = this;
+    const { message, reason = message } = ownEnd ?? this.#loss();
+    const code = ownEnd?.code ?? ErrorCode.NO_ERROR;
     return { kind: "session", code, unprocessed: false, message, reason };
+  }
+
+  protected get isOver(): boolean {
+    return this.life.kind === "over";
+  }
+
+  /** Why we ended the session, when it was us. */
+  protected get ownEnd(): SessionEnd | undefined {
+    const { life } = this;
+    return life.kind === "ending" || life.kind === "over" ? life.end : undefined;
   }
 
   #loss(): Told {
@@ -224,12 +253,13 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   }
 
   protected endIfDrained(): void {
-    if (this.streams.size > 0 || this.isOver) return;
-    if (!this.draining && this.goAway === undefined) return;
-    // In an immediate: closed in the same turn, the session would lose a response that is still being written.
+    if (this.streams.size > 0 || !this.#endsWithStreams) return;
+    // In an immediate: closed in the same turn, the session would lose a response that is still
+    // being written.
     setImmediate(() => {
-      // An end of our own comes in an immediate, too, and has to find the session as it is: closed, it would wait for the peer.
-      if (this.isOver || this.streams.size > 0 || this.ownEnd !== undefined) return;
+      // An end of our own comes in an immediate, too, and has to find the session as it is:
+      // closed, it would wait for the peer.
+      if (this.streams.size > 0 || !this.#endsWithStreams) return;
       if (this.#shared) {
         this.#leave();
         return;
@@ -237,6 +267,12 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
       this.node.close();
       this.#linger();
     });
+  }
+
+  /** Nothing but its last streams keeps it. */
+  get #endsWithStreams(): boolean {
+    const { kind } = this.life;
+    return kind === "draining" || (kind === "standing" && this.goAway !== undefined);
   }
 
   /** A peer that reads nothing or never closes its end keeps no connection of ours. */
@@ -265,16 +301,18 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     this.endIfDrained();
   }
 
-  protected closed(): void {
-    if (this.isOver) return;
-    this.isOver = true;
-    for (const stream of this.streams.toArray()) stream.closed();
+  /** Tells its streams, by `tell`, and then its owner. Once, whatever comes first. */
+  protected finish(tell: (stream: NodeStream) => void = tellClosed): void {
+    const { life, ownEnd } = this;
+    if (life.kind === "over") return;
+    this.life = { kind: "over", end: ownEnd };
+    for (const stream of this.streams.toArray()) tell(stream);
     const { clock } = this.options;
     clock.cancel(this.#settingsTimer);
     clock.cancel(this.#lingerTimer);
     leaveRounds(this);
     this.cleanUp();
-    const end = this.ownEnd ?? this.#endOf();
+    const end = ownEnd ?? this.lossEnd(life.kind === "draining");
     if (end.kind === "protocol") {
       // Nothing of node:http2 says what rule it was, beyond nghttp2's own words.
       const rule = end.reason ?? end.message;
@@ -283,16 +321,22 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     this.listener.onClosed(end);
   }
 
-  /** The part of it that we hold to a bound, or that node:http2 tells: nghttp2 resets malformed requests without a word to us. */
+  /**
+   * The part of it that we hold to a bound, or that node:http2 tells: nghttp2 resets malformed
+   * requests without a word to us.
+   */
   refused(refusal: Refusal): void {
     this.listener.onRefused(refusal);
   }
 
   protected cleanUp(): void {}
 
-  #endOf(): SessionEnd {
-    const { goAway } = this;
-    const error = this.error;
+  /**
+   * Why it ended, when it was not us.
+   * @param wasDraining we had announced the end
+   */
+  protected lossEnd(wasDraining: boolean): SessionEnd {
+    const { goAway, error } = this;
     if (goAway !== undefined && goAway.code !== ErrorCode.NO_ERROR) {
       const told = this.told(`announced GOAWAY: ${errorCodeName(goAway.code)}`);
       return { kind: "goaway", code: goAway.code, ...told };
@@ -306,11 +350,15 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
         cause: error,
       };
     }
-    const orderly = (this.draining || goAway !== undefined) && !this.#lostStream;
+    const orderly = (wasDraining || goAway !== undefined) && !this.#lostStream;
     return {
       kind: orderly ? "closed" : "socket",
       code: ErrorCode.NO_ERROR,
       ...(orderly ? this.told("drained") : this.#loss()),
     };
   }
+}
+
+function tellClosed(stream: NodeStream): void {
+  stream.closed();
 }

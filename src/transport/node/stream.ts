@@ -1,5 +1,5 @@
-// One node:http2 stream behind the seam's `Stream`. Few listeners, all shared functions: the state is found through a symbol
-// on the node:http2 object. Must not know how sessions connect or end.
+// One node:http2 stream behind the seam's `Stream`. Few listeners, all shared functions: the state
+// is found through a symbol on the node:http2 object. Must not know how sessions connect or end.
 
 import { EventEmitter } from "node:events";
 import type { ClientHttp2Stream, Http2Session, ServerHttp2Stream } from "node:http2";
@@ -92,7 +92,10 @@ export abstract class NodeStream implements Stream {
   abstract ended(): void;
   response(_headers: HeaderList, _endStream: boolean): void {}
   wantTrailers(): void {}
-  /** Somebody listens for 'end', which node:http2 does itself when it sees END_STREAM or when the stream closes. */
+  /**
+   * Somebody listens for 'end', which node:http2 does itself when it sees END_STREAM or when the
+   * stream closes.
+   */
   endListened(): void {}
 
   sendData(chunk: Buffer, endStream: boolean): number {
@@ -121,7 +124,8 @@ export abstract class NodeStream implements Stream {
   }
 
   #reportWritten(): void {
-    // What a reset throws away is called written, too; from Node 26 on before 'close' says that it was one.
+    // What a reset throws away is called written, too; from Node 26 on before 'close' says that it
+    // was one.
     if (this.over || this.node.closed || this.node.destroyed) return;
     const left = this.node.writableLength;
     const bytes = this.queuedBytes - left;
@@ -133,8 +137,8 @@ export abstract class NodeStream implements Stream {
   reset(code: number): void {
     if (this.over) return;
     this.finish();
-    // Callbacks run inside nghttp2's receive function, and node:http2 sends RST_STREAM at once, from within it: nghttp2 does not
-    // expect that and, on a GOAWAY for one, never returns.
+    // Callbacks run inside nghttp2's receive function, and node:http2 sends RST_STREAM at once,
+    // from within it: nghttp2 does not expect that and, on a GOAWAY for one, never returns.
     setImmediate(resetBare, this.node, code);
   }
 
@@ -189,14 +193,20 @@ export abstract class NodeStream implements Stream {
     listener.onReset(end);
   }
 
-  /** Whether `problem` is one. It ends the stream then: nghttp2 lets some header lists pass that are malformed. */
+  /**
+   * Whether `problem` is one. It ends the stream then: nghttp2 lets some header lists pass that are
+   * malformed.
+   */
   protected refuses(problem: string | undefined): boolean {
     if (problem === undefined) return false;
     this.breach(ErrorCode.PROTOCOL_ERROR, "broke the protocol", problem, undefined);
     return true;
   }
 
-  /** The peer did what it must not: the owner of the session is told the rule, and the stream is reset. */
+  /**
+   * The peer did what it must not: the owner of the session is told the rule, and the stream is
+   * reset.
+   */
   protected breach(
     code: number,
     what: string,
@@ -235,8 +245,9 @@ export abstract class NodeStream implements Stream {
 }
 
 /**
- * RST_STREAM with any code and nothing before it. `close()` first ends the writable side, which puts DATA with END_STREAM on the
- * wire when nothing is queued: a cancelled upload would look complete. So the end is kept from reaching nghttp2.
+ * RST_STREAM with any code and nothing before it. `close()` first ends the writable side, which
+ * puts DATA with END_STREAM on the wire when nothing is queued: a cancelled upload would look
+ * complete. So the end is kept from reaching nghttp2.
  */
 export function resetBare(node: NodeHttp2Stream, code: number): void {
   if (node.destroyed || node.closed) return;
@@ -250,8 +261,9 @@ export function resetBare(node: NodeHttp2Stream, code: number): void {
 }
 
 /**
- * Stops the peer's credit without stopping delivery. `pause()` would do both, and then a reset loses what is still buffered,
- * trailers overtake data, and an owner that needs a whole window of data to go on never gets it.
+ * Stops the peer's credit without stopping delivery. `pause()` would do both, and then a reset
+ * loses what is still buffered, trailers overtake data, and an owner that needs a whole window of
+ * data to go on never gets it.
  */
 function holdCredit(node: NodeHttp2Stream): void {
   node._read = readUnlessHeld;
@@ -270,8 +282,9 @@ export function onError(): void {}
 const baseEmit = EventEmitter.prototype.emit;
 
 /**
- * Takes the events of a stream in one function. Every `on` of an Http2Stream costs two more events, and a call would need
- * thirteen. What is not ours goes on to the listeners that node:http2 added itself.
+ * Takes the events of a stream in one function. Every `on` of an Http2Stream costs two more events,
+ * and a call would need thirteen. What is not ours goes on to the listeners that node:http2 added
+ * itself.
  */
 export function emitToState(
   this: CarryingStream,
@@ -304,7 +317,8 @@ export function emitToState(
     case "close":
       state.closed();
       break;
-    // What went wrong is told by 'close', which always follows; unheard, an 'error' would end the process.
+    // What went wrong is told by 'close', which always follows; unheard, an 'error' would end the
+    // process.
     case "error":
       return true;
   }

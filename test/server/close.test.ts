@@ -5,11 +5,13 @@ import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
 import { StreamParameters } from "../../src/proxy/director.ts";
 import { Server } from "../../src/server/server.ts";
-import { ErrorCode } from "../../src/wire/error-code.ts";
+import type { ListenerEvents, Session, Transport } from "../../src/transport/transport.ts";
+import { ErrorCode, errorCodeName } from "../../src/wire/error-code.ts";
 import { fieldValue } from "../../src/wire/field.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, message, request, response, trailersOnly } from "../support/frames.ts";
+import { memoryTransport } from "../support/memory-transport.ts";
 import { eventually, listen, PATH, scriptedRelay, statusOf } from "../support/relay-fixture.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
 
@@ -70,6 +72,26 @@ describe.each(transportCombos)("Server.close on $server", (combo) => {
     finish();
     expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
     await client.expectClosed();
+    await closed;
+  });
+
+  it("cuts off every call of every connection, each with its status", async () => {
+    const { server, client, address } = await start();
+    const other = await ScriptedClient.connect(address);
+    client.send(frames.headers(3, request(PATH)), frames.headers(5, request(PATH)).end());
+    other.send(frames.headers(1, request(PATH)));
+    await eventually("all calls are here", () => server.openCallCount === 4);
+    // The clock stands still, so that nothing but the cut-off can end them.
+    const closed = server.close();
+    for (const [peer, streamId] of [
+      [client, 1],
+      [client, 3],
+      [client, 5],
+      [other, 1],
+    ] as const) {
+      expect(statusOf(await peer.expectTrailers(streamId))).toBe(Status.UNAVAILABLE);
+    }
+    expect(server.openCallCount).toBe(0);
     await closed;
   });
 
@@ -170,5 +192,93 @@ describe.each(transportCombos)("Server.close on $server", (combo) => {
 
   it.each([-1, Number.NaN])("throws RangeError for a grace of %d", (graceMs) => {
     expect(() => new Server().close(graceMs)).toThrow(RangeError);
+  });
+});
+
+describe("Server.close", () => {
+  /** A server whose connections are made by hand: they tell what is done to them. */
+  async function start() {
+    const clock = new FakeClock();
+    let events: ListenerEvents | undefined;
+    const transport: Transport = {
+      ...memoryTransport(),
+      name: "by hand",
+      listen: async (_options, given) => {
+        events = given;
+        return { address: { path: "by hand" }, close: async () => {} };
+      },
+    };
+    const server = new Server({ transport, clock });
+    await server.listen("127.0.0.1:1");
+    const connect = () => {
+      const log: string[] = [];
+      const session: Session = {
+        peer: { remoteAddress: "192.0.2.1:1", localAddress: "192.0.2.2:1" },
+        openStreamCount: 0,
+        nowMs: clock.nowMs(),
+        accepting: true,
+        drain: () => log.push("drained"),
+        destroy: (code, message) => log.push(`destroyed (${errorCodeName(code)}, ${message})`),
+        ping: () => {},
+      };
+      const listener = events!.onSession(session);
+      const message = "192.0.2.1:1 is gone";
+      return { log, gone: () => listener.onClosed({ kind: "closed", code: 0, message }) };
+    };
+    return { clock, server, connect };
+  }
+
+  const DESTROYED = "destroyed (NO_ERROR, the server is shutting down)";
+
+  it("drains a connection that comes while calls may finish", async () => {
+    const { server, connect } = await start();
+    const early = connect();
+    const closed = server.close(1_000);
+    const late = connect();
+    expect([early.log, late.log]).toEqual([["drained"], ["drained"]]);
+    for (const { gone } of [early, late]) gone();
+    await closed;
+  });
+
+  it("destroys a connection that comes when calls were cut off, and one that comes when it is closed", async () => {
+    const { server, connect } = await start();
+    const early = connect();
+    const closed = server.close();
+    const late = connect();
+    expect([early.log, late.log]).toEqual([["drained"], [DESTROYED]]);
+    for (const { gone } of [early, late]) gone();
+    await closed;
+    expect(connect().log).toEqual([DESTROYED]);
+  });
+
+  it("destroys what still stands a tenth of a second after the cut-off", async () => {
+    const { server, connect, clock } = await start();
+    const { log, gone } = connect();
+    const closed = server.close(5_000);
+    clock.advance(5_004);
+    expect(log).toEqual(["drained"]);
+    clock.advance(104);
+    expect(log).toEqual(["drained", DESTROYED]);
+    gone();
+    await closed;
+    expect(clock.timerCount).toBe(0);
+  });
+
+  it("gives no grace any more once calls were cut off", async () => {
+    const { server, connect, clock } = await start();
+    const { log, gone } = connect();
+    const closed = server.close();
+    void server.close(100_000);
+    clock.advance(104);
+    expect(log).toEqual(["drained", DESTROYED]);
+    gone();
+    await closed;
+  });
+
+  it("of a closed server sets no timer", async () => {
+    const { server, clock } = await start();
+    await server.close();
+    await server.close(1_000);
+    expect(clock.timerCount).toBe(0);
   });
 });

@@ -1,0 +1,128 @@
+// The listening sockets of a server, and the connections that stand, wherever they came from.
+
+import { tell } from "../check/check.ts";
+import { publishRefusal, refused } from "../observe/channels.ts";
+import type {
+  ListenerEvents,
+  Refusal,
+  ServerSessionListener,
+  Session,
+  Stream,
+  StreamListener,
+} from "../transport/transport.ts";
+import { ErrorCode } from "../wire/error-code.ts";
+import type { HeaderList } from "../wire/field.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import { answerLargeRequest } from "./refused-request.ts";
+import { RequestHead } from "./request-head.ts";
+
+/** Brings connections until it is closed: a listening socket, or a server that was handed over. */
+export interface ConnectionSource {
+  close(): Promise<void>;
+}
+
+export interface ConnectionsOptions {
+  /** Takes the requests. */
+  readonly dispatcher: Dispatcher;
+  /** Decides whether a connection that has come may stay. */
+  readonly onSession: (session: Session) => void;
+  readonly onConnectionError: ((error: Error) => void) | undefined;
+}
+
+export class Connections implements ListenerEvents {
+  readonly #options: ConnectionsOptions;
+  readonly #sources = new Set<ConnectionSource>();
+  readonly #sessions = new Set<Session>();
+  /** Of whoever waits for the last one to close. */
+  #onNoneLeft: () => void = () => {};
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+  }
+
+  get count(): number {
+    return this.#sessions.size;
+  }
+
+  add(source: ConnectionSource): void {
+    this.#sources.add(source);
+  }
+
+  onSession(session: Session): ServerSessionListener {
+    const { dispatcher, onSession } = this.#options;
+    this.#sessions.add(session);
+    onSession(session);
+    return new ConnectionListener(session, dispatcher, this);
+  }
+
+  onSessionClosed(session: Session): void {
+    this.#sessions.delete(session);
+    if (this.#sessions.size === 0) this.#onNoneLeft();
+  }
+
+  onError(error: Error, peer: string | undefined): void {
+    if (peer !== undefined && refused.hasSubscribers) {
+      const rule = ruleOf(error, peer);
+      refused.publish({ scope: "connection", side: "downstream", peer, rule, cause: error });
+    }
+    const { onConnectionError } = this.#options;
+    if (onConnectionError !== undefined) tell("onConnectionError", () => onConnectionError(error));
+  }
+
+  /** Stops listening and drains every connection. Resolves when none is left. */
+  async end(): Promise<void> {
+    const noneLeft = new Promise<void>((resolve) => {
+      this.#onNoneLeft = resolve;
+    });
+    const closed = [...this.#sources].map((source) => source.close());
+    for (const session of [...this.#sessions]) session.drain();
+    if (this.#sessions.size === 0) this.#onNoneLeft();
+    await Promise.all([noneLeft, ...closed]);
+  }
+
+  destroyAll(message: string): void {
+    for (const session of [...this.#sessions]) session.destroy(ErrorCode.NO_ERROR, message);
+  }
+}
+
+const NO_HEAD = new RequestHead([]);
+
+/** One connection: passes its requests on, and remembers the head of the last one. */
+class ConnectionListener implements ServerSessionListener {
+  private readonly session: Session;
+  private readonly dispatcher: Dispatcher;
+  private readonly connections: Connections;
+  private head = NO_HEAD;
+
+  constructor(session: Session, dispatcher: Dispatcher, connections: Connections) {
+    this.session = session;
+    this.dispatcher = dispatcher;
+    this.connections = connections;
+  }
+
+  onStream(stream: Stream, headers: HeaderList, endStream: boolean): StreamListener {
+    if (this.head.headers !== headers) this.head = this.dispatcher.headOf(headers);
+    return this.dispatcher.onRequest(stream, this.head, endStream);
+  }
+
+  onLargeRequest(stream: Stream, refusal: Refusal): StreamListener | undefined {
+    return answerLargeRequest(stream, refusal.rule);
+  }
+
+  /** A client's speaks of pushed streams, of which there are none. */
+  onGoAway(): void {}
+
+  onRefused(refusal: Refusal): void {
+    publishRefusal("downstream", this.session.peer.remoteAddress, refusal);
+  }
+
+  onClosed(): void {
+    this.connections.onSessionClosed(this.session);
+  }
+}
+
+/** What a connection failed of before it was a session, without its peer. */
+function ruleOf(error: Error, peer: string): string {
+  const { message } = error;
+  return message.startsWith(`${peer} `) ? message.slice(peer.length + 1) : message;
+}

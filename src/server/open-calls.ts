@@ -1,0 +1,52 @@
+// The calls of a server that are under way, and what all of them share.
+
+import type { GrpcError } from "../grpc/error.ts";
+import type { Clock } from "../time/clock.ts";
+import { publishEnd } from "./call-events.ts";
+import { Leftovers } from "./leftovers.ts";
+import type { CallOwner, ServerCall } from "./server-call.ts";
+
+export class OpenCalls implements CallOwner {
+  readonly clock: Clock;
+  readonly leftovers: Leftovers = new Leftovers();
+  /** The list goes through the calls themselves, so that nothing is made for one to be on it. */
+  #first: ServerCall | undefined;
+  #count = 0;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  add(call: ServerCall): void {
+    this.#count++;
+    const first = this.#first;
+    call.next = first;
+    if (first !== undefined) first.previous = call;
+    this.#first = call;
+  }
+
+  onCallEnd(call: ServerCall): void {
+    this.#count--;
+    const { previous, next } = call;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next !== undefined) next.previous = previous;
+    call.previous = undefined;
+    call.next = undefined;
+    publishEnd(call);
+  }
+
+  /** Ends every call, and what is left over of others. */
+  cancelAll(reason: GrpcError): void {
+    // All of them first: the end of one may be the end of another, and with it of a walk along the
+    // list.
+    const calls: ServerCall[] = [];
+    for (let call = this.#first; call !== undefined; call = call.next) calls.push(call);
+    for (const call of calls) call.cancel(reason);
+    this.leftovers.end(reason);
+  }
+}

@@ -7,30 +7,52 @@ import type { CallContext } from "./call-context.ts";
 import { MessageCall, type MessageCallOptions } from "./message-call.ts";
 import type { ServerCall } from "./server-call.ts";
 
+/**
+ * Who answers the call. The end of the call itself is the call's: whatever comes behind it does no
+ * harm.
+ *
+ * - `"undecided"`: nobody yet. Nothing was read or written.
+ * - `"messages"`: the handler, message by message, through `messages`.
+ * - `"relayed"`: a relay, which is at work, and so is the handler. Nothing can be read or written
+ *   here any more. `hasRead` says whether messages were read before that.
+ * - `"relayEnded"`: the relay has ended and the handler has not. `answer` tells the client what
+ *   came of it, once the handler has ended, too.
+ * - `"handlerEnded"`: the handler has ended and the relay has not: it answers when it ends.
+ */
+type Answering =
+  | { readonly kind: "undecided" }
+  | { readonly kind: "messages"; readonly messages: MessageCall }
+  | { readonly kind: "relayed"; readonly hasRead: boolean }
+  | { readonly kind: "relayEnded"; readonly answer: (waited: boolean) => void }
+  | { readonly kind: "handlerEnded" };
+
+const UNDECIDED: Answering = { kind: "undecided" };
+const HANDLER_ENDED: Answering = { kind: "handlerEnded" };
+
 /** What all views of one call share. */
 class StreamCore {
   readonly call: ServerCall;
   readonly options: MessageCallOptions;
-  /** Made when the first message is read or written: a relayed call has none. */
-  messages: MessageCall | undefined = undefined;
-  /** The relay has taken the call over. */
-  relayed = false;
-  /** Messages were read before that. */
-  hasRead = false;
-  /** Tells the client what the relay has found out. */
-  answer: ((waited: boolean) => void) | undefined = undefined;
-  /** The handler has returned, although the relay is still at work. */
-  returned = false;
+  answering: Answering = UNDECIDED;
 
   constructor(call: ServerCall, options: MessageCallOptions) {
     this.call = call;
     this.options = options;
   }
 
+  /** The relay has it, or had it. */
+  get isRelayed(): boolean {
+    const { kind } = this.answering;
+    return kind !== "undecided" && kind !== "messages";
+  }
+
+  /** @throws {TypeError} when it is relayed */
   messageCall(): MessageCall {
-    if (this.relayed) throw relayedAlready();
-    this.messages ??= new MessageCall(this.call, this.options);
-    return this.messages;
+    if (this.answering.kind === "messages") return this.answering.messages;
+    if (this.isRelayed) throw relayedAlready();
+    const messages = new MessageCall(this.call, this.options);
+    this.answering = { kind: "messages", messages };
+    return messages;
   }
 }
 
@@ -41,10 +63,12 @@ function relayedAlready(): TypeError {
 }
 
 /**
- * One call, for stream handlers and interceptors. Requests are read with `recvMessage` or by iterating, responses are written with
- * `sendMessage`. The call ends when the handler returns, with OK, or with the error that it throws.
+ * One call, for stream handlers and interceptors. Requests are read with `recvMessage` or by
+ * iterating, responses are written with `sendMessage`. The call ends when the handler returns, with
+ * OK, or with the error that it throws.
  *
- * With the codec of `newCodec()` messages are `Frame`s; with `codecWithParent(codec)` they are what that codec makes of them.
+ * With the codec of `newCodec()` messages are `Frame`s; with `codecWithParent(codec)` they are what
+ * that codec makes of them.
  */
 export class ServerStream<Request = unknown, Response = unknown> {
   /** Metadata, deadline, cancellation and peer of the call. */
@@ -66,29 +90,33 @@ export class ServerStream<Request = unknown, Response = unknown> {
     return this.#core.call.head.method;
   }
 
-  /** The same call with another context, for interceptors to pass on: other metadata, a shorter deadline. */
+  /**
+   * The same call with another context, for interceptors to pass on: other metadata, a shorter
+   * deadline.
+   */
   withContext(context: CallContext): ServerStream<Request, Response> {
     return new ServerStream(this.#core, context);
   }
 
   /**
-   * The next request message; `undefined` when the client has ended its side. Compressed messages are decompressed (gzip, deflate)
-   * before they are decoded; raw frames come as they are.
+   * The next request message; `undefined` when the client has ended its side. Compressed messages
+   * are decompressed (gzip, deflate) before they are decoded; raw frames come as they are.
    * @throws {GrpcError} CANCELLED, DEADLINE_EXCEEDED, or what is wrong with the message
    */
   recvMessage(): Promise<Request | undefined> {
     // The codec decides what a message is; the type parameter is the user's word for it.
-    if (this.#core.relayed) return tolerant(Promise.reject(relayedAlready()));
+    if (this.#core.isRelayed) return tolerant(Promise.reject(relayedAlready()));
     return tolerant(this.#core.messageCall().recv()) as Promise<Request | undefined>;
   }
 
   /**
-   * Sends one response message, headers first if they have not been sent. Resolves when the client has taken enough of what was
-   * sent for more to be welcome: await it, and a slow client slows the handler down.
+   * Sends one response message, headers first if they have not been sent. Resolves when the client
+   * has taken enough of what was sent for more to be welcome: await it, and a slow client slows the
+   * handler down.
    * @throws {GrpcError} when the call is over, or the codec cannot encode the message
    */
   sendMessage(message: Response): Promise<void> {
-    if (this.#core.relayed) return tolerant(Promise.reject(relayedAlready()));
+    if (this.#core.isRelayed) return tolerant(Promise.reject(relayedAlready()));
     return tolerant(this.#core.messageCall().send(message));
   }
 
@@ -100,12 +128,17 @@ export class ServerStream<Request = unknown, Response = unknown> {
     this.#core.call.addHeader(metadata);
   }
 
-  /** Sends the response headers now, instead of with the first message. @throws {GrpcError} INTERNAL when they were sent already */
+  /**
+   * Sends the response headers now, instead of with the first message.
+   * @throws {GrpcError} INTERNAL when they were sent already
+   */
   sendHeader(metadata?: Metadata): void {
     this.#core.messageCall().sendHeader(metadata);
   }
 
-  /** Adds to the trailing metadata, which is sent with the status, also to that of a relayed call. */
+  /**
+   * Adds to the trailing metadata, which is sent with the status, also to that of a relayed call.
+   */
   setTrailer(metadata: Metadata): void {
     this.#core.call.addTrailer(metadata);
   }
@@ -120,55 +153,76 @@ export class ServerStream<Request = unknown, Response = unknown> {
     }
   }
 
-  /** @internal For the relay: takes the call over; from then on nothing can be read or written here. */
+  /**
+   * @internal For the relay: takes the call over; from then on nothing can be read or written here.
+   */
   takeOver(): ServerCall {
     const core = this.#core;
-    if (core.relayed) {
+    const { answering, call } = core;
+    if (core.isRelayed) {
       throw new TypeError(
         "handleStream: expected a stream that is not relayed yet, got one that is",
       );
     }
-    if (core.call.headersSent) {
+    if (call.headersSent) {
       throw new TypeError(
         "handleStream: expected a stream without a response, got one whose headers were sent",
       );
     }
-    core.relayed = true;
     // Messages that were read are gone; the bytes behind them go to the relay.
-    core.hasRead = core.messages?.release() ?? false;
-    core.messages = undefined;
-    return core.call;
+    const hasRead = answering.kind === "messages" && answering.messages.release();
+    core.answering = { kind: "relayed", hasRead };
+    return call;
   }
 
-  /** @internal For the relay: messages were read before it took the call over. */
+  /** @internal For the relay, when it takes the call over: messages were read before. */
   get hasRead(): boolean {
-    return this.#core.hasRead;
+    const { answering } = this.#core;
+    return answering.kind === "relayed" && answering.hasRead;
   }
 
   /**
-   * @internal For the relay: it has ended, with `error` or well. A handler that waits for it decides what the client is told: returning
-   * means OK. For one that does not wait the relay's own outcome stands.
+   * @internal For the relay: it has ended, with `error` or well. A handler that waits for it
+   * decides what the client is told: returning means OK. For one that does not wait the relay's own
+   * outcome stands.
    */
   relayDone(answer: (outcome: GrpcError | undefined) => void, error: GrpcError | undefined): void {
-    if (this.#core.returned) answer(error);
-    else this.#core.answer = (waited) => answer(waited ? undefined : error);
+    const core = this.#core;
+    if (core.answering.kind === "handlerEnded") {
+      answer(error);
+      return;
+    }
+    core.answering = {
+      kind: "relayEnded",
+      answer: (waited) => answer(waited ? undefined : error),
+    };
   }
 
   /**
-   * @internal For the server: the handler has ended.
+   * @internal For the server: the handler has ended. Once.
    * @param waited it returned a promise, so it can have waited for a relay
    */
   finish(error: GrpcError | undefined, waited: boolean): void {
     const core = this.#core;
-    if (error !== undefined) {
-      if (core.messages !== undefined) core.messages.finishError(error);
-      else if (core.relayed && core.answer === undefined) {
-        // The relay is still at work: it ends its destinations, then says this error.
-        core.returned = true;
-        core.call.cancel(error);
-      } else core.call.finishError(error);
-    } else if (!core.relayed) core.messageCall().finishOk();
-    else if (core.answer !== undefined) core.answer(waited);
-    else core.returned = true;
+    const { answering, call } = core;
+    switch (answering.kind) {
+      case "undecided":
+        if (error === undefined) core.messageCall().finishOk();
+        else call.finishError(error);
+        return;
+      case "messages":
+        if (error === undefined) answering.messages.finishOk();
+        else answering.messages.finishError(error);
+        return;
+      case "relayEnded":
+        if (error === undefined) answering.answer(waited);
+        else call.finishError(error);
+        return;
+      case "relayed":
+      case "handlerEnded":
+        core.answering = HANDLER_ENDED;
+        // The relay ends its destinations, then says this error.
+        if (error !== undefined) call.cancel(error);
+    }
   }
 }

@@ -243,7 +243,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     // What the client does not read must not be kept for as long as it likes: the call is over.
     if (this.context.reason !== undefined && this.stream.queuedBytes > 0) {
       this.deadlineTimer ??= new Timer(this);
-      this.clock.schedule(this.deadlineTimer, LAST_WORDS_MS);
+      this.clock.schedule(this.deadlineTimer, UNREAD_RESPONSE_MS);
     }
   }
 
@@ -363,7 +363,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
 }
 
 /** How long the client of a call that was cut short may take to read what was sent before its status, until it is reset. */
-const LAST_WORDS_MS = 1_000;
+const UNREAD_RESPONSE_MS = 1_000;
 
 export const EMPTY: Buffer = Buffer.alloc(0);
 const NO_FIELDS: HeaderList = [];

@@ -9,7 +9,7 @@ import type {
   StreamListener,
 } from "../../src/transport/transport.ts";
 import { HeaderField, type HeaderList } from "../../src/wire/field.ts";
-import { keep } from "../../src/wire/read-buffer.ts";
+import { keep, type LentBytes } from "../../src/wire/lent-bytes.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -131,7 +131,7 @@ class Call {
     this.served = served;
   }
 
-  send(bytes: Buffer): number {
+  send(bytes: LentBytes): number {
     if (!this.headersSent) this.#sendHeaders();
     if (this.special?.state !== undefined) this.special.state.sentBytes += bytes.length;
     return this.stream.sendData(bytes, false);
@@ -193,7 +193,7 @@ abstract class Method implements StreamListener {
     this.call.noteReset();
   }
 
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     if (this.call.ended) {
       this.call.stream.acknowledge(chunk.length);
       return;
@@ -202,13 +202,13 @@ abstract class Method implements StreamListener {
     this.onRequest(chunk, endStream);
   }
 
-  protected abstract onRequest(chunk: Buffer, endStream: boolean): void;
+  protected abstract onRequest(chunk: LentBytes, endStream: boolean): void;
 }
 
 class UnaryEcho extends Method {
   #chunks: Buffer[] | undefined;
 
-  protected onRequest(chunk: Buffer, endStream: boolean): void {
+  protected onRequest(chunk: LentBytes, endStream: boolean): void {
     const { call } = this;
     call.stream.acknowledge(chunk.length);
     if (endStream && this.#chunks === undefined) {
@@ -226,7 +226,7 @@ class UnaryEcho extends Method {
 
 /** Credit goes back to the client as the transport takes the echo: a client that does not read is stopped. */
 class StreamEcho extends Method {
-  protected onRequest(chunk: Buffer, endStream: boolean): void {
+  protected onRequest(chunk: LentBytes, endStream: boolean): void {
     const { call } = this;
     if (chunk.length > 0) {
       const accepted = call.send(chunk);
@@ -246,7 +246,7 @@ class ServerStream extends Method {
   #left = 0;
   #started = false;
 
-  protected onRequest(chunk: Buffer, endStream: boolean): void {
+  protected onRequest(chunk: LentBytes, endStream: boolean): void {
     this.call.stream.acknowledge(chunk.length);
     if (chunk.length > 0) this.#request.push(keep(chunk));
     if (!endStream) return;
@@ -275,7 +275,7 @@ class ServerStream extends Method {
 class ClientStream extends Method {
   readonly #counter = new MessageCounter();
 
-  protected onRequest(chunk: Buffer, endStream: boolean): void {
+  protected onRequest(chunk: LentBytes, endStream: boolean): void {
     this.call.stream.acknowledge(chunk.length);
     this.#counter.push(chunk);
     if (!endStream) return;
@@ -293,7 +293,7 @@ class CallStateQuery extends Method {
     this.#book = book;
   }
 
-  protected onRequest(chunk: Buffer, endStream: boolean): void {
+  protected onRequest(chunk: LentBytes, endStream: boolean): void {
     this.call.stream.acknowledge(chunk.length);
     this.#request.push(keep(chunk));
     if (!endStream) return;
@@ -308,7 +308,7 @@ class CallStateQuery extends Method {
 
 /** Ends with the status that the request asked for, once the request is complete. */
 class Failure extends Method {
-  protected onRequest(chunk: Buffer, endStream: boolean): void {
+  protected onRequest(chunk: LentBytes, endStream: boolean): void {
     this.call.stream.acknowledge(chunk.length);
     const status = this.call.special?.failWith;
     if (!endStream || status === undefined) return;

@@ -1,5 +1,7 @@
 // relay.bench.v1.EchoMessage by hand, and gRPC's five-byte prefix: what the load and the lean backend need without protobuf.
 
+import type { LentBytes } from "../../src/wire/lent-bytes.ts";
+
 export interface EchoMessage {
   readonly payload: Buffer;
   readonly replyCount: number;
@@ -98,7 +100,7 @@ export class MessageCounter {
     return this.#prefixRead === 0;
   }
 
-  push(chunk: Buffer): void {
+  push(chunk: LentBytes): void {
     let at = 0;
     while (at < chunk.length) {
       if (this.#prefixRead < PREFIX_BYTES) {

@@ -4,6 +4,7 @@
 import type { Stream, StreamEnd, StreamListener } from "../../src/transport/transport.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
 import { fieldValue, type HeaderList } from "../../src/wire/field.ts";
+import type { LentBytes } from "../../src/wire/lent-bytes.ts";
 import { encodeMessage, messageOfSize, PREFIX_BYTES, withPrefix } from "../backends/message.ts";
 import type { MethodName } from "../backends/service.ts";
 import type { LoadSession, Opener } from "./sessions.ts";
@@ -113,7 +114,7 @@ export abstract class CallSlot implements StreamListener, Opener {
     else if (status !== "200") this.#abandon(`HTTP status ${status}`);
   }
 
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     this.receivedBytes += chunk.length;
     this.stream?.acknowledge(chunk.length);
     if (endStream) this.reporter.failed(this, "no trailers");

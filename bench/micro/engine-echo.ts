@@ -18,6 +18,7 @@ import type {
   StreamListener,
 } from "../../src/transport/transport.ts";
 import { HeaderField, type HeaderList } from "../../src/wire/field.ts";
+import type { LentBytes } from "../../src/wire/lent-bytes.ts";
 
 const RESPONSE: HeaderList = [
   new HeaderField(":status", "200"),
@@ -35,7 +36,7 @@ class EchoStream implements StreamListener {
     stream.sendHeaders(RESPONSE, false);
   }
   onHeaders(): void {}
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     if (chunk.length > 0) {
       const sent = this.stream.sendData(chunk, false);
       if (sent > 0) this.stream.acknowledge(sent);
@@ -69,7 +70,7 @@ class RelayLeg implements StreamListener {
   onHeaders(headers: HeaderList, endStream: boolean): void {
     this.other?.sendHeaders(headers, endStream);
   }
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     const sent = this.other?.sendData(chunk, endStream) ?? 0;
     if (sent > 0) this.own?.acknowledge(sent);
   }

@@ -11,6 +11,7 @@ import type {
 } from "../../src/transport/transport.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { fieldValue, HeaderField, type HeaderList } from "../../src/wire/field.ts";
+import { keep, type LentBytes } from "../../src/wire/lent-bytes.ts";
 import { PREFIX_BYTES, withPrefix } from "../backends/message.ts";
 import { type MethodName, methodPath } from "../backends/service.ts";
 
@@ -185,9 +186,9 @@ export class ProbeCall implements StreamListener {
     this.#changed();
   }
 
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     this.receivedBytes += chunk.length;
-    this.#chunks.push(chunk);
+    this.#chunks.push(keep(chunk));
     if (this.reading) this.#stream.acknowledge(chunk.length);
     else this.#owedBytes += chunk.length;
     if (endStream) this.cutShort = true;

@@ -16,6 +16,7 @@ import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { Stream, StreamEnd } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import { fieldValue, HeaderField, type HeaderList } from "../wire/field.ts";
+import type { LentBytes } from "../wire/lent-bytes.ts";
 import {
   CALL_CHECKS,
   type CallOptions,
@@ -206,7 +207,7 @@ class ClientCall implements StreamRequest, TimerOwner {
     this.resolveHeader(Metadata.fromFields(forwardableResponseMetadata(headers)));
   }
 
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     const held = this.heldHeaders;
     if (held !== undefined) {
       if (chunk.length === 0) {

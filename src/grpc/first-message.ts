@@ -1,5 +1,6 @@
 // Where the first message of a stream of bytes ends, however it is cut into chunks. For whoever leaves it out.
 
+import type { LentBytes } from "../wire/lent-bytes.ts";
 import { PREFIX_BYTES } from "./frame.ts";
 
 export class FirstMessage {
@@ -19,7 +20,7 @@ export class FirstMessage {
   }
 
   /** Takes the next bytes; returns how many of them belong to it. */
-  take(chunk: Buffer): number {
+  take(chunk: LentBytes): number {
     let at = 0;
     for (; at < chunk.length && this.#prefixSeen < PREFIX_BYTES; at++) {
       // The flag comes first and is no part of the length.

@@ -1,7 +1,7 @@
 // Finds messages in a stream of bytes whose chunks have nothing to do with them. Two ways: counting (the relay), which assembles
 // nothing, and parsing (peeking, local handlers), which hands out frames. Knows no stream and no window: the owner asks, and acknowledges.
 
-import { keep } from "../wire/read-buffer.ts";
+import { keep, type LentBytes } from "../wire/lent-bytes.ts";
 import { ErrorReason, GrpcError } from "./error.ts";
 import { Frame, MAX_PAYLOAD_BYTES, PREFIX_BYTES } from "./frame.ts";
 import { Status } from "./status.ts";
@@ -47,7 +47,7 @@ export class MessageCounter {
    * Takes the next bytes of the stream.
    * @throws {GrpcError} RESOURCE_EXHAUSTED as soon as a prefix announces a message above the limit; the counter is of no use afterwards
    */
-  push(chunk: Buffer): void {
+  push(chunk: LentBytes): void {
     const size = chunk.length;
     const from = this.#prefixSeen === 0 ? 0 : this.#readPrefix(chunk, 0);
     // Where the message under way ends and the next prefix begins; 0 for nearly every chunk that is relayed.
@@ -64,7 +64,7 @@ export class MessageCounter {
   }
 
   /** Reads what `chunk` holds, from `at` on, of a prefix that spans chunks; returns where that ends. */
-  #readPrefix(chunk: Buffer, at: number): number {
+  #readPrefix(chunk: LentBytes, at: number): number {
     const end = Math.min(chunk.length, at + PREFIX_BYTES - this.#prefixSeen);
     for (let i = at; i < end; i++) {
       // The flag comes first and must not count.
@@ -140,7 +140,7 @@ export class MessageParser {
   }
 
   /** Takes the next bytes of the stream, by reference where their memory stays. */
-  push(bytes: Buffer): void {
+  push(bytes: LentBytes): void {
     if (bytes.length === 0) return;
     const chunk = keep(bytes);
     this.#bufferedBytes += chunk.length;

@@ -1,6 +1,7 @@
 // Messages of one direction as a handler reads them: one promise per message that is waited for. Local handlers and our
 // own client use it; relayed calls never do.
 
+import type { LentBytes } from "../wire/lent-bytes.ts";
 import { type Codec, decodeMessage, takesRawFrames } from "./codec.ts";
 import { decompress } from "./compression.ts";
 import { GrpcError } from "./error.ts";
@@ -52,7 +53,7 @@ export class MessageReader {
   }
 
   /** Takes the next bytes. Credit is given when the message they belong to is asked for. */
-  push(chunk: Buffer, endStream: boolean): void {
+  push(chunk: LentBytes, endStream: boolean): void {
     this.#owedBytes += chunk.length;
     this.#parser.push(chunk);
     if (endStream) this.#ended = true;

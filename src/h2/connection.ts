@@ -4,7 +4,6 @@
 import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { SENT } from "../wire/message-rules.ts";
-import { isView } from "../wire/read-buffer.ts";
 import { breach, orderlyEnd, told } from "./ends.ts";
 import { connectionError, H2Error, overLimit } from "./error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "./events.ts";
@@ -110,10 +109,13 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     if (this.draining) this.start();
   }
 
-  /** Takes what the socket gave: `chunk` up to `end`. Views of it are handed to the streams' owners. */
-  receive(chunk: Buffer, nowMs: number, end: number = chunk.length): void {
+  /**
+   * Takes what the socket gave: `chunk` up to `end`. Views of it are handed to the streams' owners.
+   * @param isLent its memory will be read into again when this returns
+   */
+  receive(chunk: Buffer, nowMs: number, end: number = chunk.length, isLent: boolean = false): void {
     if (this.ended !== undefined) return;
-    this.messages.isLent = isView(chunk);
+    this.messages.isLent = isLent;
     this.guard.nowMs = nowMs;
     this.reader.feed(this.opening.read(chunk, end));
     for (let more = true; more; ) {

@@ -1,6 +1,7 @@
 // Writes frames into the output of one connection (RFC 9113 §4.1, §6). It must not know streams or when a frame is allowed.
 
 import type { HeaderList } from "../wire/field.ts";
+import type { LentBytes } from "../wire/lent-bytes.ts";
 import {
   DEFAULT_MAX_FRAME_BYTES,
   FLAG_ACK,
@@ -67,7 +68,7 @@ export class FrameWriter {
     this.output.appendRun(bytes, head, start + payloadBytes);
   }
 
-  dataPayload(bytes: Buffer, start: number, end: number): void {
+  dataPayload(bytes: LentBytes, start: number, end: number): void {
     this.output.append(bytes, start, end);
   }
 

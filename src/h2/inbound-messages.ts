@@ -3,8 +3,8 @@
 
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
+import { give, type LentBytes, lend } from "../wire/lent-bytes.ts";
 import { NO_LENGTH, RECEIVED } from "../wire/message-rules.ts";
-import { give, LEND_FROM_BYTES, lend } from "../wire/read-buffer.ts";
 import {
   badFrameSize,
   connectionError,
@@ -57,6 +57,9 @@ export interface StreamAcceptor {
 /** GOAWAY has told the peer that the stream will not be looked at. */
 export const IGNORE = -1;
 
+/** DATA of shorter frames is copied where it is likely to be kept: that costs little more than a view. */
+const LEND_FROM_BYTES = 2_048;
+
 const NOTHING: Buffer = Buffer.alloc(0);
 const NO_FIELDS: HeaderList = [];
 
@@ -68,7 +71,7 @@ export class InboundMessages<Owner> {
   blockIsOpen = false;
   /** Client side: response headers have come. */
   answered = false;
-  /** The chunk being read is borrowed. */
+  /** The memory of the chunk being read will be read into again. */
   isLent = false;
 
   private readonly role: Role;
@@ -202,7 +205,7 @@ export class InboundMessages<Owner> {
     start: number,
     end: number,
     frameBytes: number,
-  ): Buffer {
+  ): LentBytes {
     if (!this.isLent) return chunk.subarray(start, end);
     return stream.headersSent || frameBytes >= LEND_FROM_BYTES
       ? lend(chunk, start, end)

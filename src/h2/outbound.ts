@@ -8,6 +8,7 @@ import {
   listTooLarge,
   UNANNOUNCED_MAX_LIST_BYTES,
 } from "../wire/field.ts";
+import type { LentBytes } from "../wire/lent-bytes.ts";
 import { SENT } from "../wire/message-rules.ts";
 import { connectionError, streamError } from "./error.ts";
 import type { OutboundEvents } from "./events.ts";
@@ -95,7 +96,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     this.events.onDirty();
   }
 
-  sendData(stream: H2Stream<Owner>, chunk: Buffer, endStream: boolean): number {
+  sendData(stream: H2Stream<Owner>, chunk: LentBytes, endStream: boolean): number {
     const length = chunk.length;
     if (!localIsOpen(stream.state) || stream.endQueued) return 0;
     if (!stream.headersSent) throw new HeaderError("DATA before the headers of the stream");
@@ -334,7 +335,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   /** DATA frames with the first `bytes` of `chunk`, END_STREAM on the last one; `bytes` is 0 only for a lone END_STREAM. */
   private writeChunk(
     stream: H2Stream<Owner>,
-    chunk: Buffer,
+    chunk: LentBytes,
     bytes: number,
     endStream: boolean,
   ): void {

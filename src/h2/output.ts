@@ -1,7 +1,7 @@
 // What one connection has to write: slabs of small frames with references to large payloads in between, in wire order.
 // It must not know frames.
 
-import { isBorrowed } from "../wire/read-buffer.ts";
+import { type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
 import { acquireSlab, acquireSmallSlab, releaseSlab, SMALL_SLAB_BYTES } from "./slab-pool.ts";
 
 /**
@@ -80,25 +80,25 @@ export class Output {
     this.byteCount += bytes;
   }
 
-  /** Appends `bytes[start..end)`, by copy where it is short or borrowed and by reference where it is long. */
-  append(bytes: Buffer, start: number, end: number): void {
+  /** Appends `bytes[start..end)`, by copy where it is short or lent and by reference where it is long. */
+  append(bytes: LentBytes, start: number, end: number): void {
     const length = end - start;
     if (length < COPY_BELOW_BYTES) {
       this.reserve(length);
       if (length === bytes.length) this.slab.set(bytes, this.position);
       else bytes.copy(this.slab, this.position, start, end);
       this.position += length;
-    } else if (isBorrowed(bytes)) {
-      this.copy(bytes, start, end);
-    } else {
+    } else if (memoryStays(bytes)) {
       this.seal();
       this.addPiece(length === bytes.length ? bytes : bytes.subarray(start, end));
+    } else {
+      this.copy(bytes, start, end);
     }
     this.byteCount += length;
   }
 
   /** Into as many slabs as it takes. */
-  private copy(bytes: Buffer, start: number, end: number): void {
+  private copy(bytes: LentBytes, start: number, end: number): void {
     for (let at = start; at < end; ) {
       this.reserve(1);
       const taken = Math.min(end - at, this.slab.length - this.position);

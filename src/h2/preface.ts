@@ -83,7 +83,7 @@ export class ClientPreface implements Preface {
       this.other = this.answersHttp1 ? recognised(bytes) : UNKNOWN;
       if (this.other !== undefined) return end;
     }
-    // The chunk may be borrowed.
+    // The memory of the chunk may be read into again.
     this.seen = before === 0 ? Buffer.from(bytes) : bytes;
     return end;
   }

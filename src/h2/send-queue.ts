@@ -1,7 +1,7 @@
-// DATA of one stream that waits for window or for its turn. What is borrowed is copied into slabs, with room for a frame header in
+// DATA of one stream that waits for window or for its turn. What is lent is copied into slabs, with room for a frame header in
 // front of every frame, so that it goes out from there in long runs. It must not know windows.
 
-import { isBorrowed } from "../wire/read-buffer.ts";
+import { type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
 import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "./frame.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import { COPY_BELOW_BYTES, type Output } from "./output.ts";
@@ -22,13 +22,13 @@ export class SendQueue {
   private readonly pieces: Piece[] = [];
 
   /** Takes `chunk` from `from` on: by reference if its memory stays, else by copy. */
-  push(chunk: Buffer, from: number): void {
+  push(chunk: LentBytes, from: number): void {
     // A short view would cost more than what it shows, and keep all of what was read with it in memory, for as long as the peer likes.
-    if (chunk.length - from < COPY_BELOW_BYTES || isBorrowed(chunk)) this.copy(chunk, from);
+    if (chunk.length - from < COPY_BELOW_BYTES || !memoryStays(chunk)) this.copy(chunk, from);
     else this.pieces.push({ bytes: chunk, start: from, end: chunk.length, isSlab: false });
   }
 
-  private copy(chunk: Buffer, from: number): void {
+  private copy(chunk: LentBytes, from: number): void {
     let piece = this.pieces[this.pieces.length - 1];
     for (let at = from; at < chunk.length; ) {
       if (piece === undefined || !piece.isSlab || piece.end === piece.bytes.length) {

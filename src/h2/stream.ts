@@ -1,6 +1,7 @@
 // One stream: its state, windows and send queue, and the methods its owner calls. It must not know frames or other streams.
 
 import type { HeaderList } from "../wire/field.ts";
+import type { LentBytes } from "../wire/lent-bytes.ts";
 import { NO_QUEUE, type SendQueue } from "./send-queue.ts";
 import { OPEN, type StreamState } from "./stream-state.ts";
 
@@ -18,7 +19,7 @@ export interface StreamEndInfo {
 /** What the owner of a stream is told, synchronously and in wire order. */
 export interface StreamEvents {
   onHeaders(headers: HeaderList, endStream: boolean): void;
-  onData(chunk: Buffer, endStream: boolean): void;
+  onData: (chunk: LentBytes, endStream: boolean) => void;
   onTrailers(trailers: HeaderList): void;
   onWritable(bytes: number): void;
   onReset(end: StreamEndInfo): void;
@@ -27,7 +28,7 @@ export interface StreamEvents {
 /** Where the calls of an owner go: the sending half of the connection. */
 export interface StreamHost<Owner> {
   sendHeaders(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): void;
-  sendData(stream: H2Stream<Owner>, chunk: Buffer, endStream: boolean): number;
+  sendData: (stream: H2Stream<Owner>, chunk: LentBytes, endStream: boolean) => number;
   sendTrailers(stream: H2Stream<Owner>, trailers: HeaderList): void;
   reset(stream: H2Stream<Owner>, code: number): void;
   acknowledge(stream: H2Stream<Owner>, bytes: number): void;
@@ -111,7 +112,7 @@ export class H2Stream<Owner> {
     this.host.sendHeaders(this, headers, endStream);
   }
 
-  sendData(chunk: Buffer, endStream: boolean): number {
+  sendData(chunk: LentBytes, endStream: boolean): number {
     return this.host.sendData(this, chunk, endStream);
   }
 

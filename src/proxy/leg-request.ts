@@ -5,7 +5,7 @@ import { FirstMessage } from "../grpc/first-message.ts";
 import { frameChunks } from "../grpc/frame.ts";
 import type { Stream } from "../transport/transport.ts";
 import { appendChunk } from "../wire/chunk-list.ts";
-import { keep } from "../wire/read-buffer.ts";
+import { keep, type LentBytes } from "../wire/lent-bytes.ts";
 
 /**
  * Request bytes kept until the backend answers, so that a call which it cannot have processed is sent again (gRFC A6
@@ -100,7 +100,7 @@ export abstract class LegRequest {
   }
 
   /** Takes the next bytes of the request. */
-  send(chunk: Buffer, endStream: boolean): void {
+  send(chunk: LentBytes, endStream: boolean): void {
     if (this.ended) return;
     let rest = chunk;
     if (this.skipping !== undefined) {
@@ -126,7 +126,7 @@ export abstract class LegRequest {
   }
 
   /** What `chunk` has behind the client's first message. */
-  private skip(first: FirstMessage, chunk: Buffer): Buffer {
+  private skip(first: FirstMessage, chunk: LentBytes): Buffer {
     const skipped = first.take(chunk);
     this.skippedBytes += skipped;
     if (first.complete) this.skipping = undefined;

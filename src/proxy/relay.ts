@@ -17,6 +17,7 @@ import type { RequestSink, ServerCall } from "../server/server-call.ts";
 import type { Clock } from "../time/clock.ts";
 import { HeaderError } from "../transport/transport.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
+import type { LentBytes } from "../wire/lent-bytes.ts";
 import { leaveDetached, publishDetachedEnd } from "./detached.ts";
 import type { StreamParameters } from "./director.ts";
 import type { CallResult } from "./results.ts";
@@ -141,7 +142,7 @@ export class Relay implements RequestSink, LegOwner {
 
   // The request.
 
-  onRequestData(chunk: Buffer, endStream: boolean): void {
+  onRequestData(chunk: LentBytes, endStream: boolean): void {
     if (this.finalizing) {
       this.call.acknowledge(chunk.length);
       return;
@@ -249,7 +250,7 @@ export class Relay implements RequestSink, LegOwner {
     }
   }
 
-  onLegData(leg: UpstreamLeg, chunk: Buffer): void {
+  onLegData(leg: UpstreamLeg, chunk: LentBytes): void {
     if (leg !== this.primary) {
       leg.acknowledge(chunk.length);
       return;

@@ -30,6 +30,7 @@ import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { Stream, StreamEnd } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
+import type { LentBytes } from "../wire/lent-bytes.ts";
 import type { Destination, DestinationNeed } from "./director.ts";
 import { LegRequest } from "./leg-request.ts";
 import type { DestinationResult } from "./results.ts";
@@ -59,7 +60,7 @@ export interface LegOwner {
   /** Response headers that are not the whole response. */
   onLegHeaders(leg: UpstreamLeg, headers: HeaderList): void;
   /** Owes `UpstreamLeg.acknowledge` for every byte. */
-  onLegData(leg: UpstreamLeg, chunk: Buffer): void;
+  onLegData: (leg: UpstreamLeg, chunk: LentBytes) => void;
   /** More of the request was accepted for its socket. */
   onLegProgress(leg: UpstreamLeg): void;
   /** The client has ended its side within its first message. */
@@ -272,7 +273,7 @@ export class UpstreamLeg
     this.owner.onLegHeaders(this, withoutStatus(headers));
   }
 
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     if (this.ended) return;
     if (chunk.length > 0) {
       if (this.responseCounter === undefined) {

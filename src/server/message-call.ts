@@ -9,6 +9,7 @@ import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
 import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "../grpc/trailers.ts";
 import { HeaderError } from "../transport/transport.ts";
+import type { LentBytes } from "../wire/lent-bytes.ts";
 import type { RequestSink, ServerCall } from "./server-call.ts";
 
 /** What a call that is answered message by message needs of its server. */
@@ -96,7 +97,7 @@ export class MessageCall implements RequestSink {
     );
   }
 
-  onRequestData(chunk: Buffer, endStream: boolean): void {
+  onRequestData(chunk: LentBytes, endStream: boolean): void {
     this.#reader.push(chunk, endStream);
   }
 

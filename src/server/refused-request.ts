@@ -8,6 +8,7 @@ import { Timer } from "../time/timer-wheel.ts";
 import { HeaderError, type Stream, type StreamListener } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import { HeaderField } from "../wire/field.ts";
+import type { LentBytes } from "../wire/lent-bytes.ts";
 
 /** Request body that is read and dropped after the answer. */
 const MAX_DRAINED_BYTES = 65_536;
@@ -53,7 +54,7 @@ export class RefusedRequest implements StreamListener {
 
   onHeaders(): void {}
 
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     this.#drainedBytes += chunk.length;
     if (endStream || this.#drainedBytes > MAX_DRAINED_BYTES) this.#end();
     else this.#stream.acknowledge(chunk.length);

@@ -29,7 +29,7 @@ import {
 import { appendChunk } from "../wire/chunk-list.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
-import { keep } from "../wire/read-buffer.ts";
+import { keep, type LentBytes } from "../wire/lent-bytes.ts";
 import { CallContext, type CallOrigin, deadlineExceeded } from "./call-context.ts";
 import type { Leftovers } from "./leftovers.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -37,7 +37,7 @@ import type { RequestHead } from "./request-head.ts";
 /** Who answers a call. Called synchronously, in wire order. */
 export interface RequestSink {
   /** Owes `ServerCall.acknowledge` for every byte. `chunk` is empty only together with `endStream`. */
-  onRequestData(chunk: Buffer, endStream: boolean): void;
+  onRequestData: (chunk: LentBytes, endStream: boolean) => void;
   /** `bytes` of the response that `sendData` had to queue were accepted for the socket. */
   onResponseWritable(bytes: number): void;
   /**
@@ -208,7 +208,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   }
 
   /** As `Stream.sendData`: returns the bytes accepted at once. */
-  sendData(chunk: Buffer): number {
+  sendData(chunk: LentBytes): number {
     this.responseBytes += chunk.length;
     return this.stream.sendData(chunk, false);
   }
@@ -319,7 +319,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     // A server stream's headers come with `onStream`.
   }
 
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     this.requestBytes += chunk.length;
     if (endStream) this.requestEnded = true;
     if (this.sink !== undefined) {

@@ -6,6 +6,7 @@
 
 import type { Clock } from "../time/clock.ts";
 import type { HeaderList } from "../wire/field.ts";
+import type { LentBytes } from "../wire/lent-bytes.ts";
 import type { ClientTlsOptions, ServerTlsOptions, TlsInfo } from "./tls.ts";
 
 /**
@@ -42,10 +43,10 @@ export interface StreamListener {
   onHeaders(headers: HeaderList, endStream: boolean): void;
   /**
    * DATA as it arrived. `chunk` is a view of what the socket gave: it must not be written to, and who looks at it after the
-   * callback has to `keep` it (`wire/read-buffer.ts`). It is empty only together with `endStream`. No byte is given back to the peer's
+   * callback has to `keep` it (`wire/lent-bytes.ts`). It is empty only together with `endStream`. No byte is given back to the peer's
    * window before `Stream.acknowledge`.
    */
-  onData(chunk: Buffer, endStream: boolean): void;
+  onData: (chunk: LentBytes, endStream: boolean) => void;
   /** The trailing field section; the peer's side of the stream has ended. Always after every byte of DATA. */
   onTrailers(trailers: HeaderList): void;
   /** `bytes` of what `sendData` had to queue were accepted for the socket since the last call. */
@@ -69,11 +70,11 @@ export interface Stream {
    */
   sendHeaders(headers: HeaderList, endStream: boolean): void;
   /**
-   * Queues `chunk` (by reference, so it must not change any more, unless it is borrowed) and returns how many of its bytes were
+   * Queues `chunk` (by reference, so it must not change any more, unless it is lent) and returns how many of its bytes were
    * accepted for the socket at once; the rest is reported by `onWritable`. `chunk` may be empty together with `endStream`. Never
    * refuses: it is the owner who bounds the queue, by not acknowledging what it could not pass on.
    */
-  sendData(chunk: Buffer, endStream: boolean): number;
+  sendData: (chunk: LentBytes, endStream: boolean) => number;
   /**
    * The trailing field section with END_STREAM, after all queued DATA. On the server side, when the client has not ended its
    * side yet, RST_STREAM(NO_ERROR) follows (RFC 9113 §8.1, gRPC "Early server closure").

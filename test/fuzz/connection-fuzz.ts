@@ -3,8 +3,8 @@
 import { Connection } from "../../src/h2/connection.ts";
 import { DEFAULT_LIMITS, type H2Limits } from "../../src/h2/limits.ts";
 import { CLOSED } from "../../src/h2/stream-state.ts";
-import { borrowed } from "../support/borrowed.ts";
 import { frames } from "../support/frames.ts";
+import { readLent } from "../support/lent.ts";
 import { Dice } from "./dice.ts";
 import { LegalPeer } from "./legal-peer.ts";
 import { Mutator, noise } from "./mutate.ts";
@@ -84,7 +84,7 @@ class Fuzzed {
       const chunk = bytes.subarray(at, at + most);
       if (this.connection.ended === undefined) this.witness.received(chunk);
       if (dice.chance(2)) this.connection.receive(chunk, this.nowMs);
-      else borrowed(chunk, (view) => this.connection.receive(view, this.nowMs));
+      else readLent(chunk, (memory, end) => this.connection.receive(memory, this.nowMs, end, true));
       if (this.owner.bulky) this.#write();
       if (most > 1 && dice.chance(4)) this.turn();
     }

@@ -5,8 +5,8 @@
 
 import { describe, expect, it } from "vitest";
 import { type StreamLog, Wire } from "../h2/wire.ts";
-import { borrowed } from "../support/borrowed.ts";
 import { fieldsOf, request, response, trailers } from "../support/frames.ts";
+import { lent } from "../support/lent.ts";
 import { Random } from "./random.ts";
 
 const ROUNDS = Number(process.env["FUZZ_ROUNDS"] ?? 150);
@@ -55,7 +55,7 @@ class Game {
       headerTableBytes: this.random.pick([0, 100, 4_096, 9_000]),
       maxConcurrentStreams: this.random.pick([2, 10]),
       highWaterBytes: this.random.pick([500, 20_000, 1 << 20]),
-      borrowing: this.random.chance(2),
+      lending: this.random.chance(2),
     });
     this.client = new Wire("client", options());
     this.server = new Wire("server", options());
@@ -100,7 +100,7 @@ class Game {
         state.chunks.push(chunk);
         state.ended = !isServer && random.chance(6);
         if (random.chance(2)) log.stream.sendData(chunk, state.ended);
-        else borrowed(chunk, (view) => log.stream.sendData(view, state.ended));
+        else lent(chunk, (view) => log.stream.sendData(view, state.ended));
         break;
       }
       case 4:

@@ -23,7 +23,7 @@ import type {
 } from "../../src/transport/transport.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { HeaderField, type HeaderList } from "../../src/wire/field.ts";
-import { keep } from "../../src/wire/read-buffer.ts";
+import { keep, type LentBytes } from "../../src/wire/lent-bytes.ts";
 import { closeAtEnd, within } from "../support/cleanup.ts";
 import { Dice } from "./dice.ts";
 
@@ -123,7 +123,7 @@ class EngineEcho implements StreamListener {
   }
 
   onHeaders(): void {}
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     this.#sum.push(keep(chunk));
     this.#stream.acknowledge(this.#stream.sendData(chunk, false));
     if (endStream) this.end();

@@ -6,7 +6,7 @@ import type { ConnectionEnd, ConnectionEvents } from "../../src/h2/events.ts";
 import type { H2Stream, StreamEndInfo, StreamEvents } from "../../src/h2/stream.ts";
 import { CLOSED } from "../../src/h2/stream-state.ts";
 import { HeaderError, HeaderField, type HeaderList, listBytes } from "../../src/wire/field.ts";
-import { keep } from "../../src/wire/read-buffer.ts";
+import { keep, type LentBytes } from "../../src/wire/lent-bytes.ts";
 import type { Dice } from "./dice.ts";
 import type { Witness } from "./witness.ts";
 
@@ -209,7 +209,7 @@ export class OwnedStream implements StreamEvents {
     if (endStream) this.#peerEnd();
   }
 
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     this.#alive("data");
     if (!this.headersSeen) throw this.#broken("data before headers");
     if (chunk.length === 0 && !endStream) throw this.#broken("data of nothing");
@@ -308,7 +308,7 @@ export class OwnedStream implements StreamEvents {
     }
   }
 
-  #give(chunk: Buffer): number {
+  #give(chunk: LentBytes): number {
     if (this.over || this.ended || !this.headersGiven) return chunk.length;
     if (this.#owner.connection.ended !== undefined) return 0;
     if (chunk.length > 0) this.#owner.witness.stream(this.stream.id).contents.push(keep(chunk));

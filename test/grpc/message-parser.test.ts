@@ -8,7 +8,7 @@ import {
   truncatedMessage,
 } from "../../src/grpc/message-parser.ts";
 import { Status } from "../../src/grpc/status.ts";
-import { borrowed } from "../support/borrowed.ts";
+import { lent } from "../support/lent.ts";
 import { Random } from "./random.ts";
 
 const THREE = [
@@ -381,9 +381,9 @@ it("has messages of its own out of chunks that are only lent", () => {
   const parser = new MessageParser();
   const payload = Buffer.alloc(10_000, "lent");
   const wire = Buffer.concat([Buffer.from([0, 0, 0, 0x27, 0x10]), payload]);
-  borrowed(Buffer.concat([wire, wire.subarray(0, 4_000)]), (chunk) => parser.push(chunk));
+  lent(Buffer.concat([wire, wire.subarray(0, 4_000)]), (chunk) => parser.push(chunk));
   const first = parser.next();
-  borrowed(wire.subarray(4_000), (chunk) => parser.push(chunk));
+  lent(wire.subarray(4_000), (chunk) => parser.push(chunk));
   expect(first?.payload.equals(payload)).toBe(true);
   expect(parser.next()?.payload.equals(payload)).toBe(true);
 });

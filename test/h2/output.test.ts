@@ -10,7 +10,7 @@ import {
   SMALL_SLAB_BYTES,
   TRIM_EVERY,
 } from "../../src/h2/slab-pool.ts";
-import { borrowed } from "../support/borrowed.ts";
+import { lent } from "../support/lent.ts";
 
 function appendAll(output: Output, ...payloads: Buffer[]): void {
   for (const payload of payloads) output.append(payload, 0, payload.length);
@@ -48,13 +48,13 @@ describe("Output", () => {
     expect(Buffer.concat(pieces)).toEqual(Buffer.concat(parts));
   });
 
-  it("copies what is borrowed, however long, into as many slabs as it takes", () => {
+  it("copies what is lent, however long, into as many slabs as it takes", () => {
     const output = new Output();
     const long = Buffer.from(Array.from({ length: 60_000 }, (_, i) => i % 251));
     output.append(Buffer.from("a"), 0, 1);
-    borrowed(long, (chunk) => output.append(chunk, 10, 60_000));
-    borrowed(long, (chunk) => output.append(chunk, 0, 60_000));
-    borrowed(long, (chunk) => output.append(chunk, 0, 60_000));
+    lent(long, (chunk) => output.append(chunk, 10, 60_000));
+    lent(long, (chunk) => output.append(chunk, 0, 60_000));
+    lent(long, (chunk) => output.append(chunk, 0, 60_000));
     expect(output.byteCount).toBe(179_991);
     const bytes = Buffer.concat(output.take());
     expect(bytes.equals(Buffer.concat([Buffer.from("a"), long.subarray(10), long, long]))).toBe(
@@ -65,7 +65,7 @@ describe("Output", () => {
   it("keeps a slab that is filled by the very first bytes of a write", () => {
     const output = new Output();
     const long = Buffer.from(Array.from({ length: 60_000 }, (_, i) => i % 251));
-    borrowed(long, (chunk) => output.append(chunk, 0, 60_000));
+    lent(long, (chunk) => output.append(chunk, 0, 60_000));
     const others = [acquireSmallSlab(), acquireSlab()];
     for (const slab of others) slab.fill(0);
     const pieces = output.take();
@@ -81,11 +81,11 @@ describe("Output", () => {
     expect(output.take()).toEqual([]);
   });
 
-  it("copies what is borrowed into the rest of a slab where it has room", () => {
+  it("copies what is lent into the rest of a slab where it has room", () => {
     const output = new Output();
     const long = Buffer.from(Array.from({ length: 10_000 }, (_, i) => i % 251));
     output.reserve(SMALL_SLAB_BYTES + 1);
-    for (let i = 0; i < 3; i++) borrowed(long, (chunk) => output.append(chunk, 0, 10_000));
+    for (let i = 0; i < 3; i++) lent(long, (chunk) => output.append(chunk, 0, 10_000));
     const pieces = output.take();
     expect(pieces).toHaveLength(1);
     expect(pieces[0]?.equals(Buffer.concat([long, long, long]))).toBe(true);

@@ -20,7 +20,7 @@ const ANSWER = (version: string): string => {
 describe.each<[string, WireOptions]>([
   ["in one chunk", {}],
   ["byte by byte", { byteByByte: true }],
-  ["in memory that is read into again", { borrowing: true }],
+  ["in memory that is read into again", { lending: true }],
 ])("what a client speaks first, %s,", (_, options) => {
   it("if it is HTTP/2, is answered by SETTINGS, and what follows counts", () => {
     const wire = waiting(options);

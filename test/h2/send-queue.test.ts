@@ -12,8 +12,8 @@ import {
   SMALL_SLAB_BYTES,
 } from "../../src/h2/slab-pool.ts";
 import { Random } from "../fuzz/random.ts";
-import { borrowed } from "../support/borrowed.ts";
 import { decodeFrames } from "../support/frames.ts";
+import { lent } from "../support/lent.ts";
 
 const FRAME_BYTES = 16_384;
 
@@ -24,7 +24,7 @@ class Bench {
 
   /** Pushes a copy that is spoilt afterwards. */
   lend(bytes: Buffer, from = 0): void {
-    borrowed(bytes, (chunk) => this.queue.push(chunk, from));
+    lent(bytes, (chunk) => this.queue.push(chunk, from));
   }
 
   /** Writes frames as long as the queue would have them until `bytes` are gone; returns their lengths. */
@@ -51,7 +51,7 @@ describe("a send queue", () => {
   const random = new Random(7);
   const BODY = random.bytes(4 * FRAME_BYTES);
 
-  it("sends borrowed frames from where they were copied to, as many in one piece as a slab holds", () => {
+  it("sends lent frames from where they were copied to, as many in one piece as a slab holds", () => {
     const bench = new Bench();
     for (let i = 0; i < 8; i++) {
       const at = (i % 4) * FRAME_BYTES;
@@ -109,7 +109,7 @@ describe("a send queue", () => {
     expect(bench.take().data.equals(BODY.subarray(0, 40_000))).toBe(true);
   });
 
-  it("copies what is short behind borrowed bytes, and refers to what stays", () => {
+  it("copies what is short behind lent bytes, and refers to what stays", () => {
     const bench = new Bench();
     const short = Buffer.from(BODY.subarray(10_000, 11_000));
     const long = Buffer.from(BODY.subarray(11_000, 31_000));

@@ -9,8 +9,7 @@ import { DEFAULT_LIMITS, type H2Limits } from "../../src/h2/limits.ts";
 import type { H2Stream, StreamEndInfo, StreamEvents } from "../../src/h2/stream.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
 import type { HeaderList } from "../../src/wire/field.ts";
-import { keep } from "../../src/wire/read-buffer.ts";
-import { borrowed } from "../support/borrowed.ts";
+import { keep, type LentBytes } from "../../src/wire/lent-bytes.ts";
 import {
   decodeFrames,
   type FieldInput,
@@ -21,6 +20,7 @@ import {
   request,
   type SettingsInput,
 } from "../support/frames.ts";
+import { readLent } from "../support/lent.ts";
 
 export interface WireOptions extends Partial<Omit<ConnectionOptions, "limits">> {
   readonly limits?: Partial<H2Limits>;
@@ -34,7 +34,7 @@ export interface WireOptions extends Partial<Omit<ConnectionOptions, "limits">> 
   /** Feed every byte as a chunk of its own. */
   readonly byteByByte?: boolean;
   /** Feed chunks whose memory is gone after the read, as those of plain sockets. @default false */
-  readonly borrowing?: boolean;
+  readonly lending?: boolean;
   /** What the socket takes before the test says more. @default 1 GiB */
   readonly highWaterBytes?: number;
 }
@@ -56,7 +56,7 @@ export class StreamLog implements StreamEvents {
     this.headers.push(headers);
     this.#tell(`headers${endStream ? " END" : ""}`);
   }
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     this.chunks.push(keep(chunk));
     this.#tell(`data ${chunk.length}${endStream ? " END" : ""}`);
   }
@@ -103,7 +103,7 @@ export class Wire implements ConnectionEvents<string> {
   loneEnds = 0;
 
   readonly #byteByByte: boolean;
-  readonly #borrowing: boolean;
+  readonly #lending: boolean;
   readonly #hpack = new HpackDecoder({
     maxTableBytes: 4_096,
     maxHeaderListBytes: 1 << 24,
@@ -111,11 +111,11 @@ export class Wire implements ConnectionEvents<string> {
 
   constructor(role: "client" | "server", options: WireOptions = {}) {
     const { limits, handshake = true, peerSettings, byteByByte = false, ...rest } = options;
-    const { highWaterBytes = 1 << 30, borrowing = false, drainsFirst = false, ...others } = rest;
+    const { highWaterBytes = 1 << 30, lending = false, drainsFirst = false, ...others } = rest;
     const { awaitsClient = false, ...settings } = others;
     this.role = role;
     this.#byteByByte = byteByByte;
-    this.#borrowing = borrowing;
+    this.#lending = lending;
     this.highWaterBytes = highWaterBytes;
     this.connection = new Connection<string>(
       role,
@@ -183,8 +183,8 @@ export class Wire implements ConnectionEvents<string> {
   /** Bytes from the peer, in one chunk unless the wire was made to take them one by one. */
   recv(...parts: readonly (Frame | Uint8Array)[]): this {
     const bytes = frames.bytes(...parts);
-    if (this.#borrowing) {
-      borrowed(bytes, (chunk) => this.connection.receive(chunk, this.nowMs));
+    if (this.#lending) {
+      readLent(bytes, (memory, end) => this.connection.receive(memory, this.nowMs, end, true));
       return this;
     }
     if (!this.#byteByByte) {

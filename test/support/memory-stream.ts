@@ -4,7 +4,7 @@ import type { Stream, StreamEnd, StreamListener } from "../../src/transport/tran
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import type { HeaderList } from "../../src/wire/field.ts";
 import { fieldValue } from "../../src/wire/field.ts";
-import { keep } from "../../src/wire/read-buffer.ts";
+import { keep, type LentBytes } from "../../src/wire/lent-bytes.ts";
 import { SendQueue } from "./memory-queue.ts";
 import type { MemorySession } from "./memory-session.ts";
 
@@ -47,7 +47,7 @@ export class MemoryStream implements Stream {
     if (endStream) this.#endLocal();
   }
 
-  sendData(chunk: Buffer, endStream: boolean): number {
+  sendData(chunk: LentBytes, endStream: boolean): number {
     if (this.#over || this.#finished) return 0;
     if (this.session.role === "server" && !this.#headersSent) {
       throw new Error("sendData before sendHeaders");

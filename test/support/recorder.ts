@@ -13,7 +13,7 @@ import type {
 } from "../../src/transport/transport.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
 import type { HeaderList } from "../../src/wire/field.ts";
-import { keep } from "../../src/wire/read-buffer.ts";
+import { keep, type LentBytes } from "../../src/wire/lent-bytes.ts";
 import { pairsOf } from "./frames.ts";
 
 /** Only a test that fails waits this long. */
@@ -143,7 +143,7 @@ export class StreamRecorder extends Recorder implements StreamListener {
     this.record(endStream ? "headers(END)" : "headers");
   }
 
-  onData(chunk: Buffer, endStream: boolean): void {
+  onData(chunk: LentBytes, endStream: boolean): void {
     this.#expectOpen("onData");
     if (this.headers === undefined) this.violations.push("onData before onHeaders");
     if (chunk.length === 0 && !endStream) this.violations.push("onData without a byte");

@@ -1,8 +1,7 @@
 // Set up before every test: after each read of a plain socket the read buffer is overwritten, so that whoever has kept a view of it
 // instead of a copy is found out by what it says next.
 
-import { SocketReader } from "../../src/transport/engine/socket-reader.ts";
-import { READ_BUFFER } from "../../src/wire/read-buffer.ts";
+import { READ_BUFFER, SocketReader } from "../../src/transport/engine/socket-reader.ts";
 
 const { read } = SocketReader.prototype;
 

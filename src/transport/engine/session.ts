@@ -189,7 +189,7 @@ export abstract class SocketSession
     if (reader !== undefined) {
       reader.sink = this;
     } else {
-      socket.on("data", (chunk: Buffer) => this.onSocketData(chunk, chunk.length));
+      socket.on("data", (chunk: Buffer) => this.onSocketData(chunk, chunk.length, false));
     }
     socket.on("end", () => this.onSocketLost("closed the connection", undefined));
     this.settingsTimer = new Timer(this);
@@ -210,10 +210,10 @@ export abstract class SocketSession
 
   protected onSettings(): void {}
 
-  onSocketData(chunk: Buffer, end: number): void {
+  onSocketData(chunk: Buffer, end: number, isLent: boolean): void {
     const { connection } = this;
     countRead(end);
-    connection.receive(chunk, this.clock.nowMs(), end);
+    connection.receive(chunk, this.clock.nowMs(), end, isLent);
     if (this.settingsTimer !== undefined && connection.settingsAcked) this.dropSettingsTimer();
     this.onSettings();
     endRead();

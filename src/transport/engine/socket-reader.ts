@@ -1,13 +1,21 @@
 // Reads a plain socket into the one read buffer, by Node's `onread`. TLS sockets cannot do that: theirs is memory of its own.
 
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
-import { READ_BUFFER } from "../../wire/read-buffer.ts";
+
+/** As much as one read can give: what stays in the cache of the core. */
+const READ_BUFFER_BYTES = 65_536;
+
+/**
+ * The memory that all of them read into. Reads are synchronous: one has been dealt with before the next. New memory for every
+ * read costs more than the copy of what is kept: it is cold, and thousands of reads of it are work for the collector.
+ */
+export const READ_BUFFER: Buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 
 const NOWHERE = { onSocketData(): void {} };
 
-/** Who gets the bytes of a socket: `chunk` up to `end`. They are borrowed. */
+/** Who gets the bytes of a socket: `chunk` up to `end`. When `isLent`, the memory is read into again after the call. */
 export interface ByteSink {
-  onSocketData(chunk: Buffer, end: number): void;
+  onSocketData(chunk: Buffer, end: number, isLent: boolean): void;
 }
 
 export class SocketReader {
@@ -23,7 +31,7 @@ export class SocketReader {
 
   /** The socket has put `byteCount` bytes into the buffer. */
   read(byteCount: number): void {
-    this.sink.onSocketData(READ_BUFFER, byteCount);
+    this.sink.onSocketData(READ_BUFFER, byteCount, true);
   }
 }
 

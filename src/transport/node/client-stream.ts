@@ -3,6 +3,7 @@
 import type { ClientHttp2Stream } from "node:http2";
 import { ErrorCode } from "../../wire/error-code.ts";
 import { type HeaderList, listBytes } from "../../wire/field.ts";
+import type { LentBytes } from "../../wire/lent-bytes.ts";
 import { RECEIVED } from "../../wire/message-rules.ts";
 import type { StreamListener } from "../transport.ts";
 import { NodeStream, onError, type StreamOwner } from "./stream.ts";
@@ -40,7 +41,7 @@ export class NodeClientStream extends NodeStream {
     // Request headers go out with the stream.
   }
 
-  override sendData(chunk: Buffer, endStream: boolean): number {
+  override sendData(chunk: LentBytes, endStream: boolean): number {
     if (!this.over) this.session.sent();
     return super.sendData(chunk, endStream);
   }

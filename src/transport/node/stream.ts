@@ -5,8 +5,8 @@ import { EventEmitter } from "node:events";
 import type { ClientHttp2Stream, Http2Session, ServerHttp2Stream } from "node:http2";
 import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
+import { keep, type LentBytes } from "../../wire/lent-bytes.ts";
 import { SENT } from "../../wire/message-rules.ts";
-import { keep } from "../../wire/read-buffer.ts";
 import { countRead } from "../read-garbage.ts";
 import type {
   ReachedLimit,
@@ -98,7 +98,7 @@ export abstract class NodeStream implements Stream {
    */
   endListened(): void {}
 
-  sendData(chunk: Buffer, endStream: boolean): number {
+  sendData(chunk: LentBytes, endStream: boolean): number {
     const bytes = chunk.length;
     const node = this.node;
     if (this.over || this.sendEnded || node.destroyed) return 0;

@@ -4,7 +4,7 @@ import { connect as connectSocket, Socket } from "node:net";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { engineTransport } from "../../../src/transport/engine/index.ts";
 import { acceptedBy, SocketReader } from "../../../src/transport/engine/socket-reader.ts";
-import { isBorrowed } from "../../../src/wire/read-buffer.ts";
+import { memoryStays } from "../../../src/wire/lent-bytes.ts";
 import { fieldsOf, frames, request, response, trailers } from "../../support/frames.ts";
 import type { StreamRecorder } from "../../support/recorder.ts";
 import { type Contract, clientToScript, open, scriptToServer } from "../contract/harness.ts";
@@ -27,12 +27,12 @@ function watchWrites(remotePort: number | undefined): {
   };
 }
 
-/** Whether the chunks that `recorder` is given are borrowed, told once `BODY` is there. */
+/** Whether the chunks that `recorder` is given are lent, told once `BODY` is there. */
 async function lent(recorder: StreamRecorder, send: () => void): Promise<boolean[]> {
   const seen: boolean[] = [];
   const onData = recorder.onData.bind(recorder);
   recorder.onData = (chunk, endStream) => {
-    seen.push(isBorrowed(chunk));
+    seen.push(!memoryStays(chunk));
     onData(chunk, endStream);
   };
   send();

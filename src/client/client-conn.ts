@@ -3,6 +3,7 @@
 import { checkNumber, shown } from "../check/check.ts";
 import type { GrpcError } from "../grpc/error.ts";
 import { type RequestOrigin, requestOrigin } from "../grpc/request-headers.ts";
+import { ResponseJudge } from "../grpc/response-head.ts";
 import type { ConnState } from "../observe/channels.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
@@ -12,7 +13,6 @@ import {
   wrapSession,
 } from "../transport/handed-over.ts";
 import type { Stream } from "../transport/transport.ts";
-import type { HeaderList } from "../wire/field.ts";
 import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { ConnectionBackoff } from "./connection-backoff.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
@@ -50,12 +50,8 @@ export class ClientConn {
   readonly clock: Clock;
   /** @internal */
   origin: RequestOrigin;
-  /**
-   * Response headers that were found to be gRPC with nothing to leave out: the next response that comes with
-   * the very same list, as HPACK gives it for a block that comes again, need not be looked at.
-   * @internal
-   */
-  knownResponse: HeaderList | undefined = undefined;
+  /** @internal */
+  readonly responses: ResponseJudge = new ResponseJudge();
 
   readonly #subchannel: Subchannel;
   /** Calls that wait for a session or for room on it, in order of arrival. */

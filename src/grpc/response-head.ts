@@ -85,3 +85,21 @@ export function forwardableResponseHeaders(headers: HeaderList): HeaderList {
   }
   return headers;
 }
+
+/**
+ * Judges the heads of the responses of one backend. HPACK gives the same list for a block that comes again,
+ * and such a list is looked at once.
+ */
+export class ResponseJudge {
+  /** The last list that was `"plain"`. */
+  #plain: HeaderList | undefined = undefined;
+
+  /** As `judgeResponse`; `"plain"` is `"open"` with nothing to leave out. */
+  judge(headers: HeaderList): ResponseHead | "plain" | ForeignHead {
+    if (headers === this.#plain) return "plain";
+    const head = judgeResponse(headers);
+    if (head !== "open" || forwardableResponseHeaders(headers) !== headers) return head;
+    this.#plain = headers;
+    return "plain";
+  }
+}

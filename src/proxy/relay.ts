@@ -5,7 +5,6 @@ import type { ResolvedCallOptions } from "../client/call-options.ts";
 import { ErrorReason, GrpcError, thrownText } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
 import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
-import { forwardableResponseHeaders } from "../grpc/response-head.ts";
 import { Status, statusName } from "../grpc/status.ts";
 import { asHeaderSection, CONTENT_TYPE_GRPC } from "../grpc/trailers.ts";
 import { fromUserCode } from "../grpc/user-error.ts";
@@ -234,9 +233,7 @@ export class Relay implements RequestSink, LegOwner {
   onLegHeaders(leg: UpstreamLeg, headers: HeaderList): void {
     if (leg !== this.primary) return;
     try {
-      this.call.sendHeaders(
-        headers === leg.conn.knownResponse ? headers : forwardableResponseHeaders(headers),
-      );
+      this.call.sendHeaders(headers);
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
       leg.cancel(

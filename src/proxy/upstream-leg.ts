@@ -1,6 +1,5 @@
 // One destination of a call: the stream to it, what has been sent, how it ended. Tells the relay; knows nothing of its siblings.
 
-import type { ResolvedCallOptions } from "../client/call-options.ts";
 import { errorFromStreamEnd } from "../client/stream-error.ts";
 import type { StreamRequest } from "../client/stream-request.ts";
 import { notGrpcError, upstreamError } from "../client/upstream-error.ts";
@@ -9,11 +8,9 @@ import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
 import { MessageCounter } from "../grpc/message-parser.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import type { ReceivedStatus } from "../grpc/received-status.ts";
-import { requestHeaders } from "../grpc/request-headers.ts";
 import {
   asTrailersOnly,
   forwardableResponseHeaders,
-  judgeResponse,
   withoutStatus,
 } from "../grpc/response-head.ts";
 import { Status } from "../grpc/status.ts";
@@ -24,31 +21,24 @@ import {
   deadlineExceeded,
 } from "../server/call-context.ts";
 import type { Leftover } from "../server/leftovers.ts";
-import type { RequestHead } from "../server/request-head.ts";
-import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { Stream, StreamEnd } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
-import type { HeaderField, HeaderList } from "../wire/field.ts";
+import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
 import type { Destination, DestinationNeed } from "./director.ts";
+import { type ForwardedCall, forwardedHeaders } from "./forwarded-headers.ts";
 import { LegRequest } from "./leg-request.ts";
 import type { DestinationResult } from "./results.ts";
 
 /** What a leg needs of the call it belongs to. */
-export interface LegOwner {
-  readonly clock: Clock;
-  /** What the client sent. */
-  readonly head: RequestHead;
+export interface LegOwner extends ForwardedCall {
   /** Of destinations that have none of their own. */
   readonly context: CallContext;
   /** Its end and its deadline are watched by the call. */
   readonly callContext: CallContext;
-  readonly callOptions: ResolvedCallOptions;
   /** When `callOptions.timeoutMs` is over, on the clock; Infinity for never. */
   readonly timeoutAtMs: number;
-  readonly path: HeaderField;
-  readonly contentType: HeaderField;
   /** A destination's own `message` takes the place of the client's first; otherwise of what a handler has read. */
   readonly replacesFirst: boolean;
   /** Complete request messages that the client has sent so far. */
@@ -57,7 +47,7 @@ export interface LegOwner {
   onLegOpened(leg: UpstreamLeg): void;
   /** There will be no stream. The leg has not ended yet. */
   onLegOpenFailed(leg: UpstreamLeg, error: GrpcError): void;
-  /** Response headers that are not the whole response. */
+  /** Response headers that are not the whole response, as they go on. */
   onLegHeaders(leg: UpstreamLeg, headers: HeaderList): void;
   /** Owes `UpstreamLeg.acknowledge` for every byte. */
   onLegData: (leg: UpstreamLeg, chunk: LentBytes) => void;
@@ -194,35 +184,7 @@ export class UpstreamLeg
   }
 
   requestHeaders(): HeaderList {
-    const { owner, context, conn } = this;
-    const { head, callOptions } = owner;
-    const deadlineMs = this.deadlineMs;
-    const metadata = context.metadataFields();
-    // Calls that differ in nothing get the same list, and the encoder knows it.
-    const isPlain =
-      deadlineMs === Number.POSITIVE_INFINITY &&
-      metadata === head.metadata &&
-      owner.path === head.path &&
-      callOptions.metadata === undefined &&
-      callOptions.authority === undefined;
-    if (isPlain && head.forwardedOver === conn && head.forwardedHeaders !== undefined) {
-      return head.forwardedHeaders;
-    }
-    const headers = requestHeaders({
-      origin: conn.origin,
-      path: owner.path,
-      contentType: owner.contentType,
-      remainingMs:
-        deadlineMs === Number.POSITIVE_INFINITY ? deadlineMs : deadlineMs - owner.clock.nowMs(),
-      metadata,
-      extraMetadata: callOptions.metadata,
-      authority: callOptions.authority,
-    });
-    if (isPlain) {
-      head.forwardedOver = conn;
-      head.forwardedHeaders = headers;
-    }
-    return headers;
+    return forwardedHeaders(this.owner, this.context, this.conn.origin, this.deadlineMs);
   }
 
   onOpened(stream: Stream): void {
@@ -251,18 +213,12 @@ export class UpstreamLeg
   onHeaders(headers: HeaderList, endStream: boolean): void {
     if (this.ended) return;
     this.commit();
-    if (headers === this.conn.knownResponse && !endStream) {
-      this.owner.onLegHeaders(this, headers);
-      return;
-    }
-    const head = judgeResponse(headers);
+    const head = this.conn.responses.judge(headers);
     if (typeof head === "object") this.fail(notGrpcError(this.conn.target, head));
     else if (endStream || head === "complete") this.complete(headers, endStream);
     else if (head === "held") this.heldHeaders = headers;
-    else {
-      if (forwardableResponseHeaders(headers) === headers) this.conn.knownResponse = headers;
-      this.owner.onLegHeaders(this, headers);
-    }
+    else if (head === "plain") this.owner.onLegHeaders(this, headers);
+    else this.owner.onLegHeaders(this, forwardableResponseHeaders(headers));
   }
 
   /** More follows the headers that were held: they are headers and no more, and the trailers say how it went. */
@@ -270,7 +226,7 @@ export class UpstreamLeg
     const headers = this.heldHeaders;
     if (headers === undefined) return;
     this.heldHeaders = undefined;
-    this.owner.onLegHeaders(this, withoutStatus(headers));
+    this.owner.onLegHeaders(this, forwardableResponseHeaders(withoutStatus(headers)));
   }
 
   onData(chunk: LentBytes, endStream: boolean): void {

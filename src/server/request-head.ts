@@ -19,9 +19,9 @@ export class RequestHead {
   timeout: string | undefined = undefined;
   /** `grpc-encoding`: how messages with the compressed flag are compressed. */
   messageEncoding: string | undefined = undefined;
-  /** Kept by the relay: the header list that such a request was last sent on with, and over what. */
-  forwardedOver: object | undefined = undefined;
-  forwardedHeaders: HeaderList | undefined = undefined;
+  /** The header list that such a request was last sent on with, and where to. */
+  #forwarded: HeaderList | undefined = undefined;
+  #forwardedTo: object | undefined = undefined;
   #metadata: HeaderList | undefined = undefined;
 
   constructor(headers: HeaderList) {
@@ -70,6 +70,17 @@ export class RequestHead {
   /** Full method name; empty when the client sent no path. */
   get method(): string {
     return this.path?.value ?? "";
+  }
+
+  /** The list that `keepForwarded` was given last, if that was for `origin`. */
+  forwarded(origin: object): HeaderList | undefined {
+    return this.#forwardedTo === origin ? this.#forwarded : undefined;
+  }
+
+  /** Such requests are sent on to `origin` with the very list `headers`, unless a call makes a difference. */
+  keepForwarded(origin: object, headers: HeaderList): void {
+    this.#forwardedTo = origin;
+    this.#forwarded = headers;
   }
 
   /** Why this is not a gRPC request at all, as one line of text for an HTTP 415; `undefined` when it is one. */

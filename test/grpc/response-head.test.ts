@@ -1,8 +1,9 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import {
   asTrailersOnly,
   forwardableResponseHeaders,
   judgeResponse,
+  ResponseJudge,
   withoutStatus,
 } from "../../src/grpc/response-head.ts";
 import { HeaderField, type HeaderList } from "../../src/wire/field.ts";
@@ -81,4 +82,30 @@ describe("what reports the outcome of a call", () => {
       expect(made.slice(1).sort()).toEqual([type, NOT_FOUND].sort());
     },
   );
+});
+
+describe("the judge of a backend's responses", () => {
+  it("judges a list as if it were alone", () => {
+    const judge = new ResponseJudge();
+    expect(judge.judge(list(OK, GRPC))).toBe("plain");
+    expect(judge.judge(list(OK, ["content-length", "5"], GRPC))).toBe("open");
+    expect(judge.judge(list(OK, GRPC, NOT_FOUND))).toBe("held");
+    expect(judge.judge(list([":status", "503"], GRPC))).toMatchObject({ httpStatus: "503" });
+  });
+
+  it("looks at a plain list once, however often it comes", () => {
+    const judge = new ResponseJudge();
+    const seen = vi.fn((fields: HeaderField[], index: string) => Reflect.get(fields, index));
+    const fields = new Proxy(list(OK, GRPC) as HeaderField[], { get: seen });
+    expect(judge.judge(fields)).toBe("plain");
+    seen.mockClear();
+    expect(judge.judge(fields)).toBe("plain");
+    expect(seen).not.toHaveBeenCalled();
+  });
+
+  it("looks again at a list that is not plain", () => {
+    const judge = new ResponseJudge();
+    const held = list(OK, GRPC, NOT_FOUND);
+    expect([judge.judge(held), judge.judge(held)]).toEqual(["held", "held"]);
+  });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { RecentHeads } from "../../src/server/request-head.ts";
+import { RecentHeads, RequestHead } from "../../src/server/request-head.ts";
 import { fieldsOf, request } from "../support/frames.ts";
 
 describe("RecentHeads", () => {
@@ -26,5 +26,20 @@ describe("RecentHeads", () => {
     const second = lists.slice(1).map((fields) => heads.of(fields));
     for (const [i, head] of second.entries()) expect(head).toBe(first[i + 1]);
     expect(heads.of(lists[0]!)).not.toBe(first[0]);
+  });
+});
+
+describe("RequestHead", () => {
+  it("knows the list that it was last sent on with, only for where that went", () => {
+    const head = new RequestHead(fieldsOf(request("/test.Service/M")));
+    const [here, there] = [{}, {}];
+    const [one, other] = [fieldsOf(request("/a.B/C")), fieldsOf(request("/a.B/D"))];
+    expect(head.forwarded(here)).toBeUndefined();
+    head.keepForwarded(here, one);
+    expect([head.forwarded(here), head.forwarded(there)]).toEqual([one, undefined]);
+    expect(head.forwarded(here)).toBe(one);
+    head.keepForwarded(there, other);
+    expect(head.forwarded(here)).toBeUndefined();
+    expect(head.forwarded(there)).toBe(other);
   });
 });

@@ -1,0 +1,52 @@
+// The request headers that a destination is sent: the client's own, with what its context and the director's call options change.
+
+import type { ResolvedCallOptions } from "../client/call-options.ts";
+import { type RequestOrigin, requestHeaders } from "../grpc/request-headers.ts";
+import type { CallContext } from "../server/call-context.ts";
+import type { RequestHead } from "../server/request-head.ts";
+import type { Clock } from "../time/clock.ts";
+import type { HeaderField, HeaderList } from "../wire/field.ts";
+
+/** What the request headers of all destinations of a call have in common. */
+export interface ForwardedCall {
+  readonly clock: Clock;
+  /** What the client sent. */
+  readonly head: RequestHead;
+  readonly callOptions: ResolvedCallOptions;
+  readonly path: HeaderField;
+  readonly contentType: HeaderField;
+}
+
+/**
+ * Calls that differ in nothing get the same list, and the encoder knows it.
+ * @param deadlineMs on the clock of the call; Infinity for none
+ */
+export function forwardedHeaders(
+  call: ForwardedCall,
+  context: CallContext,
+  origin: RequestOrigin,
+  deadlineMs: number,
+): HeaderList {
+  const { head, path, callOptions } = call;
+  const metadata = context.metadataFields();
+  const isPlain =
+    deadlineMs === Number.POSITIVE_INFINITY &&
+    metadata === head.metadata &&
+    path === head.path &&
+    callOptions.metadata === undefined &&
+    callOptions.authority === undefined;
+  const known = isPlain ? head.forwarded(origin) : undefined;
+  if (known !== undefined) return known;
+  const headers = requestHeaders({
+    origin,
+    path,
+    contentType: call.contentType,
+    remainingMs:
+      deadlineMs === Number.POSITIVE_INFINITY ? deadlineMs : deadlineMs - call.clock.nowMs(),
+    metadata,
+    extraMetadata: callOptions.metadata,
+    authority: callOptions.authority,
+  });
+  if (isPlain) head.keepForwarded(origin, headers);
+  return headers;
+}

@@ -224,8 +224,7 @@ export class Relay implements RequestSink, LegOwner {
     if (this.openError !== undefined) return;
     this.openError = error;
     failed.cancel(error);
-    this.primary.cancel(error);
-    for (const leg of this.secondaries) leg.cancel(error);
+    this.endAll(error);
   }
 
   // The response.
@@ -268,7 +267,12 @@ export class Relay implements RequestSink, LegOwner {
   }
 
   private failClient(reason: GrpcError): void {
+    // It may have failed before: what came first is told, and its destinations have ended.
     this.clientError ??= reason;
+    this.endAll(reason);
+  }
+
+  private endAll(reason: GrpcError): void {
     this.primary.cancel(reason);
     for (const leg of this.secondaries) leg.cancel(reason);
   }
@@ -285,8 +289,9 @@ export class Relay implements RequestSink, LegOwner {
       this.finalize();
       return;
     }
-    if (leg === this.primary && leg.error !== undefined && !leg.swallowed)
-      this.stopSecondaries(leg);
+    if (leg === this.primary && leg.error !== undefined && !leg.swallowed) {
+      this.stopSecondaries(leg, leg.error);
+    }
     // It is a sink now: the others decide how fast the client may send.
     this.settleCredit();
   }
@@ -309,26 +314,25 @@ export class Relay implements RequestSink, LegOwner {
    * A primary that failed by its status leaves secondaries which have the whole request to finish: whether they agree is what a
    * caller wants to know. Any other failure, or a request that is still under way, ends them.
    */
-  private stopSecondaries(primary: UpstreamLeg): void {
-    // What ended the primary may be about to end them, too.
-    const common = this.commonError;
+  private stopSecondaries(primary: UpstreamLeg, cause: GrpcError): void {
+    // Of what ends all destinations each is told as such, by whoever ended the primary.
+    if (this.commonError !== undefined) return;
     for (const leg of this.secondaries) {
       if (leg.ended || leg.need === "detached") continue;
       if (!primary.broken && leg.requestComplete) continue;
       leg.cancel(
-        common ??
-          new GrpcError(Status.CANCELLED, "the primary failed", {
-            reason: ErrorReason.CALL_ENDED,
-            message: `the primary failed with status ${statusName(primary.status)}`,
-            cause: primary.error,
-          }),
+        new GrpcError(Status.CANCELLED, "the primary failed", {
+          reason: ErrorReason.CALL_ENDED,
+          message: `the primary failed with status ${statusName(primary.status)}`,
+          cause,
+        }),
       );
     }
   }
 
-  /** What ends every destination. Those with contexts of their own hear of the end of the call before this does. */
+  /** What ends every destination. */
   private get commonError(): GrpcError | undefined {
-    return this.clientError ?? this.call.context.reason ?? this.openError;
+    return this.clientError ?? this.openError;
   }
 
   /** The outcome so far, by precedence. */

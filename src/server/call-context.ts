@@ -2,7 +2,7 @@
 // Cheap until used: no AbortController, timer or Metadata object exists before somebody asks for one.
 
 import { shown } from "../check/check.ts";
-import { GrpcError } from "../grpc/error.ts";
+import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
 import { currentScope } from "../observe/scope.ts";
@@ -47,6 +47,8 @@ export class CallContext implements ContextListener, TimerOwner {
   readonly #deadlineMs: number | undefined;
   #metadata: Metadata | undefined;
   #reason: GrpcError | undefined;
+  /** Those who listen have been told the reason. */
+  #told = false;
   #listeners: Set<ContextListener> | undefined;
   #abort: Abort | undefined;
   #timer: Timer | undefined;
@@ -118,12 +120,13 @@ export class CallContext implements ContextListener, TimerOwner {
 
   /** Why the context is done: CANCELLED or DEADLINE_EXCEEDED; `undefined` while it is not. */
   get reason(): GrpcError | undefined {
-    if (this.#reason === undefined && this.#parent !== undefined) {
-      const inherited = this.#parent.reason;
-      if (inherited !== undefined) this.cancel(inherited);
-      else if (!this.#released && this.remainingMs === 0) this.cancel(deadlineExceeded());
-    }
+    if (this.#parent !== undefined) this.#reason ??= this.#parent.reason ?? this.#overdue();
     return this.#reason;
+  }
+
+  /** Its own deadline has passed; its timer may still be under way, or there is none. */
+  #overdue(): GrpcError | undefined {
+    return this.#released || this.remainingMs > 0 ? undefined : deadlineExceeded();
   }
 
   /**
@@ -165,7 +168,12 @@ export class CallContext implements ContextListener, TimerOwner {
     return {
       ctx,
       cancel: (details = "context cancelled") => {
-        ctx.cancel(new GrpcError(Status.CANCELLED, details, { source: "proxy" }));
+        ctx.cancel(
+          new GrpcError(Status.CANCELLED, details, {
+            reason: ErrorReason.CLIENT_CANCELLED,
+            source: "proxy",
+          }),
+        );
       },
     };
   }
@@ -186,10 +194,22 @@ export class CallContext implements ContextListener, TimerOwner {
     if (this.#listeners?.delete(listener) && this.#listeners.size === 0) this.#unwatch();
   }
 
-  /** @internal Marks the context done. Only its first reason counts. */
+  /** @internal Ends the context: its reason stands, and those who listen are told. */
   cancel(reason: GrpcError): void {
-    if (this.#reason !== undefined) return;
-    this.#reason = reason;
+    this.mark(reason);
+    this.tell();
+  }
+
+  /** @internal The context is done; whoever asks finds out, and `tell` follows. Only the first reason counts. */
+  mark(reason: GrpcError): void {
+    if (this.reason === undefined) this.#reason = reason;
+  }
+
+  /** @internal Tells those who listen why the context is done, once. */
+  tell(): void {
+    const reason = this.#reason;
+    if (reason === undefined || this.#told) return;
+    this.#told = true;
     const listeners = this.#listeners;
     this.#listeners = undefined;
     this.#stopWatching();
@@ -197,8 +217,12 @@ export class CallContext implements ContextListener, TimerOwner {
     if (listeners !== undefined) for (const listener of listeners) listener.onContextDone(reason);
   }
 
-  /** @internal The call has ended: nothing cancels its contexts any more, and none keeps a timer. */
+  /**
+   * @internal The call has ended: nothing cancels its contexts any more, and none keeps a timer. If it was
+   * cancelled, those who listen are still told.
+   */
   release(): void {
+    if (this.#reason !== undefined && !this.#told) return;
     const listeners = this.#listeners;
     this.#listeners = undefined;
     this.#released = true;

@@ -295,17 +295,20 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     return !this.gone;
   }
 
-  /** Ends the call from outside (server shutdown, deadline): the sink answers, or this does. */
+  /**
+   * Ends the call from outside (server shutdown, deadline): the sink answers, or this does. Whoever listens
+   * to its context hears of it after the sink, which knows then why all that it has ends.
+   */
   cancel(reason: GrpcError): void {
     if (this.ended) return;
-    this.context.cancel(reason);
-    if (this.sink !== undefined) {
-      this.sink.onCancelled(reason);
-      return;
+    this.context.mark(reason);
+    if (this.sink !== undefined) this.sink.onCancelled(reason);
+    else {
+      this.tap?.onCancelled(reason);
+      if (this.gone) this.abandon(reason);
+      else this.finishError(reason);
     }
-    this.tap?.onCancelled(reason);
-    if (this.gone) this.abandon(reason);
-    else this.finishError(reason);
+    this.context.tell();
   }
 
   onTimer(): void {

@@ -352,6 +352,37 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
       expect(call.results[0]).toMatchObject({ status: Status.CANCELLED, clientGone: true });
     });
 
+    it("the client's cancel is why each destination ends, and contexts hear of it after them", async () => {
+      const backend = await scriptedBackend(combo);
+      const heard: string[] = [];
+      const { address, server } = await listenRelay(combo, (ctx) => {
+        const note = (who: string) => (error: GrpcError) =>
+          void heard.push(`${who} ${error.reason}`);
+        const own = ctx.withCancel().ctx;
+        own.signal.addEventListener("abort", () => heard.push("its own signal"));
+        ctx.signal.addEventListener("abort", () => heard.push("the call's signal"));
+        return new StreamParameters(
+          { conn: backend.conn, ctx: own, onError: note("primary") },
+          [{ conn: backend.conn, ctx: own.withTimeout(60_000), onError: note("secondary") }],
+          ({ error }) => void heard.push(`finalizer ${error?.reason}`),
+        );
+      });
+      const peer = await connectTo(backend);
+      const client = await ScriptedClient.connect(address);
+      client.send(frames.headers(1, request(PATH)), frames.data(1));
+      await peer.expectRequest();
+      await peer.expectRequest();
+      client.send(frames.rst(1, ErrorCode.CANCEL));
+      await eventually("the call is over", () => server.openCallCount === 0);
+      expect(heard).toEqual([
+        "primary CLIENT_CANCELLED",
+        "secondary CLIENT_CANCELLED",
+        "finalizer CLIENT_CANCELLED",
+        "the call's signal",
+        "its own signal",
+      ]);
+    });
+
     it("the client's cancel is what the finalizer hears also when every onError swallows it", async () => {
       const backend = await scriptedBackend(combo);
       const results: unknown[] = [];

@@ -173,6 +173,64 @@ describe("CallContext", () => {
     });
   });
 
+  describe("a context that is done", () => {
+    function listened(ctx: CallContext): GrpcError[] {
+      const told: GrpcError[] = [];
+      ctx.subscribe({ onContextDone: (reason) => told.push(reason) });
+      return told;
+    }
+
+    it("tells nobody because somebody asks it why", () => {
+      const { ctx, clock } = makeContext();
+      const derived = ctx.withTimeout(100);
+      const told = listened(derived);
+      clock.nowMs = () => 1e9;
+      const { reason } = derived;
+      expect(reason).toMatchObject({ status: Status.DEADLINE_EXCEEDED, reason: "DEADLINE" });
+      expect(derived.reason).toBe(reason);
+      expect(told).toEqual([]);
+      derived.onTimer();
+      expect(told).toEqual([reason]);
+    });
+
+    it("is known to all that are derived from it before anybody is told", () => {
+      const { ctx } = makeContext();
+      const derived = ctx.withCancel().ctx;
+      const told = listened(derived);
+      const { signal } = derived;
+      ctx.tell();
+      ctx.mark(cancelled);
+      ctx.mark(new GrpcError(Status.DEADLINE_EXCEEDED, "late"));
+      expect([derived.reason, told.length, signal.aborted]).toEqual([cancelled, 0, false]);
+      ctx.tell();
+      ctx.tell();
+      expect([told, signal.reason]).toEqual([[cancelled], cancelled]);
+    });
+
+    it("tells those who listen also when the call ends in between", () => {
+      const { ctx, clock } = makeContext();
+      const told = listened(ctx.withTimeout(1_000));
+      ctx.mark(cancelled);
+      ctx.release();
+      ctx.tell();
+      expect(told).toEqual([cancelled]);
+      expect(clock.timerCount).toBe(0);
+    });
+
+    it("that the program cancels is CLIENT_CANCELLED, unless it was done before", () => {
+      const { ctx } = makeContext();
+      const [one, other] = [ctx.withCancel(), ctx.withCancel()];
+      one.cancel();
+      expect(one.ctx.reason).toMatchObject({
+        status: Status.CANCELLED,
+        reason: "CLIENT_CANCELLED",
+      });
+      ctx.cancel(cancelled);
+      other.cancel();
+      expect(other.ctx.reason).toBe(cancelled);
+    });
+  });
+
   describe("timers", () => {
     it("exist only while somebody watches", () => {
       const { ctx, clock } = makeContext();

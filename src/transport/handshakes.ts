@@ -1,22 +1,37 @@
-// The TLS handshakes under way on one listening socket, so that none outlives it.
+// The TLS handshakes under way on one listening socket: none outlives it, and each that fails is told, with who failed it.
 
 import { Socket } from "node:net";
 import type { Server, TLSSocket } from "node:tls";
+import { handshakeError } from "./error-text.ts";
+import { remoteAddressOf } from "./peer-info.ts";
+
+/** A socket of TLS with the one below it, which Node does not document. */
+type OverSocket = TLSSocket & { readonly _parent?: unknown };
 
 export class Handshakes {
   readonly #sockets = new Set<Socket>();
+  /** Asked for when they come: a socket that its client has closed has forgotten its address. */
+  readonly #peers = new WeakMap<Socket, string>();
 
   /** @param server that does not listen yet */
-  constructor(server: Server) {
+  constructor(server: Server, onError: (error: Error, peer: string) => void) {
     server.prependListener("connection", (socket: Socket) => {
       this.#sockets.add(socket);
+      this.#peers.set(socket, remoteAddressOf(socket));
       // Closed together with the TLS socket that is made on it, whichever is destroyed.
       socket.once("close", () => this.#sockets.delete(socket));
     });
-    server.prependListener("secureConnection", (socket: TLSSocket & { _parent?: unknown }) => {
-      // The socket below it, which Node does not document. Were it unknown, any of them could be a session's by now.
+    server.prependListener("secureConnection", (socket: OverSocket) => {
+      // Were it unknown, any of them could be a session's by now.
       if (socket._parent instanceof Socket) this.#sockets.delete(socket._parent);
       else this.#sockets.clear();
+    });
+    server.on("tlsClientError", (error: Error, socket: OverSocket) => {
+      const below = socket._parent instanceof Socket ? socket._parent : socket;
+      const peer = this.#peers.get(below) ?? remoteAddressOf(socket);
+      // Of a handshake that took too long Node tells, and leaves the rest to us.
+      socket.destroy();
+      onError(handshakeError(peer, error), peer);
     });
   }
 

@@ -144,6 +144,22 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
     });
   });
 
+  it("names a client that is gone by the time its handshake has failed", async () => {
+    const told: string[] = [];
+    const { cert, key } = makeCertificate();
+    const { address } = await listen(combo, {
+      tls: { cert, key },
+      onConnectionError: (error) => told.push(error.message),
+    });
+    // It does not trust the certificate, and closes its socket at once.
+    const conn = dialTo(combo, address, { tls: { ca: makeCertificate("other").cert } });
+    await expect(conn.newStream(PATH).trailer()).rejects.toMatchObject({
+      status: Status.UNAVAILABLE,
+    });
+    await eventually("the failure is told", () => told.length > 0);
+    expect(told[0]).toMatch(/^127\.0\.0\.1:[0-9]+ failed the TLS handshake: /);
+  });
+
   it("asks for a client's certificate and refuses one without", async () => {
     const ours = makeCertificate();
     const theirs = makeCertificate("client");

@@ -1,14 +1,9 @@
 // A listening socket whose connections are server sessions: TCP or UNIX, plain or TLS with ALPN h2.
 
 import { createServer, type Server, type Socket } from "node:net";
-import {
-  createServer as createTlsServer,
-  type TLSSocket,
-  type Server as TlsServer,
-} from "node:tls";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
 import type { H2Limits } from "../../h2/limits.ts";
 import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
-import { handshakeError } from "../error-text.ts";
 import { Handshakes } from "../handshakes.ts";
 import { peerInfo, remoteAddressOf } from "../peer-info.ts";
 import type { ServerTlsOptions } from "../tls.ts";
@@ -45,7 +40,7 @@ export function listen(
       (socket) => accept(socket, undefined),
       (error, peer) => events.onError(error, peer),
     );
-    handshakes = new Handshakes(secure);
+    handshakes = new Handshakes(secure, (error, peer) => events.onError(error, peer));
     server = secure;
   }
   return new Promise((resolve, reject) => {
@@ -84,7 +79,7 @@ function tlsServer(
     ALPNProtocols: ["h2"],
     handshakeTimeout,
   };
-  const server = createTlsServer(options, (socket) => {
+  return createTlsServer(options, (socket) => {
     if (socket.alpnProtocol === "h2") {
       accept(socket);
       return;
@@ -94,12 +89,6 @@ function tlsServer(
     socket.destroy();
     onError(new Error(`${who} did not negotiate HTTP/2 (ALPN h2)`), who);
   });
-  server.on("tlsClientError", (error: Error, socket: TLSSocket) => {
-    const who = remoteAddressOf(socket);
-    socket.destroy();
-    onError(handshakeError(who, error), who);
-  });
-  return server;
 }
 
 function boundAddress(server: Server, asked: SocketAddress): SocketAddress {

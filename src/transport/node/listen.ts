@@ -15,7 +15,6 @@ import {
   type ResolvedSessionOptions,
   resolveSessionOptions,
 } from "../defaults.ts";
-import { handshakeError } from "../error-text.ts";
 import { Handshakes } from "../handshakes.ts";
 import { remoteAddressOf } from "../peer-info.ts";
 import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "../transport.ts";
@@ -36,7 +35,7 @@ export async function listen(options: ListenOptions, events: ListenerEvents): Pr
       ...secureOptions(tls, handshakeTimeoutMs(resolved)),
       ...nodeSessionOptions(resolved),
     });
-    handshakes = new Handshakes(secure);
+    handshakes = new Handshakes(secure, (error, peer) => events.onError(error, peer));
     server = secure;
   }
   const path = "path" in address ? address.path : undefined;
@@ -88,13 +87,6 @@ function subscribe(
     const peer = remoteAddressOf(socket);
     socket.destroy();
     events.onError(new Error(`${peer} did not negotiate HTTP/2 (ALPN h2)`), peer);
-  });
-  if (!isSecure) return;
-  server.on("tlsClientError", (error: Error, socket: Socket) => {
-    const peer = remoteAddressOf(socket);
-    // Of a handshake that took too long Node tells, and leaves the rest to us.
-    socket.destroy();
-    events.onError(handshakeError(peer, error), peer);
   });
 }
 

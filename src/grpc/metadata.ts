@@ -1,6 +1,6 @@
 // The user's view of header and trailer fields. Knows the gRPC rules for custom metadata, not who sends it.
 
-import { checkBoolean } from "../check/check.ts";
+import { checkBoolean, checkObject } from "../check/check.ts";
 import { optionTable } from "../check/options.ts";
 import { HeaderField, type HeaderList } from "../wire/field.ts";
 import { isReservedMetadataName } from "./header-filter.ts";
@@ -51,15 +51,16 @@ export class Metadata {
 
   /**
    * Metadata from an object; an array holds the values of a name that repeats.
-   * @throws {TypeError} as `append`
+   * @throws {TypeError} as `append`, and for what is no object
    */
   static from(
     values: Readonly<Record<string, MetadataInput | readonly MetadataInput[]>>,
   ): Metadata {
+    checkObject("values of Metadata.from", values);
     const metadata = new Metadata();
     for (const [name, value] of Object.entries(values)) {
-      if (typeof value === "string" || value instanceof Uint8Array) metadata.append(name, value);
-      else for (const one of value) metadata.append(name, one);
+      if (isList(value)) for (const one of value) metadata.append(name, one);
+      else metadata.append(name, value);
     }
     return metadata;
   }
@@ -179,6 +180,10 @@ export class Metadata {
     this.#own = fields;
     this.#fields = fields;
   }
+}
+
+function isList(value: unknown): value is readonly MetadataInput[] {
+  return Array.isArray(value);
 }
 
 function isBinary(name: string): boolean {

@@ -205,6 +205,10 @@ function destinationTable(role: string): OptionTable {
 function checkDestination(destination: Destination, role: string, table: OptionTable): void {
   const conn = destination?.conn;
   if (typeof conn?.open !== "function") {
+    // One that is spelt otherwise is named, with the name that was meant.
+    if (typeof destination === "object" && destination !== null && !("open" in destination)) {
+      table.check(destination);
+    }
     const got = destination instanceof ClientConn ? "the conn itself" : shown(conn);
     throw new TypeError(
       `${role} destination: expected { conn } with a conn made by dial(), got ${got}`,

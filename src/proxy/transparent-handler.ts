@@ -1,7 +1,8 @@
 // From a director to a handler, and the engine below the director.
 
-import { checkNumber } from "../check/check.ts";
+import { checkNumber, shown } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
+import { warn } from "../check/warn.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { tolerant } from "../grpc/message-writer.ts";
 import { Metadata } from "../grpc/metadata.ts";
@@ -276,9 +277,7 @@ function pathOf(call: ServerCall, fullMethodName: string): HeaderField {
 
 function requireParameters(params: unknown): asserts params is StreamParameters {
   if (params instanceof StreamParameters) return;
-  throw new GrpcError(
-    Status.INTERNAL,
-    `director: expected StreamParameters, got ${params === null ? "null" : typeof params}`,
-    { reason: ErrorReason.DIRECTOR },
-  );
+  const text = `director: expected StreamParameters, got ${shown(params)}`;
+  warn("director", text, "it has to return a `new StreamParameters({ conn })`, or throw");
+  throw new GrpcError(Status.INTERNAL, text, { reason: ErrorReason.DIRECTOR });
 }

@@ -1,5 +1,7 @@
 // From a request to whoever answers it: a refusal, a status, or a handler behind its interceptors.
 
+import { shown } from "../check/check.ts";
+import { warn } from "../check/warn.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
 import { fromUserCode } from "../grpc/user-error.ts";
@@ -123,7 +125,10 @@ export class Dispatcher {
     if (pending === undefined) stream.finish(undefined, false);
     else {
       Promise.resolve(pending).then(
-        () => stream.finish(undefined, true),
+        (returned: unknown) => {
+          if (returned !== undefined) warnOfDirector(returned);
+          stream.finish(undefined, true);
+        },
         (error: unknown) => stream.finish(fromUserCode("handler", error), true),
       );
     }
@@ -138,6 +143,15 @@ export class Dispatcher {
       : `unknown service ${service}`;
     return new GrpcError(Status.UNIMPLEMENTED, what, { reason: ErrorReason.UNIMPLEMENTED });
   }
+}
+
+/** A director in the place of a handler: without this, calls end with OK and nothing in them. */
+function warnOfDirector(returned: unknown): void {
+  warn(
+    "handler",
+    `handler returned ${shown(returned)}, which nobody reads`,
+    "a director becomes a handler by transparentHandler(director)",
+  );
 }
 
 function isMalformedPath(path: string): boolean {

@@ -259,6 +259,17 @@ describe("Metadata validation", () => {
     );
   });
 
+  it("is made of an object whose values are text, bytes, or lists of either", () => {
+    const from = (values: unknown) => () => Metadata.from(values as Record<string, string>);
+    expect(from({ k: 1 })).toThrow("metadata value of k: expected a string, got a number");
+    expect(from({ k: ["a", undefined] })).toThrow(
+      "metadata value of k: expected a string, got a undefined",
+    );
+    for (const values of [undefined, null, [["k", "v"]]]) {
+      expect(from(values)).toThrow(/^values of Metadata.from: expected an object, got /);
+    }
+  });
+
   it("changes nothing when it refuses", () => {
     const metadata = Metadata.from({ a: "1" });
     expect(() => metadata.set("a", "\n")).toThrow(TypeError);

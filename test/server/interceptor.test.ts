@@ -403,7 +403,7 @@ describe.each(transportCombos)("handleStream, server on $server, client on $clie
     expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
     expect(errors.map(String)).toEqual([
       expect.stringContaining('expected "/package.Service/Method", got "no-slash"'),
-      expect.stringContaining("expected StreamParameters, got object"),
+      expect.stringContaining("expected StreamParameters, got an object (Object)"),
       expect.stringContaining("expected the ServerStream that the handler was given"),
       expect.stringContaining("expected a stream that is not relayed yet"),
     ]);

@@ -16,6 +16,7 @@ import {
   scriptedRelay,
   statusOf,
 } from "../support/relay-fixture.ts";
+import { Upload } from "../support/upload.ts";
 
 describe.each(transportCombos)("the finalizer, server on $server, client on $client", (combo) => {
   interface Ending {
@@ -190,6 +191,30 @@ describe.each(transportCombos)("the finalizer, server on $server, client on $cli
     });
     relay.client.send(frames.headers(1, request(PATH)), frames.data(1).end());
     expect(statusOf(await relay.client.expectTrailers(1))).toBe(Status.UNKNOWN);
+  });
+
+  it("that is at work does not stop a client that still sends", async () => {
+    let finish = (): void => {};
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    let began = false;
+    const relay = await scriptedRelay(combo, {
+      server: { streamWindowBytes: 65_535 },
+      director: (conn) => () =>
+        new StreamParameters({ conn }, [], () => {
+          began = true;
+          return finished;
+        }),
+    });
+    relay.client.send(frames.headers(1, request(PATH)));
+    const { streamId } = await relay.backend.expectRequest(PATH);
+    relay.backend.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
+    await eventually("the finalizer runs", () => began);
+    // Four windows.
+    await new Upload(relay.client, 1).send(Buffer.alloc(4 * 65_535));
+    finish();
+    expect(statusOf(await relay.client.expectTrailers(1))).toBe(Status.OK);
   });
 
   it("that is still at work when the client goes is not run again, and not cut short", async () => {

@@ -11,11 +11,13 @@ import {
   response,
   trailers,
 } from "../../support/frames.ts";
+import type { StreamRecorder } from "../../support/recorder.ts";
 import {
   type Contract,
   clientToScript,
   open,
   requestFromScript,
+  type Scripted,
   scriptToServer,
   settled,
 } from "./harness.ts";
@@ -117,6 +119,13 @@ function serverResets(contract: Contract): void {
     },
   );
 
+  it("while the request waits for its window tells none of it as accepted", async () => {
+    const end = await clientToScript(contract);
+    const stream = open(end);
+    await end.peer.expectRequest();
+    await expectNoMoreAccepted(end, stream);
+  });
+
   it("behind a complete response to a complete request is not told", async () => {
     const end = await clientToScript(contract);
     const stream = open(end);
@@ -162,6 +171,14 @@ function clientResets(contract: Contract): void {
     await end.peer.expectQuiet(1);
   });
 
+  it("while the response waits for its window tells none of it as accepted", async () => {
+    const end = await scriptToServer(contract);
+    const stream = await requestFromScript(end, frames.headers(1, request("/a/B")));
+    stream.stream.sendHeaders(fieldsOf(response()), false);
+    await end.peer.expectHeaders(1);
+    await expectNoMoreAccepted(end, stream);
+  });
+
   it.each(PEER_CODES)(
     "with code %i while the response flows is told with that code",
     async (code) => {
@@ -177,6 +194,20 @@ function clientResets(contract: Contract): void {
       end.peer.expectNoEndStream(1);
     },
   );
+}
+
+/** What a reset throws away was not accepted, and is not told as that. */
+async function expectNoMoreAccepted(
+  { session, peer }: Scripted,
+  stream: StreamRecorder,
+): Promise<void> {
+  for (let i = 0; i < 10; i++) stream.stream.sendData(Buffer.alloc(20_000), false);
+  await peer.expectBytes(1, 65_535);
+  await settled(session);
+  const acceptedBytes = stream.writableBytes;
+  peer.send(frames.rst(1, ErrorCode.CANCEL));
+  await stream.untilReset();
+  expect(stream.writableBytes).toBe(acceptedBytes);
 }
 
 /** DATA frames of stream 1, `bytes` in all. */

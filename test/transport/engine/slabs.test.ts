@@ -1,9 +1,15 @@
 // Output slabs are shared by all connections: bytes that a slow socket has not written yet must not be written over by another.
 
+import { Socket } from "node:net";
 import { expect, it } from "vitest";
+import { DEFAULT_LIMITS } from "../../../src/h2/limits.ts";
+import { acquireSmallSlab } from "../../../src/h2/slab-pool.ts";
+import { resolveSessionOptions } from "../../../src/transport/defaults.ts";
 import { engineTransport } from "../../../src/transport/engine/index.ts";
+import { ServerSession } from "../../../src/transport/engine/session.ts";
 import type { Stream } from "../../../src/transport/transport.ts";
 import { fieldsOf, frames, request, response } from "../../support/frames.ts";
+import { SessionRecorder } from "../../support/recorder.ts";
 import { type Contract, type Scripted, scriptToServer } from "../contract/harness.ts";
 
 const ENGINE: Contract = { makeTransport: () => engineTransport(), sockets: true, weaker: {} };
@@ -52,4 +58,48 @@ it("a slow peer gets its own bytes, whatever a fast one is sent meanwhile", asyn
     return fast.end.peer.receivedBytes(1) === noiseCount * MESSAGE_BYTES || undefined;
   });
   expect(noiseCount).toBeGreaterThan(0);
+});
+
+/** A socket that writes nothing, and gives up when it is told to what it was given last. */
+class StuckSocket extends Socket {
+  readonly given: Buffer[] = [];
+  override writableLength = 0;
+  #onWritten: (error: Error) => void = () => {};
+
+  override write(chunk: string | Uint8Array, ...rest: readonly unknown[]): boolean {
+    this.given.push(chunk as Buffer);
+    this.writableLength += chunk.length;
+    this.#onWritten = rest.find((each) => typeof each === "function") as (error: Error) => void;
+    return false;
+  }
+
+  giveUpLast(): void {
+    this.writableLength -= this.given.at(-1)!.length;
+    this.#onWritten(new Error("broken"));
+  }
+}
+
+it("a failed write gives nobody the bytes of those that are still under way", async () => {
+  const socket = new StuckSocket();
+  const events = new SessionRecorder("server");
+  const peer = { remoteAddress: "192.0.2.1:1", localAddress: "192.0.2.2:1" };
+  const options = { ...resolveSessionOptions({}), limits: DEFAULT_LIMITS };
+  new ServerSession("server", socket, undefined, peer, options).open((session) => {
+    events.attach(session);
+    return events;
+  });
+  const opening = [frames.preface(), frames.settings(), frames.headers(1, request("/a/B"))];
+  socket.emit("data", frames.bytes(...opening));
+  await nextTurn();
+  expect(socket.given).toHaveLength(1);
+  const { stream } = await events.nextStream();
+  stream.sendHeaders(fieldsOf(response()), false);
+  stream.sendData(Buffer.alloc(MESSAGE_BYTES), false);
+  await nextTurn();
+  expect(socket.given).toHaveLength(2);
+  socket.giveUpLast();
+  const memory = socket.given[0]!.buffer;
+  for (let i = 0; i < 10; i++) expect(acquireSmallSlab().buffer === memory).toBe(false);
+  socket.destroy();
+  await events.untilClosed();
 });

@@ -1,4 +1,5 @@
-// What goes on although its call is over, of all calls of a server: bounded as a whole, and ended when the server is closed.
+// What goes on although its call is over, of all calls of a server: bounded as a whole, and ended
+// when the server is closed.
 
 import type { GrpcError } from "../grpc/error.ts";
 

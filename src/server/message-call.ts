@@ -1,4 +1,5 @@
-// A call that is answered message by message: between the downstream stream's bytes and a handler's promises.
+// A call that is answered message by message: between the downstream stream's bytes and a handler's
+// promises.
 
 import type { Codec } from "../grpc/codec.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
@@ -65,7 +66,10 @@ export class MessageCall implements RequestSink {
     }
   }
 
-  /** Gives the request back to the call, without the messages that were read; returns whether some were. */
+  /**
+   * Gives the request back to the call, without the messages that were read; returns whether some
+   * were.
+   */
   release(): boolean {
     const rest = this.#reader.takeRest();
     this.#call.detach(rest.chunks, rest.creditedBytes);

@@ -1,5 +1,6 @@
-// Answers to requests that are no calls: not gRPC at all, which gets one line of text by HTTP, without a gRPC status (gRPC PROTOCOL-HTTP2
-// "Content-Type"), or with header lists too large to be read. It must not know calls.
+// Answers to requests that are no calls: not gRPC at all, which gets one line of text by HTTP,
+// without a gRPC status (gRPC PROTOCOL-HTTP2 "Content-Type"), or with header lists too large to be
+// read. It must not know calls.
 
 import { Status } from "../grpc/status.ts";
 import { trailersOnlyHeaders } from "../grpc/trailers.ts";
@@ -21,8 +22,9 @@ const CONTENT_TYPE = new HeaderField("content-type", "text/plain; charset=utf-8"
 const NOTHING: Buffer = Buffer.alloc(0);
 
 /**
- * Answers at once, but ends the stream only after the request: clients other than gRPC's do not know that a response may end
- * a request early, and some lose the response with it. Who goes on for too long is told to stop by RST_STREAM(NO_ERROR).
+ * Answers at once, but ends the stream only after the request: clients other than gRPC's do not
+ * know that a response may end a request early, and some lose the response with it. Who goes on for
+ * too long is told to stop by RST_STREAM(NO_ERROR).
  */
 export class RefusedRequest implements StreamListener {
   readonly #stream: Stream;
@@ -81,8 +83,9 @@ export class RefusedRequest implements StreamListener {
 }
 
 /**
- * Answers a request whose header list was too large: RESOURCE_EXHAUSTED, with the limit in words, where a reset would have none. Its
- * content type is lost with the rest, but whoever sends so much to a gRPC server is most likely a gRPC client.
+ * Answers a request whose header list was too large: RESOURCE_EXHAUSTED, with the limit in words,
+ * where a reset would have none. Its content type is lost with the rest, but whoever sends so much
+ * to a gRPC server is most likely a gRPC client.
  * @returns the listener of the stream; `undefined` when it could not be answered
  */
 export function answerLargeRequest(stream: Stream, rule: string): StreamListener | undefined {

@@ -1,4 +1,5 @@
-// The head of a gRPC request: what its header fields say, checked as grpc-go checks it. Knows no stream.
+// The head of a gRPC request: what its header fields say, checked as grpc-go checks it. Knows no
+// stream.
 
 import { isGrpcContentType } from "../grpc/content-type.ts";
 import { forwardableRequestMetadata } from "../grpc/header-filter.ts";
@@ -6,8 +7,8 @@ import { parseTimeout } from "../grpc/timeout.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
 
 /**
- * What the header fields of one request say. Requests that repeat each other share one: HPACK gives the same list for a block that
- * comes again.
+ * What the header fields of one request say. Requests that repeat each other share one: HPACK gives
+ * the same list for a block that comes again.
  */
 export class RequestHead {
   readonly headers: HeaderList;
@@ -61,7 +62,10 @@ export class RequestHead {
     }
   }
 
-  /** Everything that travels end to end, in wire order: the metadata of the call. Always the same list. */
+  /**
+   * Everything that travels end to end, in wire order: the metadata of the call. Always the same
+   * list.
+   */
   get metadata(): HeaderList {
     this.#metadata ??= forwardableRequestMetadata(this.headers);
     return this.#metadata;
@@ -77,13 +81,19 @@ export class RequestHead {
     return this.#forwardedTo === origin ? this.#forwarded : undefined;
   }
 
-  /** Such requests are sent on to `origin` with the very list `headers`, unless a call makes a difference. */
+  /**
+   * Such requests are sent on to `origin` with the very list `headers`, unless a call makes a
+   * difference.
+   */
   keepForwarded(origin: object, headers: HeaderList): void {
     this.#forwardedTo = origin;
     this.#forwarded = headers;
   }
 
-  /** Why this is not a gRPC request at all, as one line of text for an HTTP 415; `undefined` when it is one. */
+  /**
+   * Why this is not a gRPC request at all, as one line of text for an HTTP 415; `undefined` when it
+   * is one.
+   */
   refusal(): string | undefined {
     if (this.httpMethod !== "POST") return `expected method POST, got ${this.httpMethod}`;
     if (this.contentType === undefined) return "expected content-type application/grpc, got none";
@@ -91,7 +101,10 @@ export class RequestHead {
     return `expected content-type application/grpc, got ${this.contentType.value}`;
   }
 
-  /** Milliseconds that the client allows; Infinity when it sets no limit, `undefined` when the field is malformed. */
+  /**
+   * Milliseconds that the client allows; Infinity when it sets no limit, `undefined` when the field
+   * is malformed.
+   */
   timeoutMs(): number | undefined {
     return this.timeout === undefined ? Number.POSITIVE_INFINITY : parseTimeout(this.timeout);
   }

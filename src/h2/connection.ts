@@ -9,7 +9,7 @@ import { connectionError, H2Error, overLimit } from "./error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "./events.ts";
 import { writeFirstFlight } from "./first-flight.ts";
 import { FloodGuard } from "./flood-guard.ts";
-import { DEFAULT_WINDOW_BYTES, MAX_STREAM_ID } from "./frame.ts";
+import { MAX_STREAM_ID } from "./frame.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { HpackError } from "./hpack/error.ts";
 import { Inbound, type InboundHost } from "./inbound.ts";
@@ -19,6 +19,7 @@ import { Outbound } from "./outbound.ts";
 import type { Output } from "./output.ts";
 import { Pings } from "./pings.ts";
 import type { OtherProtocol } from "./preface.ts";
+import { newStreamWindow, openConnectionWindow, settleStreamWindow } from "./recv-window.ts";
 import type { Role } from "./settings.ts";
 import { H2Stream, NO_EVENTS, type StreamEndInfo, type StreamEvents } from "./stream.ts";
 import { CLOSED, nextState, RECV_END_STREAM } from "./stream-state.ts";
@@ -92,7 +93,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   /** The first flight. */
   start(): void {
     const { writer } = this.outbound;
-    this.messages.windowBytes += writeFirstFlight(writer, this.role, this.options);
+    writeFirstFlight(writer, this.role, this.options, openConnectionWindow(this.messages));
     this.opening.started = true;
     if (this.draining) this.announceDrain();
     for (const onAcknowledged of this.opening.earlyPings ?? []) this.ping(onAcknowledged);
@@ -332,10 +333,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     this.settingsAcked = true;
     const { headerTableBytes, streamWindowBytes } = this.options;
     this.messages.decoder.setMaxTableBytes(headerTableBytes);
-    // Until now the peer may have used the default window (§6.9.2); the streams' windows may become negative.
-    const excess = DEFAULT_WINDOW_BYTES - streamWindowBytes;
-    if (excess <= 0) return;
-    for (const stream of this.streams.all()) stream.recvWindow -= excess;
+    for (const stream of this.streams.all()) settleStreamWindow(stream, streamWindowBytes);
   }
 
   pingAcknowledged(opaque: Buffer, start: number): void {
@@ -459,17 +457,13 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   }
 
   private createStream(id: number, listener: StreamEvents): H2Stream<Owner> {
-    const { streamWindowBytes } = this.options;
-    const recvWindow = this.settingsAcked
-      ? streamWindowBytes
-      : Math.max(streamWindowBytes, DEFAULT_WINDOW_BYTES);
     const stream = new H2Stream(
       id,
       this.owner,
       this.outbound,
       listener,
       this.inbound.peerSettings.initialWindowBytes,
-      recvWindow,
+      newStreamWindow(this.options.streamWindowBytes, this.settingsAcked),
     );
     this.streams.add(stream);
     return stream;

@@ -1,5 +1,5 @@
-// What the peer's messages mean: header blocks, DATA and trailers of each stream, flow control of what is received, and frames that
-// come too late (RFC 9113 §5.1, §6.1, §6.2, §6.10, §8). Broken rules are thrown as H2Error.
+// What the peer's messages mean: header blocks, DATA and trailers of each stream, and frames that come too
+// late (RFC 9113 §5.1, §6.1, §6.2, §6.10, §8). Broken rules are thrown as H2Error.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
@@ -26,6 +26,12 @@ import {
 import { HeaderBlock } from "./header-block.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
 import type { Outbound } from "./outbound.ts";
+import {
+  type ConnectionRecvWindow,
+  recvOnConnection,
+  recvOnStream,
+  relief,
+} from "./recv-window.ts";
 import type { Role } from "./settings.ts";
 import type { H2Stream } from "./stream.ts";
 import { CLOSED, nextState, RECV_END_STREAM, remoteIsOpen } from "./stream-state.ts";
@@ -63,10 +69,11 @@ const LEND_FROM_BYTES = 2_048;
 const NOTHING: Buffer = Buffer.alloc(0);
 const NO_FIELDS: HeaderList = [];
 
-export class InboundMessages<Owner> {
+export class InboundMessages<Owner> implements ConnectionRecvWindow {
   readonly decoder: HpackDecoder;
-  /** What the peer may still send on the whole connection. */
+  readonly connectionWindowBytes: number;
   windowBytes: number = DEFAULT_WINDOW_BYTES;
+  creditBytes = 0;
   /** A header block has begun: nothing but its CONTINUATION may come (§4.3). */
   blockIsOpen = false;
   /** Client side: response headers have come. */
@@ -76,15 +83,12 @@ export class InboundMessages<Owner> {
 
   private readonly role: Role;
   private readonly options: ConnectionOptions;
-  private readonly connectionWindowBytes: number;
   private readonly acceptor: StreamAcceptor;
   private readonly outbound: Outbound<Owner>;
   private readonly streams: StreamTable<Owner>;
   private readonly guard: FloodGuard;
   private readonly block: HeaderBlock;
 
-  /** Received bytes not yet given back by WINDOW_UPDATE on the connection. */
-  private creditBytes = 0;
   /** Where the pieces of the DATA frame being read go; nowhere when it is ignored. */
   private dataStream: H2Stream<Owner> | undefined = undefined;
   private dataEndsStream = false;
@@ -146,7 +150,8 @@ export class InboundMessages<Owner> {
     dataBytes: number,
     flags: number,
   ): H2Stream<Owner> | undefined {
-    this.chargeConnection(payloadBytes);
+    const credit = recvOnConnection(this, payloadBytes);
+    if (credit > 0) this.outbound.writer.windowUpdate(0, credit);
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
       this.lateData(streamId);
@@ -155,11 +160,7 @@ export class InboundMessages<Owner> {
     if (!remoteIsOpen(stream.state)) {
       throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA after END_STREAM");
     }
-    // An empty frame needs no window, which may be negative (§6.9.1, §6.9.2).
-    if (payloadBytes > 0 && payloadBytes > stream.recvWindow) {
-      throw streamError(streamId, ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream window");
-    }
-    stream.recvWindow -= payloadBytes;
+    recvOnStream(stream, payloadBytes, dataBytes);
     if (!stream.headersReceived) {
       throw streamError(streamId, ErrorCode.PROTOCOL_ERROR, "DATA before the response headers");
     }
@@ -170,10 +171,9 @@ export class InboundMessages<Owner> {
     }
     if (dataBytes > 0) this.guard.workFrames++;
     else if (!endStream) this.guard.countIdleFrame("empty DATA");
-    stream.unacknowledgedBytes += dataBytes;
     // Padding never reaches the owner, so its credit goes back here.
-    if (dataBytes < payloadBytes) this.outbound.returnCredit(stream, payloadBytes - dataBytes);
-    if (stream.recvWindow === 0 && !endStream) this.outbound.relieve(stream);
+    if (dataBytes < payloadBytes) this.outbound.giveBack(stream, payloadBytes - dataBytes);
+    if (!endStream) this.outbound.announceCredit(stream, relief(stream));
     if (dataBytes > 0) return stream;
     if (endStream) {
       this.endRemote(stream);
@@ -210,22 +210,6 @@ export class InboundMessages<Owner> {
     return stream.headersSent || frameBytes >= LEND_FROM_BYTES
       ? lend(chunk, start, end)
       : give(chunk, start, end);
-  }
-
-  /** Flow control of the connection counts every DATA frame, whatever becomes of it (§6.9). */
-  private chargeConnection(bytes: number): void {
-    if (bytes > this.windowBytes) {
-      throw connectionError(
-        ErrorCode.FLOW_CONTROL_ERROR,
-        "DATA beyond the window of the connection",
-      );
-    }
-    this.windowBytes -= bytes;
-    this.creditBytes += bytes;
-    if (this.creditBytes * 2 < this.connectionWindowBytes) return;
-    this.outbound.writer.windowUpdate(0, this.creditBytes);
-    this.windowBytes += this.creditBytes;
-    this.creditBytes = 0;
   }
 
   private lateData(streamId: number): void {

@@ -137,7 +137,7 @@ export class Inbound<Owner> implements FrameHandler {
       if (increment === 0) {
         throw connectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0 on the connection");
       }
-      this.outbound.growWindow(increment);
+      this.outbound.growConnection(increment);
       return;
     }
     const stream = this.streams.get(streamId);
@@ -148,7 +148,7 @@ export class Inbound<Owner> implements FrameHandler {
     if (increment === 0) {
       throw streamError(streamId, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
     }
-    this.outbound.growStreamWindow(stream, increment);
+    this.outbound.growStream(stream, increment);
   }
 
   private recvReset(streamId: number, buffer: Buffer, start: number, end: number): void {
@@ -188,7 +188,7 @@ export class Inbound<Owner> implements FrameHandler {
     encoder.setPeerMaxTableBytes(peerSettings.headerTableBytes);
     outbound.maxListBytes = peerSettings.maxHeaderListBytes;
     const delta = peerSettings.initialWindowBytes - windowBefore;
-    if (delta !== 0) outbound.shiftStreamWindows(delta);
+    if (delta !== 0) outbound.shiftStreams(delta);
     this.settingsSeen = true;
     outbound.writer.settingsAck();
     this.host.settingsReceived();

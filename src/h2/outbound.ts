@@ -1,4 +1,4 @@
-// The sending half of a connection: what owners of streams call, both levels of flow control, and whose DATA goes next.
+// The sending half of a connection: what owners of streams call, and whose DATA goes next.
 // Control frames and headers go out at once, in order; DATA takes turns. It must not know sockets or received frames.
 
 import { ErrorCode } from "../wire/error-code.ts";
@@ -10,14 +10,22 @@ import {
 } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
 import { SENT } from "../wire/message-rules.ts";
-import { connectionError, streamError } from "./error.ts";
 import type { OutboundEvents } from "./events.ts";
 import type { FloodGuard } from "./flood-guard.ts";
-import { DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES } from "./frame.ts";
+import { DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES } from "./frame.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { Output } from "./output.ts";
 import { ReadyList } from "./ready-list.ts";
+import { acknowledgeRecv, returnCredit } from "./recv-window.ts";
 import { NO_QUEUE, SendQueue } from "./send-queue.ts";
+import {
+  type ConnectionSendWindow,
+  chargeSend,
+  growConnectionWindow,
+  growStreamWindow,
+  sendableBytes,
+  shiftStreamWindow,
+} from "./send-window.ts";
 import type { Role } from "./settings.ts";
 import type { H2Stream, StreamHost } from "./stream.ts";
 import {
@@ -39,10 +47,9 @@ const WRITE_SHARE_BYTES = 65_536;
 /** DATA that is worth a write of its own: the sooner it goes, the less of it waits in colder memory. */
 const BULK_BYTES = 32_768;
 
-export class Outbound<Owner> implements StreamHost<Owner> {
+export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow {
   readonly output: Output = new Output();
   readonly writer: FrameWriter = new FrameWriter(this.output);
-  /** The connection's send window (RFC 9113 §6.9). */
   windowBytes: number = DEFAULT_WINDOW_BYTES;
   /** DATA that may be put into the output before the binding says how much the socket took. */
   budgetBytes = 0;
@@ -109,13 +116,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
       sent =
         length === 0
           ? 0
-          : Math.min(
-              length,
-              stream.sendWindow,
-              this.windowBytes,
-              this.budgetBytes,
-              this.shareOf(stream),
-            );
+          : Math.min(length, sendableBytes(stream, this), this.budgetBytes, this.shareOf(stream));
       if (sent === length) {
         this.writeChunk(stream, chunk, length, endStream);
         if (endStream) this.endLocal(stream);
@@ -158,10 +159,9 @@ export class Outbound<Owner> implements StreamHost<Owner> {
   }
 
   acknowledge(stream: H2Stream<Owner>, bytes: number): void {
-    const returned = Math.min(bytes, stream.unacknowledgedBytes);
-    if (returned <= 0 || stream.silent) return;
-    stream.unacknowledgedBytes -= returned;
-    this.returnCredit(stream, returned);
+    if (stream.silent) return;
+    const returned = acknowledgeRecv(stream, bytes);
+    if (returned > 0) this.giveBack(stream, returned);
   }
 
   // What the connection calls
@@ -175,55 +175,36 @@ export class Outbound<Owner> implements StreamHost<Owner> {
     if (SENT.listBytes > this.maxListBytes) throw listTooLarge(SENT.listBytes, this.maxListBytes);
   }
 
-  /** Gives `bytes` back to the peer's stream window, announced when about half the window has come together. */
-  returnCredit(stream: H2Stream<Owner>, bytes: number): void {
+  /** Gives `bytes` that were received back to the peer's window of `stream`. */
+  giveBack(stream: H2Stream<Owner>, bytes: number): void {
     // A peer that has ended its side needs no window.
     if (!remoteIsOpen(stream.state)) return;
-    const credit = stream.creditBytes + bytes;
-    if (credit * 2 < this.streamWindowBytes) {
-      stream.creditBytes = credit;
-      return;
-    }
-    this.announceCredit(stream, credit);
+    this.announceCredit(stream, returnCredit(stream, bytes, this.streamWindowBytes));
   }
 
-  /** The peer has used up its window: what little it can have back it gets now, or it would wait for the rest of the batch. */
-  relieve(stream: H2Stream<Owner>): void {
-    if (stream.creditBytes > 0) this.announceCredit(stream, stream.creditBytes);
-  }
-
-  private announceCredit(stream: H2Stream<Owner>, bytes: number): void {
-    stream.creditBytes = 0;
-    stream.recvWindow += bytes;
+  /** @param bytes 0 for none */
+  announceCredit(stream: H2Stream<Owner>, bytes: number): void {
+    if (bytes === 0) return;
     this.writer.windowUpdate(stream.id, bytes);
     this.events.onDirty();
   }
 
-  /** WINDOW_UPDATE on a stream. @throws {H2Error} beyond 2^31 - 1 (RFC 9113 §6.9.1) */
-  growStreamWindow(stream: H2Stream<Owner>, increment: number): void {
-    if (stream.sendWindow + increment > MAX_WINDOW_BYTES) {
-      throw streamError(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "stream window overflow");
-    }
-    stream.sendWindow += increment;
+  /** WINDOW_UPDATE on a stream. @throws {H2Error} beyond what a window can be */
+  growStream(stream: H2Stream<Owner>, increment: number): void {
+    growStreamWindow(stream, increment);
     this.wake(stream);
   }
 
-  /** WINDOW_UPDATE on the connection. @throws {H2Error} beyond 2^31 - 1 */
-  growWindow(increment: number): void {
-    if (this.windowBytes + increment > MAX_WINDOW_BYTES) {
-      throw connectionError(ErrorCode.FLOW_CONTROL_ERROR, "connection window overflow");
-    }
-    this.windowBytes += increment;
+  /** WINDOW_UPDATE on the connection. @throws {H2Error} beyond what a window can be */
+  growConnection(increment: number): void {
+    growConnectionWindow(this, increment);
     if (this.ready.head !== undefined) this.events.onDirty();
   }
 
-  /** The peer changed SETTINGS_INITIAL_WINDOW_SIZE by `delta`, for all streams (§6.9.2). @throws {H2Error} beyond 2^31 - 1 */
-  shiftStreamWindows(delta: number): void {
+  /** The peer has changed the window that streams begin with by `delta`. @throws {H2Error} beyond what a window can be */
+  shiftStreams(delta: number): void {
     for (const stream of this.streams.all()) {
-      if (stream.sendWindow + delta > MAX_WINDOW_BYTES) {
-        throw connectionError(ErrorCode.FLOW_CONTROL_ERROR, "stream window overflow by SETTINGS");
-      }
-      stream.sendWindow += delta;
+      shiftStreamWindow(stream, delta);
       this.wake(stream);
     }
   }
@@ -249,8 +230,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
       const sent = Math.min(
         stream.queue.frameBytes,
         stream.queuedBytes,
-        stream.sendWindow,
-        this.windowBytes,
+        sendableBytes(stream, this),
         this.budgetBytes,
         share,
       );
@@ -274,8 +254,7 @@ export class Outbound<Owner> implements StreamHost<Owner> {
 
   /** `bytes` of DATA go out. */
   private charge(stream: H2Stream<Owner>, bytes: number): void {
-    stream.sendWindow -= bytes;
-    this.windowBytes -= bytes;
+    chargeSend(stream, this, bytes);
     this.budgetBytes -= bytes;
     const { writeCount } = this.output;
     if (stream.shareWrite !== writeCount) {

@@ -2,7 +2,9 @@
 
 import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
+import type { StreamRecvWindow } from "./recv-window.ts";
 import { NO_QUEUE, type SendQueue } from "./send-queue.ts";
+import type { StreamSendWindow } from "./send-window.ts";
 import { OPEN, type StreamState } from "./stream-state.ts";
 
 /** Why a stream ended early. `unprocessed`: the peer cannot have acted on it (RFC 9113 §8.7). */
@@ -46,7 +48,7 @@ export const NO_EVENTS: StreamEvents = {
 function ignore(): void {}
 
 /** `Owner` is what the binding calls the session; this layer only hands it on. */
-export class H2Stream<Owner> {
+export class H2Stream<Owner> implements StreamRecvWindow, StreamSendWindow {
   readonly id: number;
   readonly session: Owner;
   private readonly host: StreamHost<Owner>;
@@ -68,13 +70,9 @@ export class H2Stream<Owner> {
   /** DATA still to come by the peer's content-length; -1 when it did not say. */
   contentLeft = -1;
 
-  /** May become negative when the peer lowers its SETTINGS_INITIAL_WINDOW_SIZE (§6.9.2). */
   sendWindow: number;
-  /** What the peer may still send. */
   recvWindow: number;
-  /** Received and not yet acknowledged by the owner. */
   unacknowledgedBytes = 0;
-  /** Acknowledged and not yet announced by WINDOW_UPDATE. */
   creditBytes = 0;
 
   queuedBytes = 0;

@@ -1,0 +1,155 @@
+// What the peer may still send: the receive windows of a connection and of its streams (RFC 9113
+// §5.2, §6.9). The numbers are fields of the connection and of the stream. A function that returns
+// credit has counted it: who calls announces it by WINDOW_UPDATE.
+//
+// A byte of DATA is in one of three numbers of its stream until the peer has it back: in
+// `unacknowledgedBytes` while its owner has it, then in `creditBytes`, and with WINDOW_UPDATE in
+// `recvWindow` again. The three add up to the whole window of the stream.
+//
+// A window becomes negative when it gets smaller than what has come. We announce 10,000 bytes, but
+// until the peer has acknowledged our SETTINGS it counts with the default (§6.9.2):
+//
+//                                 recvWindow  unacknowledged  credit
+//   the peer opens a stream           65,535               0       0
+//   30,000 bytes of DATA come         35,535          30,000       0
+//   our SETTINGS are acknowledged    -20,000          30,000       0   55,535 less
+//   the owner acknowledges 4,000     -20,000          26,000   4,000
+//   the owner acknowledges 26,000     10,000               0       0   WINDOW_UPDATE of 30,000
+
+import { ErrorCode } from "../wire/error-code.ts";
+import { connectionError, streamError } from "./error.ts";
+import { DEFAULT_WINDOW_BYTES } from "./frame.ts";
+
+export interface ConnectionRecvWindow {
+  /** The window that we announce. */
+  readonly connectionWindowBytes: number;
+  /** What the peer may still send on all streams together. */
+  windowBytes: number;
+  /** Received and not yet announced by WINDOW_UPDATE. */
+  creditBytes: number;
+}
+
+export interface StreamRecvWindow {
+  readonly id: number;
+  /**
+   * What the peer may still send; negative when our smaller window is acknowledged late (§6.9.2).
+   */
+  recvWindow: number;
+  /** Received and not yet acknowledged by the owner. */
+  unacknowledgedBytes: number;
+  /** Acknowledged and not yet announced by WINDOW_UPDATE. */
+  creditBytes: number;
+}
+
+/**
+ * The connection begins to speak. Its window begins with the default and is changed by
+ * WINDOW_UPDATE alone (§6.9.2).
+ * @returns credit to announce, 0 for none
+ */
+export function openConnectionWindow(connection: ConnectionRecvWindow): number {
+  const extra = connection.connectionWindowBytes - DEFAULT_WINDOW_BYTES;
+  connection.windowBytes += extra;
+  return extra;
+}
+
+/**
+ * The window of a new stream. The peer may count with the default until it has acknowledged a
+ * smaller one (§6.9.2).
+ */
+export function newStreamWindow(streamWindowBytes: number, settingsAcked: boolean): number {
+  return settingsAcked ? streamWindowBytes : Math.max(streamWindowBytes, DEFAULT_WINDOW_BYTES);
+}
+
+/**
+ * The peer has acknowledged our SETTINGS: a stream that began with more than we announced has that
+ * much less (§6.9.2).
+ */
+export function settleStreamWindow(stream: StreamRecvWindow, streamWindowBytes: number): void {
+  stream.recvWindow -= Math.max(0, DEFAULT_WINDOW_BYTES - streamWindowBytes);
+}
+
+/**
+ * A DATA frame of `bytes`, whatever becomes of it (§6.9). The connection has its credit back on
+ * receipt: what a stalled stream holds is bounded by its own window, and it takes nothing from the
+ * others.
+ * @returns credit to announce, 0 for none
+ * @throws {H2Error} beyond the window
+ */
+export function recvOnConnection(connection: ConnectionRecvWindow, bytes: number): number {
+  if (bytes > connection.windowBytes) {
+    throw connectionError(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the window of the connection");
+  }
+  connection.windowBytes -= bytes;
+  const credit = connection.creditBytes + bytes;
+  if (isTooLittle(credit, connection.connectionWindowBytes)) {
+    connection.creditBytes = credit;
+    return 0;
+  }
+  connection.creditBytes = 0;
+  connection.windowBytes += credit;
+  return credit;
+}
+
+/**
+ * A DATA frame of `payloadBytes`, of which the owner is given `dataBytes`; padding counts, too
+ * (§6.9).
+ * @throws {H2Error} beyond the window
+ */
+export function recvOnStream(
+  stream: StreamRecvWindow,
+  payloadBytes: number,
+  dataBytes: number,
+): void {
+  // An empty frame needs no window, which may be negative (§6.9.1, §6.9.2).
+  if (payloadBytes > 0 && payloadBytes > stream.recvWindow) {
+    throw streamError(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream window");
+  }
+  stream.recvWindow -= payloadBytes;
+  stream.unacknowledgedBytes += dataBytes;
+}
+
+/** The owner acknowledges `bytes`. @returns how many of them it had not acknowledged before */
+export function acknowledgeRecv(stream: StreamRecvWindow, bytes: number): number {
+  const returned = Math.max(0, Math.min(bytes, stream.unacknowledgedBytes));
+  stream.unacknowledgedBytes -= returned;
+  return returned;
+}
+
+/**
+ * `bytes` go back to the peer, together with others: half a window at a time.
+ * @returns credit to announce, 0 for none
+ */
+export function returnCredit(
+  stream: StreamRecvWindow,
+  bytes: number,
+  streamWindowBytes: number,
+): number {
+  const credit = stream.creditBytes + bytes;
+  if (isTooLittle(credit, streamWindowBytes)) {
+    stream.creditBytes = credit;
+    return 0;
+  }
+  return announced(stream, credit);
+}
+
+/**
+ * A peer that has used up its window gets what little it can have back now, or it would wait for
+ * the rest of the half.
+ * @returns credit to announce, 0 for none
+ */
+export function relief(stream: StreamRecvWindow): number {
+  return stream.recvWindow === 0 && stream.creditBytes > 0
+    ? announced(stream, stream.creditBytes)
+    : 0;
+}
+
+function announced(stream: StreamRecvWindow, credit: number): number {
+  stream.creditBytes = 0;
+  stream.recvWindow += credit;
+  return credit;
+}
+
+/** Credit is worth a WINDOW_UPDATE from half a window on. */
+function isTooLittle(credit: number, windowBytes: number): boolean {
+  return credit * 2 < windowBytes;
+}

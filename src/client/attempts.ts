@@ -97,9 +97,9 @@ export class Attempts {
   /** Where too many drain, one ends that has answered nothing, or the oldest. */
   #makeRoom(): void {
     const draining = [...this.#all].filter(({ isEnded }) => !isEnded);
-    if (draining.length < MAX_DRAINING_SESSIONS) return;
-    const victim = draining.find(({ session }) => session?.answered !== true) ?? draining[0];
-    if (victim === undefined) return;
+    const [oldest] = draining;
+    if (oldest === undefined || draining.length < MAX_DRAINING_SESSIONS) return;
+    const victim = draining.find(({ session }) => session?.answered !== true) ?? oldest;
     victim.isEnded = true;
     const message = `it was one of ${MAX_DRAINING_SESSIONS} connections that drain, the limit`;
     victim.session?.destroy(ErrorCode.CANCEL, message);

@@ -236,11 +236,12 @@ export class ClientConn {
   }
 
   #openWaiting(): void {
-    while (this.#waiting.size > 0) {
+    for (;;) {
       const { state } = this.#subchannel;
       if (state.kind !== "ready" || state.session.availableStreamCount <= 0) return;
       const request = this.#waiting.shift();
-      if (request !== undefined) this.#openOn(state, request);
+      if (request === undefined) return;
+      this.#openOn(state, request);
     }
   }
 

@@ -226,15 +226,14 @@ class ClientCall implements StreamRequest, TimerOwner {
   }
 
   private complete(trailers: HeaderList, endStream: boolean): void {
-    const stream = this.stream;
+    const error = grpcErrorFromTrailers(trailers);
+    this.end(error);
+    if (error === undefined) {
+      this.resolveStatus(Metadata.fromFields(forwardableResponseMetadata(trailers)));
+    }
+    const { stream } = this;
     if (stream !== undefined && (!this.sendClosed || !endStream || stream.queuedBytes > 0)) {
       this.source.reset(stream, ErrorCode.NO_ERROR);
-    }
-    const error = grpcErrorFromTrailers(trailers);
-    if (error !== undefined) this.end(error);
-    else {
-      this.end(undefined);
-      this.resolveStatus(Metadata.fromFields(forwardableResponseMetadata(trailers)));
     }
   }
 
@@ -249,13 +248,14 @@ class ClientCall implements StreamRequest, TimerOwner {
   /** Ends the call from our side. */
   fail(error: GrpcError): void {
     if (this.ended) return;
+    // First, for whoever is told that the connection leaves its session may end this call, too.
+    this.end(error);
     if (this.stream !== undefined) this.source.reset(this.stream, ErrorCode.CANCEL);
     else this.source.abandon(this);
-    this.end(error);
   }
 
+  /** Once: no event follows the end of a stream, and what ends the call from our side ends its stream. */
   private end(error: GrpcError | undefined): void {
-    if (this.ended) return;
     this.ended = true;
     this.waiting = [];
     if (this.timer !== undefined) this.source.clock.cancel(this.timer);

@@ -74,7 +74,7 @@ export class Subchannel implements TimerOwner, AttemptOwner {
   /** A session was asked for. */
   #hasConnected = false;
   /** The latest to which the backend said GOAWAY. What became of it is looked at when the next is made. */
-  #goneAway: Attempt | undefined;
+  #goneAway: ReadyState | undefined;
   /** How many in a row were gone before they had answered a call. */
   #goneUnanswered = 0;
 
@@ -141,9 +141,9 @@ export class Subchannel implements TimerOwner, AttemptOwner {
   shutDown(reason: string): void {
     this.#clock.cancel(this.#backoffTimer);
     this.#setState({ kind: "shutdown", error: closedError(this.target) }, reason);
+    this.#attempts.drain();
     // A session that was handed over and never used is still to be closed.
     if (!this.#source.reconnects && !this.#hasConnected) this.#connect(this.#newAttempt());
-    this.#attempts.drain();
   }
 
   /** Ends all sessions and the calls on them. */
@@ -185,8 +185,10 @@ export class Subchannel implements TimerOwner, AttemptOwner {
       this.onSessionClosed(attempt, { ...connectEnd(this.target, reason), cause });
       return;
     }
+    // User code that runs while a socket is made (`lookup` of the options for TLS) may have shut it down.
+    if (this.#state.kind === "shutdown") attempt.session.drain();
     // A session that was handed over may be ready already.
-    if (attempt.session.availableStreamCount > 0) this.onSessionAvailable(attempt);
+    else if (attempt.session.availableStreamCount > 0) this.onSessionAvailable(attempt);
   }
 
   /**
@@ -198,12 +200,11 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     const gone = this.#goneAway;
     this.#goneAway = undefined;
     if (gone === undefined) return 0;
-    this.#goneUnanswered = gone.session?.answered === true ? 0 : this.#goneUnanswered + 1;
+    this.#goneUnanswered = gone.session.answered ? 0 : this.#goneUnanswered + 1;
     if (this.#goneUnanswered < 2) return 0;
     const waitMs = this.#backoff.nextMs();
-    if (gone.goneMs - gone.startedMs < waitMs) {
-      return Math.max(0, gone.startedMs + waitMs - this.#clock.nowMs());
-    }
+    const { startedMs, goneMs } = gone.attempt;
+    if (goneMs - startedMs < waitMs) return Math.max(0, startedMs + waitMs - this.#clock.nowMs());
     this.#goneUnanswered = 0;
     return 0;
   }
@@ -228,16 +229,17 @@ export class Subchannel implements TimerOwner, AttemptOwner {
 
   /** GOAWAY: streams under way go on, new ones need another session. */
   onSessionDraining(attempt: Attempt, reason: string): void {
+    const state = this.#state;
     if (!this.#isCurrent(attempt)) return;
-    if (this.#state.kind === "connecting") {
+    if (state.kind === "connecting") {
       // It never took a call. Without backoff a server that goes away at once would be connected to in a loop.
       this.#connectFailed(connectEnd(this.target, reason));
       return;
     }
     // Without a call nothing is left behind.
-    if (attempt.isUsed) {
+    if (state.kind === "ready" && attempt.isUsed) {
       attempt.goneMs = this.#clock.nowMs();
-      this.#goneAway = attempt;
+      this.#goneAway = state;
     }
     this.#leave(attempt, reason, goingAwayError(this.target, reason));
   }

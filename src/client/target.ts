@@ -1,6 +1,7 @@
 // What `dial` is given: a gRPC target name (grpc/grpc doc/naming.md).
 
 import { shown } from "../check/check.ts";
+import { thrownText } from "../grpc/error.ts";
 import { formatAddress, parseAddress } from "../transport/address.ts";
 import type { SocketAddress } from "../transport/transport.ts";
 
@@ -46,10 +47,7 @@ export function parseTarget(target: string): Target {
   try {
     address = parseAddress(endpoint);
   } catch (cause) {
-    throw new TypeError(
-      `target ${JSON.stringify(target)}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
+    throw new TypeError(`target ${JSON.stringify(target)}: ${thrownText(cause)}`, { cause });
   }
   // gRPC uses "localhost" for UNIX sockets, where no name would make sense to an HTTP server.
   return {

@@ -68,9 +68,7 @@ export class WaitingQueue<Item extends Waiting> {
     this.#slots = new Array<Item | undefined>(slots).fill(undefined);
     this.#first = 0;
     this.#next = all.length;
-    for (let at = 0; at < all.length; at++) {
-      const item = all[at];
-      if (item === undefined) continue;
+    for (const [at, item] of all.entries()) {
       item.waitingAt = at;
       this.#slots[at] = item;
     }

@@ -1,5 +1,6 @@
 // A conn whose transport, server or owner does what none should: its calls end, it closes, and it does not connect in a loop.
 
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { describe, expect, it } from "vitest";
 import { dial } from "../../src/client/dial.ts";
@@ -8,6 +9,7 @@ import { Metadata } from "../../src/grpc/metadata.ts";
 import { Status } from "../../src/grpc/status.ts";
 import type { ConnState } from "../../src/observe/channels.ts";
 import type { Stream } from "../../src/transport/transport.ts";
+import { closeAtEnd } from "../support/cleanup.ts";
 import { eventually, PATH } from "../support/relay-fixture.ts";
 import { type StubSession, stubConn } from "../support/stub-session.ts";
 
@@ -147,6 +149,65 @@ describe("a conn", () => {
     await conn.close();
   });
 
+  it("whose transport tells of a session before it has given it waits for that, and drains it where it was closed", async () => {
+    const refused: unknown[] = [];
+    const take = (event: unknown): void => void refused.push(event);
+    subscribe("grpc-relay:refused", take);
+    closeAtEnd(() => unsubscribe("grpc-relay:refused", take));
+    const counts: number[] = [];
+    let closed: Promise<void> | undefined;
+    const { conn, sessions } = stubConn({}, (listener) => {
+      counts.push(conn.openStreamCount);
+      listener.onRefused({ scope: "connection", streamId: 0, rule: "not yet", limit: undefined });
+      listener.onAvailable();
+      closed = conn.close();
+    });
+    conn.connect();
+    expect([counts, conn.state, sessions.map(({ drained }) => drained)]).toEqual([
+      [0],
+      "shutdown",
+      [1],
+    ]);
+    expect(refused).toMatchObject([{ side: "upstream", peer: conn.target, rule: "not yet" }]);
+    sessions[0]?.closed();
+    await closed;
+  });
+
+  it("whose session is lost while a call is opened on it is idle", async () => {
+    const { conn, sessions } = stubConn();
+    const told: unknown[] = [];
+    conn.onState((state, error, reason) => told.push([state, error?.message, reason]));
+    conn.connect();
+    const [session] = sessions as [StubSession];
+    session.becomeReady();
+    const { openStream } = session;
+    session.openStream = (...parts) => {
+      session.accepting = false;
+      session.closed();
+      return openStream.apply(session, parts);
+    };
+    const call = conn.newStream(PATH);
+    expect(told.slice(2)).toEqual([
+      ["idle", "UNAVAILABLE: upstream 127.0.0.1:1 is lost: stub closed", "stub closed"],
+    ]);
+    call.cancel();
+    await conn.close();
+  });
+
+  it("ends a call once that a listener ends, too, because its reset was one too many", async () => {
+    const { conn, sessions } = stubConn();
+    const call = conn.newStream(PATH);
+    sessions[0]?.becomeReady();
+    for (let i = 0; i < 499; i++) conn.newStream(PATH).cancel();
+    conn.onState((state) => {
+      if (state === "idle") call.cancel("by the listener");
+    });
+    call.cancel("by its owner");
+    expect(conn.state).toBe("idle");
+    expect(await failureOf(call.trailer())).toMatchObject({ details: "by its owner" });
+    await conn.close();
+  });
+
   it("fails one call alone whose metadata is none", async () => {
     const { conn, sessions } = stubConn();
     const metadata = new Metadata();
@@ -253,6 +314,7 @@ it.each([
 it.each([
   [{ timeoutMs: "5" as never }, 'timeoutMs: expected a number from 0 up, got "5"'],
   [{ metadata: { a: "b" } as never }, "call option metadata: expected a Metadata, got an object"],
+  [{ signal: {} as never }, "call option signal: expected an AbortSignal, got an object"],
   [{ authority: 5 as never }, "call option authority: expected HOST or HOST:PORT, got 5"],
   [5 as never, "call options: expected an object, got 5"],
 ])("newStream refuses options it cannot use: %#", async (options, message) => {

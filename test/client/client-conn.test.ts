@@ -197,8 +197,10 @@ describe("ClientConn", () => {
       const conn = dialMemory("127.0.0.1:1");
       const call = failureOf(echo(conn, "x", { waitForReady: true, timeoutMs: 500 }));
       await eventually("it failed", () => conn.state === "transientFailure");
-      expect(conn.waitingCount).toBe(1);
+      const later = failureOf(echo(conn, "x", { waitForReady: true, timeoutMs: 500 }));
+      expect(conn.waitingCount).toBe(2);
       clock.advance(504);
+      expect(await later).toMatchObject({ status: Status.DEADLINE_EXCEEDED });
       expect(await call).toMatchObject({ status: Status.DEADLINE_EXCEEDED });
       expect(conn.waitingCount).toBe(0);
       clock.advance(500);
@@ -308,18 +310,21 @@ describe("ClientConn", () => {
       finish();
     });
 
-    it("with a grace lets calls under way finish", async () => {
-      const { serve, dialMemory } = setUp();
-      const { target, waiting, finish } = await serve();
-      const conn = dialMemory(target);
-      const under = conn.newStream("/test.Service/Wait");
-      await eventually("it is under way", () => waiting.length === 1);
-      const closed = conn.close(5_000);
-      expect(await failureOf(echo(conn))).toMatchObject({ reason: "CONN_CLOSED" });
-      finish();
-      await under.trailer();
-      await closed;
-    });
+    it.each([5_000, Number.POSITIVE_INFINITY])(
+      "with a grace of %d ms lets calls under way finish",
+      async (graceMs) => {
+        const { serve, dialMemory } = setUp();
+        const { target, waiting, finish } = await serve();
+        const conn = dialMemory(target);
+        const under = conn.newStream("/test.Service/Wait");
+        await eventually("it is under way", () => waiting.length === 1);
+        const closed = conn.close(graceMs);
+        expect(await failureOf(echo(conn))).toMatchObject({ reason: "CONN_CLOSED" });
+        finish();
+        await under.trailer();
+        await closed;
+      },
+    );
 
     it("after the grace ends them", async () => {
       const { serve, dialMemory, clock } = setUp();
@@ -352,6 +357,15 @@ describe("ClientConn", () => {
       expect(await call).toMatchObject({ reason: "CONN_CLOSED" });
       expect(clock.timerCount).toBe(0);
       expect(states).toEqual(["connecting", "transientFailure", "shutdown"]);
+    });
+
+    it("is what `await using` does at the end of its block", async () => {
+      const { serve, dialMemory } = setUp();
+      const { target } = await serve();
+      const conn = dialMemory(target);
+      await echo(conn);
+      await conn[Symbol.asyncDispose]();
+      expect(conn.state).toBe("shutdown");
     });
 
     it.each([-1, Number.NaN])("throws RangeError for a grace of %d", (graceMs) => {

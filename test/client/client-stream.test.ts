@@ -310,7 +310,7 @@ describe.each(transportCombos)("ClientStream on $client", (combo) => {
   });
 
   describe("the brake", () => {
-    it("stops a sender that awaits when the backend does not read", async () => {
+    it("stops a sender that awaits when the backend does not read, until it reads again", async () => {
       const { call, peer, streamId } = await start<Buffer>({}, { refillWindows: false });
       let sent = 0;
       void (async () => {
@@ -321,7 +321,12 @@ describe.each(transportCombos)("ClientStream on $client", (combo) => {
       })().catch(() => undefined);
       await peer.expectBytes(streamId, 65_535);
       for (let i = 0; i < 5; i++) await peer.sync();
-      expect(sent).toBeLessThan((65_535 + 65_536 + 65_536) / 10_000);
+      const stopped = sent;
+      expect(stopped).toBeLessThan((65_535 + 65_536 + 65_536) / 10_000);
+      const enough = 1_000_000;
+      peer.send(frames.windowUpdate(0, enough), frames.windowUpdate(streamId, enough));
+      await peer.expectBytes(streamId, enough);
+      expect(sent).toBeGreaterThan(stopped);
       call.cancel();
     });
 

@@ -19,6 +19,12 @@ describe("parseTarget", () => {
       "backend.test:80",
       "backend.test:80",
     ],
+    [
+      "dns://backend.test:80",
+      { host: "backend.test", port: 80 },
+      "backend.test:80",
+      "backend.test:80",
+    ],
     ["ipv4:192.0.2.1:80", { host: "192.0.2.1", port: 80 }, "192.0.2.1:80", "192.0.2.1:80"],
     [
       "ipv6:[2001:db8::1]:80",

@@ -66,12 +66,15 @@ export interface StubConn {
  * A connection to a backend of stubs.
  * @param connect what each attempt begins with
  */
-export function stubConn(options: DialOptions = {}, connect?: () => void): StubConn {
+export function stubConn(
+  options: DialOptions = {},
+  connect?: (listener: ClientSessionListener) => void,
+): StubConn {
   const sessions: StubSession[] = [];
   const transport: Transport = {
     name: "stub",
     connect: (_options, listener) => {
-      connect?.();
+      connect?.(listener);
       const session = new StubSession(listener);
       sessions.push(session);
       return session;

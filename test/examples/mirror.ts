@@ -10,8 +10,8 @@ import {
 } from "grpc-relay";
 
 /**
- * @param report told when the shadow has failed otherwise than the live backend. That it did well where the live backend failed can be told after
- * the call by the channel `grpc-relay:detached:end` only.
+ * @param report told when the shadow has failed otherwise than the live backend. A shadow that did
+ * well is told by the channel `grpc-relay:detached:end` only.
  */
 export function createProxy(
   live: ClientConn,

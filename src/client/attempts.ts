@@ -30,6 +30,10 @@ export class Attempt implements ClientSessionListener {
   readonly startedMs: number;
   /** When the backend said GOAWAY. */
   goneMs = 0;
+  /** The last stream that it takes, by its own word. */
+  lastStreamId = 0;
+  /** Calls that were under way then, and that it takes. */
+  takenCount = 0;
   readonly resets: ResetBudget;
   session: ClientSession | undefined = undefined;
   /** A call was begun on it. */
@@ -48,7 +52,8 @@ export class Attempt implements ClientSessionListener {
     this.owner.onSessionAvailable(this);
   }
 
-  onGoAway(_lastStreamId: number, code: number, debugData: string): void {
+  onGoAway(lastStreamId: number, code: number, debugData: string): void {
+    this.lastStreamId = lastStreamId;
     this.owner.onSessionDraining(this, goAwayReason(code, debugData));
   }
 

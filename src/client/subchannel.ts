@@ -58,6 +58,12 @@ export interface SubchannelOwner {
 
 const CALLS_WAIT = "calls wait for it";
 
+/**
+ * A session that has taken this many calls did work, though it goes away before it has answered one:
+ * there are servers that say GOAWAY to the hundredth request of each connection, and need their time.
+ */
+const WORKING_CALLS = 16;
+
 /** Keeps one address within reach: a session that takes calls, made when it is wanted, and others that drain. */
 export class Subchannel implements TimerOwner, AttemptOwner {
   /** The address as text, for messages. */
@@ -194,13 +200,14 @@ export class Subchannel implements TimerOwner, AttemptOwner {
   /**
    * A session that is gone before it has answered anything is a failure to connect: the wait counts from when
    * it was begun. The first of a row is none, for a server may be about to go at any time, and what it did not
-   * begin is sent once more. Nor is one that stood for as long as the wait.
+   * begin is sent once more. Nor is one that stood for as long as the wait, or has taken `WORKING_CALLS`.
    */
   #waitAfterGoAway(): number {
     const gone = this.#goneAway;
     this.#goneAway = undefined;
     if (gone === undefined) return 0;
-    this.#goneUnanswered = gone.session.answered ? 0 : this.#goneUnanswered + 1;
+    const worked = gone.session.answered || gone.attempt.takenCount >= WORKING_CALLS;
+    this.#goneUnanswered = worked ? 0 : this.#goneUnanswered + 1;
     if (this.#goneUnanswered < 2) return 0;
     const waitMs = this.#backoff.nextMs();
     const { startedMs, goneMs } = gone.attempt;
@@ -239,6 +246,9 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     // Without a call nothing is left behind.
     if (state.kind === "ready" && attempt.isUsed) {
       attempt.goneMs = this.#clock.nowMs();
+      // Our stream ids are the odd ones (RFC 9113 §5.1.1).
+      const idsTaken = (attempt.lastStreamId + 1) >>> 1;
+      attempt.takenCount = Math.min(state.session.openStreamCount, idsTaken);
       this.#goneAway = state;
     }
     this.#leave(attempt, reason, goingAwayError(this.target, reason));

@@ -224,6 +224,25 @@ describe.each(transportCombos)("ClientConn on $client", (combo) => {
     expect(backend.scripted.connectionCount).toBe(5);
   });
 
+  it("whose backend says GOAWAY when it has taken 16 calls, before it answers them, connects at once for those that are left", async () => {
+    const settings = { MAX_CONCURRENT_STREAMS: 16 };
+    const backend = await scriptedBackend(combo, { settings }, { clock: new FakeClock() });
+    const calls = Promise.all(
+      Array.from({ length: 80 }, () => backend.conn.newStream(PATH).trailer()),
+    );
+    const answers: (() => void)[] = [];
+    for (let connections = 0; connections < 5; connections++) {
+      const peer = await backend.peer();
+      for (let i = 0; i < 16; i++) {
+        const { streamId } = await peer.expectRequest(PATH);
+        answers.push(() => peer.send(frames.headers(streamId, trailersOnly(0)).end()));
+      }
+      peer.send(frames.goaway(31, ErrorCode.NO_ERROR));
+    }
+    for (const answer of answers) answer();
+    await calls;
+  });
+
   it("does not send a call again that the backend may have processed", async () => {
     const backend = await scriptedBackend(combo);
     const call = failureOf(backend.conn.newStream(PATH).trailer());

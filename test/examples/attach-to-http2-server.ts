@@ -1,5 +1,5 @@
-// Into a program that has its own node:http2 server and client session: both are handed over, with the settings, sockets and
-// certificates that they were made with.
+// A program that has a node:http2 server and a client session already: both are handed over, with
+// the settings, sockets and certificates that they were made with.
 
 import { type ClientHttp2Session, createServer, type Http2Server } from "node:http2";
 import { ClientConn, Server, StreamParameters, transparentHandler } from "grpc-relay";
@@ -16,8 +16,8 @@ export function createProxy(session: ClientHttp2Session): Attached {
   const relay = new Server({
     unknownServiceHandler: transparentHandler(() => new StreamParameters({ conn })),
   });
-  // Its own handlers answer what is not gRPC. Whoever made the server still listens with it and closes it; `relay.close(graceMs)`
-  // only lets its calls finish.
+  // Its own handlers answer what is not gRPC. Whoever made the server still listens with it and
+  // closes it. `relay.close(graceMs)` only lets calls finish.
   relay.attach(http2Server);
   return { http2Server, relay };
 }

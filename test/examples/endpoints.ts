@@ -1,4 +1,4 @@
-// What stands to either side of the proxies of the examples: backends that tell what they got, and a client.
+// To either side of the proxies of the examples: backends that tell what they got, and a client.
 
 import {
   type ClientConn,
@@ -63,7 +63,10 @@ export async function startBackend(name: string, failure?: GrpcError): Promise<B
   return backend;
 }
 
-/** Makes a call with these messages. The answers, joined by commas; of a call that fails, `STATUS: details`. */
+/**
+ * Makes a call with these messages.
+ * @returns the answers, joined by commas; for a call that fails, `STATUS: details`
+ */
 export async function ask(
   conn: ClientConn,
   method: string,

@@ -1,4 +1,5 @@
-// A gateway: some methods are answered here, one is read here before it is passed on, and all others are just passed on.
+// A gateway: one method is answered here, one is read here before it is passed on, and all others
+// are just passed on.
 
 import {
   type ClientConn,
@@ -15,7 +16,10 @@ import {
   transparentHandler,
 } from "grpc-relay";
 
-/** What local handlers read and write; with generated code, protobuf. Proxied calls never see it: they stay bytes. */
+/**
+ * The codec of local handlers; with generated code it would be protobuf. Calls that are passed on do
+ * not use it: their messages stay bytes.
+ */
 const json: Codec = {
   name: "json",
   marshal: (message) => Buffer.from(JSON.stringify(message)),
@@ -46,7 +50,7 @@ export function createGateway(backend: ClientConn, token: string): Server {
   });
 
   registerStreamHandlers(server, "shop.Orders", {
-    /** Read here, then passed on with what was found out. Other methods of shop.Orders are just passed on. */
+    /** Read and checked here, then passed on. Other methods of shop.Orders are just passed on. */
     Create: async (stream: ServerStream<{ amount: number }>) => {
       const order = await stream.recvMessage();
       if (order === undefined || !(order.amount > 0)) {

@@ -1,4 +1,4 @@
-// Shadow traffic: a new version gets a copy of every request, and nothing that it does can hurt a call.
+// Shadow traffic: a new version gets a copy of every request. Nothing that it does can hurt a call.
 
 import {
   type ClientConn,
@@ -30,7 +30,7 @@ export function createProxy(
 
       const mirror: Destination = {
         conn: shadow,
-        // The call neither waits for it nor is slowed down by it, connected or not, and its errors reach no client.
+        // It delays no call, connected or not, and its errors reach no client.
         need: "detached",
         // A shadow that is further behind than this is dropped from the call ...
         maxLagBytes: 262_144,

@@ -1,6 +1,6 @@
-// Replicated writes in the manner of Praefect: a mutation goes to the primary and to every replica, each with a message and
-// metadata of its own. Afterwards the finalizer compares how they ended: replicas that do not agree with the primary
-// are outdated, and a write without a majority is not reported as done.
+// Replicated writes in the manner of Praefect: a mutation goes to the primary and to every replica,
+// each with a message and metadata of its own. Afterwards the finalizer compares how they ended.
+// Replicas that do not agree with the primary are outdated. A write without a majority fails.
 
 import { randomUUID } from "node:crypto";
 import {
@@ -41,7 +41,7 @@ export function createProxy(
 
     return new StreamParameters(
       destination(primary),
-      // A replica's failure is not the client's business, not even that it cannot be reached; the finalizer sees it all the same.
+      // The client is not told of a replica that fails or cannot be reached. The finalizer is.
       replicas.map((node) => ({ ...destination(node), need: "optional", onError: () => {} })),
       ({ primary: decided, secondaries }) => {
         const behind = replicas.filter((_, index) => !agrees(decided, secondaries[index]));

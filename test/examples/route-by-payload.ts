@@ -1,5 +1,5 @@
-// Shards: the first message says whose data is asked for. The director peeks at it, routes by it, and sends the backend a
-// first message without the routing field.
+// Shards: the first message says whose data is asked for. The director peeks at it, routes by it,
+// and sends the backend a first message without the routing field.
 
 import {
   type ClientConn,

@@ -49,6 +49,10 @@ export function parseTarget(target: string): Target {
   } catch (cause) {
     throw new TypeError(`target ${JSON.stringify(target)}: ${thrownText(cause)}`, { cause });
   }
+  if ("port" in address && address.port === 0) {
+    // It is for those who listen.
+    throw new TypeError(`target ${JSON.stringify(target)}: expected a port from 1 to 65535, got 0`);
+  }
   // gRPC uses "localhost" for UNIX sockets, where no name would make sense to an HTTP server.
   return {
     name: formatAddress(address),

@@ -56,6 +56,7 @@ describe("parseTarget", () => {
     "backend.test",
     "backend.test:",
     "backend.test:http",
+    "backend.test:0",
     "backend.test:65536",
     "backend.test:-1",
     ":80",

@@ -1,4 +1,5 @@
-// The sessions of one connection: the one that takes calls, and those behind it that drain until their last call has ended.
+// The sessions of one connection: the one that takes calls, and those behind it that drain until
+// their last call has ended.
 
 import { publishRefusal } from "../observe/channels.ts";
 import type {
@@ -12,8 +13,9 @@ import { ResetBudget } from "./reset-budget.ts";
 import { goAwayReason } from "./upstream-error.ts";
 
 /**
- * Sessions of one connection that drain at a time. A backend that ends connections by age leaves one per age behind for the calls
- * that outlive it; one that says GOAWAY to each and never ends their calls would take all our sockets.
+ * Sessions of one connection that drain at a time. A backend that ends connections by age leaves
+ * one per age behind for the calls that outlive it; one that says GOAWAY to each and never ends
+ * their calls would take all our sockets.
  */
 export const MAX_DRAINING_SESSIONS = 100;
 

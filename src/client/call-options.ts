@@ -11,16 +11,29 @@ import { Metadata } from "../grpc/metadata.ts";
 import { checkAuthority } from "./target.ts";
 
 export interface CallOptions {
-  /** The call has to be over this many milliseconds after it began; the client's own deadline still holds. @default no limit of its own */
+  /**
+   * The call has to be over this many milliseconds after it began; the client's own deadline still
+   * holds.
+   * @default no limit of its own
+   */
   readonly timeoutMs?: number;
   /**
-   * Wait for the backend to become reachable, within the deadline, instead of failing with UNAVAILABLE while it is not
-   * (gRPC "wait for ready"). @default false
+   * Wait for the backend to become reachable, within the deadline, instead of failing with
+   * UNAVAILABLE while it is not (gRPC "wait for ready").
+   * @default false
    */
   readonly waitForReady?: boolean;
-  /** Largest request message in bytes, as it is on the wire; a larger one ends the call with RESOURCE_EXHAUSTED. @default no limit */
+  /**
+   * Largest request message in bytes, as it is on the wire; a larger one ends the call with
+   * RESOURCE_EXHAUSTED.
+   * @default no limit
+   */
   readonly maxRequestMessageBytes?: number;
-  /** Largest response message in bytes, as it is on the wire; a larger one ends the call with RESOURCE_EXHAUSTED. @default no limit */
+  /**
+   * Largest response message in bytes, as it is on the wire; a larger one ends the call with
+   * RESOURCE_EXHAUSTED.
+   * @default no limit
+   */
   readonly maxResponseMessageBytes?: number;
   /** Metadata sent besides that of the context; its names replace those of the context. */
   readonly metadata?: Metadata;

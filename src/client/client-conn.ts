@@ -1,4 +1,5 @@
-// What users hold of a backend. Calls wait here for a session and for room under the backend's MAX_CONCURRENT_STREAMS.
+// What users hold of a backend. Calls wait here for a session and for room under the backend's
+// MAX_CONCURRENT_STREAMS.
 
 import { checkNumber, shown } from "../check/check.ts";
 import type { GrpcError } from "../grpc/error.ts";
@@ -41,7 +42,10 @@ interface Closed {
   readonly resolve: () => void;
 }
 
-/** A connection to one backend that comes and goes: it connects when the first call wants it, and again after a loss. */
+/**
+ * A connection to one backend that comes and goes: it connects when the first call wants it, and
+ * again after a loss.
+ */
 export class ClientConn {
   /** The address as text, for messages and `:authority`. */
   readonly target: string;
@@ -83,8 +87,8 @@ export class ClientConn {
   }
 
   /**
-   * A connection over a session that `http2.connect` made, connected or not. It does not reconnect: when the session ends, so
-   * does the connection. `close` closes the session.
+   * A connection over a session that `http2.connect` made, connected or not. It does not reconnect:
+   * when the session ends, so does the connection. `close` closes the session.
    */
   static fromSession(session: HandedOverClientSession, options: DialOptions = {}): ClientConn {
     checkClientSession(session);
@@ -100,9 +104,10 @@ export class ClientConn {
   }
 
   /**
-   * Tells `listener` of every change of `state` from now on, in the async context in which the connection was
-   * made. `reason` says why, in one line for people; `error` is there when it failed or was lost. All listeners
-   * are told of all changes in the order in which these happened. What one throws is a warning of the process.
+   * Tells `listener` of every change of `state` from now on, in the async context in which the
+   * connection was made. `reason` says why, in one line for people; `error` is there when it failed
+   * or was lost. All listeners are told of all changes in the order in which these happened. What
+   * one throws is a warning of the process.
    * @returns a function that ends it
    * @throws {TypeError} unless it is a function
    */
@@ -185,8 +190,8 @@ export class ClientConn {
   }
 
   /**
-   * Takes no more calls: those that wait fail with UNAVAILABLE. Calls under way may go on for `graceMs` milliseconds, then they are
-   * ended as lost. Resolves when every session is closed.
+   * Takes no more calls: those that wait fail with UNAVAILABLE. Calls under way may go on for
+   * `graceMs` milliseconds, then they are ended as lost. Resolves when every session is closed.
    * @default graceMs 0
    */
   close(graceMs = 0): Promise<void> {

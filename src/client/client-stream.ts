@@ -1,4 +1,5 @@
-// A call of our own to a backend, message by message: Go's `grpc.ClientStream`. The relay does not use it.
+// A call of our own to a backend, message by message: Go's `grpc.ClientStream`. The relay does not
+// use it.
 
 import { shown } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
@@ -254,7 +255,10 @@ class ClientCall implements StreamRequest, TimerOwner {
     else this.source.abandon(this);
   }
 
-  /** Once: no event follows the end of a stream, and what ends the call from our side ends its stream. */
+  /**
+   * Once: no event follows the end of a stream, and what ends the call from our side ends its
+   * stream.
+   */
   private end(error: GrpcError | undefined): void {
     this.ended = true;
     this.waiting = [];
@@ -274,8 +278,9 @@ class ClientCall implements StreamRequest, TimerOwner {
 const OVER = new GrpcError(Status.INTERNAL, "the call is over: the server has answered");
 
 /**
- * A call to a backend, made by `ClientConn.newStream`: for gateways that ask backends something themselves, and for demos and tests.
- * Messages are written with `sendMessage` and read with `recvMessage` or by iterating.
+ * A call to a backend, made by `ClientConn.newStream`: for gateways that ask backends something
+ * themselves, and for demos and tests. Messages are written with `sendMessage` and read with
+ * `recvMessage` or by iterating.
  */
 export class ClientStream<Request = unknown, Response = unknown> {
   readonly method: string;
@@ -289,7 +294,8 @@ export class ClientStream<Request = unknown, Response = unknown> {
   }
 
   /**
-   * Sends one request message. Resolves when the backend has taken enough of what was sent for more to be welcome.
+   * Sends one request message. Resolves when the backend has taken enough of what was sent for more
+   * to be welcome.
    * @throws {GrpcError} when the call is over, or the codec cannot encode the message
    */
   sendMessage(message: Request): Promise<void> {
@@ -310,7 +316,9 @@ export class ClientStream<Request = unknown, Response = unknown> {
     return tolerant(this.call.read()) as Promise<Response | undefined>;
   }
 
-  /** Response headers, as soon as they are here; empty when the call ended without. Never rejects. */
+  /**
+   * Response headers, as soon as they are here; empty when the call ended without. Never rejects.
+   */
   header(): Promise<Metadata> {
     return this.call.header;
   }

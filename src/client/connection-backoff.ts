@@ -1,4 +1,5 @@
-// How long to wait before connecting again (grpc/grpc doc/connection-backoff.md). Pure: no timer, no clock.
+// How long to wait before connecting again (grpc/grpc doc/connection-backoff.md). Pure: no timer,
+// no clock.
 
 import { shown } from "../check/check.ts";
 import { anything, type OptionTable, optionTable } from "../check/options.ts";
@@ -10,7 +11,11 @@ export interface ConnectionBackoffOptions {
   readonly maxMs?: number;
   /** Each further failure multiplies the wait by this. @default 1.6 */
   readonly multiplier?: number;
-  /** The wait is spread by this part of itself to either side, so that clients do not return in step. @default 0.2 */
+  /**
+   * The wait is spread by this part of itself to either side, so that clients do not return in
+   * step.
+   * @default 0.2
+   */
   readonly jitter?: number;
 }
 

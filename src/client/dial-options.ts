@@ -11,19 +11,33 @@ import { BACKOFF_OPTIONS, type ConnectionBackoffOptions } from "./connection-bac
 import { checkAuthority } from "./target.ts";
 
 export interface DialOptions extends SessionOptions {
-  /** Which HTTP/2 implementation to use; sessions that are handed over have that of `node:http2`. @default "engine" */
+  /**
+   * Which HTTP/2 implementation to use; sessions that are handed over have that of `node:http2`.
+   * @default "engine"
+   */
   readonly transport?: TransportName | Transport;
-  /** Makes the connection TLS (ALPN `h2`); `{}` trusts the system's certificate authorities. @default plain HTTP/2 with prior knowledge */
+  /**
+   * Makes the connection TLS (ALPN `h2`); `{}` trusts the system's certificate authorities.
+   * @default plain HTTP/2 with prior knowledge
+   */
   readonly tls?: ClientTlsOptions;
   /** `:authority` of calls, also what virtual hosts are chosen by. @default the target */
   readonly authority?: string;
-  /** How long connecting, the TLS handshake and the server's SETTINGS may take together, in milliseconds. @default 20_000 */
+  /**
+   * How long connecting, the TLS handshake and the server's SETTINGS may take together, in
+   * milliseconds.
+   * @default 20_000
+   */
   readonly connectTimeoutMs?: number;
-  /** Waits between attempts to connect. @default gRPC's: 1 s, times 1.6, up to 120 s, spread by 20 % */
+  /**
+   * Waits between attempts to connect.
+   * @default gRPC's: 1 s, times 1.6, up to 120 s, spread by 20 %
+   */
   readonly backoff?: ConnectionBackoffOptions;
   /**
-   * Calls that may wait for a connection, or for room under the server's MAX_CONCURRENT_STREAMS; one more fails with
-   * UNAVAILABLE. @default 10_000
+   * Calls that may wait for a connection, or for room under the server's MAX_CONCURRENT_STREAMS;
+   * one more fails with UNAVAILABLE.
+   * @default 10_000
    */
   readonly maxWaitingCalls?: number;
   /** Source of jitter: numbers from 0 up to but not including 1. @default Math.random */

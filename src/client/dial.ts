@@ -8,9 +8,11 @@ import { type DialOptions, resolveDialOptions } from "./dial-options.ts";
 import { parseTarget } from "./target.ts";
 
 /**
- * A connection to a backend. It connects when the first call needs it, again when it was lost, and after a failure with backoff
- * (grpc/grpc doc/connection-backoff.md). Meanwhile calls fail with UNAVAILABLE, or wait with `waitForReady`.
- * @param target `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`, also behind `dns:`, `ipv4:`, `ipv6:` or `passthrough:`
+ * A connection to a backend. It connects when the first call needs it, again when it was lost, and
+ * after a failure with backoff (grpc/grpc doc/connection-backoff.md). Meanwhile calls fail with
+ * UNAVAILABLE, or wait with `waitForReady`.
+ * @param target `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`, also behind `dns:`, `ipv4:`, `ipv6:` or
+ * `passthrough:`
  * @throws {TypeError | RangeError} naming what was expected and what came
  */
 export function dial(target: string, options: DialOptions = {}): ClientConn {

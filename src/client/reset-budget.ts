@@ -1,8 +1,9 @@
 // How many streams of one session may be reset before another session takes its place.
 
 /**
- * Backends count resets, for they cannot tell a proxy whose clients cancel from an attack (CVE-2023-44487), and end the connection with
- * everybody's calls on it. node:http2 ends it beyond 1,000 at once and 33 a second; this stays below.
+ * Backends count resets, for they cannot tell a proxy whose clients cancel from an attack
+ * (CVE-2023-44487), and end the connection with everybody's calls on it. node:http2 ends it beyond
+ * 1,000 at once and 33 a second; this stays below.
  */
 export const RESET_BURST = 500;
 export const RESETS_PER_SECOND = 25;

@@ -6,7 +6,10 @@ import { statusFromErrorCode } from "../grpc/status-mapping.ts";
 import type { StreamEnd } from "../transport/transport.ts";
 import { upstreamError } from "./upstream-error.ts";
 
-/** The status that a stream stands for which ended before its trailers (gRPC PROTOCOL-HTTP2 "Errors", "Connection Management"). */
+/**
+ * The status that a stream stands for which ended before its trailers (gRPC PROTOCOL-HTTP2
+ * "Errors", "Connection Management").
+ */
 export function errorFromStreamEnd(end: StreamEnd, target: string): GrpcError {
   const { reason: said } = end;
   const retry = end.unprocessed ? "safe" : "never";

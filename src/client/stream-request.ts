@@ -11,7 +11,10 @@ import type { Waiting } from "./waiting-queue.ts";
 export interface StreamRequest extends StreamListener, Waiting {
   /** Wait through failures to connect instead of failing with them (gRPC "wait for ready"). */
   readonly waitForReady: boolean;
-  /** The request headers, asked for at the moment they are sent, because `grpc-timeout` is what remains then. */
+  /**
+   * The request headers, asked for at the moment they are sent, because `grpc-timeout` is what
+   * remains then.
+   */
   requestHeaders(): HeaderList;
   /** The stream is open and its headers are sent. From now on the stream's own events follow. */
   onOpened(stream: Stream): void;

@@ -1,5 +1,5 @@
-// Connectivity to one address (gRPC's "subchannel"): which session takes calls, when to connect, and how long to wait before
-// connecting again. Knows no calls.
+// Connectivity to one address (gRPC's "subchannel"): which session takes calls, when to connect,
+// and how long to wait before connecting again. Knows no calls.
 
 import type { GrpcError } from "../grpc/error.ts";
 import type { ConnState } from "../observe/channels.ts";
@@ -59,12 +59,16 @@ export interface SubchannelOwner {
 const CALLS_WAIT = "calls wait for it";
 
 /**
- * A session that has taken this many calls did work, though it goes away before it has answered one:
- * there are servers that say GOAWAY to the hundredth request of each connection, and need their time.
+ * A session that has taken this many calls did work, though it goes away before it has answered
+ * one: there are servers that say GOAWAY to the hundredth request of each connection, and need
+ * their time.
  */
 const WORKING_CALLS = 16;
 
-/** Keeps one address within reach: a session that takes calls, made when it is wanted, and others that drain. */
+/**
+ * Keeps one address within reach: a session that takes calls, made when it is wanted, and others
+ * that drain.
+ */
 export class Subchannel implements TimerOwner, AttemptOwner {
   /** The address as text, for messages. */
   readonly target: string;
@@ -79,7 +83,10 @@ export class Subchannel implements TimerOwner, AttemptOwner {
   readonly #attempts = new Attempts();
   /** A session was asked for. */
   #hasConnected = false;
-  /** The latest to which the backend said GOAWAY. What became of it is looked at when the next is made. */
+  /**
+   * The latest to which the backend said GOAWAY. What became of it is looked at when the next is
+   * made.
+   */
   #goneAway: ReadyState | undefined;
   /** How many in a row were gone before they had answered a call. */
   #goneUnanswered = 0;
@@ -132,8 +139,8 @@ export class Subchannel implements TimerOwner, AttemptOwner {
   }
 
   /**
-   * A stream was reset. A session on which much is reset makes room for another before the backend ends it:
-   * calls under way finish on it, and those of other clients do not suffer.
+   * A stream was reset. A session on which much is reset makes room for another before the backend
+   * ends it: calls under way finish on it, and those of other clients do not suffer.
    */
   onStreamReset(session: Session): void {
     const state = this.#state;
@@ -184,23 +191,25 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     this.#hasConnected = true;
     this.#attempts.add(attempt);
     try {
-      // The session outlives the call that it is made for, and what is stored in the context of that.
+      // The session outlives the call that it is made for, and what is stored in the context of
+      // that.
       attempt.session = this.#scope.runInAsyncScope(this.#source.connect, this.#source, attempt);
     } catch (cause) {
       const reason = cause instanceof Error ? errorText(cause, this.target) : String(cause);
       this.onSessionClosed(attempt, { ...connectEnd(this.target, reason), cause });
       return;
     }
-    // User code that runs while a socket is made (`lookup` of the options for TLS) may have shut it down.
+    // A `lookup` of the user's runs while a socket is made, and may have shut it down.
     if (this.#state.kind === "shutdown") attempt.session.drain();
     // A session that was handed over may be ready already.
     else if (attempt.session.availableStreamCount > 0) this.onSessionAvailable(attempt);
   }
 
   /**
-   * A session that is gone before it has answered anything is a failure to connect: the wait counts from when
-   * it was begun. The first of a row is none, for a server may be about to go at any time, and what it did not
-   * begin is sent once more. Nor is one that stood for as long as the wait, or has taken `WORKING_CALLS`.
+   * A session that is gone before it has answered anything is a failure to connect: the wait counts
+   * from when it was begun. The first of a row is none, for a server may be about to go at any
+   * time, and what it did not begin is sent once more. Nor is one that stood for as long as the
+   * wait, or has taken `WORKING_CALLS`.
    */
   #waitAfterGoAway(): number {
     const gone = this.#goneAway;
@@ -239,7 +248,8 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     const state = this.#state;
     if (!this.#isCurrent(attempt)) return;
     if (state.kind === "connecting") {
-      // It never took a call. Without backoff a server that goes away at once would be connected to in a loop.
+      // It never took a call. Without backoff a server that goes away at once would be connected to
+      // in a loop.
       this.#connectFailed(connectEnd(this.target, reason));
       return;
     }
@@ -273,7 +283,8 @@ export class Subchannel implements TimerOwner, AttemptOwner {
       this.#setState({ kind: "shutdown", error: closedError(this.target) }, reason, error);
       return;
     }
-    // The connection did work, so there is no backoff: the next call, or one that waits, connects at once.
+    // The connection did work, so there is no backoff: the next call, or one that waits, connects
+    // at once.
     this.#setState({ kind: "idle" }, reason, error);
     if (this.#owner.isWanted()) this.connect(CALLS_WAIT);
   }

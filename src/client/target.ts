@@ -22,8 +22,8 @@ export function checkAuthority(name: string, authority: unknown): void {
 const SCHEMES = ["dns:", "ipv4:", "ipv6:", "passthrough:"];
 
 /**
- * Reads `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH`, and the same behind `dns:`, `ipv4:`, `ipv6:` or `passthrough:`, with or
- * without the `///` of a full URI.
+ * Reads `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH`, and the same behind `dns:`, `ipv4:`, `ipv6:` or
+ * `passthrough:`, with or without the `///` of a full URI.
  * @throws {TypeError} saying what was expected and what came
  */
 export function parseTarget(target: string): Target {

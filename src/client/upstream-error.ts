@@ -1,4 +1,5 @@
-// Errors about a backend: what the client may read of them is said without its address, what operators read with it.
+// Errors about a backend: what the client may read of them is said without its address, what
+// operators read with it.
 
 import { ErrorReason, GrpcError, type GrpcErrorOptions, thrownText } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
@@ -8,7 +9,10 @@ import { statusFromErrno, statusFromHttpStatus } from "../grpc/status-mapping.ts
 import type { SessionEnd } from "../transport/transport.ts";
 import { errorCodeName } from "../wire/error-code.ts";
 
-/** @param says what operators read behind the backend's name; the details behind `the backend` if it is left out */
+/**
+ * @param says what operators read behind the backend's name; the details behind `the backend` if it
+ * is left out
+ */
 export function upstreamError(
   target: string,
   status: Status,
@@ -69,7 +73,10 @@ export function queueFullError(target: string, waitingCount: number): GrpcError 
   return upstreamError(target, Status.UNAVAILABLE, details, options);
 }
 
-/** @param error a HeaderError, or what user code has thrown in the place of metadata: the fault of this call alone */
+/**
+ * @param error a HeaderError, or what user code has thrown in the place of metadata: the fault of
+ * this call alone
+ */
 export function unsendableHeadersError(target: string, error: unknown): GrpcError {
   return new GrpcError(Status.INTERNAL, headerErrorDetails("the request headers", error), {
     reason: ErrorReason.INVALID_METADATA,

@@ -1,5 +1,6 @@
-// Calls that wait for a connection or for room on it, first come, first served. A ring of references: nothing links one call to
-// the next, so that calls which are gone can be collected whatever became of their neighbours.
+// Calls that wait for a connection or for room on it, first come, first served. A ring of
+// references: nothing links one call to the next, so that calls which are gone can be collected
+// whatever became of their neighbours.
 
 /** What can wait; in one queue at a time. */
 export interface Waiting {
@@ -12,7 +13,10 @@ const INITIAL_SLOTS = 16;
 export class WaitingQueue<Item extends Waiting> {
   /** How many wait. */
   size = 0;
-  /** Those between `#first` and `#next` by number, with gaps where one has left. A power of two long. */
+  /**
+   * Those between `#first` and `#next` by number, with gaps where one has left. A power of two
+   * long.
+   */
   #slots: (Item | undefined)[] = new Array<Item | undefined>(INITIAL_SLOTS).fill(undefined);
   #first = 0;
   #next = 0;

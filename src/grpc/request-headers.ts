@@ -38,7 +38,9 @@ export interface RequestHeaderParts {
   readonly authority: string | undefined;
 }
 
-/** Pseudo-header fields, then `grpc-timeout`, then the rest of the Call-Definition, then metadata. */
+/**
+ * Pseudo-header fields, then `grpc-timeout`, then the rest of the Call-Definition, then metadata.
+ */
 export function requestHeaders(parts: RequestHeaderParts): HeaderList {
   const { origin, metadata, extraMetadata, authority, remainingMs } = parts;
   const fields: HeaderField[] = [

@@ -1,4 +1,5 @@
-// What the header section of a response says before anything else of it is known (gRPC PROTOCOL-HTTP2 "Responses").
+// What the header section of a response says before anything else of it is known (gRPC
+// PROTOCOL-HTTP2 "Responses").
 
 import type { HeaderField, HeaderList } from "../wire/field.ts";
 import { isGrpcContentType } from "./content-type.ts";
@@ -8,11 +9,11 @@ import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "./trailers.ts";
  * What the head of a response is that something may follow:
  *
  * - `"open"`: of gRPC; it can be passed on.
- * - `"held"`: of gRPC, but with `grpc-status`, which has its place at the end. With nothing but END_STREAM
- *   behind it, it is a Trailers-Only response whose END_STREAM came late, as some servers send it.
- *   Otherwise `withoutStatus` of it is the head, and the trailers count.
- * - `"complete"`: not of gRPC, but with `grpc-status`, which counts before all else. What follows means
- *   nothing to gRPC.
+ * - `"held"`: of gRPC, but with `grpc-status`, which has its place at the end. With nothing but
+ *   END_STREAM behind it, it is a Trailers-Only response whose END_STREAM came late, as some
+ *   servers send it. Otherwise `withoutStatus` of it is the head, and the trailers count.
+ * - `"complete"`: not of gRPC, but with `grpc-status`, which counts before all else. What follows
+ *   means nothing to gRPC.
  */
 export type ResponseHead = "open" | "held" | "complete";
 
@@ -38,7 +39,10 @@ export function judgeResponse(headers: HeaderList): ResponseHead | ForeignHead {
   return isGrpc ? "open" : { httpStatus, contentType };
 }
 
-/** A `"held"` head that turned out to be only headers: what it said of the outcome is for the trailers to say. */
+/**
+ * A `"held"` head that turned out to be only headers: what it said of the outcome is for the
+ * trailers to say.
+ */
 export function withoutStatus(headers: HeaderList): HeaderList {
   return headers.filter(
     ({ name }) =>
@@ -47,9 +51,9 @@ export function withoutStatus(headers: HeaderList): HeaderList {
 }
 
 /**
- * A response with `grpc-status` says all in it, whatever HTTP status, content type and body a proxy has put
- * around it. As a Trailers-Only response it has 200, a content type of gRPC and no body. The same list when
- * it is one, or trailers.
+ * A response with `grpc-status` says all in it, whatever HTTP status, content type and body a proxy
+ * has put around it. As a Trailers-Only response it has 200, a content type of gRPC and no body.
+ * The same list when it is one, or trailers.
  */
 export function asTrailersOnly(fields: HeaderList): HeaderList {
   if (fields[0]?.name !== ":status" || isTrailersOnly(fields)) return fields;
@@ -74,8 +78,9 @@ function isTrailersOnly(fields: HeaderList): boolean {
 }
 
 /**
- * Response headers as they go on to the client: all of them but `content-length`, which would be wrong for a
- * response that the relay has to cut short. The same list when there is nothing to leave out.
+ * Response headers as they go on to the client: all of them but `content-length`, which would be
+ * wrong for a response that the relay has to cut short. The same list when there is nothing to
+ * leave out.
  */
 export function forwardableResponseHeaders(headers: HeaderList): HeaderList {
   for (let i = 0; i < headers.length; i++) {
@@ -87,8 +92,8 @@ export function forwardableResponseHeaders(headers: HeaderList): HeaderList {
 }
 
 /**
- * Judges the heads of the responses of one backend. HPACK gives the same list for a block that comes again,
- * and such a list is looked at once.
+ * Judges the heads of the responses of one backend. HPACK gives the same list for a block that
+ * comes again, and such a list is looked at once.
  */
 export class ResponseJudge {
   /** The last list that was `"plain"`. */

@@ -1,5 +1,5 @@
-// What users make with `http2.connect` and `http2.createServer` and hand over. Only the node transport can take it, whichever
-// one is chosen for the rest.
+// What users make with `http2.connect` and `http2.createServer` and hand over. Only the node
+// transport can take it, whichever one is chosen for the rest.
 
 export {
   attachServer,

@@ -1,4 +1,5 @@
-// A conn whose transport, server or owner does what none should: its calls end, it closes, and it does not connect in a loop.
+// A conn whose transport, server or owner does what none should: its calls end, it closes, and it
+// does not connect in a loop.
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";

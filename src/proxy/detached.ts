@@ -1,10 +1,9 @@
 // Detached destinations whose call is over: which of them go on, each within its own time, and how their end is told.
 
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
-import { Status } from "../grpc/status.ts";
+import type { GrpcError } from "../grpc/error.ts";
 import { detachedEnd } from "../observe/channels.ts";
-import { MAX_LEFTOVER_BYTES } from "../server/leftovers.ts";
 import type { ServerCall } from "../server/server-call.ts";
+import { incompleteRequest, tooMuchLeft } from "./leg-errors.ts";
 import type { UpstreamLeg } from "./upstream-leg.ts";
 
 /**
@@ -41,18 +40,4 @@ export function publishDetachedEnd(leg: UpstreamLeg, method: string, call: Serve
     requestBytes,
     responseBytes,
   });
-}
-
-function incompleteRequest(): GrpcError {
-  return new GrpcError(Status.CANCELLED, "the call ended before its request was complete", {
-    reason: ErrorReason.CALL_ENDED,
-  });
-}
-
-function tooMuchLeft(): GrpcError {
-  return new GrpcError(
-    Status.RESOURCE_EXHAUSTED,
-    `detached secondaries keep ${MAX_LEFTOVER_BYTES} bytes of calls that are over already`,
-    { reason: ErrorReason.SECONDARY_LAG },
-  );
 }

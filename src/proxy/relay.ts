@@ -2,11 +2,10 @@
 // ends, exactly once. Works on bytes as they arrive; messages are counted, not assembled.
 
 import type { ResolvedCallOptions } from "../client/call-options.ts";
-import { ErrorReason, GrpcError, thrownText } from "../grpc/error.ts";
-import { headerErrorDetails } from "../grpc/header-error.ts";
+import { GrpcError, thrownText } from "../grpc/error.ts";
 import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
-import { Status, statusName } from "../grpc/status.ts";
-import { asHeaderSection, CONTENT_TYPE_GRPC } from "../grpc/trailers.ts";
+import { Status } from "../grpc/status.ts";
+import { CONTENT_TYPE_GRPC } from "../grpc/trailers.ts";
 import { fromUserCode } from "../grpc/user-error.ts";
 import { detachedEnd } from "../observe/channels.ts";
 import { currentScope } from "../observe/scope.ts";
@@ -17,9 +16,11 @@ import type { Clock } from "../time/clock.ts";
 import { HeaderError } from "../transport/transport.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
+import { answerClient } from "./answer.ts";
 import { leaveDetached, publishDetachedEnd } from "./detached.ts";
 import type { StreamParameters } from "./director.ts";
-import type { CallResult } from "./results.ts";
+import { primaryFailed, tooFarBehind, unsendableHeaders } from "./leg-errors.ts";
+import type { CallResult, DestinationResult } from "./results.ts";
 import { type LegOwner, UpstreamLeg } from "./upstream-leg.ts";
 import { verdictOf } from "./verdict.ts";
 
@@ -193,17 +194,7 @@ export class Relay implements RequestSink, LegOwner {
 
   private dropLaggard(leg: UpstreamLeg): void {
     const behind = this.receivedBytes - leg.progressBytes;
-    leg.cancel(
-      new GrpcError(
-        Status.RESOURCE_EXHAUSTED,
-        `a secondary is ${behind} bytes behind the primary`,
-        {
-          reason: ErrorReason.SECONDARY_LAG,
-          source: "upstream",
-          message: `upstream ${leg.conn.target} is ${behind} bytes behind the primary`,
-        },
-      ),
-    );
+    leg.cancel(tooFarBehind(leg.conn.target, behind));
   }
 
   // Opening.
@@ -235,14 +226,7 @@ export class Relay implements RequestSink, LegOwner {
       this.call.sendHeaders(headers);
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
-      leg.cancel(
-        new GrpcError(Status.INTERNAL, headerErrorDetails("the response headers", error), {
-          reason: ErrorReason.UPSTREAM_PROTOCOL,
-          source: "upstream",
-          message: `response headers of upstream ${leg.conn.target} cannot be sent: ${error.message}`,
-          cause: error,
-        }),
-      );
+      leg.cancel(unsendableHeaders(leg.conn.target, error));
     }
   }
 
@@ -302,7 +286,7 @@ export class Relay implements RequestSink, LegOwner {
     const judged =
       scope === undefined
         ? error
-        : scope.runInAsyncScope(verdictOf, undefined, leg.destination, error, leg);
+        : scope.runInAsyncScope(verdictOf, undefined, leg.destination, error, leg.result);
     if (leg.need === "detached") leg.swallowed = true;
     else if (this.openError !== undefined) return;
     else if (judged === undefined) leg.swallowed = true;
@@ -320,13 +304,7 @@ export class Relay implements RequestSink, LegOwner {
     for (const leg of this.secondaries) {
       if (leg.ended || leg.need === "detached") continue;
       if (!primary.broken && leg.requestComplete) continue;
-      leg.cancel(
-        new GrpcError(Status.CANCELLED, "the primary failed", {
-          reason: ErrorReason.CALL_ENDED,
-          message: `the primary failed with status ${statusName(primary.status)}`,
-          cause,
-        }),
-      );
+      leg.cancel(primaryFailed(cause));
     }
   }
 
@@ -374,7 +352,8 @@ export class Relay implements RequestSink, LegOwner {
 
   private result(): CallResult {
     const error = this.outcome();
-    const { primary } = this;
+    const { primary, secondaries } = this;
+    let views: readonly DestinationResult[] | undefined;
     return {
       method: this.path.value,
       status: error?.status ?? Status.OK,
@@ -384,47 +363,20 @@ export class Relay implements RequestSink, LegOwner {
       },
       error,
       clientGone: this.call.gone,
-      primary,
-      secondaries: this.secondaries,
+      get primary() {
+        return primary.result;
+      },
+      get secondaries() {
+        views ??= secondaries.map((leg) => leg.result);
+        return views;
+      },
       durationMs: this.clock.nowMs() - this.call.startedMs,
     };
   }
 
   /** Answers the client. */
   answer(error: GrpcError | undefined): void {
-    const { call, primary } = this;
-    if (call.gone) call.abandon(error);
-    else if (
-      error === undefined &&
-      primary.error === undefined &&
-      primary.wireTrailers !== undefined
-    ) {
-      const trailers = primary.wireTrailers;
-      call.finishWith(
-        Status.OK,
-        trailers,
-        call.headersSent || trailers[0]?.name === ":status"
-          ? trailers
-          : asHeaderSection(trailers, this.contentType),
-      );
-    } else {
-      const reported = error ?? primary.error;
-      if (reported !== undefined && this.wouldStrandClient) call.finishByReset(reported);
-      else if (error !== undefined) call.finishError(error);
-      // The primary failed and `onError` swallowed it.
-      else call.finishOk(primary.trailers);
-    }
-  }
-
-  /**
-   * Trailers would leave the client waiting: one that made a unary call and has got a message waits, in C-core, for the rest of another
-   * that it has not asked for, whatever ends the stream but a reset. Calls that are not unary, and every other cut, end by trailers, which
-   * say more (README.md, "A response that breaks off").
-   */
-  private get wouldStrandClient(): boolean {
-    return (
-      this.primary.cutInSecondMessage && this.call.requestEnded && this.requestMessageCount <= 1
-    );
+    answerClient(this.call, this.primary, this.contentType, this.requestMessageCount, error);
   }
 }
 

@@ -47,3 +47,64 @@ export interface CallResult {
   /** From the request's arrival, in milliseconds. */
   readonly durationMs: number;
 }
+
+/** Shows how the call to a destination goes, and nothing else of what knows it. */
+export class DestinationView implements DestinationResult {
+  readonly #of: DestinationResult;
+
+  constructor(of: DestinationResult) {
+    this.#of = of;
+  }
+
+  get role(): "primary" | "secondary" {
+    return this.#of.role;
+  }
+
+  get index(): number {
+    return this.#of.index;
+  }
+
+  get conn(): ClientConn {
+    return this.#of.conn;
+  }
+
+  get ended(): boolean {
+    return this.#of.ended;
+  }
+
+  get status(): number {
+    return this.#of.status;
+  }
+
+  get details(): string {
+    return this.#of.details;
+  }
+
+  get trailers(): Metadata {
+    return this.#of.trailers;
+  }
+
+  get error(): GrpcError | undefined {
+    return this.#of.error;
+  }
+
+  get swallowed(): boolean {
+    return this.#of.swallowed;
+  }
+
+  get requestBytes(): number {
+    return this.#of.requestBytes;
+  }
+
+  get responseBytes(): number {
+    return this.#of.responseBytes;
+  }
+
+  get requestMessages(): number {
+    return this.#of.requestMessages;
+  }
+
+  get responseMessages(): number {
+    return this.#of.responseMessages;
+  }
+}

@@ -28,8 +28,9 @@ import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
 import type { Destination, DestinationNeed } from "./director.ts";
 import { type ForwardedCall, forwardedHeaders } from "./forwarded-headers.ts";
+import { detachedTooLong } from "./leg-errors.ts";
 import { LegRequest } from "./leg-request.ts";
-import type { DestinationResult } from "./results.ts";
+import { type DestinationResult, DestinationView } from "./results.ts";
 
 /** What a leg needs of the call it belongs to. */
 export interface LegOwner extends ForwardedCall {
@@ -59,6 +60,24 @@ export interface LegOwner extends ForwardedCall {
   onLegEnd(leg: UpstreamLeg): void;
 }
 
+/** The life of a leg, in this order. It may go from `OPEN` to either end, and ends once. */
+const Life = {
+  /** No stream has been open for it yet. */
+  ASKING: 0,
+  /** Its stream is open, and `owner` has been told. */
+  OPEN: 1,
+  /** Its stream was refused unprocessed: it has none, and asks for another. */
+  ASKING_AGAIN: 2,
+  /** Its second stream is open. There is no third. */
+  OPEN_AGAIN: 3,
+  /** The backend has said how it went: `wireTrailers`, and `error` unless that is OK. */
+  ANSWERED: 4,
+  /** It failed otherwise, with `error`: never opened, reset, cancelled here, or not gRPC. */
+  BROKEN: 5,
+} as const;
+
+type Life = (typeof Life)[keyof typeof Life];
+
 const DEFAULT_MAX_LAG_BYTES = 1_048_576;
 const DEFAULT_MAX_DETACHED_MS = 30_000;
 
@@ -77,10 +96,10 @@ export class UpstreamLeg
   swallowed = false;
   /** The trailers, or the header section of a Trailers-Only response, as they came. */
   wireTrailers: HeaderList | undefined = undefined;
-  /** It failed otherwise than by a status that the backend sent. */
-  broken = false;
   responseBytes = 0;
 
+  /** Whether it asks for its stream, has it, or has ended, and how. */
+  private life: Life = Life.ASKING;
   private readonly owner: LegOwner;
   private readonly context: CallContext;
   /** Made for the first bytes: a stream that is only open needs none. */
@@ -90,10 +109,7 @@ export class UpstreamLeg
   private heldHeaders: HeaderList | undefined = undefined;
   private deadlineTimer: Timer | undefined = undefined;
   private requestMessagesAtEnd = 0;
-
-  /** Its stream has been open; `owner` has been told. */
-  private opened = false;
-  private retried = false;
+  private view: DestinationView | undefined = undefined;
 
   constructor(
     owner: LegOwner,
@@ -109,6 +125,22 @@ export class UpstreamLeg
     this.index = index;
     this.context = destination.ctx ?? owner.context;
     this.waitForReady = owner.callOptions.waitForReady;
+  }
+
+  /** A leg that has ended is a sink. */
+  get ended(): boolean {
+    return this.life >= Life.ANSWERED;
+  }
+
+  /** It failed otherwise than by a status that the backend sent. */
+  get broken(): boolean {
+    return this.life === Life.BROKEN;
+  }
+
+  /** What the program is shown of it. */
+  get result(): DestinationResult {
+    this.view ??= new DestinationView(this);
+    return this.view;
   }
 
   get conn(): Destination["conn"] {
@@ -131,7 +163,7 @@ export class UpstreamLeg
 
   private countRequestMessages(): number {
     const { owner } = this;
-    if (!this.released || !this.opened) return 0;
+    if (!this.released || this.life === Life.ASKING) return 0;
     const count = owner.requestMessageCount;
     if (this.destination.message === undefined) return count;
     return owner.replacesFirst ? Math.max(1, count) : 1 + count;
@@ -141,7 +173,8 @@ export class UpstreamLeg
   get lagLimitBytes(): number | undefined {
     const { maxLagBytes } = this.destination;
     if (maxLagBytes !== undefined || this.need === "required") return maxLagBytes;
-    return this.need === "detached" || !this.opened ? DEFAULT_MAX_LAG_BYTES : undefined;
+    const waits = this.life === Life.ASKING;
+    return this.need === "detached" || waits ? DEFAULT_MAX_LAG_BYTES : undefined;
   }
 
   /** The response broke off within its second message. */
@@ -190,14 +223,15 @@ export class UpstreamLeg
   onOpened(stream: Stream): void {
     this.stream = stream;
     if (this.released) this.flush();
-    if (this.opened) return;
-    this.opened = true;
-    this.owner.onLegOpened(this);
+    if (this.life === Life.ASKING) {
+      this.life = Life.OPEN;
+      this.owner.onLegOpened(this);
+    } else this.life = Life.OPEN_AGAIN;
   }
 
   onOpenFailed(error: GrpcError): void {
-    if (this.opened) this.fail(error);
-    else this.owner.onLegOpenFailed(this, error);
+    if (this.life === Life.ASKING) this.owner.onLegOpenFailed(this, error);
+    else this.fail(error);
   }
 
   protected override onTruncated(): void {
@@ -274,8 +308,8 @@ export class UpstreamLeg
     if (this.ended) return;
     this.stream = undefined;
     // Not processed for certain, and all of it is still here: once more, at once (gRFC A6 "transparent retries").
-    if (end.unprocessed && this.replayable && !this.retried) {
-      this.retried = true;
+    if (end.unprocessed && this.replayable && this.life === Life.OPEN) {
+      this.life = Life.ASKING_AGAIN;
       this.rewind();
       this.conn.open(this);
       return;
@@ -293,15 +327,7 @@ export class UpstreamLeg
   /** The deadline of this destination alone has passed, or it has been detached for too long. */
   onTimer(): void {
     if (this.owner.clock.nowMs() >= this.deadlineMs) this.cut(deadlineExceeded());
-    else {
-      const text = `not done ${this.maxDetachedMs} ms after the call`;
-      this.cut(
-        new GrpcError(Status.DEADLINE_EXCEEDED, `a secondary was ${text}`, {
-          reason: ErrorReason.DEADLINE,
-          message: `upstream ${this.conn.target} was ${text}`,
-        }),
-      );
-    }
+    else this.cut(detachedTooLong(this.conn.target, this.maxDetachedMs));
   }
 
   private get maxDetachedMs(): number {
@@ -318,9 +344,7 @@ export class UpstreamLeg
   }
 
   private cut(reason: GrpcError): void {
-    if (this.ended) return;
-    if (this.opened) this.fail(reason);
-    else this.owner.onLegOpenFailed(this, reason);
+    if (!this.ended) this.onOpenFailed(reason);
   }
 
   onServerClosed(reason: GrpcError): void {
@@ -341,24 +365,23 @@ export class UpstreamLeg
     if (received?.status !== Status.OK) this.error = grpcErrorFromTrailers(trailers, received);
     // The server has answered; what the client still sends is not wanted (gRPC "Early server closure").
     const { stream } = this;
-    if (stream !== undefined && (!this.endSent || !endStream || stream.queuedBytes > 0)) {
+    if (stream !== undefined && (!this.requestComplete || !endStream || stream.queuedBytes > 0)) {
       this.conn.reset(stream, ErrorCode.NO_ERROR);
     }
-    this.end();
+    this.end(Life.ANSWERED);
   }
 
   private fail(error: GrpcError): void {
     this.error = error;
     this.status = error.status;
-    this.broken = true;
     if (this.stream !== undefined) this.conn.reset(this.stream, ErrorCode.CANCEL);
     else this.conn.abandon(this);
-    this.end();
+    this.end(Life.BROKEN);
   }
 
-  private end(): void {
-    this.ended = true;
+  private end(life: Life): void {
     this.requestMessagesAtEnd = this.countRequestMessages();
+    this.life = life;
     this.forgetRequest();
     if (this.deadlineTimer !== undefined) this.owner.clock.cancel(this.deadlineTimer);
     if (this.context !== this.owner.callContext) this.context.unsubscribe(this);

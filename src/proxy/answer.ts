@@ -1,0 +1,50 @@
+// How the client of a relayed call is answered when all destinations have ended: by the backend's trailers as they came,
+// by those of an error, or by a reset (README.md, "A response that breaks off").
+
+import type { GrpcError } from "../grpc/error.ts";
+import { Status } from "../grpc/status.ts";
+import { asHeaderSection } from "../grpc/trailers.ts";
+import type { ServerCall } from "../server/server-call.ts";
+import type { HeaderField } from "../wire/field.ts";
+import type { UpstreamLeg } from "./upstream-leg.ts";
+
+/**
+ * @param contentType of a response without headers
+ * @param requestMessages complete messages that the client has sent
+ * @param error what the call ends with, unless all is well
+ */
+export function answerClient(
+  call: ServerCall,
+  primary: UpstreamLeg,
+  contentType: HeaderField,
+  requestMessages: number,
+  error: GrpcError | undefined,
+): void {
+  const trailers = primary.wireTrailers;
+  if (call.gone) call.abandon(error);
+  else if (error === undefined && primary.error === undefined && trailers !== undefined) {
+    call.finishWith(
+      Status.OK,
+      trailers,
+      call.headersSent || trailers[0]?.name === ":status"
+        ? trailers
+        : asHeaderSection(trailers, contentType),
+    );
+  } else {
+    const reported = error ?? primary.error;
+    if (reported !== undefined && strandsClient(call, primary, requestMessages)) {
+      call.finishByReset(reported);
+    } else if (error !== undefined) call.finishError(error);
+    // The primary failed and `onError` swallowed it.
+    else call.finishOk(primary.trailers);
+  }
+}
+
+/**
+ * Trailers would leave the client waiting. One that made a unary call and has got a message waits, in C-core,
+ * for the rest of another that it has not asked for, whatever ends the stream but a reset. Calls that are not
+ * unary, and every other cut, end by trailers, which say more.
+ */
+function strandsClient(call: ServerCall, primary: UpstreamLeg, requestMessages: number): boolean {
+  return primary.cutInSecondMessage && call.requestEnded && requestMessages <= 1;
+}

@@ -232,9 +232,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     if (this.isFull) {
       throw new H2Error("stream", ErrorCode.REFUSED_STREAM, "local", 0, "no stream can be opened");
     }
-    this.outbound.check(SENT.request(headers));
+    const { isHead } = this.outbound.checked(SENT.request(headers));
     const stream = this.createStream(this.streams.takeLocalId(), listener);
-    stream.isHead = SENT.isHead;
+    stream.isHead = isHead;
     this.outbound.sendRequest(stream, headers, endStream);
     if (this.isFull) this.wasFull = true;
     return stream;

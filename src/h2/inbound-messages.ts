@@ -367,9 +367,8 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
   }
 
   private recvRequest(streamId: number, fields: HeaderList, endStream: boolean): void {
-    const problem = RECEIVED.request(fields);
+    const { problem, list, contentLength } = RECEIVED.request(fields);
     if (problem !== undefined) throw malformed(streamId, problem);
-    const { list, contentLength } = RECEIVED;
     if (endStream && contentLength > 0) {
       throw malformed(streamId, "content-length without content");
     }
@@ -378,9 +377,8 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
   }
 
   private recvResponse(stream: H2Stream<Owner>, fields: HeaderList, endStream: boolean): void {
-    const problem = RECEIVED.response(fields);
+    const { problem, list, status, contentLength } = RECEIVED.response(fields);
     if (problem !== undefined) throw malformed(stream.id, problem);
-    const { list, status, contentLength } = RECEIVED;
     if (status < 200) {
       // §8.1: any number of interim responses, none of which ends the stream.
       if (endStream) throw malformed(stream.id, "a 1xx response ends the stream");
@@ -403,9 +401,8 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
 
   private recvTrailers(stream: H2Stream<Owner>, fields: HeaderList, endStream: boolean): void {
     if (!endStream) throw malformed(stream.id, "trailers without END_STREAM");
-    const problem = RECEIVED.trailers(fields);
+    const { problem, list } = RECEIVED.trailers(fields);
     if (problem !== undefined) throw malformed(stream.id, problem);
-    const { list } = RECEIVED;
     if (stream.contentLeft !== NO_LENGTH) this.checkContent(stream, true);
     this.guard.workFrames++;
     this.endRemote(stream);

@@ -9,7 +9,7 @@ import {
   UNANNOUNCED_MAX_LIST_BYTES,
 } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
-import { SENT } from "../wire/message-rules.ts";
+import { SENT, type Verdict } from "../wire/message-rules.ts";
 import type { OutboundEvents } from "./events.ts";
 import type { FloodGuard } from "./flood-guard.ts";
 import { DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES } from "./frame.ts";
@@ -87,9 +87,9 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   sendHeaders(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): void {
     if (!localIsOpen(stream.state) || stream.endQueued) return;
     if (stream.headersSent) throw new HeaderError("the headers of this stream were sent already");
-    this.check(SENT.response(headers));
-    if (SENT.status < 200 && endStream) throw new HeaderError("a 1xx response cannot end");
-    stream.headersSent = SENT.status >= 200;
+    const { status } = this.checked(SENT.response(headers));
+    if (status < 200 && endStream) throw new HeaderError("a 1xx response cannot end");
+    stream.headersSent = status >= 200;
     this.writer.headers(stream.id, headers, endStream);
     if (endStream) this.endLocal(stream);
     this.events.onDirty();
@@ -137,7 +137,7 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   sendTrailers(stream: H2Stream<Owner>, trailers: HeaderList): void {
     if (!localIsOpen(stream.state) || stream.endQueued) return;
     if (!stream.headersSent) throw new HeaderError("trailers before the headers of the stream");
-    this.check(SENT.trailers(trailers));
+    this.checked(SENT.trailers(trailers));
     stream.endQueued = true;
     if (stream.queuedBytes > 0) {
       stream.trailers = trailers;
@@ -167,12 +167,14 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   // What the connection calls
 
   /**
-   * What `SENT` has just found out about a list, before HPACK: a block that was encoded has to be sent, or the tables differ.
+   * The verdict of a list that can be sent. To be asked for before HPACK: a block that was encoded has to be sent, or the tables differ.
    * @throws {HeaderError}
    */
-  check(problem: string | undefined): void {
+  checked(verdict: Verdict): Verdict {
+    const { problem, listBytes } = verdict;
     if (problem !== undefined) throw new HeaderError(problem);
-    if (SENT.listBytes > this.maxListBytes) throw listTooLarge(SENT.listBytes, this.maxListBytes);
+    if (listBytes > this.maxListBytes) throw listTooLarge(listBytes, this.maxListBytes);
+    return verdict;
   }
 
   /** Gives `bytes` that were received back to the peer's window of `stream`. */

@@ -1,4 +1,5 @@
-// Which header lists make a well-formed request, response or trailer section (RFC 9113 §8.1 - §8.3), received or to be sent.
+// Which header lists make a well-formed request, response or trailer section (RFC 9113 §8.1 -
+// §8.3), received or to be sent.
 
 import { fieldValue, type HeaderField, type HeaderList, listBytes } from "./field.ts";
 import {
@@ -33,109 +34,119 @@ const STATUS = 1 << PSEUDO_STATUS;
 const OF_REQUESTS = METHOD | SCHEME | AUTHORITY | PATH;
 const REQUIRED = METHOD | SCHEME | PATH;
 
-/** Of fields that are no pseudo-header fields, in the same mask; the last one is that the list has to be tidied. */
+/**
+ * Of fields that are no pseudo-header fields, in the same mask; the last one is that the list has
+ * to be tidied.
+ */
 const TYPE = 1 << CONTENT_TYPE;
 const HOST_FIELD = 1 << HOST;
 const UNTIDY_LIST = 1 << UNTIDY;
 
-const NO_FIELDS: HeaderList = [];
-
 /**
- * Judges header lists. What it found out about the last list is kept on it.
- * Every method returns what is wrong, or `undefined`.
+ * What was found out about a list. Nothing of it changes: it may be kept for as long as the list
+ * is.
  */
-export class MessageRules {
+export class Verdict {
+  /** What is wrong. The rest counts where nothing is. */
+  readonly problem: string | undefined;
   /**
-   * The list to go on with: the very one that was judged if there is nothing to mend. What was received is without blanks around its
-   * values, `http2-settings`, a second `content-type`, and `host` beside `:authority`.
+   * The list to go on with: the very one that was judged if there is nothing to mend. What was
+   * received is without blanks around its values, `http2-settings`, a second `content-type`, and
+   * `host` beside `:authority`.
    */
-  list: HeaderList = NO_FIELDS;
+  readonly list: HeaderList;
   /** Value of content-length, or `NO_LENGTH`. */
-  contentLength: number = NO_LENGTH;
-  /** Value of `:status`. */
-  status = 0;
-  /** The method was HEAD, so content-length of the response does not count its DATA. */
-  isHead = false;
+  readonly contentLength: number;
+  /** Value of `:status`; 0 where there is none. */
+  readonly status: number;
+  /** The method is HEAD, so content-length of the response does not count its DATA. */
+  readonly isHead: boolean;
   /** Size of the list by §6.5.2; what is received is measured as it is decoded, so 0 there. */
-  listBytes = 0;
+  readonly listBytes: number;
 
+  constructor(
+    problem: string | undefined,
+    list: HeaderList,
+    contentLength: number,
+    status: number,
+    isHead: boolean,
+    listBytes: number,
+  ) {
+    this.problem = problem;
+    this.list = list;
+    this.contentLength = contentLength;
+    this.status = status;
+    this.isHead = isHead;
+    this.listBytes = listBytes;
+  }
+}
+
+/** Of no list that anybody has. */
+const NO_VERDICT: Verdict = new Verdict(undefined, [], NO_LENGTH, 0, false, 0);
+
+/** Judges header lists. */
+export class MessageRules {
   private readonly receives: boolean;
+  /**
+   * Of the last list of each kind. HPACK gives the same list for a block that comes again, and so
+   * does the relay: it is not judged again, nor is there a new verdict of it.
+   */
+  private knownRequest: Verdict = NO_VERDICT;
+  private knownResponse: Verdict = NO_VERDICT;
+  private knownTrailers: Verdict = NO_VERDICT;
+
+  // Of the list that is being judged.
+  private list: HeaderList = NO_VERDICT.list;
+  private contentLength: number = NO_LENGTH;
+  private status = 0;
+  private listBytes = 0;
   private method = "";
   private host = "";
-  /** Lists that were found well-formed, tidy and plain: HPACK gives the same list for a block that comes again, and so does the relay. */
-  private knownRequest: HeaderList | undefined = undefined;
-  private knownRequestLength: number = NO_LENGTH;
-  private knownRequestBytes = 0;
-  private knownResponse: HeaderList | undefined = undefined;
-  private knownStatus = 0;
-  private knownResponseBytes = 0;
-  private knownTrailers: HeaderList | undefined = undefined;
-  private knownTrailersBytes = 0;
 
   /** @param receives to be lenient; otherwise to be exact, and to measure `listBytes` */
   constructor(receives: boolean) {
     this.receives = receives;
   }
 
-  request(fields: HeaderList): string | undefined {
-    if (fields === this.knownRequest) {
-      this.list = fields;
-      this.contentLength = this.knownRequestLength;
-      this.listBytes = this.knownRequestBytes;
-      this.isHead = false;
-      return undefined;
-    }
+  request(fields: HeaderList): Verdict {
+    if (fields === this.knownRequest.list) return this.knownRequest;
     const seen = this.judge(fields, OF_REQUESTS);
-    if (typeof seen === "string") return seen;
-    this.isHead = this.method === "HEAD";
-    if ((seen & REQUIRED) === REQUIRED && this.method !== "CONNECT") {
-      if (!this.isHead && this.list === fields) {
-        this.knownRequest = fields;
-        this.knownRequestLength = this.contentLength;
-        this.knownRequestBytes = this.listBytes;
-      }
-      return undefined;
-    }
-    if (this.method !== "CONNECT") return "a request pseudo-header field is missing";
-    // §8.5
-    const isConnect = (seen & OF_REQUESTS) === (METHOD | AUTHORITY);
-    return isConnect ? undefined : "CONNECT takes :authority alone";
+    this.knownRequest = this.verdict(typeof seen === "string" ? seen : this.requestProblem(seen));
+    return this.knownRequest;
   }
 
-  response(fields: HeaderList): string | undefined {
-    if (fields === this.knownResponse) {
-      this.list = fields;
-      this.contentLength = NO_LENGTH;
-      this.status = this.knownStatus;
-      this.listBytes = this.knownResponseBytes;
-      return undefined;
+  private requestProblem(seen: number): string | undefined {
+    if (this.method === "CONNECT") {
+      // §8.5
+      const isConnect = (seen & OF_REQUESTS) === (METHOD | AUTHORITY);
+      return isConnect ? undefined : "CONNECT takes :authority alone";
     }
+    return (seen & REQUIRED) === REQUIRED ? undefined : "a request pseudo-header field is missing";
+  }
+
+  response(fields: HeaderList): Verdict {
+    if (fields === this.knownResponse.list) return this.knownResponse;
     const seen = this.judge(fields, STATUS);
-    if (typeof seen === "string") return seen;
+    this.knownResponse = this.verdict(typeof seen === "string" ? seen : this.responseProblem(seen));
+    return this.knownResponse;
+  }
+
+  private responseProblem(seen: number): string | undefined {
     if ((seen & STATUS) === 0) return ":status is missing";
     // §8.6
-    if (this.status === 101) return "status 101 does not exist in HTTP/2";
-    if (this.contentLength === NO_LENGTH && this.list === fields) {
-      this.knownResponse = fields;
-      this.knownStatus = this.status;
-      this.knownResponseBytes = this.listBytes;
-    }
-    return undefined;
+    return this.status === 101 ? "status 101 does not exist in HTTP/2" : undefined;
   }
 
-  trailers(fields: HeaderList): string | undefined {
-    if (fields === this.knownTrailers) {
-      this.list = fields;
-      this.listBytes = this.knownTrailersBytes;
-      return undefined;
-    }
+  trailers(fields: HeaderList): Verdict {
+    if (fields === this.knownTrailers.list) return this.knownTrailers;
     const seen = this.judge(fields, 0);
-    if (typeof seen === "string") return seen;
-    if (this.list === fields) {
-      this.knownTrailers = fields;
-      this.knownTrailersBytes = this.listBytes;
-    }
-    return undefined;
+    this.knownTrailers = this.verdict(typeof seen === "string" ? seen : undefined);
+    return this.knownTrailers;
+  }
+
+  private verdict(problem: string | undefined): Verdict {
+    const { list, contentLength, status, listBytes } = this;
+    return new Verdict(problem, list, contentLength, status, this.method === "HEAD", listBytes);
   }
 
   /** What there is, as a mask; or what is wrong with the list. */
@@ -144,6 +155,8 @@ export class MessageRules {
     let regular = false;
     this.list = fields;
     this.contentLength = NO_LENGTH;
+    this.status = 0;
+    this.method = "";
     if (!this.receives) this.listBytes = listBytes(fields);
     for (const field of fields) {
       const found = classOf(field);
@@ -172,7 +185,10 @@ export class MessageRules {
     return seen;
   }
 
-  /** What there is with this field, which is neither ordinary nor a pseudo-header field; or what is wrong. */
+  /**
+   * What there is with this field, which is neither ordinary nor a pseudo-header field; or what is
+   * wrong.
+   */
   private judgeSpecial(
     field: HeaderField,
     found: number,
@@ -209,7 +225,10 @@ export class MessageRules {
     }
   }
 
-  /** §8.3.1: `:authority` stands before `host`. Without it, fields that disagree would be read one way here and another behind us. */
+  /**
+   * §8.3.1: `:authority` stands before `host`. Without it, fields that disagree would be read one
+   * way here and another behind us.
+   */
   private judgeHost(field: HeaderField, seen: number): number | string {
     if (this.knowsAuthority(seen)) return this.receives ? seen | UNTIDY_LIST : seen;
     if (!isAuthority(field.value)) return 'bad value of field "host": userinfo, a space or a tab';
@@ -224,7 +243,10 @@ export class MessageRules {
   }
 }
 
-/** Lists that came untidy and what is made of them, so that one that comes again is one list for whoever remembers it. */
+/**
+ * Lists that came untidy and what is made of them, so that one that comes again is one list for
+ * whoever remembers it.
+ */
 const tidiedLists = new WeakMap<HeaderList, HeaderList>();
 
 /** What is left of a received list that was found well-formed but untidy. */
@@ -247,8 +269,8 @@ function tidiedList(fields: HeaderList, dropsHost: boolean): HeaderList {
   return kept;
 }
 
-// All connections share two: their lists are often the same objects, and a call is received with one list and sent with another.
-// What one says about a list is to be read before it judges the next.
+// All connections share these two: their lists are often the same objects, and a call is received
+// with one list and sent with another.
 
 /** Judges what is received. */
 export const RECEIVED: MessageRules = new MessageRules(true);

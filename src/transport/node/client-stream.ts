@@ -58,9 +58,11 @@ export class NodeClientStream extends NodeStream {
     this.session.heard();
     if (this.over || this.#headersSeen) return;
     this.#headersSeen = true;
-    if (this.#isTooLarge(headers) || this.refuses(RECEIVED.response(headers))) return;
+    if (this.#isTooLarge(headers)) return;
+    const { problem, list } = RECEIVED.response(headers);
+    if (this.refuses(problem)) return;
     this.recvEnded = endStream;
-    this.listener.onHeaders(RECEIVED.list, endStream);
+    this.listener.onHeaders(list, endStream);
     if (endStream) this.#dropUnsent();
     const early = this.#early;
     if (early === undefined) return;
@@ -82,9 +84,11 @@ export class NodeClientStream extends NodeStream {
     if (this.over || this.recvEnded) return;
     // Data that node:http2 has not emitted yet goes first.
     while (this.node.readableLength > 0 && this.node.read() !== null);
-    if (this.#isTooLarge(trailers) || this.refuses(RECEIVED.trailers(trailers))) return;
+    if (this.#isTooLarge(trailers)) return;
+    const { problem, list } = RECEIVED.trailers(trailers);
+    if (this.refuses(problem)) return;
     this.recvEnded = true;
-    this.listener.onTrailers(RECEIVED.list);
+    this.listener.onTrailers(list);
     this.#dropUnsent();
   }
 

@@ -12,7 +12,7 @@ import {
   UNANNOUNCED_MAX_LIST_BYTES,
 } from "../../wire/field.ts";
 import { classifyJudged } from "../../wire/field-rules.ts";
-import { SENT } from "../../wire/message-rules.ts";
+import type { Verdict } from "../../wire/message-rules.ts";
 import { HeaderError } from "../transport.ts";
 
 /** Names of never-indexed fields hang on this symbol, on what node:http2 takes and gives. */
@@ -40,15 +40,18 @@ export const RESPOND_TAKES_LISTS: boolean =
   nodeMajor >= 25 || (nodeMajor === 24 && nodeMinor >= 7) || (nodeMajor === 22 && nodeMinor >= 20);
 
 /**
- * What `SENT` has just found out about a list, and its size by what the peer of `session` takes.
- * Every list is checked before it goes to node:http2, which destroys the session for a bad name on
- * Node 20, and takes CR and LF in values on all of them.
+ * Checks the verdict of a list that is to be sent, and its size by what the peer of `session`
+ * takes. Every list is checked before it goes to node:http2, which destroys the session for a bad
+ * name on Node 20, and takes CR and LF in values on all of them.
  * @throws {HeaderError}
  */
-export function checkSent(problem: string | undefined, session: Http2Session | undefined): void {
+export function checkSent(
+  { problem, listBytes }: Verdict,
+  session: Http2Session | undefined,
+): void {
   if (problem !== undefined) throw new HeaderError(problem);
   const maxBytes = maxListBytes(session);
-  if (SENT.listBytes > maxBytes) throw listTooLarge(SENT.listBytes, maxBytes);
+  if (listBytes > maxBytes) throw listTooLarge(listBytes, maxBytes);
 }
 
 /**

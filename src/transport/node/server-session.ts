@@ -53,7 +53,7 @@ export class NodeServerSession extends NodeSession {
       return;
     }
     this.#lastStreamId = id;
-    const problem = RECEIVED.request(headers);
+    const { problem, list } = RECEIVED.request(headers);
     if (problem !== undefined) {
       // nghttp2 lets some header lists pass that are malformed.
       this.refused({ scope: "stream", streamId: id, rule: problem, limit: undefined });
@@ -61,7 +61,6 @@ export class NodeServerSession extends NodeSession {
       setImmediate(resetBare, node, ErrorCode.PROTOCOL_ERROR);
       return;
     }
-    const { list } = RECEIVED;
     const stream = new NodeServerStream(node, this, endStream);
     this.streams.set(stream.id, stream);
     stream.listen(this.listener.onStream(stream, list, endStream));

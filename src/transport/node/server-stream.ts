@@ -110,9 +110,10 @@ export class NodeServerStream extends NodeStream {
     if (this.over || this.recvEnded) return;
     // Data that node:http2 has not emitted yet goes first.
     while (this.#server.readableLength > 0 && this.#server.read() !== null);
-    if (this.refuses(RECEIVED.trailers(trailers))) return;
+    const { problem, list } = RECEIVED.trailers(trailers);
+    if (this.refuses(problem)) return;
     this.recvEnded = true;
-    this.listener.onTrailers(RECEIVED.list);
+    this.listener.onTrailers(list);
   }
 
   ended(): void {

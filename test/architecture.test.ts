@@ -259,6 +259,7 @@ describe("the documents", () => {
   it.each([
     ["ARCHITECTURE.md", 20],
     ["CONTRIBUTING.md", 5],
+    ["src/wire/README.md", 5],
   ])("%s names only paths that exist", (path, minPaths) => {
     const text = readFileSync(path, "utf8");
     const named = [...text.matchAll(/(?<=[`\s])(?:src|test|bench|\.ci)\/[^`\s]*/g)].map(String);

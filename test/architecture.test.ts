@@ -290,6 +290,16 @@ describe("the documents", () => {
     expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
   });
 
+  it("have no line over 100 columns but in tables", () => {
+    const tooLong = documents().flatMap((path) =>
+      readFileSync(path, "utf8")
+        .split("\n")
+        .filter((line) => line.length > 100 && !line.startsWith("|"))
+        .map((line) => `${path}: ${line}`),
+    );
+    expect(tooLong).toEqual([]);
+  });
+
   it("link to nothing that is not there: no file, no heading", () => {
     const links = documents().flatMap((path) => linksOf(path));
     expect(links.length).toBeGreaterThan(20);

@@ -27,10 +27,7 @@ export class RequestHead {
 
   constructor(headers: HeaderList) {
     this.headers = headers;
-    for (let i = 0; i < headers.length; i++) {
-      const field = headers[i];
-      if (field !== undefined) this.#take(field);
-    }
+    for (let i = 0; i < headers.length; i++) this.#take(headers[i] as HeaderField);
   }
 
   #take(field: HeaderField): void {

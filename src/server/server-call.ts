@@ -143,10 +143,9 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     const waiting = this.buffered;
     this.buffered = undefined;
     if (waiting !== undefined) {
-      for (let i = 0; i < waiting.length; i++) {
-        const chunk = waiting[i];
-        if (chunk !== undefined)
-          sink.onRequestData(chunk, this.requestEnded && i === waiting.length - 1);
+      const last = waiting.length - 1;
+      for (let i = 0; i <= last; i++) {
+        sink.onRequestData(waiting[i] as Buffer, this.requestEnded && i === last);
       }
     } else if (this.requestEnded) {
       sink.onRequestData(EMPTY, true);

@@ -95,6 +95,25 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
     expect(() => server.attach(createHttp2Server())).toThrow("the server is closed");
   });
 
+  it("takes another transport for one socket", async () => {
+    const server = makeServer();
+    for (const transport of ["engine", "node"] as const) {
+      const address = await server.listen("127.0.0.1:0", { transport });
+      await expectOk(await ScriptedClient.connect(address));
+    }
+  });
+
+  it("leaves no socket behind when the server is closed meanwhile", async () => {
+    const server = makeServer();
+    const listening = server.listen("127.0.0.1:0");
+    await server.close();
+    const address = (await listening) as { host: string; port: number };
+    const refused = await new Promise<NodeJS.ErrnoException>((resolve) => {
+      connect(address).once("error", resolve);
+    });
+    expect(refused.code).toBe("ECONNREFUSED");
+  });
+
   it("speaks TLS with ALPN h2, tells handlers of it, and reports who fails the handshake", async () => {
     const { cert, key } = makeCertificate();
     const errors: Error[] = [];

@@ -233,6 +233,18 @@ describe("every file", () => {
   });
 });
 
+describe("errors made in src/", () => {
+  it("say why they are made: `failure` asks for a reason, which users may leave out", () => {
+    // The demo is written as users write; trailers.ts makes what an upstream has sent, which needs a reason, too.
+    const made = sources.filter(({ text }) => text.includes("new GrpcError("));
+    expect(made.map(({ path }) => path).sort()).toEqual([
+      "src/cli/demo-backend.ts",
+      "src/grpc/error.ts",
+      "src/grpc/trailers.ts",
+    ]);
+  });
+});
+
 describe("package.json", () => {
   const manifest: { readonly devDependencies: Readonly<Record<string, string>> } = JSON.parse(
     readFileSync("package.json", "utf8"),

@@ -4,7 +4,7 @@
 import { shown } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
 import { type Codec, checkCodec, newCodec } from "../grpc/codec.ts";
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { ErrorReason, failure, GrpcError } from "../grpc/error.ts";
 import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
 import { MessageReader } from "../grpc/message-reader.ts";
 import { MessageWriter, tolerant } from "../grpc/message-writer.ts";
@@ -123,7 +123,7 @@ class ClientCall implements StreamRequest, TimerOwner {
     this.fail(
       reason instanceof GrpcError
         ? reason
-        : new GrpcError(Status.CANCELLED, "call aborted", {
+        : failure(Status.CANCELLED, "call aborted", {
             reason: ErrorReason.CLIENT_CANCELLED,
             cause: reason,
           }),
@@ -132,7 +132,7 @@ class ClientCall implements StreamRequest, TimerOwner {
 
   onTimer(): void {
     this.fail(
-      new GrpcError(Status.DEADLINE_EXCEEDED, "deadline exceeded", {
+      failure(Status.DEADLINE_EXCEEDED, "deadline exceeded", {
         reason: ErrorReason.DEADLINE,
       }),
     );
@@ -275,7 +275,9 @@ class ClientCall implements StreamRequest, TimerOwner {
   }
 }
 
-const OVER = new GrpcError(Status.INTERNAL, "the call is over: the server has answered");
+const OVER = failure(Status.INTERNAL, "the call is over: the server has answered", {
+  reason: ErrorReason.CALL_ENDED,
+});
 
 /**
  * A call to a backend, made by `ClientConn.newStream`: for gateways that ask backends something
@@ -333,9 +335,7 @@ export class ClientStream<Request = unknown, Response = unknown> {
 
   /** Ends the call with CANCELLED, if it has not ended. */
   cancel(details = "call cancelled"): void {
-    this.call.fail(
-      new GrpcError(Status.CANCELLED, details, { reason: ErrorReason.CLIENT_CANCELLED }),
-    );
+    this.call.fail(failure(Status.CANCELLED, details, { reason: ErrorReason.CLIENT_CANCELLED }));
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Response, void, undefined> {

@@ -1,7 +1,13 @@
 // Errors about a backend: what the client may read of them is said without its address, what
 // operators read with it.
 
-import { ErrorReason, GrpcError, type GrpcErrorOptions, thrownText } from "../grpc/error.ts";
+import {
+  ErrorReason,
+  type FailureOptions,
+  failure,
+  type GrpcError,
+  thrownText,
+} from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
 import type { ForeignHead } from "../grpc/response-head.ts";
 import { Status } from "../grpc/status.ts";
@@ -17,10 +23,10 @@ export function upstreamError(
   target: string,
   status: Status,
   details: string,
-  options: GrpcErrorOptions,
+  options: FailureOptions,
   says: string = details,
 ): GrpcError {
-  return new GrpcError(status, `the backend ${details}`, {
+  return failure(status, `the backend ${details}`, {
     source: "upstream",
     ...options,
     message: `upstream ${target} ${says}`,
@@ -38,7 +44,7 @@ export function connectError(target: string, end: SessionEnd): GrpcError {
         ? end.reason
         : publicReason(code);
   const details = `the backend cannot be reached${said === undefined ? "" : `: ${said}`}`;
-  return new GrpcError(statusFromErrno(code), details, {
+  return failure(statusFromErrno(code), details, {
     reason: "UPSTREAM_CONNECT",
     source: "upstream",
     retry: "safe",
@@ -78,7 +84,7 @@ export function queueFullError(target: string, waitingCount: number): GrpcError 
  * this call alone
  */
 export function unsendableHeadersError(target: string, error: unknown): GrpcError {
-  return new GrpcError(Status.INTERNAL, headerErrorDetails("the request headers", error), {
+  return failure(Status.INTERNAL, headerErrorDetails("the request headers", error), {
     reason: ErrorReason.INVALID_METADATA,
     message: `upstream ${target} cannot be sent the request headers: ${thrownText(error)}`,
     cause: error,

@@ -2,7 +2,7 @@
 
 import { checkObject } from "../check/check.ts";
 import { warnOnce } from "../check/warn.ts";
-import { ErrorReason, GrpcError, thrownText } from "./error.ts";
+import { ErrorReason, failure, GrpcError, thrownText } from "./error.ts";
 import { Frame } from "./frame.ts";
 import { Status } from "./status.ts";
 
@@ -95,7 +95,7 @@ export function encodeMessage<T>(codec: Codec<T>, message: T | Frame): Frame {
 export function decodeMessage<T>(codec: Codec<T>, frame: Frame): T | Frame {
   if (codec instanceof RawCodec) return frame;
   if (frame.compressed) {
-    throw new GrpcError(Status.UNIMPLEMENTED, "grpc: Decompressor is not installed", {
+    throw failure(Status.UNIMPLEMENTED, "grpc: Decompressor is not installed", {
       reason: ErrorReason.COMPRESSED_MESSAGE,
     });
   }
@@ -112,7 +112,7 @@ function codecFailed(details: string, cause: unknown): GrpcError {
   const text = thrownText(cause);
   warnOnce("codec", `the codec failed: ${text}`, cause);
   const message = `${details}: ${text}`;
-  return new GrpcError(Status.INTERNAL, details, { reason: ErrorReason.CODEC, message, cause });
+  return failure(Status.INTERNAL, details, { reason: ErrorReason.CODEC, message, cause });
 }
 
 /** It hands out frames as they are, so a compressed message needs no decompression. */

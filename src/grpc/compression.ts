@@ -1,7 +1,7 @@
 // Undoing message compression (gRPC doc/compression.md), for the few messages that are read here. The relay never does it.
 
 import { gunzipSync, inflateSync } from "node:zlib";
-import { ErrorReason, GrpcError, thrownText } from "./error.ts";
+import { ErrorReason, failure, type GrpcError, thrownText } from "./error.ts";
 import { Status } from "./status.ts";
 
 /** What can be decompressed, as `grpc-accept-encoding` says it. */
@@ -33,13 +33,12 @@ export function decompress(
     throw decompressionError(cause, maxBytes);
   }
   if (encoding === undefined || encoding === "identity") {
-    throw new GrpcError(
-      Status.INTERNAL,
-      `grpc: compressed flag set with ${encoding ?? "no"} encoding`,
-      { reason: ErrorReason.COMPRESSED_MESSAGE, source: "proxy" },
-    );
+    throw failure(Status.INTERNAL, `grpc: compressed flag set with ${encoding ?? "no"} encoding`, {
+      reason: ErrorReason.COMPRESSED_MESSAGE,
+      source: "proxy",
+    });
   }
-  throw new GrpcError(
+  throw failure(
     Status.UNIMPLEMENTED,
     `grpc: Decompressor is not installed for grpc-encoding ${JSON.stringify(encoding)}, expected one of ${ACCEPTED_ENCODINGS}`,
     { reason: ErrorReason.COMPRESSED_MESSAGE, source: "proxy" },
@@ -51,7 +50,7 @@ const MAX_OUTPUT_BYTES = 0x7fffffff;
 
 function decompressionError(cause: unknown, maxBytes: number): GrpcError {
   if (cause instanceof Error && "code" in cause && cause.code === "ERR_BUFFER_TOO_LARGE") {
-    return new GrpcError(
+    return failure(
       Status.RESOURCE_EXHAUSTED,
       `grpc: received message larger than max after decompression: expected at most ${maxBytes} bytes`,
       { reason: ErrorReason.MESSAGE_TOO_LARGE, source: "proxy", cause },
@@ -59,7 +58,7 @@ function decompressionError(cause: unknown, maxBytes: number): GrpcError {
   }
   const details = "grpc: failed to decompress the received message";
   const message = `${details}: ${thrownText(cause)}`;
-  return new GrpcError(Status.INTERNAL, details, {
+  return failure(Status.INTERNAL, details, {
     reason: ErrorReason.COMPRESSED_MESSAGE,
     source: "proxy",
     message,

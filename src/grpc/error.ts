@@ -26,7 +26,7 @@ export const ErrorReason = {
   INVALID_METADATA: "INVALID_METADATA",
   /** The deadline passed. DEADLINE_EXCEEDED. Allow more time, or find out which upstream was slow. */
   DEADLINE: "DEADLINE",
-  /** The client reset the stream, its connection died, or the signal of the call was aborted. CANCELLED. Nothing to do. */
+  /** The client reset the stream, its connection died, or the call's signal or context was cancelled. CANCELLED. Nothing to do. */
   CLIENT_CANCELLED: "CLIENT_CANCELLED",
   /** The client broke HTTP/2 or gRPC on this stream. CANCELLED for the former, INTERNAL for the latter. The client is broken. */
   CLIENT_PROTOCOL: "CLIENT_PROTOCOL",
@@ -58,7 +58,10 @@ export const ErrorReason = {
   CONN_CLOSED: "CONN_CLOSED",
   /** A secondary fell further behind than allowed, or too much is kept for detached ones. RESOURCE_EXHAUSTED. Raise `maxLagBytes`, or swallow the error. */
   SECONDARY_LAG: "SECONDARY_LAG",
-  /** A secondary was ended with its call: the primary failed, or the call ended before its request was complete. CANCELLED. Nothing to do. */
+  /**
+   * A secondary was ended with its call: the primary failed, or the call ended before its request was complete. CANCELLED. Nothing
+   * to do. Or a message was given to a call of our own that the server has answered. INTERNAL. Send less, or wait for the answer.
+   */
   CALL_ENDED: "CALL_ENDED",
   /** The request finalizer failed after all else had succeeded. Status: as HANDLER. Look at `cause`. */
   FINALIZER: "FINALIZER",
@@ -92,6 +95,11 @@ export interface GrpcErrorOptions {
   /** What `message` says instead of the details: addresses, paths, texts of others, which clients have no business with. */
   readonly message?: string;
   readonly cause?: unknown;
+}
+
+/** @internal Options of an error that is made here. It says why it is made; HANDLER is for what user code throws. */
+export interface FailureOptions extends GrpcErrorOptions {
+  readonly reason: ErrorReason;
 }
 
 const ERROR_OPTIONS: OptionTable = optionTable<GrpcErrorOptions>("options of GrpcError", {
@@ -138,7 +146,7 @@ export class GrpcError extends Error {
    */
   constructor(status: Status, details: string, options?: GrpcErrorOptions);
   /** @internal An error that an upstream has sent; its text is made when somebody reads it. */
-  constructor(status: Status, details: ReceivedStatus, options?: GrpcErrorOptions);
+  constructor(status: Status, details: ReceivedStatus, options: FailureOptions);
   constructor(status: Status, details: string | ReceivedStatus, options?: GrpcErrorOptions) {
     super(
       // Without a message of its own it has the one of the class, below.
@@ -205,7 +213,7 @@ export class GrpcError extends Error {
     }
     if (thrown.name === "AbortError") {
       if (thrown.cause instanceof GrpcError) return thrown.cause;
-      return new GrpcError(Status.CANCELLED, "the call was aborted", {
+      return failure(Status.CANCELLED, "the call was aborted", {
         ...options,
         reason: ErrorReason.CLIENT_CANCELLED,
         source: "downstream",
@@ -215,6 +223,11 @@ export class GrpcError extends Error {
       ? new GrpcError(Status.DEADLINE_EXCEEDED, "timed out", options)
       : new GrpcError(Status.UNKNOWN, INTERNAL_DETAILS, options);
   }
+}
+
+/** An error of this process. All of them are made here, so that none goes without a reason and is blamed on user code. */
+export function failure(status: Status, details: string, options: FailureOptions): GrpcError {
+  return new GrpcError(status, details, options);
 }
 
 /** What was thrown, as text for operators. */

@@ -2,7 +2,7 @@
 // nothing, and parsing (peeking, local handlers), which hands out frames. Knows no stream and no window: the owner asks, and acknowledges.
 
 import { keep, type LentBytes } from "../wire/lent-bytes.ts";
-import { ErrorReason, GrpcError } from "./error.ts";
+import { ErrorReason, failure, type GrpcError } from "./error.ts";
 import { Frame, MAX_PAYLOAD_BYTES, PREFIX_BYTES } from "./frame.ts";
 import { Status } from "./status.ts";
 
@@ -218,7 +218,7 @@ export class MessageParser {
     const prefix = this.#view(0, PREFIX_BYTES) ?? this.#copy(PREFIX_BYTES);
     const flag = prefix.readUInt8(0);
     if (flag > 1) {
-      throw new GrpcError(Status.INTERNAL, `grpc: received unexpected payload format ${flag}`, {
+      throw failure(Status.INTERNAL, `grpc: received unexpected payload format ${flag}`, {
         reason: protocolReason(this.#source),
         source: this.#source,
       });
@@ -273,14 +273,14 @@ export class MessageParser {
 
 /** A stream ended in the middle of a message: neither `atMessageBoundary`. */
 export function truncatedMessage(source: MessageSource): GrpcError {
-  return new GrpcError(Status.INTERNAL, "the stream ended in the middle of a message", {
+  return failure(Status.INTERNAL, "the stream ended in the middle of a message", {
     reason: ErrorReason.TRUNCATED_MESSAGE,
     source,
   });
 }
 
 function messageTooLarge(gotBytes: number, maxBytes: number, source: MessageSource): GrpcError {
-  return new GrpcError(
+  return failure(
     Status.RESOURCE_EXHAUSTED,
     `grpc: received message larger than max (${gotBytes} vs. ${maxBytes})`,
     { reason: ErrorReason.MESSAGE_TOO_LARGE, source },

@@ -1,7 +1,7 @@
 // How a call's outcome is written in trailers and read from them (gRPC PROTOCOL-HTTP2 "Responses").
 
 import { HeaderField, type HeaderList } from "../wire/field.ts";
-import { ErrorReason, GrpcError } from "./error.ts";
+import { ErrorReason, failure, GrpcError } from "./error.ts";
 import { forwardableResponseMetadata } from "./header-filter.ts";
 import { Metadata } from "./metadata.ts";
 import { type ReceivedStatus, receivedStatus } from "./received-status.ts";
@@ -74,7 +74,7 @@ export function grpcErrorFromTrailers(
   Reflect.set(Error, "stackTraceLimit", 0);
   const error =
     received === undefined
-      ? new GrpcError(Status.UNKNOWN, "upstream ended the response without grpc-status", {
+      ? failure(Status.UNKNOWN, "upstream ended the response without grpc-status", {
           reason: ErrorReason.UPSTREAM_MISSING_STATUS,
           source: "upstream",
           metadata,

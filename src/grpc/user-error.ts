@@ -1,7 +1,7 @@
 // What the program's own code threw, as the error that its call ends with: clients do not read it, operators are warned of it.
 
 import { type CalledAs, warnOnce } from "../check/warn.ts";
-import { ErrorReason, GrpcError, INTERNAL_DETAILS, thrownText } from "./error.ts";
+import { ErrorReason, failure, GrpcError, INTERNAL_DETAILS, thrownText } from "./error.ts";
 import { Status } from "./status.ts";
 
 const REASONS: Readonly<Record<CalledAs, ErrorReason>> = {
@@ -20,7 +20,7 @@ export function fromUserCode(calledAs: CalledAs, thrown: unknown): GrpcError {
   if (error.cause !== thrown || error === thrown) return error;
   if (error.status !== Status.UNKNOWN) return error;
   warnOnce(calledAs, `${calledAs} threw ${thrownText(thrown)}`, thrown);
-  return new GrpcError(Status.UNKNOWN, INTERNAL_DETAILS, {
+  return failure(Status.UNKNOWN, INTERNAL_DETAILS, {
     reason: REASONS[calledAs],
     message: thrownText(thrown),
     cause: thrown,

@@ -1,6 +1,6 @@
 // What a destination fails with that is ended here, not by its backend. Clients read no address in it; operators do.
 
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
 import { Status, statusName } from "../grpc/status.ts";
 import { MAX_LEFTOVER_BYTES } from "../server/leftovers.ts";
@@ -8,7 +8,7 @@ import type { HeaderError } from "../transport/transport.ts";
 
 export function tooFarBehind(target: string, bytes: number): GrpcError {
   const text = `is ${bytes} bytes behind the primary`;
-  return new GrpcError(Status.RESOURCE_EXHAUSTED, `a secondary ${text}`, {
+  return failure(Status.RESOURCE_EXHAUSTED, `a secondary ${text}`, {
     reason: ErrorReason.SECONDARY_LAG,
     source: "upstream",
     message: `upstream ${target} ${text}`,
@@ -16,7 +16,7 @@ export function tooFarBehind(target: string, bytes: number): GrpcError {
 }
 
 export function primaryFailed(cause: GrpcError): GrpcError {
-  return new GrpcError(Status.CANCELLED, "the primary failed", {
+  return failure(Status.CANCELLED, "the primary failed", {
     reason: ErrorReason.CALL_ENDED,
     message: `the primary failed with status ${statusName(cause.status)}`,
     cause,
@@ -25,7 +25,7 @@ export function primaryFailed(cause: GrpcError): GrpcError {
 
 /** Its response headers cannot be sent to the client. */
 export function unsendableHeaders(target: string, cause: HeaderError): GrpcError {
-  return new GrpcError(Status.INTERNAL, headerErrorDetails("the response headers", cause), {
+  return failure(Status.INTERNAL, headerErrorDetails("the response headers", cause), {
     reason: ErrorReason.UPSTREAM_PROTOCOL,
     source: "upstream",
     message: `response headers of upstream ${target} cannot be sent: ${cause.message}`,
@@ -35,14 +35,14 @@ export function unsendableHeaders(target: string, cause: HeaderError): GrpcError
 
 /** It is detached, and its call is over. */
 export function incompleteRequest(): GrpcError {
-  return new GrpcError(Status.CANCELLED, "the call ended before its request was complete", {
+  return failure(Status.CANCELLED, "the call ended before its request was complete", {
     reason: ErrorReason.CALL_ENDED,
   });
 }
 
 /** It is detached, its call is over, and there is no room to keep what it has still to be sent. */
 export function tooMuchLeft(): GrpcError {
-  return new GrpcError(
+  return failure(
     Status.RESOURCE_EXHAUSTED,
     `detached secondaries keep ${MAX_LEFTOVER_BYTES} bytes of calls that are over already`,
     { reason: ErrorReason.SECONDARY_LAG },
@@ -52,7 +52,7 @@ export function tooMuchLeft(): GrpcError {
 /** It is detached, and its call has been over for long. */
 export function detachedTooLong(target: string, maxDetachedMs: number): GrpcError {
   const text = `not done ${maxDetachedMs} ms after the call`;
-  return new GrpcError(Status.DEADLINE_EXCEEDED, `a secondary was ${text}`, {
+  return failure(Status.DEADLINE_EXCEEDED, `a secondary was ${text}`, {
     reason: ErrorReason.DEADLINE,
     message: `upstream ${target} was ${text}`,
   });

@@ -2,7 +2,7 @@
 // byte, and is relayed as if nobody had looked.
 
 import { decompress } from "../grpc/compression.ts";
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { ErrorReason, failure, GrpcError } from "../grpc/error.ts";
 import { Frame, PREFIX_BYTES } from "../grpc/frame.ts";
 import { MessageParser } from "../grpc/message-parser.ts";
 import { tolerant } from "../grpc/message-writer.ts";
@@ -261,13 +261,13 @@ class PeekWindow implements RequestTap {
 }
 
 function answeredAlready(): GrpcError {
-  return new GrpcError(Status.INTERNAL, "peek: the director has answered already", {
+  return failure(Status.INTERNAL, "peek: the director has answered already", {
     reason: ErrorReason.DIRECTOR,
   });
 }
 
 function tooLarge(maxPeekBytes: number, got: string): GrpcError {
-  return new GrpcError(
+  return failure(
     Status.RESOURCE_EXHAUSTED,
     `peek: expected at most ${maxPeekBytes} bytes of messages, got ${got}`,
     { reason: ErrorReason.PEEK_TOO_LARGE, source: "downstream" },
@@ -276,7 +276,7 @@ function tooLarge(maxPeekBytes: number, got: string): GrpcError {
 
 function endedWithoutMessage(seenBytes: number): GrpcError {
   const got = seenBytes === 0 ? "none" : `${seenBytes} bytes of an incomplete one`;
-  return new GrpcError(
+  return failure(
     Status.INVALID_ARGUMENT,
     `peek: expected a message before the end of the stream, got ${got}`,
     { reason: ErrorReason.NO_MESSAGE, source: "downstream" },

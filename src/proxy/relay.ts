@@ -2,7 +2,7 @@
 // ends, exactly once. Works on bytes as they arrive; messages are counted, not assembled.
 
 import type { ResolvedCallOptions } from "../client/call-options.ts";
-import { GrpcError, thrownText } from "../grpc/error.ts";
+import { failure, GrpcError, thrownText } from "../grpc/error.ts";
 import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
 import { Status } from "../grpc/status.ts";
 import { CONTENT_TYPE_GRPC } from "../grpc/trailers.ts";
@@ -120,7 +120,7 @@ export class Relay implements RequestSink, LegOwner {
       // A defect, ours or of what a user has put in the place of an object of ours. It ends this call and no other.
       const { details } = fromUserCode("director", error);
       const options = { reason: "DIRECTOR", message: thrownText(error), cause: error } as const;
-      this.failClient(new GrpcError(Status.INTERNAL, details, options));
+      this.failClient(failure(Status.INTERNAL, details, options));
     }
   }
 

@@ -3,7 +3,7 @@
 import { checkNumber, shown } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
 import { warn } from "../check/warn.ts";
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { tolerant } from "../grpc/message-writer.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
@@ -279,5 +279,5 @@ function requireParameters(params: unknown): asserts params is StreamParameters 
   if (params instanceof StreamParameters) return;
   const text = `director: expected StreamParameters, got ${shown(params)}`;
   warn("director", text, "it has to return a `new StreamParameters({ conn })`, or throw");
-  throw new GrpcError(Status.INTERNAL, text, { reason: ErrorReason.DIRECTOR });
+  throw failure(Status.INTERNAL, text, { reason: ErrorReason.DIRECTOR });
 }

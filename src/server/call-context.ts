@@ -2,7 +2,7 @@
 // Cheap until used: no AbortController, timer or Metadata object exists before somebody asks for one.
 
 import { shown } from "../check/check.ts";
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
 import { currentScope } from "../observe/scope.ts";
@@ -169,7 +169,7 @@ export class CallContext implements ContextListener, TimerOwner {
       ctx,
       cancel: (details = "context cancelled") => {
         ctx.cancel(
-          new GrpcError(Status.CANCELLED, details, {
+          failure(Status.CANCELLED, details, {
             reason: ErrorReason.CLIENT_CANCELLED,
             source: "proxy",
           }),
@@ -271,7 +271,7 @@ export class CallContext implements ContextListener, TimerOwner {
 }
 
 export function deadlineExceeded(): GrpcError {
-  return new GrpcError(Status.DEADLINE_EXCEEDED, "deadline exceeded", {
+  return failure(Status.DEADLINE_EXCEEDED, "deadline exceeded", {
     reason: "DEADLINE",
     source: "proxy",
   });

@@ -2,7 +2,7 @@
 
 import { shown } from "../check/check.ts";
 import { warn } from "../check/warn.ts";
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
 import { fromUserCode } from "../grpc/user-error.ts";
 import { refused } from "../observe/channels.ts";
@@ -141,7 +141,7 @@ export class Dispatcher {
     const what = this.registry.hasService(service)
       ? `unknown method ${method.slice(slash + 1)} for service ${service}`
       : `unknown service ${service}`;
-    return new GrpcError(Status.UNIMPLEMENTED, what, { reason: ErrorReason.UNIMPLEMENTED });
+    return failure(Status.UNIMPLEMENTED, what, { reason: ErrorReason.UNIMPLEMENTED });
   }
 }
 
@@ -162,14 +162,14 @@ const SLASH = 0x2f;
 
 /** Worded as grpc-go does. */
 function malformedPath(path: string): GrpcError {
-  return new GrpcError(Status.UNIMPLEMENTED, `malformed method name: ${JSON.stringify(path)}`, {
+  return failure(Status.UNIMPLEMENTED, `malformed method name: ${JSON.stringify(path)}`, {
     reason: ErrorReason.INVALID_PATH,
     source: "downstream",
   });
 }
 
 function malformedTimeout(text: string | undefined): GrpcError {
-  return new GrpcError(
+  return failure(
     Status.INTERNAL,
     `malformed grpc-timeout: expected 1 to 8 digits and one of H M S m u n, got ${JSON.stringify(text)}`,
     { reason: ErrorReason.INVALID_TIMEOUT, source: "downstream" },

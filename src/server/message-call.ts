@@ -2,7 +2,7 @@
 // promises.
 
 import type { Codec } from "../grpc/codec.ts";
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
 import { MessageReader } from "../grpc/message-reader.ts";
 import { MessageWriter } from "../grpc/message-writer.ts";
@@ -97,7 +97,7 @@ export class MessageCall implements RequestSink {
   #over(): GrpcError {
     return (
       this.#call.context.reason ??
-      new GrpcError(Status.INTERNAL, "the call is over", { reason: ErrorReason.HANDLER })
+      failure(Status.INTERNAL, "the call is over", { reason: ErrorReason.HANDLER })
     );
   }
 
@@ -119,7 +119,7 @@ export class MessageCall implements RequestSink {
 }
 
 function invalidHeader(cause: HeaderError): GrpcError {
-  return new GrpcError(Status.INTERNAL, headerErrorDetails("the response headers", cause), {
+  return failure(Status.INTERNAL, headerErrorDetails("the response headers", cause), {
     reason: ErrorReason.INVALID_METADATA,
     message: `the response headers cannot be sent: ${cause.message}`,
     cause,

@@ -2,7 +2,7 @@
 // answers the call (a local handler, the relay) attaches as its sink; until then request DATA waits here,
 // unacknowledged and so bounded by the stream's window.
 
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
@@ -186,7 +186,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   /** Adds to the response headers. @throws {GrpcError} INTERNAL when they were sent already */
   addHeader(metadata: Metadata): void {
     if (this.headersSent) {
-      throw new GrpcError(Status.INTERNAL, "headers were sent already", {
+      throw failure(Status.INTERNAL, "headers were sent already", {
         reason: ErrorReason.HANDLER,
       });
     }
@@ -232,7 +232,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
       if (!(error instanceof HeaderError)) throw error;
       const details = headerErrorDetails("trailers", error);
       this.status = Status.INTERNAL;
-      this.error = new GrpcError(Status.INTERNAL, details, {
+      this.error = failure(Status.INTERNAL, details, {
         reason: ErrorReason.INVALID_METADATA,
         message: `trailers cannot be sent: ${error.message}`,
         cause: this.error ?? error,
@@ -354,7 +354,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     this.gone = true;
     const byClient = end.kind === "reset" && end.code === ErrorCode.CANCEL;
     this.cancel(
-      new GrpcError(Status.CANCELLED, byClient ? "client cancelled the call" : "client is gone", {
+      failure(Status.CANCELLED, byClient ? "client cancelled the call" : "client is gone", {
         reason:
           end.kind === "protocol" ? ErrorReason.CLIENT_PROTOCOL : ErrorReason.CLIENT_CANCELLED,
         source: "downstream",

@@ -1,6 +1,6 @@
 // How a server ends: it stops listening, lets calls finish, cuts off what is left, and closes.
 
-import { ErrorReason, GrpcError } from "../grpc/error.ts";
+import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
@@ -99,5 +99,5 @@ export class Shutdown implements TimerOwner {
 }
 
 function shuttingDown(): GrpcError {
-  return new GrpcError(Status.UNAVAILABLE, SHUTTING_DOWN, { reason: ErrorReason.SHUTDOWN });
+  return failure(Status.UNAVAILABLE, SHUTTING_DOWN, { reason: ErrorReason.SHUTDOWN });
 }

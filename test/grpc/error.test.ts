@@ -67,7 +67,9 @@ describe("GrpcError", () => {
 
 describe("the text of an error that an upstream has sent", () => {
   function received(): GrpcError {
-    return new GrpcError(Status.NOT_FOUND, new ReceivedStatus(Status.NOT_FOUND, "no%20such"));
+    return new GrpcError(Status.NOT_FOUND, new ReceivedStatus(Status.NOT_FOUND, "no%20such"), {
+      reason: ErrorReason.UPSTREAM_STATUS,
+    });
   }
 
   it("is the same as of any other, wherever it is looked at", () => {

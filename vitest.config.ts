@@ -1,4 +1,5 @@
 import { defineConfig, type ProjectConfig } from "vitest/config";
+import { TEST_LIMIT_MS } from "./test/support/patience.ts";
 
 /** Tests that measure memory, time and CPU: one file at a time, after all others. */
 const MEASURING = ["test/endurance/**/*.test.ts", "bench/**/*.test.ts"];
@@ -6,12 +7,15 @@ const MEASURING = ["test/endurance/**/*.test.ts", "bench/**/*.test.ts"];
 /** What needs programs that are not ours: `vitest run --mode chain`, and nothing else then. */
 const CHAIN = ["test/chain/**/*.test.ts"];
 
+/** They work and measure for seconds, or start other programs. */
+const SLOW: ProjectConfig = { testTimeout: 60_000, hookTimeout: 60_000 };
+
 const EVERYTHING = [
   project("together", ["test/**/*.test.ts"], {
     exclude: [...MEASURING, ...CHAIN],
     sequence: { groupOrder: 0 },
   }),
-  project("alone", MEASURING, { maxWorkers: 1, sequence: { groupOrder: 1 } }),
+  project("alone", MEASURING, { maxWorkers: 1, sequence: { groupOrder: 1 }, ...SLOW }),
 ];
 
 function project(name: string, include: string[], more: ProjectConfig = {}) {
@@ -24,11 +28,11 @@ export default defineConfig(({ mode }) => ({
   test: {
     pool: "forks",
     setupFiles: ["test/support/spoil-reads.ts"],
-    // Guards against what hangs, for machines with much else to do; no test takes its bounds from them.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Guards against what hangs; no test takes its bounds from them.
+    testTimeout: TEST_LIMIT_MS,
+    hookTimeout: TEST_LIMIT_MS,
     // An unhandled rejection or an uncaught exception anywhere fails the run.
     dangerouslyIgnoreUnhandledErrors: false,
-    projects: mode === "chain" ? [project("chain", CHAIN)] : EVERYTHING,
+    projects: mode === "chain" ? [project("chain", CHAIN, SLOW)] : EVERYTHING,
   },
 }));

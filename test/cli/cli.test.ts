@@ -6,9 +6,10 @@ import { existsSync } from "node:fs";
 import { describe, expect, it, vi } from "vitest";
 import { dial } from "../../src/index.ts";
 import { closeAtEnd, socketPath, within } from "../support/cleanup.ts";
+import { PROCESS_LIMIT_MS } from "../support/patience.ts";
 
-// Starting processes and compilers takes long on a machine that is busy with other tests.
-vi.setConfig({ testTimeout: 60_000 });
+// Each test starts a process or two.
+vi.setConfig({ testTimeout: 2 * PROCESS_LIMIT_MS });
 
 interface Child {
   readonly process: ChildProcess;
@@ -38,7 +39,7 @@ function grpcRelay(...args: string[]): Child {
           process_.stderr.on("data", look);
           look();
         }),
-        45_000,
+        PROCESS_LIMIT_MS,
       ),
   };
   for (const stream of [process_.stdout, process_.stderr]) {
@@ -52,13 +53,13 @@ function grpcRelay(...args: string[]): Child {
 describe("grpc-relay as a process", () => {
   it("runs the demo once and exits with 0", async () => {
     const child = grpcRelay("demo", "--once");
-    expect(await within("exit", child.exit, 45_000)).toBe(0);
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
     expect(child.output).toContain("Upper          OK");
   });
 
   it("exits with 2 for a wrong command line", async () => {
     const child = grpcRelay("serve");
-    expect(await within("exit", child.exit, 45_000)).toBe(2);
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(2);
     expect(child.output).toBe("grpc-relay: expected --listen ADDRESS, got none\n");
   });
 
@@ -69,7 +70,7 @@ describe("grpc-relay as a process", () => {
       const child = grpcRelay("serve", "--listen", `unix:${path}`, "--backend", "127.0.0.1:1");
       await child.printed(/listening on unix:/);
       child.process.kill(signal);
-      expect(await within("exit", child.exit, 45_000)).toBe(0);
+      expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
       expect(existsSync(path)).toBe(false);
     },
   );

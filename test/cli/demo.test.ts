@@ -1,11 +1,8 @@
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { textCodec } from "../../src/cli/demo-backend.ts";
 import { dial } from "../../src/index.ts";
 import { closeAtEnd, socketPath } from "../support/cleanup.ts";
 import { runToEnd, start } from "./terminal.ts";
-
-// Starting processes and compilers takes long on a machine that is busy with other tests.
-vi.setConfig({ testTimeout: 60_000 });
 
 describe("grpc-relay demo", () => {
   it("shows one call of each kind, an error and an unknown method, then ends with --once", async () => {

@@ -20,7 +20,7 @@ import * as api from "../../src/index.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
 import { documents, linksOf } from "../support/documents.ts";
 
-// Starting processes and compilers takes long on a machine that is busy with other tests.
+// Compilers and npm take seconds, and more on a machine that is busy with other tests.
 vi.setConfig({ testTimeout: 60_000 });
 
 describe("the built package", () => {

@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   type ClientConn,
   type ClientStream,
@@ -23,9 +23,6 @@ import { frames, settingsOf } from "../support/frames.ts";
 import { eventually } from "../support/relay-fixture.ts";
 import { ScriptedClient, ScriptedServer } from "../support/scripted-endpoints.ts";
 import { type FakeTerminal, type Running, runToEnd, start } from "./terminal.ts";
-
-// Starting processes and compilers takes long on a machine that is busy with other tests.
-vi.setConfig({ testTimeout: 60_000 });
 
 /** A backend that answers every call by `handler`; where it listens, and the server itself. */
 async function backend(

@@ -49,7 +49,7 @@ export class FakeTerminal implements Terminal {
       this.#waiting.add(look);
       look();
     });
-    return within(`a line like ${pattern}`, found, 45_000);
+    return within(`a line like ${pattern}`, found);
   }
 
   #changed(): void {
@@ -79,6 +79,6 @@ export async function runToEnd(
   ...args: string[]
 ): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
   const terminal = new FakeTerminal();
-  const code = await within(`the end of ${args.join(" ")}`, run(args, terminal), 45_000);
+  const code = await within(`the end of ${args.join(" ")}`, run(args, terminal));
   return { code, out: terminal.out.join("\n"), err: terminal.err.join("\n") };
 }

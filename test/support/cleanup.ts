@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
+import { WAIT_LIMIT_MS } from "./patience.ts";
 
 /** Runs `close` when the current test has finished; last opened, first closed. */
 export function closeAtEnd(close: () => unknown): void {
@@ -19,8 +20,12 @@ export function socketPath(): string {
   return join(folder, "s");
 }
 
-/** `promise`, or a failure that says what was waited for. Only a test that fails ever waits this long. */
-export async function within<T>(what: string, promise: Promise<T>, limitMs = 20_000): Promise<T> {
+/** `promise`, or a failure that says what was waited for. */
+export async function within<T>(
+  what: string,
+  promise: Promise<T>,
+  limitMs: number = WAIT_LIMIT_MS,
+): Promise<T> {
   const failure = new Error(`${what}: nothing after ${limitMs} ms`);
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {

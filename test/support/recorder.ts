@@ -15,9 +15,7 @@ import { errorCodeName } from "../../src/wire/error-code.ts";
 import type { HeaderList } from "../../src/wire/field.ts";
 import { keep, type LentBytes } from "../../src/wire/lent-bytes.ts";
 import { pairsOf } from "./frames.ts";
-
-/** Only a test that fails waits this long. */
-const WAIT_LIMIT_MS = 20_000;
+import { WAIT_LIMIT_MS } from "./patience.ts";
 
 /** More than 0 while a method of a stream or session runs that was called through `guard`. */
 let ownCalls = 0;

@@ -13,6 +13,7 @@ import { fieldValue, type HeaderList } from "../../src/wire/field.ts";
 import { closeAtEnd } from "./cleanup.ts";
 import { FakeClock } from "./clock.ts";
 import type { TransportCombo } from "./combos.ts";
+import { WAIT_LIMIT_MS } from "./patience.ts";
 import {
   ScriptedClient,
   type ScriptedClientOptions,
@@ -28,9 +29,6 @@ export const PATH = "/test.Service/Method";
 export function statusOf(fields: HeaderList): number {
   return Number(fieldValue(fields, "grpc-status"));
 }
-
-/** Only a test that fails waits this long. */
-const WAIT_LIMIT_MS = 20_000;
 
 /** Waits until `check` holds, looking again in every turn of the event loop. */
 export async function eventually(what: string, check: () => boolean): Promise<void> {

@@ -16,9 +16,7 @@ import {
   printFrame,
   type SettingsInput,
 } from "./frames.ts";
-
-/** Only a test that fails waits this long. */
-const WAIT_LIMIT_MS = 20_000;
+import { WAIT_LIMIT_MS } from "./patience.ts";
 
 export interface PeerOptions {
   /** What our SETTINGS frame says. */

@@ -7,7 +7,7 @@ import type { DialOptions } from "../../src/client/dial-options.ts";
 import { StreamParameters } from "../../src/proxy/director.ts";
 import { formatAddress } from "../../src/transport/address.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
-import { transportCombos } from "../support/combos.ts";
+import { enduranceCombos } from "../support/combos.ts";
 import { type DuplexCall, GrpcClient } from "../support/grpc-js.ts";
 import { dialTo, eventually, listenRelay } from "../support/relay-fixture.ts";
 
@@ -61,7 +61,7 @@ function launch(port: number): Promise<{ child: ChildProcess; port: number }> {
   });
 }
 
-describe.each(transportCombos)(
+describe.each(enduranceCombos)(
   "a relay whose backend dies or freezes, $server $client",
   (combo) => {
     interface Scene {

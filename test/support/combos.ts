@@ -17,11 +17,8 @@ export const transportCombos: readonly TransportCombo[] = [
   { server: "node", client: "engine" },
 ];
 
-/**
- * For suites that take a minute for each: with the environment variable `ENDURANCE_COMBOS=alike` only those of one transport
- * on both sides.
- */
+/** For suites that take long for each: those of one transport on both sides; with `ENDURANCE_COMBOS=all` in the environment, all. */
 export const enduranceCombos: readonly TransportCombo[] =
-  process.env["ENDURANCE_COMBOS"] === "alike"
-    ? transportCombos.filter(({ server, client }) => server === client)
-    : transportCombos;
+  process.env["ENDURANCE_COMBOS"] === "all"
+    ? transportCombos
+    : transportCombos.filter(({ server, client }) => server === client);

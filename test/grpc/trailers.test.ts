@@ -192,7 +192,11 @@ describe("grpcErrorFromTrailers", () => {
 
   it("reports trailers without a status as such, with nothing to pass on byte-exact", () => {
     const error = grpcErrorFromTrailers(list(["x", "1"]));
-    expect(error).toMatchObject({ status: Status.UNKNOWN, reason: "UPSTREAM_MISSING_STATUS" });
+    expect(error).toMatchObject({
+      status: Status.UNKNOWN,
+      reason: "UPSTREAM_MISSING_STATUS",
+      details: "upstream ended the response without grpc-status",
+    });
     expect(error?.metadata.get("x")).toEqual(["1"]);
     expect(error?.wireTrailers).toBeUndefined();
   });

@@ -18,6 +18,15 @@ const EVERYTHING = [
   project("alone", MEASURING, { maxWorkers: 1, sequence: { groupOrder: 1 }, ...SLOW }),
 ];
 
+/** The tests that judge mutants, and nothing else then: a list, in JSON, from bench/mutate.mjs. */
+const JUDGES: string[] | undefined =
+  JSON.parse(process.env["MUTATION_TESTS"] ?? "null") ?? undefined;
+
+function projects(mode: string) {
+  if (JUDGES !== undefined) return [project("judges", JUDGES)];
+  return mode === "chain" ? [project("chain", CHAIN, SLOW)] : EVERYTHING;
+}
+
 function project(name: string, include: string[], more: ProjectConfig = {}) {
   return { extends: true as const, test: { name, include, ...more } };
 }
@@ -33,6 +42,6 @@ export default defineConfig(({ mode }) => ({
     hookTimeout: TEST_LIMIT_MS,
     // An unhandled rejection or an uncaught exception anywhere fails the run.
     dangerouslyIgnoreUnhandledErrors: false,
-    projects: mode === "chain" ? [project("chain", CHAIN, SLOW)] : EVERYTHING,
+    projects: projects(mode),
   },
 }));

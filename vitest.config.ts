@@ -36,7 +36,7 @@ export default defineConfig(({ mode }) => ({
   resolve: { alias: { "grpc-relay": new URL("src/index.ts", import.meta.url).pathname } },
   test: {
     pool: "forks",
-    setupFiles: ["test/support/spoil-reads.ts"],
+    setupFiles: ["test/support/spoil-reads.ts", "test/support/equal-buffers.ts"],
     // Guards against what hangs; no test takes its bounds from them.
     testTimeout: TEST_LIMIT_MS,
     hookTimeout: TEST_LIMIT_MS,

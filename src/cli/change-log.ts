@@ -1,5 +1,6 @@
-// What `serve` says of the connection to a backend: each change of its state, with the reason. Attempts that go on failing for the same
-// reason are said once, and a backend that comes and goes does not fill the log.
+// What `serve` says of the connection to a backend: each change of its state, with the reason.
+// Attempts that go on failing for the same reason are said once. A backend that comes and goes does
+// not fill the log.
 
 import type { ConnState } from "../index.ts";
 
@@ -9,6 +10,7 @@ const LINE_MS = 10_000;
 
 export class ChangeLog {
   readonly #name: string;
+  readonly #meanwhile: string;
   readonly #say: (line: string) => void;
   readonly #nowMs: () => number;
   /** Why it cannot be reached, as it was said last. */
@@ -18,8 +20,15 @@ export class ChangeLog {
   #countedMs: number;
   #unsaid = 0;
 
-  constructor(name: string, say: (line: string) => void, nowMs: () => number = Date.now) {
+  /** @param meanwhile what becomes of calls while it cannot be reached */
+  constructor(
+    name: string,
+    meanwhile: string,
+    say: (line: string) => void,
+    nowMs: () => number = Date.now,
+  ) {
     this.#name = name;
+    this.#meanwhile = meanwhile;
     this.#say = say;
     this.#nowMs = nowMs;
     this.#countedMs = nowMs();
@@ -40,7 +49,7 @@ export class ChangeLog {
       case "transientFailure":
         if (reason === this.#failure) return;
         this.#failure = reason;
-        this.#line(`unreachable, calls get UNAVAILABLE: ${reason}`);
+        this.#line(`unreachable, ${this.#meanwhile}: ${reason}`);
         return;
       case "idle":
         if (failed) this.#line(`lost: ${reason}`);

@@ -22,7 +22,7 @@ import { RefusalLog } from "./refusal-log.ts";
 import { sessionFlags, sessionOptions } from "./session-flags.ts";
 import { closeAll, SignalWatch } from "./shutdown.ts";
 import type { Terminal } from "./terminal.ts";
-import { dialUpstream } from "./upstream.ts";
+import { dialUpstream, type UpstreamRole } from "./upstream.ts";
 
 const LISTEN: Flag = {
   name: "listen",
@@ -73,7 +73,7 @@ export async function serve(flags: GivenFlags, terminal: Terminal): Promise<numb
   const tls = await readTls(flags);
 
   const conns: ClientConn[] = [];
-  const upstream = (role: string, target: string): ClientConn => {
+  const upstream = (role: UpstreamRole, target: string): ClientConn => {
     const conn = checkFlag(role, () =>
       dialUpstream(role, target, { ...session, transport }, terminal),
     );

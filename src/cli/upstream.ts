@@ -6,21 +6,29 @@ import type { Terminal } from "./terminal.ts";
 
 /** Shorter than gRPC's for clients: a proxy should find its backend soon after it has come back. */
 const BACKOFF = { initialMs: 250, maxMs: 5_000 };
-/** A connection that was lost is opened again after this, whether a call wants it or not, so that its state is known. */
+/** After this a lost connection is opened again, also when no call wants it: its state is known then. */
 const RECONNECT_MS = 250;
+
+export type UpstreamRole = "backend" | "secondary";
+
+/** What becomes of calls while it cannot be reached. */
+const MEANWHILE: Readonly<Record<UpstreamRole, string>> = {
+  backend: "calls get UNAVAILABLE",
+  secondary: "calls go on without it",
+};
 
 /**
  * A connection that is kept up from its first `connect` on.
- * @param role for messages: `backend`, `secondary`
+ * @param role for messages
  * @throws {TypeError | RangeError} as `dial`
  */
 export function dialUpstream(
-  role: string,
+  role: UpstreamRole,
   target: string,
   options: DialOptions,
   terminal: Terminal,
 ): ClientConn {
-  const log = new ChangeLog(`${role} ${target}`, (line) => terminal.warn(line));
+  const log = new ChangeLog(`${role} ${target}`, MEANWHILE[role], (line) => terminal.warn(line));
   let reconnect: NodeJS.Timeout | undefined;
   const conn = dial(target, { backoff: BACKOFF, ...options });
   conn.onState((state, error, reason) => {

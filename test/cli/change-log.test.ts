@@ -6,6 +6,7 @@ function setUp() {
   let nowMs = 0;
   const log = new ChangeLog(
     "backend b:1",
+    "calls get UNAVAILABLE",
     (line) => lines.push(line),
     () => nowMs,
   );

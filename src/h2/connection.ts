@@ -1,5 +1,6 @@
-// One HTTP/2 connection (RFC 9113), either side, sans-I/O: bytes and the time come in, events and bytes go out. It must not
-// know sockets, timers or clocks. Its halves are inbound.ts and outbound.ts; here are its life and the answer to every error.
+// One HTTP/2 connection (RFC 9113), either side, sans-I/O: bytes and the time come in, events and
+// bytes go out. It must not know sockets, timers or clocks. Its halves are inbound.ts and
+// outbound.ts; here are its life and the answer to every error.
 
 import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
@@ -32,7 +33,10 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   settingsReady = false;
   /** The peer has acknowledged our SETTINGS. */
   settingsAcked = false;
-  /** How it ended, from the moment nothing more is taken in; the streams and the owner are told in the next `turn`. */
+  /**
+   * How it ended, from the moment nothing more is taken in; the streams and the owner are told in
+   * the next `turn`.
+   */
   ended: ConnectionEnd | undefined = undefined;
 
   private readonly role: Role;
@@ -102,8 +106,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   }
 
   /**
-   * Instead of `start`, for a server whose clients may speak something else: the first flight waits for the preface, so that an HTTP/1
-   * client reads an answer in its own words. HTTP/2 allows it (§3.4), and clients speak at once.
+   * Instead of `start`, for a server whose clients may speak something else: the first flight waits
+   * for the preface, so that an HTTP/1 client reads an answer in its own words. HTTP/2 allows it
+   * (§3.4), and clients speak at once.
    */
   awaitClient(): void {
     this.opening.awaitClient();
@@ -131,8 +136,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   }
 
   /**
-   * The work of one turn of the event loop: tells what had to wait, and moves queued DATA into the output. Afterwards the
-   * binding writes the output and calls `written`.
+   * The work of one turn of the event loop: tells what had to wait, and moves queued DATA into the
+   * output. Afterwards the binding writes the output and calls `written`.
    */
   turn(): void {
     if (this.ended === undefined) {
@@ -154,26 +159,31 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   }
 
   /**
-   * The socket still has `backlogBytes` to write; with more than `highWaterBytes` DATA waits. To be called before anything is
-   * sent, after each write, and when the backlog has shrunk.
+   * The socket still has `backlogBytes` to write; with more than `highWaterBytes` DATA waits. To be
+   * called before anything is sent, after each write, and when the backlog has shrunk.
    */
   written(backlogBytes: number, highWaterBytes: number): void {
     const budgetBytes = Math.max(0, highWaterBytes - backlogBytes - this.output.byteCount);
     this.outbound.budgetBytes = budgetBytes;
     const { maxQueuedControlBytes } = this.options.limits;
-    // Requests take half of what may wait besides DATA, so that they wait before answers to the peer are too many.
+    // Requests take half of what may wait besides DATA, so that they wait before answers to the
+    // peer are too many.
     if (this.role === "client") {
       this.requestRoomBytes = highWaterBytes + maxQueuedControlBytes / 2 - backlogBytes;
       if (this.wasFull && !this.isFull) this.events.onDirty();
     }
     if (budgetBytes > 0 && this.outbound.hasReadyData) this.events.onDirty();
-    // DATA stops at the high-water mark; what goes on growing is answers to a peer that sends but does not read.
+    // DATA stops at the high-water mark; what goes on growing is answers to a peer that sends but
+    // does not read.
     if (backlogBytes <= highWaterBytes + maxQueuedControlBytes) return;
     const limit = { name: "maxQueuedControlBytes", value: maxQueuedControlBytes };
     this.fail(overLimit(0, `${backlogBytes} bytes are not read`, limit, "bytes beside DATA"));
   }
 
-  /** The transport is gone, or has to go for a reason of the binding's. With `sendGoAway` the peer is told. */
+  /**
+   * The transport is gone, or has to go for a reason of the binding's. With `sendGoAway` the peer
+   * is told.
+   */
   abort(end: ConnectionEnd, sendGoAway: boolean): void {
     // The end of the socket may be what GOAWAY, from either side, had announced.
     if (end.kind === "socket" && this.isEndAnnounced())
@@ -251,7 +261,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
 
   private announceDrain(): void {
     if (this.role === "server") {
-      // In two steps, so that requests under way still count (§6.8): a PING makes sure that the client has seen the first.
+      // In two steps, so that requests under way still count (§6.8): a PING makes sure that the
+      // client has seen the first.
       this.outbound.writer.goAway(MAX_STREAM_ID, ErrorCode.NO_ERROR, "");
       this.ping(() => this.finishDrain());
     } else {
@@ -261,7 +272,10 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     this.events.onDirty();
   }
 
-  /** The second step of a server's drain: names the last stream that is taken. By itself after one round trip, or when the binding finds it too long. */
+  /**
+   * The second step of a server's drain: names the last stream that is taken. By itself after one
+   * round trip, or when the binding finds it too long.
+   */
   finishDrain(): void {
     if (this.ended !== undefined || !this.draining || this.lastGoAwaySent || !this.opening.started)
       return;
@@ -349,8 +363,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     this.goAway = { lastStreamId, code };
     this.events.onGoAway(lastStreamId, code, debugData);
     if (this.role === "client" && isLower) this.giveUpAbove(lastStreamId, code);
-    // "After sending the GOAWAY frame for an error condition, the endpoint MUST close the TCP connection" (§5.4.1). A peer that
-    // does not would leave the streams below waiting for ever.
+    // "After sending the GOAWAY frame for an error condition, the endpoint MUST close the TCP
+    // connection" (§5.4.1). A peer that does not would leave the streams below waiting for ever.
     if (code !== ErrorCode.NO_ERROR) this.end(orderlyEnd(this.peer, this.goAway?.code), undefined);
   }
 

@@ -1,4 +1,5 @@
-// How ends are told: with the peer, for logs, and without it, for whoever should not read its address.
+// How ends are told: with the peer, for logs, and without it, for whoever should not read its
+// address.
 
 import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import type { H2Error } from "./error.ts";

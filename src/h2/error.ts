@@ -1,14 +1,20 @@
-// What goes wrong on a connection, as a value: how far it reaches decides the frame that answers it.
+// What goes wrong on a connection, as a value: how far it reaches decides the frame that answers
+// it.
 
 import { ErrorCode } from "../wire/error-code.ts";
 
-/** `connection` is answered with GOAWAY and ends everything, `stream` with RST_STREAM (RFC 9113 §5.4). */
+/**
+ * `connection` is answered with GOAWAY and ends everything, `stream` with RST_STREAM (RFC 9113
+ * §5.4).
+ */
 export type ErrorScope = "connection" | "stream";
 
 /** Who is to blame: the peer broke a rule or a bound, or it is a local matter. */
 export type ErrorInitiator = "peer" | "local";
 
-/** A bound of ours that a peer ran into: the option or limit that sets it, and what it is set to. */
+/**
+ * A bound of ours that a peer ran into: the option or limit that sets it, and what it is set to.
+ */
 export interface ReachedLimit {
   readonly name: string;
   readonly value: number;

@@ -35,9 +35,14 @@ export interface ConnectionEnd {
 export interface OutboundEvents {
   /** There is something for `turn` to do. May be called many times before it. */
   onDirty(): void;
-  /** DATA that is worth a write of its own is in the output, before the end of the turn. May be called many times before the write. */
+  /**
+   * DATA that is worth a write of its own is in the output, before the end of the turn. May be
+   * called many times before the write.
+   */
   onBulk(): void;
-  /** Our end of the only open stream is in the output: no other stream is there to add to the write. */
+  /**
+   * Our end of the only open stream is in the output: no other stream is there to add to the write.
+   */
   onLoneEnd(): void;
 }
 
@@ -45,8 +50,8 @@ export interface ConnectionEvents<Owner> extends OutboundEvents {
   /** Server side: a request arrived. Returns the stream's listener. */
   onStream(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): StreamEvents;
   /**
-   * Server side: a request with a list over our bound, of which the fields are lost. Returns the listener of the stream when it was
-   * answered, `undefined` to have it reset.
+   * Server side: a request with a list over our bound, of which the fields are lost. Returns the
+   * listener of the stream when it was answered, `undefined` to have it reset.
    */
   onLargeRequest(stream: H2Stream<Owner>, error: H2Error): StreamEvents | undefined;
   onGoAway(lastStreamId: number, code: number, debugData: string): void;
@@ -54,6 +59,8 @@ export interface ConnectionEvents<Owner> extends OutboundEvents {
   onRefused(error: H2Error): void;
   /** Client side: streams may be opened again. */
   onAvailable(): void;
-  /** Called once, from `turn`; every stream was told before. Output may be left to write: GOAWAY. */
+  /**
+   * Called once, from `turn`; every stream was told before. Output may be left to write: GOAWAY.
+   */
   onClosed(end: ConnectionEnd): void;
 }

@@ -1,4 +1,5 @@
-// Counts what a peer can send for nothing, in token buckets. It is told the time and never reads a clock.
+// Counts what a peer can send for nothing, in token buckets. It is told the time and never reads a
+// clock.
 
 import { overLimit } from "./error.ts";
 import {
@@ -28,7 +29,8 @@ export class TokenBucket {
 
   /**
    * Takes one token; false when there is none.
-   * @param workFrames frames that did work on this connection so far, which refill the bucket as time does
+   * @param workFrames frames that did work on this connection so far, which refill the bucket as
+   *   time does
    */
   take(nowMs: number, workFrames: number): boolean {
     if (this.#tokens >= 1) {
@@ -47,7 +49,10 @@ export class TokenBucket {
   }
 }
 
-/** The buckets of one connection. Every method counts one event and throws when there are too many: ENHANCE_YOUR_CALM. */
+/**
+ * The buckets of one connection. Every method counts one event and throws when there are too many:
+ * ENHANCE_YOUR_CALM.
+ */
 export class FloodGuard {
   /** The time, as it came with the last chunk. */
   nowMs: number;

@@ -1,5 +1,6 @@
-// Cuts a byte stream into frames (RFC 9113 §4.1), however it is chunked. Frames that lie in one chunk are handed on from
-// where they are; of the others only the header and control payloads are ever copied. It must not know what a frame means.
+// Cuts a byte stream into frames (RFC 9113 §4.1), however it is chunked. Frames that lie in one
+// chunk are handed on from where they are; of the others only the header and control payloads are
+// ever copied. It must not know what a frame means.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { connectionError } from "./error.ts";
@@ -13,13 +14,16 @@ import {
   TYPE_DATA,
 } from "./frame.ts";
 
-/** Who is told. A method may throw an `H2Error`; the reader then stands behind the frame that caused it. */
+/**
+ * Who is told. A method may throw an `H2Error`; the reader then stands behind the frame that caused
+ * it.
+ */
 export interface FrameHandler {
   /** A DATA frame without padding whose payload is `chunk[start..end)`, as nearly all are. */
   onWholeData(streamId: number, flags: number, chunk: Buffer, start: number, end: number): void;
   /**
-   * Any other DATA frame begins. Flow control counts all of `payloadBytes` (§6.1); `dataBytes` of them are data and come next by
-   * `onDataPiece`.
+   * Any other DATA frame begins. Flow control counts all of `payloadBytes` (§6.1); `dataBytes` of
+   * them are data and come next by `onDataPiece`.
    */
   onDataFrame(streamId: number, payloadBytes: number, dataBytes: number, flags: number): void;
   /** Not called for a frame without data. `last` with the last byte of the frame. */
@@ -82,7 +86,8 @@ export class FrameReader {
   }
 
   /**
-   * Parses the chunk, which ends at `end`. What the handler throws comes through; called again, parsing goes on with the next frame.
+   * Parses the chunk, which ends at `end`. What the handler throws comes through; called again,
+   * parsing goes on with the next frame.
    * @throws {H2Error} for a frame over the size that we announced
    */
   run(chunk: Buffer, end: number): void {
@@ -156,7 +161,8 @@ export class FrameReader {
     padBytes: number,
   ): void {
     if (length > DEFAULT_MAX_FRAME_BYTES) {
-      // §4.2 allows a stream error for DATA; who sends such a frame has not read our SETTINGS at all.
+      // §4.2 allows a stream error for DATA; who sends such a frame has not read our SETTINGS at
+      // all.
       throw connectionError(ErrorCode.FRAME_SIZE_ERROR, `frame of ${length} bytes`);
     }
     if (type === TYPE_DATA) {

@@ -1,4 +1,5 @@
-// Writes frames into the output of one connection (RFC 9113 §4.1, §6). It must not know streams or when a frame is allowed.
+// Writes frames into the output of one connection (RFC 9113 §4.1, §6). It must not know streams or
+// when a frame is allowed.
 
 import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
@@ -55,7 +56,10 @@ export class FrameWriter {
     output.advance(FRAME_HEADER_BYTES);
   }
 
-  /** One DATA frame whose payload stays where it is, in memory that has room for the header in front of it. */
+  /**
+   * One DATA frame whose payload stays where it is, in memory that has room for the header in front
+   * of it.
+   */
   dataInPlace(
     streamId: number,
     bytes: Buffer,
@@ -72,7 +76,10 @@ export class FrameWriter {
     this.output.append(bytes, start, end);
   }
 
-  /** HEADERS, and CONTINUATION where the block is longer than a frame. Blocks go out in the order in which they are encoded. */
+  /**
+   * HEADERS, and CONTINUATION where the block is longer than a frame. Blocks go out in the order in
+   * which they are encoded.
+   */
   headers(streamId: number, fields: HeaderList, endStream: boolean): void {
     const output = this.output;
     const endFlag = endStream ? FLAG_END_STREAM : 0;

@@ -37,8 +37,8 @@ export const SETTING_MAX_HEADER_LIST_SIZE = 0x6;
 /** What a client sends before its first frame (§3.4). */
 export const CLIENT_PREFACE: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
-// Reads octets that are known to be there. Three times as fast as Buffer's own readers, which check; `Number` only tells the
-// compiler what the caller knows.
+// Reads octets that are known to be there. Three times as fast as Buffer's own readers, which
+// check; `Number` only tells the compiler what the caller knows.
 
 function octet(buffer: Buffer, at: number): number {
   return Number(buffer[at]);

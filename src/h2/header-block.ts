@@ -1,4 +1,5 @@
-// Collects a header block that spans HEADERS and CONTINUATION frames (RFC 9113 §4.3, §6.10), within bounds.
+// Collects a header block that spans HEADERS and CONTINUATION frames (RFC 9113 §4.3, §6.10), within
+// bounds.
 
 import { overLimit } from "./error.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "./frame.ts";
@@ -7,7 +8,10 @@ import type { H2Limits } from "./limits.ts";
 const NOTHING: Buffer = Buffer.alloc(0);
 
 export class HeaderBlock {
-  /** The stream whose block is being collected; 0 for none. Nothing but its CONTINUATION may come then. */
+  /**
+   * The stream whose block is being collected; 0 for none. Nothing but its CONTINUATION may come
+   * then.
+   */
   streamId = 0;
   endStream = false;
   dependsOnItself = false;
@@ -19,8 +23,9 @@ export class HeaderBlock {
   private frames = 0;
 
   /**
-   * @param maxListBytes what we announce. Whoever keeps to it is never over the bounds here: a list has more bytes by RFC 9113 §6.5.2's
-   *   count than as plain literals (RFC 7541 §6.2), and is taken in full frames.
+   * @param maxListBytes what we announce. Whoever keeps to it is never over the bounds here: a list
+   *   has more bytes by RFC 9113 §6.5.2's count than as plain literals (RFC 7541 §6.2), and is
+   *   taken in full frames.
    */
   constructor(limits: H2Limits, maxListBytes: number) {
     this.maxBytes = Math.max(limits.maxHeaderBlockBytes, maxListBytes);

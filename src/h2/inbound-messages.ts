@@ -1,5 +1,5 @@
-// What the peer's messages mean: header blocks, DATA and trailers of each stream, and frames that come too
-// late (RFC 9113 §5.1, §6.1, §6.2, §6.10, §8). Broken rules are thrown as H2Error.
+// What the peer's messages mean: header blocks, DATA and trailers of each stream, and frames that
+// come too late (RFC 9113 §5.1, §6.1, §6.2, §6.10, §8). Broken rules are thrown as H2Error.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
@@ -63,7 +63,10 @@ export interface StreamAcceptor {
 /** GOAWAY has told the peer that the stream will not be looked at. */
 export const IGNORE = -1;
 
-/** DATA of shorter frames is copied where it is likely to be kept: that costs little more than a view. */
+/**
+ * DATA of shorter frames is copied where it is likely to be kept: that costs little more than a
+ * view.
+ */
 const LEND_FROM_BYTES = 2_048;
 
 const NOTHING: Buffer = Buffer.alloc(0);
@@ -196,8 +199,9 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
   }
 
   /**
-   * Short DATA is given to the owner of a request that has not been answered yet, who is likely to keep it for another attempt. All
-   * else goes on at once, and where it does a view is all it takes.
+   * Short DATA is given to the owner of a request that has not been answered yet, who is likely to
+   * keep it for another attempt. All else goes on at once, and where it does a view is all it
+   * takes.
    */
   private viewOf(
     stream: H2Stream<Owner>,
@@ -223,7 +227,8 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
       case ENDED:
         throw connectionError(ErrorCode.STREAM_CLOSED, `DATA on closed stream ${streamId}`);
       case NOT_REMEMBERED:
-        // A server cannot send on a stream that we did not open: one of many that were reset at once.
+        // A server cannot send on a stream that we did not open: one of many that were reset at
+        // once.
         if (this.role === "client") return;
         throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA on a closed stream");
       default:
@@ -296,7 +301,10 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
     this.finishHeaders(streamId, endStream, dependsOnItself, bytes, 0, length);
   }
 
-  /** A complete header block. It is decoded whatever the stream's fate, or the HPACK state would be lost (§4.3). */
+  /**
+   * A complete header block. It is decoded whatever the stream's fate, or the HPACK state would be
+   * lost (§4.3).
+   */
   private finishHeaders(
     streamId: number,
     endStream: boolean,
@@ -355,7 +363,8 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
         throw streamError(streamId, ErrorCode.STREAM_CLOSED, "HEADERS after RST_STREAM");
       case NOT_REMEMBERED:
         if (this.role === "client") {
-          // We opened it, so it is one of many that were reset at once: their responses may still be under way (§5.1).
+          // We opened it, so it is one of many that were reset at once: their responses may still
+          // be under way (§5.1).
           this.guard.countIdleFrame("HEADERS on ended streams");
           return false;
         }

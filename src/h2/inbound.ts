@@ -1,5 +1,6 @@
-// The receiving half of a connection: takes every frame, in an order that is allowed, to what it means. The control frames
-// (RFC 9113 §6.3 - §6.9) are here, messages in inbound-messages.ts. Broken rules are thrown as H2Error; what to answer is the connection's.
+// The receiving half of a connection: takes every frame, in an order that is allowed, to what it
+// means. The control frames (RFC 9113 §6.3 - §6.9) are here, messages in inbound-messages.ts.
+// Broken rules are thrown as H2Error; what to answer is the connection's.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { badFrameSize, connectionError, onStreamZero, streamError } from "./error.ts";

@@ -1,67 +1,74 @@
 // Every bound that a peer can run into on one connection, with its unit, default and reason.
 
 /**
- * Bounds against peers that lie, flood or do not read. A rate is a token bucket: `burst` tokens to begin with and at most,
- * refilled by `PerSecond`. Running out ends the connection with GOAWAY(ENHANCE_YOUR_CALM).
+ * Bounds against peers that lie, flood or do not read. A rate is a token bucket: `burst` tokens to
+ * begin with and at most, refilled by `PerSecond`. Running out ends the connection with
+ * GOAWAY(ENHANCE_YOUR_CALM).
  */
 export interface H2Limits {
   /**
-   * CONTINUATION frames of one header block. Each may be empty, so bytes alone do not bound them. A sender that fills its frames
-   * needs 64 for the largest block by default. As many as a list of `maxHeaderListBytes` needs are taken in any case.
+   * CONTINUATION frames of one header block. Each may be empty, so bytes alone do not bound them. A
+   * sender that fills its frames needs 64 for the largest block by default. As many as a list of
+   * `maxHeaderListBytes` needs are taken in any case.
    * @default 128
    */
   readonly maxContinuationFrames: number;
   /**
-   * Encoded bytes of one header block that spans frames; more end the connection. A block whose list is over `maxHeaderListBytes` is
-   * read through, or the HPACK table would be out of step and every call of the connection lost; its fields are not kept, and only
-   * its stream is reset. What a peer can make us hold by it, until the block is complete, is less than a connection window.
+   * Encoded bytes of one header block that spans frames; more end the connection. A block whose
+   * list is over `maxHeaderListBytes` is read through, or the HPACK table would be out of step and
+   * every call of the connection lost; its fields are not kept, and only its stream is reset. What
+   * a peer can make us hold by it, until the block is complete, is less than a connection window.
    * Blocks of up to `maxHeaderListBytes` are taken in any case.
    * @default 1_048_576
    */
   readonly maxHeaderBlockBytes: number;
   /**
-   * RST_STREAM frames on open streams, server side: rapid reset (CVE-2023-44487). A gRPC client with hedging or short deadlines
-   * cancels 1,000 calls a second for good, and all of its 1,000 streams at once; an attack needs tens of thousands a second to
-   * be worth it. What stays possible costs no more than the same number of ordinary calls.
+   * RST_STREAM frames on open streams, server side: rapid reset (CVE-2023-44487). A gRPC client
+   * with hedging or short deadlines cancels 1,000 calls a second for good, and all of its 1,000
+   * streams at once; an attack needs tens of thousands a second to be worth it. What stays possible
+   * costs no more than the same number of ordinary calls.
    * @default 2_000
    */
   readonly resetsPerSecond: number;
   /** @default 6_000 */
   readonly resetBurst: number;
   /**
-   * Stream errors that the peer provoked us to answer with RST_STREAM, REFUSED_STREAM included: MadeYouReset (CVE-2025-8671).
-   * A correct peer provokes them only by racing our first SETTINGS.
+   * Stream errors that the peer provoked us to answer with RST_STREAM, REFUSED_STREAM included:
+   * MadeYouReset (CVE-2025-8671). A correct peer provokes them only by racing our first SETTINGS.
    * @default 100
    */
   readonly provokedResetsPerSecond: number;
   /** @default 2_000 */
   readonly provokedResetBurst: number;
   /**
-   * SETTINGS frames. Each costs an acknowledgement and may touch every open stream; real peers send one to three.
+   * SETTINGS frames. Each costs an acknowledgement and may touch every open stream; real peers send
+   * one to three.
    * @default 10
    */
   readonly settingsPerSecond: number;
   /** @default 100 */
   readonly settingsBurst: number;
   /**
-   * PING frames, each of which costs an answer. Bandwidth probes send one per round trip while data flows, so every frame
-   * that did work pays for one as well.
+   * PING frames, each of which costs an answer. Bandwidth probes send one per round trip while data
+   * flows, so every frame that did work pays for one as well.
    * @default 100
    */
   readonly pingsPerSecond: number;
   /** @default 1_000 */
   readonly pingBurst: number;
   /**
-   * Frames that move nothing: PRIORITY, WINDOW_UPDATE, empty DATA, RST_STREAM on ended streams, unknown types. Every frame that
-   * did work pays for four: some peers update both windows for each DATA frame, or reset after our early answer.
+   * Frames that move nothing: PRIORITY, WINDOW_UPDATE, empty DATA, RST_STREAM on ended streams,
+   * unknown types. Every frame that did work pays for four: some peers update both windows for each
+   * DATA frame, or reset after our early answer.
    * @default 2_000
    */
   readonly idleFramesPerSecond: number;
   /** @default 10_000 */
   readonly idleFrameBurst: number;
   /**
-   * Bytes that wait for a peer that does not read, beside the DATA that backpressure bounds: headers, acknowledgements, resets.
-   * Headers and trailers of 1,000 calls that end at once, with 2 KiB of metadata each, must fit; ordinary ones take 200 KiB.
+   * Bytes that wait for a peer that does not read, beside the DATA that backpressure bounds:
+   * headers, acknowledgements, resets. Headers and trailers of 1,000 calls that end at once, with 2
+   * KiB of metadata each, must fit; ordinary ones take 200 KiB.
    * @default 4_194_304
    */
   readonly maxQueuedControlBytes: number;
@@ -88,8 +95,9 @@ export const PINGS_PER_WORK_FRAME = 1;
 export const IDLE_FRAMES_PER_WORK_FRAME = 4;
 
 /**
- * What may still come on a stream that we reset, before the peer knows: WINDOW_UPDATE, headers, trailers, RST_STREAM. It is no
- * flood; kept for 100,000 calls that are cancelled at once, so that nobody can save up more.
+ * What may still come on a stream that we reset, before the peer knows: WINDOW_UPDATE, headers,
+ * trailers, RST_STREAM. It is no flood; kept for 100,000 calls that are cancelled at once, so that
+ * nobody can save up more.
  */
 export const LATE_FRAMES_PER_RESET = 4;
 export const MAX_LATE_FRAMES = 400_000;

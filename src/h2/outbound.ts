@@ -1,5 +1,6 @@
-// The sending half of a connection: what owners of streams call, and whose DATA goes next.
-// Control frames and headers go out at once, in order; DATA takes turns. It must not know sockets or received frames.
+// The sending half of a connection: what owners of streams call, and whose DATA goes next. Control
+// frames and headers go out at once, in order; DATA takes turns. It must not know sockets or
+// received frames.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import {
@@ -39,12 +40,15 @@ import {
 import { ENDED, type HowEnded, RESET_SENT, type StreamTable } from "./stream-table.ts";
 
 /**
- * DATA that a stream may send with one write while others are open. What it takes the small calls that come in meanwhile have to
- * wait for: on this side for the write, on the other for the read. A lone stream has all of the budget.
+ * DATA that a stream may send with one write while others are open. What it takes the small calls
+ * that come in meanwhile have to wait for: on this side for the write, on the other for the read. A
+ * lone stream has all of the budget.
  */
 const WRITE_SHARE_BYTES = 65_536;
 
-/** DATA that is worth a write of its own: the sooner it goes, the less of it waits in colder memory. */
+/**
+ * DATA that is worth a write of its own: the sooner it goes, the less of it waits in colder memory.
+ */
 const BULK_BYTES = 32_768;
 
 export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow {
@@ -111,7 +115,8 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     this.events.onDirty();
     if (endStream) stream.endQueued = true;
     let sent = 0;
-    // Others that wait come first, but a lone END_STREAM takes nothing from them and needs no window, not even one of 0 (§6.9.1).
+    // Others that wait come first, but a lone END_STREAM takes nothing from them and needs no
+    // window, not even one of 0 (§6.9.1).
     if (stream.queuedBytes === 0 && (length === 0 || this.ready.head === undefined)) {
       sent =
         length === 0
@@ -167,7 +172,8 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   // What the connection calls
 
   /**
-   * The verdict of a list that can be sent. To be asked for before HPACK: a block that was encoded has to be sent, or the tables differ.
+   * The verdict of a list that can be sent. To be asked for before HPACK: a block that was encoded
+   * has to be sent, or the tables differ.
    * @throws {HeaderError}
    */
   checked(verdict: Verdict): Verdict {
@@ -203,7 +209,10 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     if (this.ready.head !== undefined) this.events.onDirty();
   }
 
-  /** The peer has changed the window that streams begin with by `delta`. @throws {H2Error} beyond what a window can be */
+  /**
+   * The peer has changed the window that streams begin with by `delta`. @throws {H2Error} beyond
+   * what a window can be
+   */
   shiftStreams(delta: number): void {
     for (const stream of this.streams.all()) {
       shiftStreamWindow(stream, delta);
@@ -216,7 +225,10 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     return this.ready.head !== undefined && this.windowBytes > 0;
   }
 
-  /** Puts queued DATA into the output, stream by stream, as far as windows and budget reach, and tells the owners. */
+  /**
+   * Puts queued DATA into the output, stream by stream, as far as windows and budget reach, and
+   * tells the owners.
+   */
   pump(): void {
     let rested: H2Stream<Owner>[] | undefined;
     while (this.budgetBytes > 0 && this.windowBytes > 0) {
@@ -267,8 +279,9 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   }
 
   /**
-   * Resets streams whose response is complete before their request: the rest of it is not wanted (§8.1). At the end of the turn,
-   * because most often the end of the request has come in the same read.
+   * Resets streams whose response is complete before their request: the rest of it is not wanted
+   * (§8.1). At the end of the turn, because most often the end of the request has come in the same
+   * read.
    */
   closeEarlyEnds(): void {
     const { earlyEnds } = this;
@@ -282,7 +295,10 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     }
   }
 
-  /** Ends `stream` without a frame: it leaves the table and the list, and what it had queued is dropped. */
+  /**
+   * Ends `stream` without a frame: it leaves the table and the list, and what it had queued is
+   * dropped.
+   */
   close(stream: H2Stream<Owner>, how: HowEnded): void {
     stream.state = nextState(stream.state, RESET);
     this.ready.remove(stream);
@@ -313,7 +329,10 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     }
   }
 
-  /** DATA frames with the first `bytes` of `chunk`, END_STREAM on the last one; `bytes` is 0 only for a lone END_STREAM. */
+  /**
+   * DATA frames with the first `bytes` of `chunk`, END_STREAM on the last one; `bytes` is 0 only
+   * for a lone END_STREAM.
+   */
   private writeChunk(
     stream: H2Stream<Owner>,
     chunk: LentBytes,
@@ -332,7 +351,9 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     if (this.output.byteCount >= BULK_BYTES) this.events.onBulk();
   }
 
-  /** One DATA frame of `bytes` from the queue, and what comes after the queue when it is empty then. */
+  /**
+   * One DATA frame of `bytes` from the queue, and what comes after the queue when it is empty then.
+   */
   private writeQueued(stream: H2Stream<Owner>, bytes: number): void {
     this.charge(stream, bytes);
     stream.queuedBytes -= bytes;

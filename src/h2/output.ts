@@ -1,17 +1,20 @@
-// What one connection has to write: slabs of small frames with references to large payloads in between, in wire order.
-// It must not know frames.
+// What one connection has to write: slabs of small frames with references to large payloads in
+// between, in wire order. It must not know frames.
 
 import { type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
 import { acquireSlab, acquireSmallSlab, releaseSlab, SMALL_SLAB_BYTES } from "./slab-pool.ts";
 
 /**
- * Payloads shorter than this are copied into the slab. Copying 2 KiB costs about as much as one more piece in the gathering
- * write, and fewer pieces help the socket.
+ * Payloads shorter than this are copied into the slab. Copying 2 KiB costs about as much as one
+ * more piece in the gathering write, and fewer pieces help the socket.
  */
 export const COPY_BELOW_BYTES = 2_048;
 
 const NO_SLAB: Buffer = Buffer.alloc(0);
-/** Nothing is ever added to it. Most writes are one piece, and it is not worth a list that every connection keeps for the rest. */
+/**
+ * Nothing is ever added to it. Most writes are one piece, and it is not worth a list that every
+ * connection keeps for the rest.
+ */
 const NO_PIECES: Buffer[] = [];
 
 /** Slabs whose bytes the socket still has to write, and where they end in all that it was given. */
@@ -53,13 +56,19 @@ export class Output {
   private runEnd = 0;
   /** Full slabs whose bytes are among the pieces. */
   private full: Buffer[] | undefined = undefined;
-  /** Bytes given to the socket so far, and how many of them it was known to have written when it was asked last. */
+  /**
+   * Bytes given to the socket so far, and how many of them it was known to have written when it was
+   * asked last.
+   */
   private givenBytes = 0;
   private writtenBytes = 0;
   /** Made for the first socket that is too slow for one write. */
   private inFlight: InFlight | undefined = undefined;
 
-  /** Makes room for `bytes`, at most `SLAB_BYTES`, in one run of `slab` from `position`; who writes there moves `position`. */
+  /**
+   * Makes room for `bytes`, at most `SLAB_BYTES`, in one run of `slab` from `position`; who writes
+   * there moves `position`.
+   */
   reserve(bytes: number): void {
     if (this.run !== NO_SLAB) this.endRun();
     if (this.slab.length - this.position >= bytes) return;
@@ -80,7 +89,10 @@ export class Output {
     this.byteCount += bytes;
   }
 
-  /** Appends `bytes[start..end)`, by copy where it is short or lent and by reference where it is long. */
+  /**
+   * Appends `bytes[start..end)`, by copy where it is short or lent and by reference where it is
+   * long.
+   */
   append(bytes: LentBytes, start: number, end: number): void {
     const length = end - start;
     if (length < COPY_BELOW_BYTES) {
@@ -109,7 +121,9 @@ export class Output {
     }
   }
 
-  /** Appends by reference; what follows the last piece in the same memory becomes one piece with it. */
+  /**
+   * Appends by reference; what follows the last piece in the same memory becomes one piece with it.
+   */
   appendRun(bytes: Buffer, start: number, end: number): void {
     if (this.run !== bytes || this.runEnd !== start) {
       this.seal();
@@ -120,7 +134,10 @@ export class Output {
     this.byteCount += end - start;
   }
 
-  /** Gives `slab` back when all that was appended so far is written; at once if it is, for there may be no other write. */
+  /**
+   * Gives `slab` back when all that was appended so far is written; at once if it is, for there may
+   * be no other write.
+   */
   hold(slab: Buffer): void {
     if (this.byteCount === 0) this.giveBack(slab, this.givenBytes - this.writtenBytes);
     else this.addFull(slab);
@@ -141,8 +158,8 @@ export class Output {
   }
 
   /**
-   * What `take` returned was given to the socket, which now has `backlogBytes` left to write; slabs it has written can be used
-   * again.
+   * What `take` returned was given to the socket, which now has `backlogBytes` left to write; slabs
+   * it has written can be used again.
    */
   settle(backlogBytes: number): void {
     const { slab, full } = this;
@@ -170,7 +187,10 @@ export class Output {
     this.inFlight.add(slab, this.givenBytes);
   }
 
-  /** The socket has `backlogBytes` left to write. A busy one is never empty, so this must not wait for 0. */
+  /**
+   * The socket has `backlogBytes` left to write. A busy one is never empty, so this must not wait
+   * for 0.
+   */
   releaseWritten(backlogBytes: number): void {
     this.writtenBytes = this.givenBytes - backlogBytes;
     this.inFlight?.release(this.writtenBytes);

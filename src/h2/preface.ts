@@ -1,4 +1,5 @@
-// The first bytes of a client: HTTP/2's preface (RFC 9113 §3.4), or another protocol, which is recognised so that people can be told.
+// The first bytes of a client: HTTP/2's preface (RFC 9113 §3.4), or another protocol, which is
+// recognised so that people can be told.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { CLIENT_PREFACE } from "./frame.ts";
@@ -14,10 +15,16 @@ export interface OtherProtocol {
 
 const NOTHING: Buffer = Buffer.alloc(0);
 
-/** A request line that is still not complete is no longer waited for: RFC 9112 §3 asks for at least 8,000. */
+/**
+ * A request line that is still not complete is no longer waited for: RFC 9112 §3 asks for at least
+ * 8,000.
+ */
 const MAX_REQUEST_LINE_BYTES = 8_192;
 
-/** RFC 9112 §3: method, target and version, of which the line may end anywhere while it arrives. Methods in use are upper case. */
+/**
+ * RFC 9112 §3: method, target and version, of which the line may end anywhere while it arrives.
+ * Methods in use are upper case.
+ */
 const BEGUN_REQUEST_LINE =
   /^[A-Z-]{1,24}(?: [!-\xff]*(?: (?:H(?:T(?:T(?:P(?:\/(?:1(?:\.(?:[0-9]\r?)?)?)?)?)?)?)?)?)?)?$/;
 const REQUEST_LINE = /^([A-Z-]{1,24}) [!-\xff]+ (HTTP\/1\.[0-9])\r?$/;
@@ -54,7 +61,10 @@ export interface Preface {
   readonly other: OtherProtocol | undefined;
   /** It is HTTP/2. */
   readonly isComplete: boolean;
-  /** Reads `chunk` up to `end`; returns where the preface ends in it, which is `end` as long as it is not complete. */
+  /**
+   * Reads `chunk` up to `end`; returns where the preface ends in it, which is `end` as long as it
+   * is not complete.
+   */
   read(chunk: Buffer, end: number): number;
 }
 

@@ -1,5 +1,6 @@
-// DATA of one stream that waits for window or for its turn. What is lent is copied into slabs, with room for a frame header in
-// front of every frame, so that it goes out from there in long runs. It must not know windows.
+// DATA of one stream that waits for window or for its turn. What is lent is copied into slabs, with
+// room for a frame header in front of every frame, so that it goes out from there in long runs. It
+// must not know windows.
 
 import { type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
 import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "./frame.ts";
@@ -7,7 +8,10 @@ import type { FrameWriter } from "./frame-writer.ts";
 import { COPY_BELOW_BYTES, type Output } from "./output.ts";
 import { acquireSlab, acquireSmallSlab, FRAME_SLOT_BYTES, SMALL_SLAB_BYTES } from "./slab-pool.ts";
 
-/** A queue that begins with no more, or goes on with it behind what it refers to, is likely to stay short. */
+/**
+ * A queue that begins with no more, or goes on with it behind what it refers to, is likely to stay
+ * short.
+ */
 const LITTLE_BYTES = SMALL_SLAB_BYTES - FRAME_HEADER_BYTES;
 
 /** `bytes[start..end)` waits. In a slab the room in front of each frame lies in between. */
@@ -23,7 +27,8 @@ export class SendQueue {
 
   /** Takes `chunk` from `from` on: by reference if its memory stays, else by copy. */
   push(chunk: LentBytes, from: number): void {
-    // A short view would cost more than what it shows, and keep all of what was read with it in memory, for as long as the peer likes.
+    // A short view would cost more than what it shows, and keep all of what was read with it in
+    // memory, for as long as the peer likes.
     if (chunk.length - from < COPY_BELOW_BYTES || !memoryStays(chunk)) this.copy(chunk, from);
     else this.pieces.push({ bytes: chunk, start: from, end: chunk.length, isSlab: false });
   }
@@ -88,7 +93,8 @@ export class SendQueue {
     const first = this.pieces[0] as Piece;
     if (first.start === first.end) {
       if (first.isSlab) output.hold(first.bytes);
-      // No piece but the last is short and a queue is as long as its source's window at most, so moving the rest up costs little.
+      // No piece but the last is short and a queue is as long as its source's window at most, so
+      // moving the rest up costs little.
       this.pieces.shift();
     } else if (first.isSlab && first.start % FRAME_SLOT_BYTES === 0) {
       first.start += FRAME_HEADER_BYTES;
@@ -96,7 +102,9 @@ export class SendQueue {
   }
 }
 
-/** The queue of a stream that has none: nearly every stream, so it is one for all and stays empty. */
+/**
+ * The queue of a stream that has none: nearly every stream, so it is one for all and stays empty.
+ */
 export const NO_QUEUE: SendQueue = new SendQueue();
 
 /** There is room for a header in front of what comes next. */

@@ -30,7 +30,10 @@ export interface LocalSettings {
 
 const DEFAULT_HEADER_TABLE_BYTES = 4_096;
 
-/** The pairs of our one SETTINGS frame. MAX_FRAME_SIZE stays at its default: larger frames only make peers wait for each other. */
+/**
+ * The pairs of our one SETTINGS frame. MAX_FRAME_SIZE stays at its default: larger frames only make
+ * peers wait for each other.
+ */
 export function localSettingPairs(role: Role, local: LocalSettings): [id: number, value: number][] {
   const pairs: [number, number][] =
     role === "client"
@@ -44,15 +47,23 @@ export function localSettingPairs(role: Role, local: LocalSettings): [id: number
   return pairs;
 }
 
-/** The values in force for what we send. Its MAX_FRAME_SIZE is checked only: we never send more than every peer takes. */
+/**
+ * The values in force for what we send. Its MAX_FRAME_SIZE is checked only: we never send more than
+ * every peer takes.
+ */
 export class PeerSettings {
   headerTableBytes: number = DEFAULT_HEADER_TABLE_BYTES;
-  /** The least that the frame applied last allowed on the way: each of its values was in force for a moment (§6.5.3). */
+  /**
+   * The least that the frame applied last allowed on the way: each of its values was in force for a
+   * moment (§6.5.3).
+   */
   lowestHeaderTableBytes: number = DEFAULT_HEADER_TABLE_BYTES;
   /** No limit until the peer names one (§6.5.2). */
   maxConcurrentStreams = 0xffffffff;
   initialWindowBytes: number = DEFAULT_WINDOW_BYTES;
-  /** Advisory (§6.5.2), but peers have been seen to end the connection over a list that is larger. */
+  /**
+   * Advisory (§6.5.2), but peers have been seen to end the connection over a list that is larger.
+   */
   maxHeaderListBytes: number = UNANNOUNCED_MAX_LIST_BYTES;
 
   /**
@@ -69,7 +80,8 @@ export class PeerSettings {
           this.lowestHeaderTableBytes = Math.min(this.lowestHeaderTableBytes, value);
           break;
         case SETTING_ENABLE_PUSH:
-          // "A client MUST treat receipt of a SETTINGS frame with SETTINGS_ENABLE_PUSH set to 1 as a connection error" (§6.5.2).
+          // "A client MUST treat receipt of a SETTINGS frame with SETTINGS_ENABLE_PUSH set to 1 as
+          // a connection error" (§6.5.2).
           if (value > 1 || (value === 1 && peer === "server")) {
             throw connectionError(ErrorCode.PROTOCOL_ERROR, `SETTINGS_ENABLE_PUSH is ${value}`);
           }

@@ -1,5 +1,6 @@
-// Stream lifecycle (RFC 9113 §5.1). Everything that can move a stream between states is in TRANSITIONS.
-// Server push is refused (§8.4), so there are no reserved states; a stream without an entry in the stream table is idle or closed.
+// Stream lifecycle (RFC 9113 §5.1). Everything that can move a stream between states is in
+// TRANSITIONS. Server push is refused (§8.4), so there are no reserved states; a stream without an
+// entry in the stream table is idle or closed.
 //
 //                       +--------+
 //                       |  idle  |

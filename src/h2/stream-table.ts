@@ -1,4 +1,5 @@
-// The streams of one connection: the open ones, which ids were used, and how the latest ones ended (RFC 9113 §5.1, §5.1.1).
+// The streams of one connection: the open ones, which ids were used, and how the latest ones ended
+// (RFC 9113 §5.1, §5.1.1).
 
 import { StreamMap } from "../wire/stream-map.ts";
 import { MAX_STREAM_ID } from "./frame.ts";
@@ -15,8 +16,9 @@ export const RESET_RECEIVED = 3;
 export type HowEnded = 0 | 1 | 2 | 3;
 
 /**
- * Stream numbers whose end is remembered, powers of two: 1 KiB where nothing was reset, and 64 KiB at most. Only frames that were under
- * way when a stream ended need it. A peer that has not heard of our resets may be sending on as many streams as it may have open.
+ * Stream numbers whose end is remembered, powers of two: 1 KiB where nothing was reset, and 64 KiB
+ * at most. Only frames that were under way when a stream ended need it. A peer that has not heard
+ * of our resets may be sending on as many streams as it may have open.
  */
 const REMEMBERED = 256;
 const MAX_REMEMBERED = 16_384;
@@ -89,7 +91,10 @@ export class StreamTable<Owner> {
     return entry >>> 2 === number ? ((entry & 3) as HowEnded) : NOT_REMEMBERED;
   }
 
-  /** No frame but HEADERS and PRIORITY may come on an idle stream; a server's streams are never ours to begin with (no push). */
+  /**
+   * No frame but HEADERS and PRIORITY may come on an idle stream; a server's streams are never ours
+   * to begin with (no push).
+   */
   isIdle(id: number): boolean {
     if ((id & 1) === 0) return true;
     return this.role === "server" ? id > this.lastPeerId : id >= this.nextLocalId;

@@ -1,4 +1,5 @@
-// One stream: its state, windows and send queue, and the methods its owner calls. It must not know frames or other streams.
+// One stream: its state, windows and send queue, and the methods its owner calls. It must not know
+// frames or other streams.
 
 import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";

@@ -1,8 +1,9 @@
-// The seam between the proxy and HTTP/2. Everything above this folder sees HTTP/2 through these interfaces
-// only; every implementation passes the same contract suite (test/transport/contract.ts).
+// The seam between the proxy and HTTP/2. Everything above this folder sees HTTP/2 through these
+// interfaces only; every implementation passes the same contract suite
+// (test/transport/contract.ts).
 //
-// Callbacks are synchronous and in wire order. There is one listener object per stream side: no emitter,
-// no Node stream, no closure per frame, no promise per frame.
+// Callbacks are synchronous and in wire order. There is one listener object per stream side: no
+// emitter, no Node stream, no closure per frame, no promise per frame.
 
 import type { Clock } from "../time/clock.ts";
 import type { HeaderList } from "../wire/field.ts";
@@ -13,9 +14,11 @@ import type { ClientTlsOptions, ServerTlsOptions, TlsInfo } from "./tls.ts";
  * Why a stream ended before both sides had completed it.
  *
  * - `"reset"`: the peer sent RST_STREAM with `code`.
- * - `"goaway"`: the peer sent GOAWAY and the stream is above its last stream id, or the peer's GOAWAY carried an error.
+ * - `"goaway"`: the peer sent GOAWAY and the stream is above its last stream id, or the peer's
+ *   GOAWAY carried an error.
  * - `"session"`: the connection died: socket reset, PING or SETTINGS timeout, `Session.destroy`.
- * - `"protocol"`: the peer broke the protocol on this stream, and the transport reset it with `code`.
+ * - `"protocol"`: the peer broke the protocol on this stream, and the transport reset it with
+ *   `code`.
  */
 export type StreamEndKind = "reset" | "goaway" | "session" | "protocol";
 
@@ -24,40 +27,53 @@ export interface StreamEnd {
   /** The HTTP/2 error code that was received or sent; any 32-bit number (see `ErrorCode`). */
   readonly code: number;
   /**
-   * The peer cannot have processed the stream, so it may be opened again elsewhere: REFUSED_STREAM, or an id
-   * above GOAWAY's last stream id (RFC 9113 §8.7).
+   * The peer cannot have processed the stream, so it may be opened again elsewhere: REFUSED_STREAM,
+   * or an id above GOAWAY's last stream id (RFC 9113 §8.7).
    */
   readonly unprocessed: boolean;
   /** Lower case, names the peer: `10.0.0.7:50051 reset stream 5: REFUSED_STREAM`. */
   readonly message: string;
   /**
-   * The same without the peer: `reset stream 5: REFUSED_STREAM`. Of kinds other than `"session"` it is in words of ours and says
-   * nothing that the other side of a proxy may not read.
+   * The same without the peer: `reset stream 5: REFUSED_STREAM`. Of kinds other than `"session"` it
+   * is in words of ours and says nothing that the other side of a proxy may not read.
    */
   readonly reason: string;
 }
 
-/** What the owner of a stream is told. Methods are called from the transport, never from within the owner's own call. */
+/**
+ * What the owner of a stream is told. Methods are called from the transport, never from within the
+ * owner's own call.
+ */
 export interface StreamListener {
-  /** Client side only: the response headers. 1xx responses are skipped. With `endStream` it is a Trailers-Only response. */
+  /**
+   * Client side only: the response headers. 1xx responses are skipped. With `endStream` it is a
+   * Trailers-Only response.
+   */
   onHeaders(headers: HeaderList, endStream: boolean): void;
   /**
-   * DATA as it arrived. `chunk` is a view of what the socket gave: it must not be written to, and who looks at it after the
-   * callback has to `keep` it (`wire/lent-bytes.ts`). It is empty only together with `endStream`. No byte is given back to the peer's
-   * window before `Stream.acknowledge`.
+   * DATA as it arrived. `chunk` is a view of what the socket gave: it must not be written to, and
+   * who looks at it after the callback has to `keep` it (`wire/lent-bytes.ts`). It is empty only
+   * together with `endStream`. No byte is given back to the peer's window before
+   * `Stream.acknowledge`.
    */
   onData: (chunk: LentBytes, endStream: boolean) => void;
-  /** The trailing field section; the peer's side of the stream has ended. Always after every byte of DATA. */
+  /**
+   * The trailing field section; the peer's side of the stream has ended. Always after every byte of
+   * DATA.
+   */
   onTrailers(trailers: HeaderList): void;
   /** `bytes` of what `sendData` had to queue were accepted for the socket since the last call. */
   onWritable(bytes: number): void;
-  /** The stream is over although not both sides completed it. Called at most once; nothing follows. */
+  /**
+   * The stream is over although not both sides completed it. Called at most once; nothing follows.
+   */
   onReset(end: StreamEnd): void;
 }
 
 /**
- * One side of one HTTP/2 stream. After the stream has ended (both sides completed, `reset`, `onReset`) every method
- * is a harmless no-op, so an owner never has to know which of two crossing events was first.
+ * One side of one HTTP/2 stream. After the stream has ended (both sides completed, `reset`,
+ * `onReset`) every method is a harmless no-op, so an owner never has to know which of two crossing
+ * events was first.
  */
 export interface Stream {
   readonly id: number;
@@ -66,26 +82,33 @@ export interface Stream {
   readonly queuedBytes: number;
   /**
    * Server side: the response headers, `:status` first; with `endStream` a Trailers-Only response.
-   * @throws {HeaderError} for a field that may not be sent or a list larger than the peer takes; nothing was sent, the session and its other streams are untouched
+   * @throws {HeaderError} for a field that may not be sent or a list larger than the peer takes;
+   *   nothing was sent, the session and its other streams are untouched
    */
   sendHeaders(headers: HeaderList, endStream: boolean): void;
   /**
-   * Queues `chunk` (by reference, so it must not change any more, unless it is lent) and returns how many of its bytes were
-   * accepted for the socket at once; the rest is reported by `onWritable`. `chunk` may be empty together with `endStream`. Never
-   * refuses: it is the owner who bounds the queue, by not acknowledging what it could not pass on.
+   * Queues `chunk` (by reference, so it must not change any more, unless it is lent) and returns
+   * how many of its bytes were accepted for the socket at once; the rest is reported by
+   * `onWritable`. `chunk` may be empty together with `endStream`. Never refuses: it is the owner
+   * who bounds the queue, by not acknowledging what it could not pass on.
    */
   sendData: (chunk: LentBytes, endStream: boolean) => number;
   /**
-   * The trailing field section with END_STREAM, after all queued DATA. On the server side, when the client has not ended its
-   * side yet, RST_STREAM(NO_ERROR) follows (RFC 9113 §8.1, gRPC "Early server closure").
+   * The trailing field section with END_STREAM, after all queued DATA. On the server side, when the
+   * client has not ended its side yet, RST_STREAM(NO_ERROR) follows (RFC 9113 §8.1, gRPC "Early
+   * server closure").
    * @throws {HeaderError} as `sendHeaders`
    */
   sendTrailers(trailers: HeaderList): void;
-  /** Ends the stream at once with RST_STREAM(`code`), dropping what is queued; no callback follows. Never sends END_STREAM first. */
+  /**
+   * Ends the stream at once with RST_STREAM(`code`), dropping what is queued; no callback follows.
+   * Never sends END_STREAM first.
+   */
   reset(code: number): void;
   /**
-   * Gives `bytes` of received DATA back to the peer's stream window. The connection window is refilled by the transport on
-   * receipt, so one stalled stream cannot starve the others; what a stream can hold is therefore its own window.
+   * Gives `bytes` of received DATA back to the peer's stream window. The connection window is
+   * refilled by the transport on receipt, so one stalled stream cannot starve the others; what a
+   * stream can hold is therefore its own window.
    */
   acknowledge(bytes: number): void;
 }
@@ -106,14 +129,19 @@ export interface SessionEnd {
   readonly code: number;
   /** Names the peer. */
   readonly message: string;
-  /** The same without the peer, where `message` names it. With a `cause` it is what the system or TLS says, for operators only. */
+  /**
+   * The same without the peer, where `message` names it. With a `cause` it is what the system or
+   * TLS says, for operators only.
+   */
   readonly reason?: string;
   readonly cause?: unknown;
 }
 
 /** Who is on the other end of a connection. */
 export interface PeerInfo {
-  /** `192.0.2.1:50051`, `[2001:db8::1]:50051` or `unix:/path`; `unix:` alone for an unnamed peer. */
+  /**
+   * `192.0.2.1:50051`, `[2001:db8::1]:50051` or `unix:/path`; `unix:` alone for an unnamed peer.
+   */
   readonly remoteAddress: string;
   readonly localAddress: string;
   /** Present when the connection is TLS. */
@@ -124,30 +152,42 @@ export interface PeerInfo {
 export interface Session {
   readonly peer: PeerInfo;
   readonly openStreamCount: number;
-  /** The clock as of the event that is being told: to read it for each costs more than most events. */
+  /**
+   * The clock as of the event that is being told: to read it for each costs more than most events.
+   */
   readonly nowMs: number;
-  /** No GOAWAY was sent or received and the connection stands: streams may be opened or accepted. */
+  /**
+   * No GOAWAY was sent or received and the connection stands: streams may be opened or accepted.
+   */
   readonly accepting: boolean;
   /**
-   * Orderly end: announces GOAWAY, accepts or opens no more streams, closes when the last open one has ended. A server session
-   * announces in two steps (RFC 9113 §6.8), so that a request under way is not lost.
+   * Orderly end: announces GOAWAY, accepts or opens no more streams, closes when the last open one
+   * has ended. A server session announces in two steps (RFC 9113 §6.8), so that a request under way
+   * is not lost.
    */
   drain(): void;
-  /** Ends the connection now with GOAWAY(`code`); open streams are told `onReset` with kind `"session"`. */
+  /**
+   * Ends the connection now with GOAWAY(`code`); open streams are told `onReset` with kind
+   * `"session"`.
+   */
   destroy(code: number, message: string): void;
   /** Sends PING; `onAcknowledged` runs when it is acknowledged, never if the session dies first. */
   ping(onAcknowledged: () => void): void;
 }
 
 export interface ClientSession extends Session {
-  /** How many streams may be opened now; 0 before the server's SETTINGS have arrived and while at its MAX_CONCURRENT_STREAMS. */
+  /**
+   * How many streams may be opened now; 0 before the server's SETTINGS have arrived and while at
+   * its MAX_CONCURRENT_STREAMS.
+   */
   readonly availableStreamCount: number;
   /** The server has sent response headers on some stream. */
   readonly answered: boolean;
   /**
    * Sends the request headers. Only while `availableStreamCount` is above 0.
    * @param headers pseudo-header fields first
-   * @throws {HeaderError} for a field that may not be sent or a list larger than the peer takes; the session and its other streams are untouched
+   * @throws {HeaderError} for a field that may not be sent or a list larger than the peer takes;
+   *   the session and its other streams are untouched
    */
   openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream;
 }
@@ -164,23 +204,34 @@ export interface Refusal {
   readonly scope: "connection" | "stream";
   /** 0 for the connection. */
   readonly streamId: number;
-  /** One line that says which rule was broken or which bound was met, without the peer. May show what the peer sent. */
+  /**
+   * One line that says which rule was broken or which bound was met, without the peer. May show
+   * what the peer sent.
+   */
   readonly rule: string;
   /** Present for a bound of ours. */
   readonly limit: ReachedLimit | undefined;
 }
 
 export interface SessionListener {
-  /** Told as it happens; what it means for the session and its streams is told by their own events. */
+  /**
+   * Told as it happens; what it means for the session and its streams is told by their own events.
+   */
   onRefused(refusal: Refusal): void;
-  /** The peer announced GOAWAY: it takes no stream above `lastStreamId`. Streams it will not process are reset after this. */
+  /**
+   * The peer announced GOAWAY: it takes no stream above `lastStreamId`. Streams it will not process
+   * are reset after this.
+   */
   onGoAway(lastStreamId: number, code: number, debugData: string): void;
   /** The session is over; every stream has been told before. Called exactly once. */
   onClosed(end: SessionEnd): void;
 }
 
 export interface ClientSessionListener extends SessionListener {
-  /** `availableStreamCount` rose from 0: the server's SETTINGS arrived, a stream ended, or the limit was raised. */
+  /**
+   * `availableStreamCount` rose from 0: the server's SETTINGS arrived, a stream ended, or the limit
+   * was raised.
+   */
   onAvailable(): void;
 }
 
@@ -188,13 +239,16 @@ export interface ServerSessionListener extends SessionListener {
   /** A request arrived. Its listener is returned before anything else can happen on the stream. */
   onStream(stream: Stream, headers: HeaderList, endStream: boolean): StreamListener;
   /**
-   * A request arrived whose header list is over `maxHeaderListBytes`; its fields are lost. Returns the listener of the stream when it was
-   * answered; otherwise, and in a transport that does not ask, the stream is reset with ENHANCE_YOUR_CALM.
+   * A request arrived whose header list is over `maxHeaderListBytes`; its fields are lost. Returns
+   * the listener of the stream when it was answered; otherwise, and in a transport that does not
+   * ask, the stream is reset with ENHANCE_YOUR_CALM.
    */
   onLargeRequest?(stream: Stream, refusal: Refusal): StreamListener | undefined;
 }
 
-/** Limits and windows of one session. Every implementation documents which of them it can honour. */
+/**
+ * Limits and windows of one session. Every implementation documents which of them it can honour.
+ */
 export interface SessionOptions {
   /** Streams the peer may have open towards us (SETTINGS_MAX_CONCURRENT_STREAMS). @default 1_000 */
   readonly maxConcurrentStreams?: number;
@@ -202,14 +256,18 @@ export interface SessionOptions {
   readonly streamWindowBytes?: number;
   /** Receive window of the connection in bytes. @default 4_194_304 */
   readonly connectionWindowBytes?: number;
-  /** Largest header list taken from the peer, by RFC 9113 §6.5.2's count (name + value + 32 per field). @default 65_536 */
+  /**
+   * Largest header list taken from the peer, by RFC 9113 §6.5.2's count (name + value + 32 per
+   * field). @default 65_536
+   */
   readonly maxHeaderListBytes?: number;
   /** Dynamic HPACK table that the peer may use towards us, in bytes. @default 4_096 */
   readonly headerTableBytes?: number;
   /**
-   * How long the peer may take to acknowledge our SETTINGS, in milliseconds. RFC 9113 §6.5.3 says "immediately", but some peers
-   * (gRPC C-core before 1.43) acknowledge with the first thing that they have to send: a backend with its first answer.
-   * A TLS handshake, and on the engine a client's first word, gets no more than 10 s of it. @default 60_000
+   * How long the peer may take to acknowledge our SETTINGS, in milliseconds. RFC 9113 §6.5.3 says
+   * "immediately", but some peers (gRPC C-core before 1.43) acknowledge with the first thing that
+   * they have to send: a backend with its first answer. A TLS handshake, and on the engine a
+   * client's first word, gets no more than 10 s of it. @default 60_000
    */
   readonly settingsTimeoutMs?: number;
   /** @default the clock of the process */
@@ -225,7 +283,10 @@ export interface ConnectOptions extends SessionOptions {
   readonly address: SocketAddress;
   /** With `tls` the connection is TLS with ALPN `h2`; without, HTTP/2 with prior knowledge. */
   readonly tls?: ClientTlsOptions;
-  /** How long connecting, the TLS handshake and the server's SETTINGS may take together. @default 20_000 */
+  /**
+   * How long connecting, the TLS handshake and the server's SETTINGS may take together. @default
+   * 20_000
+   */
   readonly connectTimeoutMs?: number;
 }
 
@@ -239,7 +300,8 @@ export interface ListenerEvents {
   /** A connection was accepted; its listener is returned before anything else can happen on it. */
   onSession(session: Session): ServerSessionListener;
   /**
-   * A connection failed before it was a session (TLS handshake, no `h2`), or the listening socket itself did.
+   * A connection failed before it was a session (TLS handshake, no `h2`), or the listening socket
+   * itself did.
    * @param peer the other end of that connection; `undefined` for the listening socket
    */
   onError(error: Error, peer: string | undefined): void;
@@ -255,7 +317,10 @@ export interface Listener {
 /** One way of speaking HTTP/2. */
 export interface Transport {
   readonly name: string;
-  /** Starts connecting. Failure is told by `listener.onClosed`, kind `"connect"`, never thrown; `destroy` gives up. */
+  /**
+   * Starts connecting. Failure is told by `listener.onClosed`, kind `"connect"`, never thrown;
+   * `destroy` gives up.
+   */
   connect(options: ConnectOptions, listener: ClientSessionListener): ClientSession;
   /** @throws the system's error (`EADDRINUSE`, ...) when the address cannot be listened on */
   listen(options: ListenOptions, events: ListenerEvents): Promise<Listener>;

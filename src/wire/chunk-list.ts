@@ -1,5 +1,5 @@
-// Lists of chunks that wait, kept as short as what is in them: a peer that sends single octets makes us hold about what it
-// sent, not the hundred octets more that each view takes.
+// Lists of chunks that wait, kept as short as what is in them: a peer that sends single octets
+// makes us hold about what it sent, not the hundred octets more that each view takes.
 
 /** Lists with fewer chunks are left alone: ordinary messages are never copied for it. */
 const JOIN_FROM_CHUNKS = 16;
@@ -7,8 +7,9 @@ const JOIN_FROM_CHUNKS = 16;
 const JOINED_BYTES = 8_192;
 
 /**
- * Appends `chunk`, whose memory stays. The end of a long list is joined as a binary counter carries, a chunk with one before it that is no
- * longer, so that each octet is copied a few times at most and the list stays short.
+ * Appends `chunk`, whose memory stays. The end of a long list is joined as a binary counter
+ * carries, a chunk with one before it that is no longer, so that each octet is copied a few times
+ * at most and the list stays short.
  */
 export function appendChunk(chunks: Buffer[], chunk: Buffer): void {
   chunks.push(chunk);

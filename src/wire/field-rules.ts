@@ -1,6 +1,7 @@
-// What one header field may look like in HTTP/2 (RFC 9113 §8.2, §8.3), lenient in what arrives and exact in what leaves. The verdict
-// is kept on the field object: fields that come from an HPACK table, and fields that a proxy passes on, are looked at once.
-// It must not know what kind of message a field is in.
+// What one header field may look like in HTTP/2 (RFC 9113 §8.2, §8.3), lenient in what arrives and
+// exact in what leaves. The verdict is kept on the field object: fields that come from an HPACK
+// table, and fields that a proxy passes on, are looked at once. It must not know what kind of
+// message a field is in.
 
 import { HeaderField } from "./field.ts";
 
@@ -19,7 +20,10 @@ export const HOST = 9;
 export const FIRST_UNSENT = 10;
 /** Received, it is taken as what `tidied` makes of it. */
 export const UNTIDY = 10;
-/** Received, it is dropped: what is left of an upgrade from HTTP/1.1, which there is no more (RFC 9113 §3.1). */
+/**
+ * Received, it is dropped: what is left of an upgrade from HTTP/1.1, which there is no more (RFC
+ * 9113 §3.1).
+ */
 export const HTTP2_SETTINGS = 11;
 /** From here on the field makes every message malformed. */
 export const FIRST_MALFORMED = 12;
@@ -38,7 +42,10 @@ export function classOf(field: HeaderField): number {
   return found;
 }
 
-/** Spares `classOf` a look at the octets of a new field, which nghttp2 has judged (by the same rules) before we get it. */
+/**
+ * Spares `classOf` a look at the octets of a new field, which nghttp2 has judged (by the same
+ * rules) before we get it.
+ */
 export function classifyJudged(field: HeaderField): void {
   field.ruleClass = classifyOctets(field.name, field.value);
 }
@@ -47,11 +54,13 @@ export function classifyJudged(field: HeaderField): void {
 const tidiedFields = new WeakMap<HeaderField, HeaderField>();
 
 /**
- * What an `UNTIDY` field that was received is taken as: the value without blanks around it, and `te` in lower case. An entry of a table,
- * which keeps its octets (RFC 7541 §4.1), always stands for the same object.
+ * What an `UNTIDY` field that was received is taken as: the value without blanks around it, and
+ * `te` in lower case. An entry of a table, which keeps its octets (RFC 7541 §4.1), always stands
+ * for the same object.
  *
- * Deviation: blanks around a value make a message malformed (RFC 9113 §8.2.1). gRPC C-core sends `grpc-message` with them, gRPC
- * lets every hop strip them, and a proxy that refuses them breaks calls that worked without it.
+ * Deviation: blanks around a value make a message malformed (RFC 9113 §8.2.1). gRPC C-core sends
+ * `grpc-message` with them, gRPC lets every hop strip them, and a proxy that refuses them breaks
+ * calls that worked without it.
  */
 export function tidied(field: HeaderField): HeaderField {
   let tidy = tidiedFields.get(field);
@@ -71,7 +80,10 @@ function tidyValue({ name, value }: HeaderField): string {
   return name === "te" ? stripped.toLowerCase() : stripped;
 }
 
-/** Connection-specific fields, which HTTP/2 forbids and no hop passes on (RFC 9113 §8.2.2). `te` is apart: gRPC needs it. */
+/**
+ * Connection-specific fields, which HTTP/2 forbids and no hop passes on (RFC 9113 §8.2.2). `te` is
+ * apart: gRPC needs it.
+ */
 export function isConnectionSpecific(name: string): boolean {
   // By length first: this runs for every field of every call, and nearly all fields fail here.
   switch (name.length) {
@@ -91,8 +103,8 @@ export function isConnectionSpecific(name: string): boolean {
 }
 
 /**
- * RFC 9113 §8.3.1: no userinfo. Clients over UNIX sockets send the path of the socket, `unix:...` or `@abstract`; there is no rule for
- * them, and each hop writes its own.
+ * RFC 9113 §8.3.1: no userinfo. Clients over UNIX sockets send the path of the socket, `unix:...`
+ * or `@abstract`; there is no rule for them, and each hop writes its own.
  */
 export function isAuthority(value: string): boolean {
   const first = value.charCodeAt(0);
@@ -209,7 +221,8 @@ function classifyTe(value: string): number {
 function classifyPseudo(name: string, value: string): number {
   switch (name) {
     case ":path":
-      // §8.3.1: not empty for http and https. That it starts with a slash is for the owner to say, who has a better answer.
+      // §8.3.1: not empty for http and https. That it starts with a slash is for the owner to say,
+      // who has a better answer.
       return value === "" || hasBlankOr(value, NUMBER_SIGN) ? BAD_VALUE : PSEUDO_PATH;
     case ":method":
       return value === "POST" || METHOD.test(value) ? PSEUDO_METHOD : BAD_VALUE;
@@ -225,8 +238,9 @@ function classifyPseudo(name: string, value: string): number {
 }
 
 /**
- * Where `value` has what no field value may have, -1 for nowhere: control octets but HTAB, and more than one octet per character, which
- * cannot be sent. RFC 9113 §8.2.1 names NUL, CR and LF; the others are for whatever speaks HTTP/1.1 behind us to misread (RFC 9110 §5.5).
+ * Where `value` has what no field value may have, -1 for nowhere: control octets but HTAB, and more
+ * than one octet per character, which cannot be sent. RFC 9113 §8.2.1 names NUL, CR and LF; the
+ * others are for whatever speaks HTTP/1.1 behind us to misread (RFC 9110 §5.5).
  */
 function badOctetAt(value: string): number {
   for (let i = 0; i < value.length; i++) {

@@ -4,10 +4,10 @@
 /**
  * One header or trailer field, in the form in which it travels through every layer.
  *
- * `name` is lower case. `name` and `value` hold one byte per character (0x00 - 0xff), so a field that
- * came from a peer goes out byte-exact. Objects are immutable to everyone but the HPACK encoder, which
- * keeps a memo on them (RFC 7541 table entries *are* these objects), and the field rules, so that a field that comes
- * again from a table is not looked at again.
+ * `name` is lower case. `name` and `value` hold one byte per character (0x00 - 0xff), so a field
+ * that came from a peer goes out byte-exact. Objects are immutable to everyone but the HPACK
+ * encoder, which keeps a memo on them (RFC 7541 table entries *are* these objects), and the field
+ * rules, so that a field that comes again from a table is not looked at again.
  */
 export class HeaderField {
   readonly name: string;
@@ -19,7 +19,10 @@ export class HeaderField {
   encoderId = 0;
   /** Where that encoder put it, as its running insertion number. Owned by `h2/hpack`. */
   encoderSlot = 0;
-  /** What RFC 9113 §8.2 and §8.3 make of the field, 0 while nobody looked. Owned by `wire/field-rules.ts`. */
+  /**
+   * What RFC 9113 §8.2 and §8.3 make of the field, 0 while nobody looked. Owned by
+   * `wire/field-rules.ts`.
+   */
   ruleClass = 0;
 
   constructor(name: string, value: string, sensitive = false) {
@@ -42,9 +45,9 @@ export function fieldValue(fields: HeaderList, name: string): string | undefined
 }
 
 /**
- * The largest list that a peer is sent which announces no SETTINGS_MAX_HEADER_LIST_SIZE. RFC 9113 §6.5.2 sets no limit then, but
- * nghttp2 has one of its own and ends the connection over it, with every call: 65,536 octets for each value as it is encoded,
- * and 8 CONTINUATION frames.
+ * The largest list that a peer is sent which announces no SETTINGS_MAX_HEADER_LIST_SIZE. RFC 9113
+ * §6.5.2 sets no limit then, but nghttp2 has one of its own and ends the connection over it, with
+ * every call: 65,536 octets for each value as it is encoded, and 8 CONTINUATION frames.
  */
 export const UNANNOUNCED_MAX_LIST_BYTES = 65_536;
 
@@ -58,7 +61,10 @@ export function listBytes(fields: HeaderList): number {
   return bytes;
 }
 
-/** Header fields that may not be sent: bad name, bad value, connection-specific (RFC 9113 §8.2), more than the peer takes (§6.5.2). */
+/**
+ * Header fields that may not be sent: bad name, bad value, connection-specific (RFC 9113 §8.2),
+ * more than the peer takes (§6.5.2).
+ */
 export class HeaderError extends Error {
   override readonly name = "HeaderError";
 }

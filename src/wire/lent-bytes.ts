@@ -1,9 +1,11 @@
-// Bytes that are lent: a view of memory that is read into again, good until the callback returns that it came with. Plain sockets of the
-// engine read into one buffer and lend it, because new memory for every read costs more than a copy of what is kept.
+// Bytes that are lent: a view of memory that is read into again, good until the callback returns
+// that it came with. Plain sockets of the engine read into one buffer and lend it, because new
+// memory for every read costs more than a copy of what is kept.
 
 /**
- * Bytes that may be lent. They can be looked at, copied, and sent in the callback that they came with. A `Buffer` will do where they
- * are asked for, but they do not where a `Buffer` is: who needs them later has to `keep` them. They must not be written to.
+ * Bytes that may be lent. They can be looked at, copied, and sent in the callback that they came
+ * with. A `Buffer` will do where they are asked for, but they do not where a `Buffer` is: who needs
+ * them later has to `keep` them. They must not be written to.
  */
 export interface LentBytes {
   readonly length: number;
@@ -16,8 +18,8 @@ export interface LentBytes {
 }
 
 /**
- * A chunk says by its class whether it is lent. That is cheap to ask for; to ask a chunk for its memory is not, and a mark on a Buffer
- * would be an object more.
+ * A chunk says by its class whether it is lent. That is cheap to ask for; to ask a chunk for its
+ * memory is not, and a mark on a Buffer would be an object more.
  */
 class LentView extends Uint8Array<ArrayBufferLike> implements LentBytes {
   // By way of Buffer's prototype, see below.
@@ -41,7 +43,9 @@ Object.setPrototypeOf(LentView.prototype, Buffer.prototype);
 /** Below this a loop is faster than `Buffer.copy`, which makes a view first. */
 const LOOP_BELOW_BYTES = 48;
 
-/** The memory of `chunk` is not read into again: it may be referred to for as long as anybody likes. */
+/**
+ * The memory of `chunk` is not read into again: it may be referred to for as long as anybody likes.
+ */
 export function memoryStays(chunk: LentBytes): chunk is Buffer {
   return !(chunk instanceof LentView);
 }

@@ -1,17 +1,22 @@
-// Open streams by id: an open-addressing table in one array. A `Map` would do but for the garbage collector: each time it
-// rebuilds itself the old table keeps a link to the new one, and once one of them has become old all that followed stays
-// alive until the next full collection, every dead stream in it included. That cost more than all of the protocol.
+// Open streams by id: an open-addressing table in one array. A `Map` would do but for the garbage
+// collector: each time it rebuilds itself the old table keeps a link to the new one, and once one
+// of them has become old all that followed stays alive until the next full collection, every dead
+// stream in it included. That cost more than all of the protocol.
 
 const EMPTY = 0;
 const INITIAL_SLOTS = 16;
 
-/** A table up to this size, 16 KiB, shrinks when it has not been needed for a while, a larger one at once: its connection may be idle from now on. */
+/**
+ * A table up to this size, 16 KiB, shrinks when it has not been needed for a while, a larger one at
+ * once: its connection may be idle from now on.
+ */
 const LASTING_SLOTS = 1_024;
 
 /**
- * 2^32 divided by the golden ratio: multiplying by it scatters ids that follow each other. Left as they come they would lie in one
- * long run, and `delete` looks through a run to its end: with 10,000 streams open that cost more than all the rest of a call.
- * Four that follow each other stay together: they, and what is stored under them, fill a line of the cache.
+ * 2^32 divided by the golden ratio: multiplying by it scatters ids that follow each other. Left as
+ * they come they would lie in one long run, and `delete` looks through a run to its end: with
+ * 10,000 streams open that cost more than all the rest of a call. Four that follow each other stay
+ * together: they, and what is stored under them, fill a line of the cache.
  */
 const SCATTER = 0x9e3779b1;
 const GROUP_SLOTS = 4;
@@ -23,9 +28,14 @@ export class StreamMap<Value> {
   private table: (number | Value | undefined)[] = emptyTable(INITIAL_SLOTS);
   /** A power of two, at least twice `size`. */
   private slots: number = INITIAL_SLOTS;
-  /** What of a scattered id is not its group: 32 less the binary logarithm of the number of groups. */
+  /**
+   * What of a scattered id is not its group: 32 less the binary logarithm of the number of groups.
+   */
   private shift: number = shiftFor(INITIAL_SLOTS);
-  /** Where the latest id was found: frames of one stream come in runs. The id that is there now says whether it still is. */
+  /**
+   * Where the latest id was found: frames of one stream come in runs. The id that is there now says
+   * whether it still is.
+   */
   private latestSlot = 0;
   /** Deletions in a row while it was much too large. */
   private spareDeletions = 0;
@@ -75,7 +85,10 @@ export class StreamMap<Value> {
     this.table[slot * 2 + 1] = undefined;
   }
 
-  /** After a burst, and not between bursts: all calls of a connection often begin with one read and end with one. */
+  /**
+   * After a burst, and not between bursts: all calls of a connection often begin with one read and
+   * end with one.
+   */
   private shrink(): void {
     const { slots } = this;
     this.spareDeletions++;

@@ -1,4 +1,5 @@
-// What owners get of DATA that came in the read buffer: a view for the time of the callback, or memory of their own.
+// What owners get of DATA that came in the read buffer: a view for the time of the callback, or
+// memory of their own.
 
 import { describe, expect, it } from "vitest";
 import { memoryStays } from "../../src/wire/lent-bytes.ts";

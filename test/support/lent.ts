@@ -1,11 +1,15 @@
-// Memory as a plain socket of the engine uses it: what came with a read is gone when the read is over.
+// Memory as a plain socket of the engine uses it: what came with a read is gone when the read is
+// over.
 
 import { type LentBytes, lend } from "../../src/wire/lent-bytes.ts";
 
 const MEMORY: Buffer = Buffer.allocUnsafeSlow(65_536);
 const GARBAGE = 0xdb;
 
-/** Calls `use` with `bytes` at the beginning of the memory, read by read, and overwrites them after each. */
+/**
+ * Calls `use` with `bytes` at the beginning of the memory, read by read, and overwrites them after
+ * each.
+ */
 export function readLent(bytes: Uint8Array, use: (memory: Buffer, end: number) => void): void {
   for (let at = 0; at < bytes.length; at += MEMORY.length) {
     const part = bytes.subarray(at, at + MEMORY.length);
@@ -15,7 +19,9 @@ export function readLent(bytes: Uint8Array, use: (memory: Buffer, end: number) =
   }
 }
 
-/** Calls `use` with lent views that hold `bytes`, in order, and overwrites each of them afterwards. */
+/**
+ * Calls `use` with lent views that hold `bytes`, in order, and overwrites each of them afterwards.
+ */
 export function lent(bytes: Uint8Array, use: (chunk: LentBytes) => void): void {
   readLent(bytes, (memory, end) => use(lend(memory, 0, end)));
 }

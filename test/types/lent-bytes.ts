@@ -1,4 +1,5 @@
-// What does not compile with bytes that are lent. `tsc` holds this file to it: an error that does not come is one.
+// What does not compile with bytes that are lent. `tsc` holds this file to it: an error that does
+// not come is one.
 
 import type { StreamEvents } from "../../src/h2/stream.ts";
 import type { Stream, StreamListener } from "../../src/transport/transport.ts";

@@ -1,8 +1,11 @@
-// Decides what may push older entries out of the encoder's dynamic table. It must not know the table.
+// Decides what may push older entries out of the encoder's dynamic table. It must not know the
+// table.
 
 import type { HeaderField } from "../../wire/field.ts";
 
-/** An entry that takes more than this share of the table would push out too much of what repeats. */
+/**
+ * An entry that takes more than this share of the table would push out too much of what repeats.
+ */
 const MAX_TABLE_SHARE = 1 / 4;
 
 /** Bytes of entries that each block may replace, on average. */
@@ -15,13 +18,17 @@ const SEEN_SLOTS = 64;
 const FINGERPRINT_CHARS = 32;
 
 /**
- * Keeps a peer from thrashing the table. While the table has free room everything enters. Then a field must
- * have been seen before, so that values which never repeat (request ids of all kinds) stay out; and replacement is
- * paid from a credit that grows with the blocks written, so that a working set larger than the table cannot churn it.
+ * Keeps a peer from thrashing the table. While the table has free room everything enters. Then a
+ * field must have been seen before, so that values which never repeat (request ids of all kinds)
+ * stay out; and replacement is paid from a credit that grows with the blocks written, so that a
+ * working set larger than the table cannot churn it.
  */
 export class Admission {
   private creditBytes = 0;
-  /** Fingerprints of refused fields, direct-mapped. Most connections never fill their table and need none. */
+  /**
+   * Fingerprints of refused fields, direct-mapped. Most connections never fill their table and need
+   * none.
+   */
   private seen: Int32Array | undefined;
 
   /** So many blocks were written since the last call, the one under way included. */
@@ -31,7 +38,10 @@ export class Admission {
     this.creditBytes = Math.min(this.creditBytes + count * CREDIT_PER_BLOCK_BYTES, most);
   }
 
-  /** Whether `field`, an entry of `bytes`, may enter a table of `maxBytes` of which `sizeBytes` are taken. */
+  /**
+   * Whether `field`, an entry of `bytes`, may enter a table of `maxBytes` of which `sizeBytes` are
+   * taken.
+   */
   admits(field: HeaderField, bytes: number, maxBytes: number, sizeBytes: number): boolean {
     if (bytes > maxBytes * MAX_TABLE_SHARE) return false;
     if (bytes <= maxBytes - sizeBytes) return true;

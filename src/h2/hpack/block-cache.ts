@@ -1,15 +1,19 @@
-// Remembers the fields of header blocks that come again octet for octet. It must not know what a block means.
+// Remembers the fields of header blocks that come again octet for octet. It must not know what a
+// block means.
 
 import type { HeaderList } from "../../wire/field.ts";
 import { type SharedBlock, sharedBlock } from "./shared-blocks.ts";
 
 /**
- * Longer blocks are not remembered. Encoders that index everything repeat one octet per field; nghttp2 spells out `:path` and
- * `content-length` every time.
+ * Longer blocks are not remembered. Encoders that index everything repeat one octet per field;
+ * nghttp2 spells out `:path` and `content-length` every time.
  */
 const MAX_BLOCK_BYTES = 128;
 
-/** Direct-mapped; a power of two. A connection repeats one request block, or one block of headers and one of trailers. */
+/**
+ * Direct-mapped; a power of two. A connection repeats one request block, or one block of headers
+ * and one of trailers.
+ */
 const SLOTS = 4;
 
 class RememberedBlock {
@@ -32,12 +36,13 @@ class RememberedBlock {
 }
 
 /**
- * gRPC traffic repeats whole blocks; finding one again costs a sixth of decoding it or less (bench/micro/hpack.ts). What is kept
- * alive here is bounded by the slots.
+ * gRPC traffic repeats whole blocks; finding one again costs a sixth of decoding it or less
+ * (bench/micro/hpack.ts). What is kept alive here is bounded by the slots.
  *
- * It may be given blocks that leave the table as it is, so that they mean the same as long as the table is the same. The lists are
- * handed out again and again: one list object per distinct block. A block is kept when it seems to come for the second time,
- * because those that hold something new every time would only cost the copy.
+ * It may be given blocks that leave the table as it is, so that they mean the same as long as the
+ * table is the same. The lists are handed out again and again: one list object per distinct block.
+ * A block is kept when it seems to come for the second time, because those that hold something new
+ * every time would only cost the copy.
  */
 export class BlockCache {
   private readonly slots: (RememberedBlock | undefined)[] = new Array(SLOTS).fill(undefined);

@@ -7,13 +7,17 @@ import { HpackError } from "./error.ts";
 import { decodeHuffman, maxDecodedBytes } from "./huffman.ts";
 
 /**
- * Continuation octets of one integer. Five carry 35 bits, enough for every value up to 2^32 - 1 and for nothing that
- * would lose precision; RFC 7541 §5.1 asks to bound both the value and the octets spent on it.
+ * Continuation octets of one integer. Five carry 35 bits, enough for every value up to 2^32 - 1 and
+ * for nothing that would lose precision; RFC 7541 §5.1 asks to bound both the value and the octets
+ * spent on it.
  */
 const MAX_CONTINUATION_OCTETS = 5;
 const MAX_INTEGER = 0xffffffff;
 
-/** Huffman strings that decode to no more than this share one buffer; a longer one has a buffer of its own for a moment. */
+/**
+ * Huffman strings that decode to no more than this share one buffer; a longer one has a buffer of
+ * its own for a moment.
+ */
 const SCRATCH_BYTES = 16_384;
 const SCRATCH: Buffer = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 const EMPTY: Buffer = Buffer.alloc(0);
@@ -25,7 +29,8 @@ export class BlockReader {
   /** End of the header block. */
   end = 0;
 
-  // Where `readString` left the octets, decoded: in the block itself, or in a scratch buffer that the next string overwrites.
+  // Where `readString` left the octets, decoded: in the block itself, or in a scratch buffer that
+  // the next string overwrites.
   private text: Buffer = EMPTY;
   private textStart = 0;
   private textEnd = 0;
@@ -43,8 +48,10 @@ export class BlockReader {
   }
 
   /**
-   * An integer whose prefix are the low bits `prefixMask` of the octet `first`, which was read already.
-   * @throws {HpackError} for a value over 2^32 - 1, more than five continuation octets, or a block that ends inside
+   * An integer whose prefix are the low bits `prefixMask` of the octet `first`, which was read
+   * already.
+   * @throws {HpackError} for a value over 2^32 - 1, more than five continuation octets, or a block
+   *   that ends inside
    */
   readInteger(first: number, prefixMask: number): number {
     let value = first & prefixMask;
@@ -70,8 +77,8 @@ export class BlockReader {
   }
 
   /**
-   * Reads a string literal and returns its length in octets, without making a string of it: `takeText` and `takeName` do that,
-   * until the next literal is read.
+   * Reads a string literal and returns its length in octets, without making a string of it:
+   * `takeText` and `takeName` do that, until the next literal is read.
    * @throws {HpackError} for a literal that is longer than the block, or bad Huffman code
    */
   readString(): number {

@@ -1,12 +1,15 @@
-// Writes the primitives of a header block: integers (RFC 7541 §5.1) and string literals without Huffman code (§5.2).
-// It must not know representations or tables. The caller guarantees room.
+// Writes the primitives of a header block: integers (RFC 7541 §5.1) and string literals without
+// Huffman code (§5.2). It must not know representations or tables. The caller guarantees room.
 
 import { writeByteString } from "./byte-string.ts";
 
 /** Most octets that an integer can take: the one with the prefix, and five for 32 bits. */
 export const MAX_INTEGER_OCTETS = 6;
 
-/** Writes `value` behind the `flags` of its first octet, whose low bits `prefixMask` are the prefix. Returns the new offset. */
+/**
+ * Writes `value` behind the `flags` of its first octet, whose low bits `prefixMask` are the prefix.
+ * Returns the new offset.
+ */
 export function writeInteger(
   target: Buffer,
   offset: number,

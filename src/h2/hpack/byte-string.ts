@@ -1,6 +1,8 @@
-// Byte strings: JavaScript strings with one octet per character, and the buffers they come from and go to.
+// Byte strings: JavaScript strings with one octet per character, and the buffers they come from and
+// go to.
 
-// Undocumented but stable since Node 6: what `toString("latin1")` and `write(…, "latin1")` end in, without their argument checks.
+// Undocumented but stable since Node 6: what `toString("latin1")` and `write(…, "latin1")` end in,
+// without their argument checks.
 declare global {
   interface Buffer {
     latin1Slice(start: number, end: number): string;
@@ -8,18 +10,23 @@ declare global {
   }
 }
 
-/** The octets `bytes[start..end)` as a byte string of its own: it keeps nothing of `bytes` alive. */
+/**
+ * The octets `bytes[start..end)` as a byte string of its own: it keeps nothing of `bytes` alive.
+ */
 export function readByteString(bytes: Buffer, start: number, end: number): string {
   const length = end - start;
   return length > LONGEST_BY_HAND ? bytes.latin1Slice(start, end) : readShort(bytes, start, length);
 }
 
-/** Up to this length `fromCharCode` takes a third to a half of a call into the runtime (bench/micro/hpack.ts). */
+/**
+ * Up to this length `fromCharCode` takes a third to a half of a call into the runtime
+ * (bench/micro/hpack.ts).
+ */
 const LONGEST_BY_HAND = 10;
 
 /**
- * `fromCharCode` makes one flat string only if all characters are passed at once, hence a case for each length; a function
- * for the characters would be too often used here to be inlined everywhere.
+ * `fromCharCode` makes one flat string only if all characters are passed at once, hence a case for
+ * each length; a function for the characters would be too often used here to be inlined everywhere.
  */
 function readShort(b: Buffer, i: number, length: number): string {
   const char = String.fromCharCode;
@@ -51,12 +58,15 @@ function readShort(b: Buffer, i: number, length: number): string {
 }
 
 /**
- * Up to this length a loop is as fast as the call into the runtime: Node 20 breaks even at 20 characters, 22 at 6 and
- * 26 at 9 (bench/micro/hpack.ts).
+ * Up to this length a loop is as fast as the call into the runtime: Node 20 breaks even at 20
+ * characters, 22 at 6 and 26 at 9 (bench/micro/hpack.ts).
  */
 const LONGEST_BY_LOOP = 12;
 
-/** Writes the octets of `text` at `offset`, where there is room for them, and returns the new offset. */
+/**
+ * Writes the octets of `text` at `offset`, where there is room for them, and returns the new
+ * offset.
+ */
 export function writeByteString(target: Buffer, offset: number, text: string): number {
   const length = text.length;
   if (length > LONGEST_BY_LOOP) return offset + target.latin1Write(text, offset, length);

@@ -1,4 +1,5 @@
-// Names that peers spell out again and again, found by their octets: no new string, and its hash is known already.
+// Names that peers spell out again and again, found by their octets: no new string, and its hash is
+// known already.
 
 import { KNOWN_NAMES } from "./known-names.ts";
 
@@ -16,7 +17,10 @@ const GRPC_NAMES: readonly string[] = [
 
 const SLOTS = 512;
 
-/** Filled once, so that no peer can push a name out. `slotOf` is chosen so that no two of the names share a slot. */
+/**
+ * Filled once, so that no peer can push a name out. `slotOf` is chosen so that no two of the names
+ * share a slot.
+ */
 const NAMES: readonly (string | undefined)[] = buildNames();
 
 /** The name that is spelled `bytes[start..end)`, if it is a common one. */

@@ -15,7 +15,8 @@ export interface HpackDecoderOptions {
   readonly maxHeaderListBytes: number;
 }
 
-// The lowest first octet of each representation (RFC 7541 §6); a literal that enters no table is below all of them but the last.
+// The lowest first octet of each representation (RFC 7541 §6); a literal that enters no table is
+// below all of them but the last.
 const INDEXED = 0x80;
 const INDEXED_LITERAL = 0x40;
 const SIZE_UPDATE = 0x20;
@@ -28,15 +29,17 @@ const NO_FIELDS: HeaderField[] = [];
 const NONE_DUE = -1;
 
 /**
- * Decodes the header blocks of one direction of one connection, which have to come complete and in order.
+ * Decodes the header blocks of one direction of one connection, which have to come complete and in
+ * order.
  *
- * What a block can cost is bounded by its own length: a reference to an entry costs the same however large the
- * entry is, and no string is made that neither the table nor the list has room for.
+ * What a block can cost is bounded by its own length: a reference to an entry costs the same
+ * however large the entry is, and no string is made that neither the table nor the list has room
+ * for.
  */
 export class HpackDecoder {
   /**
-   * After `decode`: the list was over `maxHeaderListBytes`. The fields from there on were dropped; the table is in step all the
-   * same, so the stream can be refused and the connection goes on.
+   * After `decode`: the list was over `maxHeaderListBytes`. The fields from there on were dropped;
+   * the table is in step all the same, so the stream can be refused and the connection goes on.
    */
   listTooLarge = false;
   /** After a `decode` whose list was too large: its bytes, those that were dropped among them. */
@@ -47,7 +50,9 @@ export class HpackDecoder {
   private readonly reader: BlockReader = new BlockReader();
   /** Largest table size that the peer may choose. */
   private tableLimitBytes: number;
-  /** Largest size that the update due at the start of the next block may name first, or `NONE_DUE`. */
+  /**
+   * Largest size that the update due at the start of the next block may name first, or `NONE_DUE`.
+   */
   private reductionDueBytes: number = NONE_DUE;
 
   /** Of the table, as the last block that was decoded left it. */
@@ -63,8 +68,9 @@ export class HpackDecoder {
   }
 
   /**
-   * Our SETTINGS_HEADER_TABLE_SIZE of `bytes` was acknowledged. To be called for the first SETTINGS too if they announce less
-   * than 4,096. A reduction must be followed by a size update at the start of the next block (RFC 7541 §4.2).
+   * Our SETTINGS_HEADER_TABLE_SIZE of `bytes` was acknowledged. To be called for the first SETTINGS
+   * too if they announce less than 4,096. A reduction must be followed by a size update at the
+   * start of the next block (RFC 7541 §4.2).
    */
   setMaxTableBytes(bytes: number): void {
     this.tableLimitBytes = bytes;
@@ -75,8 +81,9 @@ export class HpackDecoder {
   }
 
   /**
-   * Decodes the complete header block `block[start..end)`. Returns the fields in wire order; those from a table are the
-   * table's own objects, and a block that comes again may return the same list again.
+   * Decodes the complete header block `block[start..end)`. Returns the fields in wire order; those
+   * from a table are the table's own objects, and a block that comes again may return the same list
+   * again.
    * @throws {HpackError} the connection cannot go on: COMPRESSION_ERROR (RFC 9113 §4.3)
    */
   decode(block: Buffer, start: number, end: number): HeaderList {
@@ -92,7 +99,8 @@ export class HpackDecoder {
     this.fields = fields;
     this.listBytes = 0;
     this.readSizeUpdates();
-    // Whether the block does nothing to the table, so that it can be answered from the cache next time.
+    // Whether the block does nothing to the table, so that it can be answered from the cache next
+    // time.
     let isRepeatable = reader.position === start;
     while (reader.position < end) {
       const first = reader.readOctet();
@@ -146,8 +154,9 @@ export class HpackDecoder {
   }
 
   /**
-   * A literal (RFC 7541 §6.2). With `indexing` its one object goes both to the table and to the list. Its strings are read
-   * through to the end in any case, but only made if one of the two has room for the field.
+   * A literal (RFC 7541 §6.2). With `indexing` its one object goes both to the table and to the
+   * list. Its strings are read through to the end in any case, but only made if one of the two has
+   * room for the field.
    */
   private readLiteral(first: number, prefixMask: number, indexing: boolean): void {
     const reader = this.reader;
@@ -181,7 +190,10 @@ export class HpackDecoder {
     this.list(field, bytes);
   }
 
-  /** Bytes that the next field may have; 0 once a field was dropped, so that the list is a prefix of what was sent. */
+  /**
+   * Bytes that the next field may have; 0 once a field was dropped, so that the list is a prefix of
+   * what was sent.
+   */
   private listRoom(): number {
     return this.listTooLarge ? 0 : this.maxHeaderListBytes - this.listBytes;
   }

@@ -1,14 +1,20 @@
-// The dynamic table (RFC 7541 §2.3.2, §4) as a ring of field objects. It must not know representations or indexes on the wire.
+// The dynamic table (RFC 7541 §2.3.2, §4) as a ring of field objects. It must not know
+// representations or indexes on the wire.
 
 import type { HeaderField } from "../../wire/field.ts";
 
-/** What an entry costs beside its octets (RFC 7541 §4.1); also what keeps the number of entries bounded. */
+/**
+ * What an entry costs beside its octets (RFC 7541 §4.1); also what keeps the number of entries
+ * bounded.
+ */
 export const ENTRY_OVERHEAD_BYTES = 32;
 
 /** The size that both ends assume before any SETTINGS (RFC 9113 §6.5.2). */
 export const DEFAULT_TABLE_BYTES = 4_096;
 
-/** Slots of a new ring. It doubles when full, so an idle connection does not pay for a large table. */
+/**
+ * Slots of a new ring. It doubles when full, so an idle connection does not pay for a large table.
+ */
 const INITIAL_SLOTS = 16;
 
 /** RFC 7541 §4.1. */
@@ -23,11 +29,15 @@ export class DynamicTable {
   /** Entries in the table. */
   count = 0;
   /**
-   * Insertions so far, modulo 2^32. The newest entry is number `insertCount`; the live ones are the last `count` numbers,
-   * so whether a remembered number is still live is arithmetic, and eviction never has to touch what it evicts.
+   * Insertions so far, modulo 2^32. The newest entry is number `insertCount`; the live ones are the
+   * last `count` numbers, so whether a remembered number is still live is arithmetic, and eviction
+   * never has to touch what it evicts.
    */
   insertCount = 0;
-  /** Changes with every insertion and eviction: as long as it is the same, an index means the same entry. */
+  /**
+   * Changes with every insertion and eviction: as long as it is the same, an index means the same
+   * entry.
+   */
   version = 0;
 
   private slots: (HeaderField | undefined)[] = new Array(INITIAL_SLOTS).fill(undefined);
@@ -52,7 +62,10 @@ export class DynamicTable {
     this.sizeBytes += bytes;
   }
 
-  /** Removes and returns the oldest entry if the entries take more than `bytes` (RFC 7541 §4.3, §4.4). */
+  /**
+   * Removes and returns the oldest entry if the entries take more than `bytes` (RFC 7541 §4.3,
+   * §4.4).
+   */
   evictAbove(bytes: number): HeaderField | undefined {
     const slot = (this.insertCount - this.count + 1) & this.mask;
     const field = this.sizeBytes > bytes ? this.slots[slot] : undefined;

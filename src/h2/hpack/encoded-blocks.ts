@@ -1,14 +1,23 @@
-// Remembers the blocks of header lists that were written before, object for object. It must not know how a field is encoded.
+// Remembers the blocks of header lists that were written before, object for object. It must not
+// know how a field is encoded.
 
 import type { HeaderList } from "../../wire/field.ts";
 
-/** Longer blocks are not remembered. A list of which every field is indexed takes one octet per field, or two. */
+/**
+ * Longer blocks are not remembered. A list of which every field is indexed takes one octet per
+ * field, or two.
+ */
 export const MAX_KNOWN_BLOCK_BYTES = 16;
 
-/** A connection repeats one list of headers and one of trailers, or the requests of a few methods. */
+/**
+ * A connection repeats one list of headers and one of trailers, or the requests of a few methods.
+ */
 const MAX_BLOCKS = 4;
 
-/** One object, its octets in it: with thousands of connections each object that is looked at is a miss of the cache. */
+/**
+ * One object, its octets in it: with thousands of connections each object that is looked at is a
+ * miss of the cache.
+ */
 export class EncodedBlock {
   fields: HeaderList | undefined = undefined;
   tableVersion = 0;
@@ -29,7 +38,10 @@ export class EncodedBlock {
     this.word3 = wordAt(block, start + 12, end);
   }
 
-  /** Writes the block to `target` at `offset`, where there is room for `MAX_KNOWN_BLOCK_BYTES`; what follows it there is lost. */
+  /**
+   * Writes the block to `target` at `offset`, where there is room for `MAX_KNOWN_BLOCK_BYTES`; what
+   * follows it there is lost.
+   */
   writeTo(target: Buffer, offset: number): void {
     const { length } = this;
     putWord(target, offset, this.word0);
@@ -40,8 +52,9 @@ export class EncodedBlock {
 }
 
 /**
- * Many connections that send the same list each have to find its fields in their own tables: the memo that a field carries is
- * another encoder's by then. Their blocks are in one place here, whatever the fields are.
+ * Many connections that send the same list each have to find its fields in their own tables: the
+ * memo that a field carries is another encoder's by then. Their blocks are in one place here,
+ * whatever the fields are.
  */
 export class EncodedBlocks {
   private first: EncodedBlock | undefined = undefined;

@@ -26,11 +26,16 @@ const NEVER_INDEXED_LITERAL = 0x10;
 const PLAIN_LITERAL = 0x00;
 const PLAIN_PREFIX = 0x0f;
 
-/** What a field can take beside its octets: the first octet and two integers; what precedes the fields: two size updates. */
+/**
+ * What a field can take beside its octets: the first octet and two integers; what precedes the
+ * fields: two size updates.
+ */
 const MAX_FIELD_OVERHEAD_BYTES = 1 + 2 * MAX_INTEGER_OCTETS;
 const MAX_BLOCK_OVERHEAD_BYTES = 2 * MAX_INTEGER_OCTETS;
 
-/** Insertion numbers stay small integers; an encoder that gets here starts over with an empty table. */
+/**
+ * Insertion numbers stay small integers; an encoder that gets here starts over with an empty table.
+ */
 const MAX_INSERTIONS = 0x3fffffff;
 
 /** The last id given out. 0 means no encoder, and static fields have an id of their own. */
@@ -39,8 +44,9 @@ let lastEncoderId = 0;
 /**
  * Encodes the header lists of one direction of one connection.
  *
- * Where an entry is, is remembered on the field object: (encoder id, insertion number). So a field that comes again costs
- * one comparison. Several encoders may write one object; each takes the memo over, and finds a lost one again in its index.
+ * Where an entry is, is remembered on the field object: (encoder id, insertion number). So a field
+ * that comes again costs one comparison. Several encoders may write one object; each takes the memo
+ * over, and finds a lost one again in its index.
  */
 export class HpackEncoder {
   private id: number = ++lastEncoderId;
@@ -56,7 +62,9 @@ export class HpackEncoder {
   /** The block that is being written has a literal in it. */
   private hasLiteral = false;
 
-  /** A size update is due at the start of the next block, because of a change since the last one. */
+  /**
+   * A size update is due at the start of the next block, because of a change since the last one.
+   */
   private sizeUpdateDue: boolean;
   /** The smallest maximum size that was set since the last block (RFC 7541 §4.2). */
   private lowestTableBytes: number = Number.POSITIVE_INFINITY;
@@ -74,8 +82,8 @@ export class HpackEncoder {
   }
 
   /**
-   * The block that `encode` would write for `fields`, where it has written one for this very list and nothing has changed since.
-   * It must be sent.
+   * The block that `encode` would write for `fields`, where it has written one for this very list
+   * and nothing has changed since. It must be sent.
    */
   recall(fields: HeaderList): EncodedBlock | undefined {
     if (this.sizeUpdateDue) return undefined;
@@ -97,8 +105,9 @@ export class HpackEncoder {
   }
 
   /**
-   * Writes `fields` as one complete header block to `target` at `offset`, where there is room for `maxEncodedBytes(fields)`.
-   * Returns the offset behind it. The block must be sent: the peer's table depends on it.
+   * Writes `fields` as one complete header block to `target` at `offset`, where there is room for
+   * `maxEncodedBytes(fields)`. Returns the offset behind it. The block must be sent: the peer's
+   * table depends on it.
    */
   encode(fields: HeaderList, target: Buffer, offset: number): number {
     let at = offset;
@@ -167,7 +176,8 @@ export class HpackEncoder {
     if (!this.admission.admits(field, bytes, table.maxBytes, table.sizeBytes)) {
       return writeLiteral(target, offset, PLAIN_LITERAL, PLAIN_PREFIX, nameIndex, field);
     }
-    // The name's index is that of before: the entry it names may be evicted by this very insertion (RFC 7541 §4.4).
+    // The name's index is that of before: the entry it names may be evicted by this very insertion
+    // (RFC 7541 §4.4).
     this.evictTo(table.maxBytes - bytes);
     table.insert(field, bytes);
     this.index.add(field, table.insertCount);
@@ -176,7 +186,10 @@ export class HpackEncoder {
     return writeLiteral(target, offset, INDEXED_LITERAL, INDEXED_LITERAL_PREFIX, nameIndex, field);
   }
 
-  /** The index of an entry with this name, 0 for none. Static ones are preferred: they are short and stay. */
+  /**
+   * The index of an entry with this name, 0 for none. Static ones are preferred: they are short and
+   * stay.
+   */
   private nameIndex(name: string, known: KnownName | undefined): number {
     if (known !== undefined && known.staticIndex !== 0) return known.staticIndex;
     const number = this.index.findName(name);
@@ -199,7 +212,10 @@ export class HpackEncoder {
     this.sizeUpdateDue = true;
   }
 
-  /** The smallest size since the last block, if it was not the last, and then the last (RFC 7541 §4.2). */
+  /**
+   * The smallest size since the last block, if it was not the last, and then the last (RFC 7541
+   * §4.2).
+   */
   private writeSizeUpdates(target: Buffer, offset: number): number {
     let at = offset;
     const bytes = this.table.maxBytes;
@@ -211,7 +227,10 @@ export class HpackEncoder {
     return writeInteger(target, at, SIZE_UPDATE, SIZE_UPDATE_PREFIX, bytes);
   }
 
-  /** Empties the table on both ends and takes a new id, so that no memo with an old number can be mistaken for a new one. */
+  /**
+   * Empties the table on both ends and takes a new id, so that no memo with an old number can be
+   * mistaken for a new one.
+   */
   private startOver(): void {
     const bytes = this.table.maxBytes;
     this.resizeTable(0);

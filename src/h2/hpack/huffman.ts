@@ -1,11 +1,13 @@
-// Huffman decoding of string literals (RFC 7541 §5.2, Appendix B), one table look-up per octet. Nothing here encodes:
-// on the links a proxy sits on, the CPU time of Huffman coding costs more than the octets it saves.
+// Huffman decoding of string literals (RFC 7541 §5.2, Appendix B), one table look-up per octet.
+// Nothing here encodes: on the links a proxy sits on, the CPU time of Huffman coding costs more
+// than the octets it saves.
 
 import { HpackError } from "./error.ts";
 
 /**
- * Length in bits of the code of each symbol 0 - 255 and of EOS (256). The code of Appendix B is canonical (codes of one
- * length are consecutive in symbol order, and shorter ones come first), so the lengths are all there is to know.
+ * Length in bits of the code of each symbol 0 - 255 and of EOS (256). The code of Appendix B is
+ * canonical (codes of one length are consecutive in symbol order, and shorter ones come first), so
+ * the lengths are all there is to know.
  */
 // biome-ignore format: table
 const CODE_LENGTHS: readonly number[] = [
@@ -25,12 +27,15 @@ const NO_SYMBOL = -1;
 const LONGEST_CODE_BITS = 30;
 const SHORTEST_CODE_BITS = 5;
 
-// A state is an inner node of the code tree: 257 leaves make 256 of them, so a state fits an octet. State 0 is the root.
+// A state is an inner node of the code tree: 257 leaves make 256 of them, so a state fits an octet.
+// State 0 is the root.
 const STATE_COUNT = 256;
 const ROOT = 0;
 
-// An entry of TRANSITIONS: what one octet does in one state. It completes at most two symbols, as codes have 5 bits or more.
-//   bits 0-7 next state | 8-15 first symbol | 16-23 second symbol | 24-25 symbols completed | 26 EOS was completed
+// An entry of TRANSITIONS: what one octet does in one state. It completes at most two symbols, as
+// codes have 5 bits or more.
+//   bits 0-7 next state | 8-15 first symbol | 16-23 second symbol
+//   24-25 symbols completed | 26 EOS was completed
 const FIRST_SHIFT = 8;
 const SECOND_SHIFT = 16;
 const COUNT_SHIFT = 24;
@@ -41,7 +46,10 @@ const FAILED = 1 << 26;
 interface Tables {
   /** By `state << 8 | octet`. 256 KiB, of which text touches about a tenth. */
   readonly transitions: Int32Array;
-  /** 1 for a state in which a string may end: fewer than 8 bits since the last symbol, all of them ones (§5.2). */
+  /**
+   * 1 for a state in which a string may end: fewer than 8 bits since the last symbol, all of them
+   * ones (§5.2).
+   */
   readonly mayEnd: Uint8Array;
 }
 
@@ -60,8 +68,10 @@ export function maxDecodedBytes(bytes: number): number {
 }
 
 /**
- * Decodes `source[start..end)` to the beginning of `target`, which has `maxDecodedBytes` of room, and returns how many octets it wrote.
- * @throws {HpackError} for an encoded EOS, padding of 8 bits or more, or padding that is not all ones (RFC 7541 §5.2)
+ * Decodes `source[start..end)` to the beginning of `target`, which has `maxDecodedBytes` of room,
+ * and returns how many octets it wrote.
+ * @throws {HpackError} for an encoded EOS, padding of 8 bits or more, or padding that is not all
+ *   ones (RFC 7541 §5.2)
  */
 export function decodeHuffman(
   source: Buffer,
@@ -130,7 +140,10 @@ function growTree(root: CodeNode): readonly CodeNode[] {
   return inner;
 }
 
-/** What four bits do in the state of `from`, as an entry of TRANSITIONS; they complete at most one symbol. */
+/**
+ * What four bits do in the state of `from`, as an entry of TRANSITIONS; they complete at most one
+ * symbol.
+ */
 function nibbleEntry(root: CodeNode, from: CodeNode, nibble: number): number {
   let node = from;
   let completed = 0;

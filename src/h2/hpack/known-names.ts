@@ -1,4 +1,5 @@
-// What the encoder knows about field names beforehand: their static table entries, and which must stay out of the dynamic table.
+// What the encoder knows about field names beforehand: their static table entries, and which must
+// stay out of the dynamic table.
 
 import { STATIC_FIELDS } from "./static-table.ts";
 
@@ -47,7 +48,10 @@ const PER_CALL_NAMES: readonly string[] = [
   "x-envoy-upstream-service-time",
 ];
 
-/** By name. `:path`, `authorization` and the like are not per call: a connection carries few of them, many times. */
+/**
+ * By name. `:path`, `authorization` and the like are not per call: a connection carries few of
+ * them, many times.
+ */
 export const KNOWN_NAMES: ReadonlyMap<string, KnownName> = buildKnownNames();
 
 function buildKnownNames(): ReadonlyMap<string, KnownName> {

@@ -1,4 +1,5 @@
-// One object for all connections of the process whose peers repeat an equal block, and one for all equal lists. It must not know tables.
+// One object for all connections of the process whose peers repeat an equal block, and one for all
+// equal lists. It must not know tables.
 
 import type { HeaderField, HeaderList } from "../../wire/field.ts";
 
@@ -17,7 +18,10 @@ export class SharedBlock {
     this.fields = fields;
   }
 
-  /** Whether the octets are in `block` from `start` on. Compared four at a time, which takes a third of the time. */
+  /**
+   * Whether the octets are in `block` from `start` on. Compared four at a time, which takes a third
+   * of the time.
+   */
   isAt(block: DataView, start: number): boolean {
     const { octets, length } = this;
     let at = 0;
@@ -31,16 +35,16 @@ export class SharedBlock {
   }
 }
 
-// Held weakly: nothing is kept alive for longer than its connections are, or the read is that it came with (a target that was just
-// referred to lives until the event loop turns).
+// Held weakly: nothing is kept alive for longer than its connections are, or the read is that it
+// came with (a target that was just referred to lives until the event loop turns).
 const blocks: (WeakRef<SharedBlock> | undefined)[] = new Array(SLOTS).fill(undefined);
 const lists: (WeakRef<HeaderList> | undefined)[] = new Array(SLOTS).fill(undefined);
 
 /**
  * The block `view[start..start + length)` that means `fields`.
  *
- * Clients of one kind repeat one block, each on its own connection. What is worked out about it is worked out once then, and stays in
- * the cache of the core however many connections there are.
+ * Clients of one kind repeat one block, each on its own connection. What is worked out about it is
+ * worked out once then, and stays in the cache of the core however many connections there are.
  * @param hash of the octets
  */
 export function sharedBlock(

@@ -2,7 +2,10 @@
 
 import { HeaderField } from "../../wire/field.ts";
 
-/** `HeaderField.encoderId` of a field whose `encoderSlot` is its static index: right for every encoder, for ever. */
+/**
+ * `HeaderField.encoderId` of a field whose `encoderSlot` is its static index: right for every
+ * encoder, for ever.
+ */
 export const STATIC_ENCODER_ID = -1;
 
 /** Index of the last static entry; the dynamic table starts behind it (RFC 7541 §2.3.3). */

@@ -1,5 +1,5 @@
-// One HTTP/2 connection on one socket: bytes from the socket to the connection, its output to the socket once per turn, and the
-// timers. What the bytes mean is the connection's.
+// One HTTP/2 connection on one socket: bytes from the socket to the connection, its output to the
+// socket once per turn, and the timers. What the bytes mean is the connection's.
 
 import type { Socket } from "node:net";
 import { Connection } from "../../h2/connection.ts";
@@ -30,17 +30,22 @@ import type { ByteSink, SocketReader } from "./socket-reader.ts";
 import { awaitRead, awaitTurn, endRead, hurry, type TurnTaker } from "./turn-queue.ts";
 
 /**
- * DATA that one socket may have waiting in user space. The kernel's buffer comes on top; more than a few frames here only delays
- * the small calls behind them, less costs bulk transfers a turn per write.
+ * DATA that one socket may have waiting in user space. The kernel's buffer comes on top; more than
+ * a few frames here only delays the small calls behind them, less costs bulk transfers a turn per
+ * write.
  */
 const DATA_HIGH_WATER_BYTES = 262_144;
 
-/** How long a closing socket waits for the peer's FIN, and a connection that ended badly for its GOAWAY to be taken. */
+/**
+ * How long a closing socket waits for the peer's FIN, and a connection that ended badly for its
+ * GOAWAY to be taken.
+ */
 const LINGER_MS = 1_000;
 
 /**
- * How long a socket that is closed in order may make no progress with the last responses. Node tells progress by whole writes
- * only, so this is what the slowest reader that is waited for takes for `DATA_HIGH_WATER_BYTES`: 13 KiB a second.
+ * How long a socket that is closed in order may make no progress with the last responses. Node
+ * tells progress by whole writes only, so this is what the slowest reader that is waited for takes
+ * for `DATA_HIGH_WATER_BYTES`: 13 KiB a second.
  */
 const DELIVERY_MS = 20_000;
 
@@ -73,7 +78,10 @@ const CONNECTING: SocketState = { kind: "connecting" };
 const OPEN: SocketState = { kind: "open" };
 const CLOSED: SocketState = { kind: "closed" };
 
-/** One object for all sessions of a listener: copies differ in shape, and are looked at for each call. */
+/**
+ * One object for all sessions of a listener: copies differ in shape, and are looked at for each
+ * call.
+ */
 export interface EngineSessionOptions extends ResolvedSessionOptions {
   readonly limits: H2Limits;
 }
@@ -174,7 +182,10 @@ export abstract class SocketSession
   /** The session is over, and with it the socket. */
   protected abstract tellClosed(end: ConnectionEnd): void;
 
-  /** The streams have been told; the owner is told when the socket is gone, so that nothing of the session is left then. */
+  /**
+   * The streams have been told; the owner is told when the socket is gone, so that nothing of the
+   * session is left then.
+   */
   onClosed(): void {
     this.dropSettingsTimer();
     if (this.drainTimer !== undefined) this.clock.cancel(this.drainTimer);
@@ -275,7 +286,8 @@ export abstract class SocketSession
 
   /** The socket has passed on one piece: slabs may be free, and DATA may flow again. */
   private readonly onWritten = (error?: Error | null): void => {
-    // A socket that fails gives up what it has not begun to write before what it is still writing: its backlog says nothing.
+    // A socket that fails gives up what it has not begun to write before what it is still writing:
+    // its backlog says nothing.
     if (error !== undefined && error !== null) return;
     const backlog = this.socket.writableLength;
     this.connection.output.releaseWritten(backlog);
@@ -350,7 +362,10 @@ export abstract class SocketSession
 export class ServerSession extends SocketSession {
   private listener: ServerSessionListener | undefined;
 
-  /** The socket is connected; `listener` is asked for and the first flight goes out, behind a client's preface where that may be another's. */
+  /**
+   * The socket is connected; `listener` is asked for and the first flight goes out, behind a
+   * client's preface where that may be another's.
+   */
   open(onSession: (session: Session) => ServerSessionListener): void {
     this.watchSocket();
     this.listener = onSession(this);

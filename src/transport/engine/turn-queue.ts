@@ -1,5 +1,5 @@
-// Runs each dirty session once per turn of the event loop, after everything that was readable has been read: that is what
-// makes one write of many calls' frames.
+// Runs each dirty session once per turn of the event loop, after everything that was readable has
+// been read: that is what makes one write of many calls' frames.
 
 /** Something with work that can wait until the end of the turn. */
 export interface TurnTaker {
@@ -16,23 +16,30 @@ let bulky: TurnTaker[] = [];
 /** The last one that asked not to wait. */
 let hurried: TurnTaker | undefined;
 
-/** Calls `taker.takeTurn()` at the end of this turn. The taker sees to it that it is in the queue at most once. */
+/**
+ * Calls `taker.takeTurn()` at the end of this turn. The taker sees to it that it is in the queue at
+ * most once.
+ */
 export function awaitTurn(taker: TurnTaker): void {
   waiting.push(taker);
   if (scheduled) return;
   scheduled = true;
-  // After the poll phase, so all sockets that were readable share one flush. A microtask would flush once for each of them.
+  // After the poll phase, so all sockets that were readable share one flush. A microtask would
+  // flush once for each of them.
   setImmediate(runTurns);
 }
 
-/** Calls `taker.writeEarly()` when what is being read has been dealt with. The taker sees to it that it is in the queue at most once. */
+/**
+ * Calls `taker.writeEarly()` when what is being read has been dealt with. The taker sees to it that
+ * it is in the queue at most once.
+ */
 export function awaitRead(taker: TurnTaker): void {
   bulky.push(taker);
 }
 
 /**
- * `taker` need not wait for the end of the turn unless others do: then the peer would get its bytes sooner than theirs, and the next calls
- * would come one by one, each with a write of its own.
+ * `taker` need not wait for the end of the turn unless others do: then the peer would get its bytes
+ * sooner than theirs, and the next calls would come one by one, each with a write of its own.
  */
 export function hurry(taker: TurnTaker): void {
   hurried = taker;
@@ -57,7 +64,8 @@ function runTurns(): void {
   scheduled = false;
   let next = 0;
   try {
-    // Takers that get dirty meanwhile have their turn in the next one, so that sockets are read in between.
+    // Takers that get dirty meanwhile have their turn in the next one, so that sockets are read in
+    // between.
     for (; next < now.length; next++) now[next]?.takeTurn();
   } finally {
     // A defect in one owner's callback must not cost the others their turn.

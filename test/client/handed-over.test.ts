@@ -81,6 +81,16 @@ describe("a conn over a session", () => {
     await conn.close();
   });
 
+  it("tells once that it has ended, also when it is closed afterwards", async () => {
+    const { conn, sessions } = stubConnOver(readyAlready);
+    const states: string[] = [];
+    conn.onState((state) => states.push(state));
+    conn.connect();
+    sessions[0]?.closed();
+    await conn.close();
+    expect(states).toEqual(["connecting", "ready", "shutdown"]);
+  });
+
   it("that says GOAWAY fails the calls that wait for room with the end of the connection", async () => {
     const { conn, sessions } = stubConnOver(readyAlready);
     const under = conn.newStream(PATH);

@@ -82,7 +82,9 @@ export class Dispatcher {
   }
 
   #begin(call: ServerCall, timeoutMs: number | undefined): void {
-    if (timeoutMs === undefined) call.finishError(malformedTimeout(call.head.timeout));
+    const { cutOff } = this.#calls;
+    if (cutOff !== undefined) call.finishError(cutOff);
+    else if (timeoutMs === undefined) call.finishError(malformedTimeout(call.head.timeout));
     else this.#dispatch(call);
   }
 

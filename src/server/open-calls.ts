@@ -9,6 +9,8 @@ import type { CallOwner, ServerCall } from "./server-call.ts";
 export class OpenCalls implements CallOwner {
   readonly clock: Clock;
   readonly leftovers: Leftovers = new Leftovers();
+  /** Why calls were cut off. One that comes all the same is over before it has begun. */
+  cutOff: GrpcError | undefined;
   /** The list goes through the calls themselves, so that nothing is made for one to be on it. */
   #first: ServerCall | undefined;
   #count = 0;
@@ -40,8 +42,9 @@ export class OpenCalls implements CallOwner {
     publishEnd(call);
   }
 
-  /** Ends every call, and what is left over of others. */
+  /** Ends every call, what is left over of others, and those that still come. */
   cancelAll(reason: GrpcError): void {
+    this.cutOff = reason;
     // All of them first: the end of one may be the end of another, and with it of a walk along the
     // list.
     const calls: ServerCall[] = [];

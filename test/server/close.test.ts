@@ -12,7 +12,14 @@ import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, message, request, response, trailersOnly } from "../support/frames.ts";
 import { memoryTransport } from "../support/memory-transport.ts";
-import { eventually, listen, PATH, scriptedRelay, statusOf } from "../support/relay-fixture.ts";
+import {
+  eventually,
+  listen,
+  PATH,
+  scriptedRelay,
+  statusOf,
+  watchServer,
+} from "../support/relay-fixture.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
 
 describe.each(transportCombos)("Server.close on $server", (combo) => {
@@ -272,6 +279,26 @@ describe("Server.close", () => {
     clock.advance(104);
     expect(log).toEqual(["drained", DESTROYED]);
     gone();
+    await closed;
+  });
+
+  it("answers a call that crosses with GOAWAY after the cut-off, and begins it no more", async () => {
+    const methods: string[] = [];
+    const server = watchServer(
+      new Server({
+        clock: new FakeClock(),
+        unknownServiceHandler: ({ method }) => void methods.push(method),
+      }),
+    );
+    const client = await ScriptedClient.connect(await server.listen("127.0.0.1:0"), {
+      ackPings: false,
+    });
+    const closed = server.close();
+    expect((await client.expectGoAway(ErrorCode.NO_ERROR)).lastStreamId).toBe(0x7fffffff);
+    client.send(frames.headers(1, request(PATH)).end());
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.UNAVAILABLE);
+    expect(methods).toEqual([]);
+    client.end();
     await closed;
   });
 

@@ -14,7 +14,7 @@ import type {
   ConnectOptions,
   SocketAddress,
 } from "../transport.ts";
-import { EngineClientSession } from "./session.ts";
+import { EngineClientSession } from "./client-session.ts";
 import { type SocketReader, socketReader } from "./socket-reader.ts";
 
 export function connect(

@@ -8,7 +8,7 @@ import { Handshakes } from "../handshakes.ts";
 import { peerInfo, remoteAddressOf } from "../peer-info.ts";
 import type { ServerTlsOptions } from "../tls.ts";
 import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "../transport.ts";
-import { ServerSession } from "./session.ts";
+import { ServerSession } from "./server-session.ts";
 import { acceptedBy, type SocketReader, socketReader } from "./socket-reader.ts";
 
 export function listen(

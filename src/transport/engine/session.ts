@@ -15,15 +15,11 @@ import { handshakeTimeoutMs, type ResolvedSessionOptions } from "../defaults.ts"
 import { errorText } from "../error-text.ts";
 import { countRead } from "../read-garbage.ts";
 import type {
-  ClientSession,
-  ClientSessionListener,
   PeerInfo,
   ReachedLimit,
   Refusal,
-  ServerSessionListener,
   Session,
   SessionEnd,
-  Stream,
   StreamListener,
 } from "../transport.ts";
 import type { ByteSink, SocketReader } from "./socket-reader.ts";
@@ -86,6 +82,10 @@ export interface EngineSessionOptions extends ResolvedSessionOptions {
   readonly limits: H2Limits;
 }
 
+/**
+ * What both ends of a connection have in common: the socket, and when it is read, written and given
+ * up.
+ */
 export abstract class SocketSession
   implements Session, ConnectionEvents<Session>, TurnTaker, ByteSink
 {
@@ -355,140 +355,5 @@ export abstract class SocketSession
     if (this.settingsTimer === undefined) return;
     this.clock.cancel(this.settingsTimer);
     this.settingsTimer = undefined;
-  }
-}
-
-/** A server's end of a connection. */
-export class ServerSession extends SocketSession {
-  private listener: ServerSessionListener | undefined;
-
-  /**
-   * The socket is connected; `listener` is asked for and the first flight goes out, behind a
-   * client's preface where that may be another's.
-   */
-  open(onSession: (session: Session) => ServerSessionListener): void {
-    this.watchSocket();
-    this.listener = onSession(this);
-    // A TLS client has agreed on h2 already.
-    this.start(this.peer.tls !== undefined);
-  }
-
-  onStream(stream: H2Stream<Session>, headers: HeaderList, endStream: boolean): StreamListener {
-    if (this.listener === undefined) throw new TypeError("the session is not open");
-    return this.listener.onStream(stream, headers, endStream);
-  }
-
-  onLargeRequest(stream: H2Stream<Session>, refusal: Refusal): StreamListener | undefined {
-    return this.listener?.onLargeRequest?.(stream, refusal);
-  }
-
-  onGoAway(lastStreamId: number, code: number, debugData: string): void {
-    this.listener?.onGoAway(lastStreamId, code, debugData);
-  }
-
-  onRefused(refusal: Refusal): void {
-    this.listener?.onRefused(refusal);
-  }
-
-  onAvailable(): void {}
-
-  protected tellClosed(end: ConnectionEnd): void {
-    this.listener?.onClosed(end);
-  }
-}
-
-/** A client's end of a connection, from before it is connected. */
-export class EngineClientSession extends SocketSession implements ClientSession {
-  private readonly listener: ClientSessionListener;
-  private connectTimer: Timer | undefined;
-
-  constructor(
-    socket: Socket,
-    reader: SocketReader | undefined,
-    peer: PeerInfo,
-    options: EngineSessionOptions,
-    connectTimeoutMs: number,
-    listener: ClientSessionListener,
-  ) {
-    super("client", socket, reader, peer, options);
-    this.listener = listener;
-    this.connectTimer = new Timer(this);
-    this.clock.schedule(this.connectTimer, connectTimeoutMs);
-    this.watchSocket();
-  }
-
-  /** The socket is connected and, with TLS, has agreed on h2. */
-  connected(peer: PeerInfo): void {
-    if (this.connection.ended !== undefined) return;
-    this.peer = peer;
-    this.start(true);
-  }
-
-  /** The connection cannot be made. */
-  failed(reason: string, cause?: Error): void {
-    const message = `cannot connect to ${this.peer.remoteAddress}: ${reason}`;
-    const end = { kind: "connect", code: ErrorCode.NO_ERROR, message, reason } as const;
-    this.abort(cause === undefined ? end : { ...end, cause }, false);
-  }
-
-  get availableStreamCount(): number {
-    return this.connection.availableStreamCount;
-  }
-
-  get answered(): boolean {
-    return this.connection.answered;
-  }
-
-  openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream {
-    return this.connection.openStream(headers, endStream, listener);
-  }
-
-  onStream(): StreamListener {
-    throw new TypeError("a client session has no incoming streams");
-  }
-
-  onLargeRequest(): undefined {}
-
-  onGoAway(lastStreamId: number, code: number, debugData: string): void {
-    this.listener.onGoAway(lastStreamId, code, debugData);
-  }
-
-  onRefused(refusal: Refusal): void {
-    this.listener.onRefused(refusal);
-  }
-
-  onAvailable(): void {
-    this.listener.onAvailable();
-  }
-
-  override onClosed(): void {
-    super.onClosed();
-    this.dropConnectTimer();
-  }
-
-  protected tellClosed(end: ConnectionEnd): void {
-    this.listener.onClosed(end);
-  }
-
-  protected override onSettings(): void {
-    if (this.connectTimer !== undefined && this.connection.settingsReady) this.dropConnectTimer();
-  }
-
-  /** Until the server's SETTINGS have come the connection is not made, whatever the socket says. */
-  protected override onSocketLost(problem: string, cause: Error | undefined): void {
-    if (this.connection.settingsReady) super.onSocketLost(problem, cause);
-    else this.failed(problem, cause);
-  }
-
-  override onTimer(timer: Timer): void {
-    if (timer === this.connectTimer) {
-      this.failed("timed out");
-    } else super.onTimer(timer);
-  }
-
-  private dropConnectTimer(): void {
-    if (this.connectTimer === undefined) return;
-    this.clock.cancel(this.connectTimer);
-    this.connectTimer = undefined;
   }
 }

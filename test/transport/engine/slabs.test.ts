@@ -6,7 +6,7 @@ import { DEFAULT_LIMITS } from "../../../src/h2/limits.ts";
 import { acquireSmallSlab } from "../../../src/h2/slab-pool.ts";
 import { resolveSessionOptions } from "../../../src/transport/defaults.ts";
 import { engineTransport } from "../../../src/transport/engine/index.ts";
-import { ServerSession } from "../../../src/transport/engine/session.ts";
+import { ServerSession } from "../../../src/transport/engine/server-session.ts";
 import type { Stream } from "../../../src/transport/transport.ts";
 import { fieldsOf, frames, request, response } from "../../support/frames.ts";
 import { SessionRecorder } from "../../support/recorder.ts";

@@ -1,0 +1,113 @@
+// A client's end of a connection, from before its socket is connected. Until the server's SETTINGS
+// have come it is being made, and what ends it is a failure to connect.
+
+import type { Socket } from "node:net";
+import type { ConnectionEnd } from "../../h2/events.ts";
+import { Timer } from "../../time/timer-wheel.ts";
+import { ErrorCode } from "../../wire/error-code.ts";
+import type { HeaderList } from "../../wire/field.ts";
+import type {
+  ClientSession,
+  ClientSessionListener,
+  PeerInfo,
+  Refusal,
+  Stream,
+  StreamListener,
+} from "../transport.ts";
+import { type EngineSessionOptions, SocketSession } from "./session.ts";
+import type { SocketReader } from "./socket-reader.ts";
+
+export class EngineClientSession extends SocketSession implements ClientSession {
+  private readonly listener: ClientSessionListener;
+  private connectTimer: Timer | undefined;
+
+  constructor(
+    socket: Socket,
+    reader: SocketReader | undefined,
+    peer: PeerInfo,
+    options: EngineSessionOptions,
+    connectTimeoutMs: number,
+    listener: ClientSessionListener,
+  ) {
+    super("client", socket, reader, peer, options);
+    this.listener = listener;
+    this.connectTimer = new Timer(this);
+    this.clock.schedule(this.connectTimer, connectTimeoutMs);
+    this.watchSocket();
+  }
+
+  /** The socket is connected and, with TLS, has agreed on h2. */
+  connected(peer: PeerInfo): void {
+    if (this.connection.ended !== undefined) return;
+    this.peer = peer;
+    this.start(true);
+  }
+
+  /** The connection cannot be made. */
+  failed(reason: string, cause?: Error): void {
+    const message = `cannot connect to ${this.peer.remoteAddress}: ${reason}`;
+    const end = { kind: "connect", code: ErrorCode.NO_ERROR, message, reason } as const;
+    this.abort(cause === undefined ? end : { ...end, cause }, false);
+  }
+
+  get availableStreamCount(): number {
+    return this.connection.availableStreamCount;
+  }
+
+  get answered(): boolean {
+    return this.connection.answered;
+  }
+
+  openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream {
+    return this.connection.openStream(headers, endStream, listener);
+  }
+
+  onStream(): StreamListener {
+    throw new TypeError("a client session has no incoming streams");
+  }
+
+  onLargeRequest(): undefined {}
+
+  onGoAway(lastStreamId: number, code: number, debugData: string): void {
+    this.listener.onGoAway(lastStreamId, code, debugData);
+  }
+
+  onRefused(refusal: Refusal): void {
+    this.listener.onRefused(refusal);
+  }
+
+  onAvailable(): void {
+    this.listener.onAvailable();
+  }
+
+  override onClosed(): void {
+    super.onClosed();
+    this.dropConnectTimer();
+  }
+
+  protected tellClosed(end: ConnectionEnd): void {
+    this.listener.onClosed(end);
+  }
+
+  protected override onSettings(): void {
+    if (this.connectTimer !== undefined && this.connection.settingsReady) this.dropConnectTimer();
+  }
+
+  /** Until the server's SETTINGS have come the connection is not made, whatever the socket says. */
+  protected override onSocketLost(problem: string, cause: Error | undefined): void {
+    if (this.connection.settingsReady) super.onSocketLost(problem, cause);
+    else this.failed(problem, cause);
+  }
+
+  override onTimer(timer: Timer): void {
+    if (timer === this.connectTimer) {
+      this.failed("timed out");
+    } else super.onTimer(timer);
+  }
+
+  private dropConnectTimer(): void {
+    if (this.connectTimer === undefined) return;
+    this.clock.cancel(this.connectTimer);
+    this.connectTimer = undefined;
+  }
+}

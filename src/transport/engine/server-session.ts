@@ -1,0 +1,46 @@
+// A server's end of a connection: what happens on it is told to the listener that it was opened
+// with.
+
+import type { ConnectionEnd } from "../../h2/events.ts";
+import type { H2Stream } from "../../h2/stream.ts";
+import type { HeaderList } from "../../wire/field.ts";
+import type { Refusal, ServerSessionListener, Session, StreamListener } from "../transport.ts";
+import { SocketSession } from "./session.ts";
+
+export class ServerSession extends SocketSession {
+  private listener: ServerSessionListener | undefined;
+
+  /**
+   * The socket is connected; `listener` is asked for and the first flight goes out, behind a
+   * client's preface where that may be another's.
+   */
+  open(onSession: (session: Session) => ServerSessionListener): void {
+    this.watchSocket();
+    this.listener = onSession(this);
+    // A TLS client has agreed on h2 already.
+    this.start(this.peer.tls !== undefined);
+  }
+
+  onStream(stream: H2Stream<Session>, headers: HeaderList, endStream: boolean): StreamListener {
+    if (this.listener === undefined) throw new TypeError("the session is not open");
+    return this.listener.onStream(stream, headers, endStream);
+  }
+
+  onLargeRequest(stream: H2Stream<Session>, refusal: Refusal): StreamListener | undefined {
+    return this.listener?.onLargeRequest?.(stream, refusal);
+  }
+
+  onGoAway(lastStreamId: number, code: number, debugData: string): void {
+    this.listener?.onGoAway(lastStreamId, code, debugData);
+  }
+
+  onRefused(refusal: Refusal): void {
+    this.listener?.onRefused(refusal);
+  }
+
+  onAvailable(): void {}
+
+  protected tellClosed(end: ConnectionEnd): void {
+    this.listener?.onClosed(end);
+  }
+}

@@ -150,7 +150,7 @@ export class Server {
    * that are gRPC, or that `match` takes. All others go to the server's own handlers, HTTP/1 too;
    * it makes no difference whether these were added before or after. The server listens and is
    * closed by whoever made it; `close` here only ends the calls, and drains the connections that
-   * had any.
+   * had any. Of several relays on one server, the one that was attached last takes what it matches.
    * @throws {TypeError} for a server that does not speak HTTP/2, and on a `Server` that was made
    * for another transport than `"node"`
    */

@@ -301,6 +301,16 @@ describe("match", () => {
     expect(other.openCallCount).toBe(0);
   });
 
+  it("gives what two relays match to the one that was attached last", async () => {
+    const http2Server = createServer();
+    const first = makeRelay(http2Server);
+    const last = watchServer(new Server());
+    last.attach(http2Server);
+    const client = await connected(await listening(http2Server));
+    expect(await callStatus(client, 1)).toBe(Status.UNIMPLEMENTED);
+    expect([first.sessionCount, last.sessionCount]).toEqual([0, 1]);
+  });
+
   it.each<[string, () => unknown]>([
     [
       "throws",

@@ -271,6 +271,41 @@ describe("CallContext", () => {
       expect(clock.timerCount).toBe(0);
     });
 
+    it("are one for all who listen, until the last one leaves", () => {
+      const { ctx, clock } = makeContext();
+      const derived = ctx.withTimeout(1_000);
+      const [one, two] = [{ onContextDone: () => {} }, { onContextDone: () => {} }];
+      derived.subscribe(one);
+      derived.subscribe(two);
+      expect(clock.timerCount).toBe(1);
+      derived.unsubscribe(one);
+      expect(clock.timerCount).toBe(1);
+      derived.unsubscribe(two);
+      expect(clock.timerCount).toBe(0);
+    });
+
+    it("stay for a signal when those who listen besides it have left", () => {
+      const { ctx, clock } = makeContext();
+      const derived = ctx.withTimeout(1_000);
+      const { signal } = derived;
+      const listener = { onContextDone: () => {} };
+      derived.subscribe(listener);
+      derived.unsubscribe(listener);
+      clock.advance(1_004);
+      expect(signal.reason).toMatchObject({ status: Status.DEADLINE_EXCEEDED });
+    });
+
+    it("leave who listens to a context of its own to its cancellation when the call is over", () => {
+      const { ctx } = makeContext();
+      const reasons: GrpcError[] = [];
+      const { ctx: derived, cancel } = ctx.withCancel();
+      derived.subscribe({ onContextDone: (reason) => reasons.push(reason) });
+      ctx.release();
+      expect(reasons).toEqual([]);
+      cancel("enough");
+      expect(reasons).toMatchObject([{ status: Status.CANCELLED, details: "enough" }]);
+    });
+
     it("leave no listener on a signal of a derived context", () => {
       const { ctx } = makeContext();
       const { signal } = ctx;

@@ -13,6 +13,7 @@ import type { ServerStream } from "../../src/server/server-stream.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
+import { warnings } from "../support/events.ts";
 import { frames, message, pairsOf, request, response } from "../support/frames.ts";
 import { eventually, listen, PATH, statusOf } from "../support/relay-fixture.ts";
 import { ScriptedClient, type ScriptedClientOptions } from "../support/scripted-endpoints.ts";
@@ -446,4 +447,15 @@ describe.each(transportCombos)("a handler on $server", (combo) => {
       await eventually("it is over", () => server.openCallCount === 0);
     });
   });
+});
+
+it("a handler whose promise gives something ends its call with OK; the process is warned", async () => {
+  const warned = warnings();
+  const { server, address } = await listen({ server: "engine", client: "engine" });
+  server.register("test.Service", { Method: async () => "an answer" as never });
+  const client = await ScriptedClient.connect(address);
+  client.send(frames.headers(1, request(PATH), { endStream: true }));
+  expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+  await eventually("the process is warned", () => warned.length > 0);
+  expect(warned).toMatchObject([{ code: "GRPC_RELAY_HANDLER" }]);
 });

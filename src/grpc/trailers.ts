@@ -137,7 +137,7 @@ export function errorHeaders(error: GrpcError): HeaderList {
 }
 
 /** The Trailers-Only header section of `trailers`, without what a backend had in them that says something else in headers. */
-export function asHeaderSection(trailers: HeaderList, contentType: HeaderField): HeaderList {
+function asHeaderSection(trailers: HeaderList, contentType: HeaderField): HeaderList {
   const fields = [HTTP_STATUS_200, contentType];
   for (const field of trailers) if (!isHeaderOnly(field.name)) fields.push(field);
   return fields;

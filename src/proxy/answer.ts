@@ -3,33 +3,24 @@
 
 import type { GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
-import { asHeaderSection } from "../grpc/trailers.ts";
 import type { ServerCall } from "../server/server-call.ts";
-import type { HeaderField } from "../wire/field.ts";
 import type { UpstreamLeg } from "./upstream-leg.ts";
 
 /**
- * @param contentType of a response without headers
  * @param requestMessages complete messages that the client has sent
  * @param error what the call ends with, unless all is well
  */
 export function answerClient(
   call: ServerCall,
   primary: UpstreamLeg,
-  contentType: HeaderField,
   requestMessages: number,
   error: GrpcError | undefined,
 ): void {
   const trailers = primary.wireTrailers;
   if (call.gone) call.abandon(error);
   else if (error === undefined && primary.error === undefined && trailers !== undefined) {
-    call.finishWith(
-      Status.OK,
-      trailers,
-      call.headersSent || trailers[0]?.name === ":status"
-        ? trailers
-        : asHeaderSection(trailers, contentType),
-    );
+    // Without headers before them they are the header section of a Trailers-Only response.
+    call.finishWith(Status.OK, trailers, trailers);
   } else {
     const reported = error ?? primary.error;
     if (reported !== undefined && strandsClient(call, primary, requestMessages)) {

@@ -183,12 +183,11 @@ export abstract class LegRequest {
   }
 
   private forgetSent(): void {
-    const { queue, sentCount } = this;
     // A backend may answer while other destinations are still to be opened: then nothing has been sent.
+    if (this.sentCount === 0) return;
+    // Otherwise all has: streams take whatever they are given.
     this.sentCount = 0;
-    if (queue === undefined || sentCount === 0) return;
-    this.queue =
-      Array.isArray(queue) && sentCount < queue.length ? queue.slice(sentCount) : undefined;
+    this.queue = undefined;
   }
 
   /** The backend has begun to answer: the call is no longer repeatable (gRFC A6 "committed"). */

@@ -376,7 +376,7 @@ export class Relay implements RequestSink, LegOwner {
 
   /** Answers the client. */
   answer(error: GrpcError | undefined): void {
-    answerClient(this.call, this.primary, this.contentType, this.requestMessageCount, error);
+    answerClient(this.call, this.primary, this.requestMessageCount, error);
   }
 }
 

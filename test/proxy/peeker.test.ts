@@ -71,6 +71,34 @@ describe.each(transportCombos)("peek, server on $server, client on $client", (co
     expect(seen).toEqual(["split"]);
   });
 
+  it("is refused when the director has answered, also when it has never looked", async () => {
+    let late: StreamPeeker | undefined;
+    const relay = await peeking((peeker) => {
+      late = peeker;
+    });
+    relay.client.send(frames.headers(1, request(PATH)), frames.data(1, message("one")).end());
+    await finish(relay, message("one"));
+    await expect(late!.peek()).rejects.toMatchObject({
+      status: Status.INTERNAL,
+      reason: ErrorReason.DIRECTOR,
+    });
+  });
+
+  it("is refused when messages that fit the limit one by one do not fit it together", async () => {
+    const seen: unknown[] = [];
+    const relay = await peeking(
+      async (peeker) => {
+        seen.push(`${await peeker.peek()}`);
+        await peeker.peek(2).catch((error: GrpcError) => seen.push(error.reason));
+      },
+      { server: { maxPeekBytes: 8 } },
+    );
+    const body = Buffer.concat([message("12345"), message("6789")]);
+    relay.client.send(frames.headers(1, request(PATH)), frames.data(1, body).end());
+    await finish(relay, body);
+    expect(seen).toEqual(["12345", ErrorReason.PEEK_TOO_LARGE]);
+  });
+
   it("gives an empty message as one of no bytes", async () => {
     const seen: number[] = [];
     const relay = await peeking(async (peeker) => seen.push((await peeker.peek()).length));

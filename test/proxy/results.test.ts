@@ -94,6 +94,7 @@ it("shows how a destination goes, and nothing to change it by", async () => {
   expect(primary.error).toMatchObject({ status: Status.FAILED_PRECONDITION });
   // One that goes on shows how far it is.
   expect(secondary).toMatchObject({ role: "secondary", ended: false, status: Status.UNKNOWN });
+  expect(secondary!.details).toBe("");
   detached.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
   await eventually("the detached one has ended", () => secondary!.ended);
   expect(secondary).toMatchObject({ status: Status.OK, error: undefined });

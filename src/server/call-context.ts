@@ -1,5 +1,6 @@
-// The context of one call, Go's `context.Context` in TypeScript: metadata, deadline, cancellation, peer.
-// Cheap until used: no AbortController, timer or Metadata object exists before somebody asks for one.
+// The context of one call, Go's `context.Context` in TypeScript: metadata, deadline, cancellation,
+// peer. Cheap until used: no AbortController, timer or Metadata object exists before somebody asks
+// for one.
 
 import { shown } from "../check/check.ts";
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
@@ -55,7 +56,10 @@ export class CallContext implements ContextListener, TimerOwner {
   /** The call has ended. */
   #released = false;
 
-  /** Contexts are made by the server for each call, and by `withMetadata`, `withTimeout` and `withCancel`. */
+  /**
+   * Contexts are made by the server for each call, and by `withMetadata`, `withTimeout` and
+   * `withCancel`.
+   */
   constructor(origin: CallOrigin, deadlineMs: number, parent?: CallContext, metadata?: Metadata) {
     this.#origin = origin;
     // Infinity would be an object of its own for each context.
@@ -80,8 +84,9 @@ export class CallContext implements ContextListener, TimerOwner {
   }
 
   /**
-   * What the client sent (gRPC "Custom-Metadata", plus reserved `grpc-` fields that travel end to end), or what `withMetadata`
-   * was given. A destination is sent the metadata of its context. Changing it in place changes what is forwarded.
+   * What the client sent (gRPC "Custom-Metadata", plus reserved `grpc-` fields that travel end to
+   * end), or what `withMetadata` was given. A destination is sent the metadata of its context.
+   * Changing it in place changes what is forwarded.
    */
   get metadata(): Metadata {
     if (this.#metadata === undefined) {
@@ -130,8 +135,9 @@ export class CallContext implements ContextListener, TimerOwner {
   }
 
   /**
-   * Aborted when the client cancels or disconnects and when the deadline passes, with the `GrpcError` as its reason. A call
-   * that completes does not abort it. The AbortController is only made by reading this property.
+   * Aborted when the client cancels or disconnects and when the deadline passes, with the
+   * `GrpcError` as its reason. A call that completes does not abort it. The AbortController is only
+   * made by reading this property.
    */
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
@@ -162,7 +168,10 @@ export class CallContext implements ContextListener, TimerOwner {
     return new CallContext(this.#origin, deadlineMs, this);
   }
 
-  /** A context that can be cancelled on its own. Cancelling is idempotent; the parent is not touched. */
+  /**
+   * A context that can be cancelled on its own. Cancelling is idempotent; the parent is not
+   * touched.
+   */
   withCancel(): { readonly ctx: CallContext; readonly cancel: (details?: string) => void } {
     const ctx = new CallContext(this.#origin, this.deadlineMs, this);
     return {
@@ -200,7 +209,10 @@ export class CallContext implements ContextListener, TimerOwner {
     this.tell();
   }
 
-  /** @internal The context is done; whoever asks finds out, and `tell` follows. Only the first reason counts. */
+  /**
+   * @internal The context is done; whoever asks finds out, and `tell` follows. Only the first
+   * reason counts.
+   */
   mark(reason: GrpcError): void {
     if (this.reason === undefined) this.#reason = reason;
   }
@@ -218,8 +230,8 @@ export class CallContext implements ContextListener, TimerOwner {
   }
 
   /**
-   * @internal The call has ended: nothing cancels its contexts any more, and none keeps a timer. If it was
-   * cancelled, those who listen are still told.
+   * @internal The call has ended: nothing cancels its contexts any more, and none keeps a timer. If
+   * it was cancelled, those who listen are still told.
    */
   release(): void {
     if (this.#reason !== undefined && !this.#told) return;
@@ -250,7 +262,10 @@ export class CallContext implements ContextListener, TimerOwner {
     this.cancel(deadlineExceeded());
   }
 
-  /** A derived context hears of its parent's end and of its own deadline only while somebody listens. */
+  /**
+   * A derived context hears of its parent's end and of its own deadline only while somebody
+   * listens.
+   */
   #watch(): void {
     const parent = this.#parent;
     if (parent === undefined || this.#released) return;
@@ -278,8 +293,8 @@ export function deadlineExceeded(): GrpcError {
 }
 
 /**
- * A context to change before it is given to a destination: a copy of the client's metadata that can be edited without
- * touching what other destinations get (Go: `metadata.IncomingToOutgoing`).
+ * A context to change before it is given to a destination: a copy of the client's metadata that can
+ * be edited without touching what other destinations get (Go: `metadata.IncomingToOutgoing`).
  */
 export function incomingToOutgoing(ctx: CallContext): CallContext {
   return ctx.withMetadata(ctx.metadata.clone());

@@ -1,6 +1,6 @@
-// One call as the server side sees it: the downstream stream, its deadline, and what has been sent so far. Whoever
-// answers the call (a local handler, the relay) attaches as its sink; until then request DATA waits here,
-// unacknowledged and so bounded by the stream's window.
+// One call as the server side sees it: the downstream stream, its deadline, and what has been sent
+// so far. Whoever answers the call (a local handler, the relay) attaches as its sink; until then
+// request DATA waits here, unacknowledged and so bounded by the stream's window.
 
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
@@ -36,13 +36,15 @@ import type { RequestHead } from "./request-head.ts";
 
 /** Who answers a call. Called synchronously, in wire order. */
 export interface RequestSink {
-  /** Owes `ServerCall.acknowledge` for every byte. `chunk` is empty only together with `endStream`. */
+  /**
+   * Owes `ServerCall.acknowledge` for every byte. `chunk` is empty only together with `endStream`.
+   */
   onRequestData: (chunk: LentBytes, endStream: boolean) => void;
   /** `bytes` of the response that `sendData` had to queue were accepted for the socket. */
   onResponseWritable(bytes: number): void;
   /**
-   * The call is over before it was answered: the client reset it or is gone (nothing can be sent any more), its deadline
-   * has passed, or the server is going down (the sink still owes `finish`).
+   * The call is over before it was answered: the client reset it or is gone (nothing can be sent
+   * any more), its deadline has passed, or the server is going down (the sink still owes `finish`).
    */
   onCancelled(reason: GrpcError): void;
 }
@@ -154,7 +156,10 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     if (reason !== undefined) sink.onCancelled(reason);
   }
 
-  /** Takes the request back from its sink: `chunks` wait for the next one; of them `creditedBytes` were acknowledged. */
+  /**
+   * Takes the request back from its sink: `chunks` wait for the next one; of them `creditedBytes`
+   * were acknowledged.
+   */
   detach(chunks: Buffer[], creditedBytes: number): void {
     this.sink = undefined;
     this.buffered = chunks.length === 0 ? undefined : chunks;
@@ -177,7 +182,10 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     this.stream.acknowledge(bytes);
   }
 
-  /** Lets the client go on sending although `bytes` are still kept here; the owner has a bound of its own. */
+  /**
+   * Lets the client go on sending although `bytes` are still kept here; the owner has a bound of
+   * its own.
+   */
   acknowledgeAhead(bytes: number): void {
     this.prepaidBytes += bytes;
     this.stream.acknowledge(bytes);
@@ -213,8 +221,9 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   }
 
   /**
-   * Ends the call with these trailers, or with `trailersOnly` when no headers were sent. The first end counts.
-   * A field that cannot be sent costs the trailers, not the client its answer; a client that does not even take that is reset.
+   * Ends the call with these trailers, or with `trailersOnly` when no headers were sent. The first
+   * end counts. A field that cannot be sent costs the trailers, not the client its answer; a client
+   * that does not even take that is reset.
    */
   finishWith(status: number, trailers: HeaderList, trailersOnly: HeaderList): void {
     if (!this.end(status)) return;
@@ -258,7 +267,8 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
 
   /** Ends the call with OK and the given trailing metadata. */
   finishOk(metadata: Metadata): void {
-    // A stream of no messages that ends well is headers and trailers in one, too (gRPC "Responses").
+    // A stream of no messages that ends well is headers and trailers in one, too (gRPC
+    // "Responses").
     if (this.headersSent)
       this.finishWith(Status.OK, trailersFor(Status.OK, "", metadata), NO_FIELDS);
     else this.finishWith(Status.OK, NO_FIELDS, trailersOnlyHeaders(Status.OK, "", metadata));
@@ -271,7 +281,10 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     else this.finishWith(error.status, NO_FIELDS, errorHeaders(error));
   }
 
-  /** Ends the call with an error by a reset, which says less than trailers, where the client could make nothing of those. */
+  /**
+   * Ends the call with an error by a reset, which says less than trailers, where the client could
+   * make nothing of those.
+   */
   finishByReset(error: GrpcError): void {
     if (!this.ended) this.error = error;
     if (this.end(error.status)) this.stream.reset(errorCodeFromStatus(error.status));
@@ -295,8 +308,8 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   }
 
   /**
-   * Ends the call from outside (server shutdown, deadline): the sink answers, or this does. Whoever listens
-   * to its context hears of it after the sink, which knows then why all that it has ends.
+   * Ends the call from outside (server shutdown, deadline): the sink answers, or this does. Whoever
+   * listens to its context hears of it after the sink, which knows then why all that it has ends.
    */
   cancel(reason: GrpcError): void {
     if (this.ended) return;
@@ -364,7 +377,10 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   }
 }
 
-/** How long the client of a call that was cut short may take to read what was sent before its status, until it is reset. */
+/**
+ * How long the client of a call that was cut short may take to read what was sent before its
+ * status, until it is reset.
+ */
 const UNREAD_RESPONSE_MS = 1_000;
 
 export const EMPTY: Buffer = Buffer.alloc(0);

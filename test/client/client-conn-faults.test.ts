@@ -124,6 +124,46 @@ describe("a conn", () => {
     await conn.close();
   });
 
+  it("counts the wait after sessions that went away unanswered from when the last was begun", async () => {
+    const { conn, sessions, clock } = stubConn();
+    const goAway = (): void => {
+      conn.newStream(PATH, { waitForReady: true }).cancel();
+      conn.connect();
+      const session = sessions.at(-1) as StubSession;
+      session.becomeReady();
+      conn.newStream(PATH).cancel();
+      clock.advance(400);
+      session.listener.onGoAway(1, 0, "");
+    };
+    goAway();
+    goAway();
+    conn.connect();
+    expect(conn.state).toBe("transientFailure");
+    clock.advance(592);
+    expect(conn.state).toBe("transientFailure");
+    clock.advance(16);
+    expect([conn.state, sessions.length]).toEqual(["idle", 2]);
+    await conn.close();
+  });
+
+  it("is closed when the last of its sessions is", async () => {
+    const { conn, sessions } = stubConn();
+    for (const index of [0, 1]) {
+      conn.connect();
+      sessions[index]?.becomeReady();
+      if (index === 0) sessions[0]?.listener.onGoAway(1, 0, "");
+    }
+    let isClosed = false;
+    const closed = conn.close(Number.POSITIVE_INFINITY).then(() => {
+      isClosed = true;
+    });
+    sessions[1]?.closed();
+    await new Promise(setImmediate);
+    expect(isClosed).toBe(false);
+    sessions[0]?.closed();
+    await closed;
+  });
+
   it("leaves a session that has used up its stream ids", async () => {
     const { conn, sessions } = stubConn();
     const calls = [conn.newStream(PATH)];

@@ -330,6 +330,16 @@ describe.each(transportCombos)("ClientStream on $client", (combo) => {
       call.cancel();
     });
 
+    it("does not keep what the backend has not read of a call that it has answered", async () => {
+      const { call, peer, streamId } = await start<Buffer>({}, { refillWindows: false });
+      void call.sendMessage(Buffer.alloc(100_000));
+      call.closeSend();
+      await peer.expectBytes(streamId, 65_535);
+      peer.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
+      await call.trailer();
+      await peer.expectReset(streamId, ErrorCode.NO_ERROR);
+    });
+
     it("stops a backend whose messages are not read", async () => {
       const { call, peer, streamId } = await start();
       peer.send(frames.headers(streamId, response()));

@@ -293,6 +293,36 @@ describe.each(transportCombos)("opening, server on $server, client on $client", 
     ["expires while it connects", (ctx) => ctx.withTimeout(40), Status.DEADLINE_EXCEEDED],
   ];
 
+  it("tells all why the first could not be opened, also one whose context its onError cancels", async () => {
+    const clock = new FakeClock();
+    const never = await scriptedBackend(combo, SILENT, { clock });
+    const told: string[] = [];
+    const { address, server } = await listenRelay(
+      combo,
+      (ctx) => {
+        const own = ctx.withCancel();
+        const onError = (error: GrpcError) => {
+          told.push(`primary ${error.reason}`);
+          own.cancel();
+        };
+        return new StreamParameters({ conn: never.conn, ctx: ctx.withTimeout(40), onError }, [
+          {
+            conn: never.conn,
+            ctx: own.ctx,
+            onError: (error) => void told.push(`secondary ${error.reason}`),
+          },
+        ]);
+      },
+      { clock },
+    );
+    const client = await ScriptedClient.connect(address);
+    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    await eventually("it is at work", () => server.openCallCount > 0);
+    clock.advance(44);
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.DEADLINE_EXCEEDED);
+    expect(told).toEqual(["primary DEADLINE", "secondary DEADLINE"]);
+  });
+
   for (const role of ["primary", "secondary"] as const) {
     it.each(cuts)(
       `fails the call when the context of its ${role} %s`,

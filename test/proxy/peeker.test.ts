@@ -99,6 +99,18 @@ describe.each(transportCombos)("peek, server on $server, client on $client", (co
     expect(seen).toEqual(["12345", ErrorReason.PEEK_TOO_LARGE]);
   });
 
+  it("is refused for a message whose flag is none, which goes on as it came", async () => {
+    const seen: unknown[] = [];
+    const relay = await peeking((peeker) =>
+      peeker.peek().catch((error: GrpcError) => seen.push(error.status)),
+    );
+    const body = message("one");
+    body[0] = 2;
+    relay.client.send(frames.headers(1, request(PATH)), frames.data(1, body).end());
+    await finish(relay, body);
+    expect(seen).toEqual([Status.INTERNAL]);
+  });
+
   it("gives an empty message as one of no bytes", async () => {
     const seen: number[] = [];
     const relay = await peeking(async (peeker) => seen.push((await peeker.peek()).length));

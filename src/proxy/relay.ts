@@ -304,7 +304,8 @@ export class Relay implements RequestSink, LegOwner {
     for (const leg of this.secondaries) {
       if (leg.ended || leg.need === "detached") continue;
       if (!primary.broken && leg.requestComplete) continue;
-      leg.cancel(primaryFailed(cause));
+      // Its context may be the one that ended the primary.
+      leg.cancel(leg.contextReason ?? primaryFailed(cause));
     }
   }
 

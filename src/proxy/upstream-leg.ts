@@ -343,6 +343,11 @@ export class UpstreamLeg
     clock.schedule(this.deadlineTimer, Math.max(0, remainingMs));
   }
 
+  /** Why its context is done, if it is. */
+  get contextReason(): GrpcError | undefined {
+    return this.context.reason;
+  }
+
   private cut(reason: GrpcError): void {
     if (!this.ended) this.onOpenFailed(reason);
   }

@@ -383,6 +383,30 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
       ]);
     });
 
+    it("a context that two destinations share is why both end, and each is told once", async () => {
+      const backend = await scriptedBackend(combo);
+      const heard: string[] = [];
+      let cancel: () => void = () => {};
+      const { address, server } = await listenRelay(combo, (ctx) => {
+        const note = (who: string) => (error: GrpcError) =>
+          void heard.push(`${who} ${error.reason}`);
+        const own = ctx.withCancel();
+        cancel = own.cancel;
+        return new StreamParameters(
+          { conn: backend.conn, ctx: own.ctx, onError: note("primary") },
+          [{ conn: backend.conn, ctx: own.ctx, onError: note("secondary") }],
+        );
+      });
+      const peer = await connectTo(backend);
+      const client = await ScriptedClient.connect(address);
+      client.send(frames.headers(1, request(PATH)), frames.data(1));
+      await peer.expectRequest();
+      await peer.expectRequest();
+      cancel();
+      await eventually("the call is over", () => server.openCallCount === 0);
+      expect(heard).toEqual(["primary CLIENT_CANCELLED", "secondary CLIENT_CANCELLED"]);
+    });
+
     it("the client's cancel is what the finalizer hears also when every onError swallows it", async () => {
       const backend = await scriptedBackend(combo);
       const results: unknown[] = [];

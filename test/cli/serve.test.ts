@@ -390,7 +390,7 @@ describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (t
     const { terminal } = startServe(
       transport,
       ...["--listen", "127.0.0.1:0", "--backend", formatAddress(upstream.address)],
-      ...["--settings-timeout-ms", "20"],
+      ...["--settings-timeout-ms", "200"],
     );
     const downstream = await ScriptedClient.connect(
       parseAddress(await listening(terminal)),

@@ -388,8 +388,11 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
       const heard: string[] = [];
       let cancel: () => void = () => {};
       const { address, server } = await listenRelay(combo, (ctx) => {
-        const note = (who: string) => (error: GrpcError) =>
-          void heard.push(`${who} ${error.reason}`);
+        // One that is swallowed does not end the others.
+        const note = (who: string) => (error: GrpcError) => {
+          heard.push(`${who} ${error.reason}`);
+          return error;
+        };
         const own = ctx.withCancel();
         cancel = own.cancel;
         return new StreamParameters(

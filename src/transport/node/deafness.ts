@@ -3,6 +3,7 @@
 // itself.
 
 import type { Http2Session, Http2Stream } from "node:http2";
+import { nativeSession } from "./native-session.ts";
 
 /** Sessions can go deaf without a word. */
 export const SESSIONS_GO_DEAF: boolean = process.versions.node.startsWith("20.");
@@ -10,19 +11,15 @@ export const SESSIONS_GO_DEAF: boolean = process.versions.node.startsWith("20.")
 /** Of `Http2Stream.state`: nghttp2 does not have such a stream (any more). */
 const IDLE = 1;
 
-let handleKey: symbol | undefined;
-
 /**
  * nghttp2 wants neither to read nor to write any more. It is so after GOAWAY for a breach, and when
- * the streams are over on a session that takes no new ones. The handle that knows this is not
- * documented, but Node 20 does not change any more.
+ * the streams are over on a session that takes no new ones. What knows this is not documented,
+ * but Node 20 does not change any more.
  */
 export function isGivenUp(node: Http2Session): boolean {
-  if (node.connecting || node.destroyed) return false;
-  handleKey ??= Object.getOwnPropertySymbols(node).find((key) => key.description === "kHandle");
-  const handle: unknown = handleKey === undefined ? undefined : Reflect.get(node, handleKey);
-  if (typeof handle !== "object" || handle === null || !("hasPendingData" in handle)) return false;
-  return typeof handle.hasPendingData === "function" && handle.hasPendingData() === false;
+  const native = nativeSession(node);
+  if (native === undefined || !("hasPendingData" in native)) return false;
+  return typeof native.hasPendingData === "function" && native.hasPendingData() === false;
 }
 
 /** nghttp2 has the stream, so that it would read on for it. */

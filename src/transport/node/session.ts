@@ -10,6 +10,7 @@ import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
 import type { PeerInfo, Refusal, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
 import { isGivenUp, SESSIONS_GO_DEAF } from "./deafness.ts";
+import { type Lifeline, lifelineOf } from "./native-session.ts";
 import { joinRounds, leaveRounds, type RoundTaker } from "./rounds.ts";
 import type { NodeStream, StreamOwner } from "./stream.ts";
 
@@ -49,6 +50,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   remoteAddress: string;
   readonly holdBytes: number;
   readonly maxHeaderListBytes: number;
+  lifeline: Lifeline | undefined;
   protected readonly node: Http2Session;
   /** Ours to destroy; a session that a user opened keeps its socket to itself. */
   protected readonly socket: Socket | undefined;
@@ -86,7 +88,13 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
       this.#recvGoAway(code, lastStreamId, debugData);
     });
     node.on("localSettings", () => options.clock.cancel(this.#settingsTimer));
-    node.on("close", () => this.finish());
+    node.on("close", () => {
+      this.finish();
+      // By then those streams are freed that node:http2 never told of.
+      setImmediate(() => {
+        this.lifeline = undefined;
+      });
+    });
   }
 
   abstract readonly opensStreams: boolean;
@@ -113,6 +121,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
 
   /** The connection is up: windows can be set and timers run. */
   protected started(): void {
+    this.lifeline = lifelineOf(this.node);
     // SETTINGS has no say in the connection's window (RFC 9113 §6.9.2).
     this.node.setLocalWindowSize(Math.min(this.options.connectionWindowBytes, MAX_WINDOW_BYTES));
     if (this.node.pendingSettingsAck) {

@@ -18,6 +18,7 @@ import type {
 } from "../transport.ts";
 import { isOpenOnWire } from "./deafness.ts";
 import { checkSent, type NodeHeaders, receivedFields, toNodeObject } from "./header-lists.ts";
+import type { Lifeline } from "./native-session.ts";
 
 export type NodeHttp2Stream = ClientHttp2Stream | ServerHttp2Stream;
 
@@ -29,6 +30,7 @@ export interface StreamOwner extends Session {
   readonly maxHeaderListBytes: number;
   /** Unacknowledged bytes from which a stream stops giving credit. */
   readonly holdBytes: number;
+  readonly lifeline: Lifeline | undefined;
   /** Why the session's death, if it is dead, ended the stream `id`. */
   sessionEndOf(id: number): StreamEnd | undefined;
   /** For the owner of the session. */
@@ -61,6 +63,7 @@ export abstract class NodeStream implements Stream {
   readonly session: StreamOwner;
   queuedBytes = 0;
   protected readonly node: NodeHttp2Stream;
+  protected readonly lifeline: Lifeline | undefined;
   protected listener: StreamListener = SINK;
   /** The owner was told that the peer's side has ended. */
   protected recvEnded = false;
@@ -75,6 +78,7 @@ export abstract class NodeStream implements Stream {
   constructor(node: NodeHttp2Stream, session: StreamOwner) {
     this.node = node;
     this.session = session;
+    this.lifeline = session.lifeline;
     this.id = node.id ?? 0;
     const carrying: NodeHttp2Stream & { [STATE]?: NodeStream } = node;
     carrying[STATE] = this;

@@ -1,4 +1,5 @@
-// A self-signed pair for 127.0.0.1, made anew for each run: the TLS subjects need one, and nobody else may trust it.
+// A self-signed pair for 127.0.0.1, made anew for each run: the TLS subjects need one, and nobody
+// else may trust it.
 
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";

@@ -26,7 +26,10 @@ export interface Flags {
   readonly reportPath: string | undefined;
   readonly markdownPath: string | undefined;
   readonly fromPath: string | undefined;
-  /** Compares with another checkout instead; the flags above that choose what is measured do not count then. */
+  /**
+   * Compares with another checkout instead; the flags above that choose what is measured do not
+   * count then.
+   */
   readonly guard: GuardFlags | undefined;
 }
 

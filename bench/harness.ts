@@ -1,5 +1,6 @@
-// The method: each subject proves that it is correct, then the subjects of a scenario take turns round by round, each
-// alone with the load, and the CPU time of its processes is read at both ends of each round.
+// The method: each subject proves that it is correct, then the subjects of a scenario take turns
+// round by round, each alone with the load, and the CPU time of its processes is read at both ends
+// of each round.
 
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -74,7 +75,9 @@ export class Harness {
     });
   }
 
-  /** Starts the subject for the checks alone. A subject that does not even start has failed them. */
+  /**
+   * Starts the subject for the checks alone. A subject that does not even start has failed them.
+   */
   async verify(subject: Subject, limitMs: number): Promise<Verdict> {
     let running: RunningSubject | undefined;
     try {

@@ -1,4 +1,5 @@
-// What a run of the harness leaves behind: the shape of --json, and everything that tables and pictures are made of.
+// What a run of the harness leaves behind: the shape of --json, and everything that tables and
+// pictures are made of.
 
 import type { LatencyFigures } from "./measure/statistics.ts";
 import type { BackendKind, Scenario } from "./scenarios.ts";
@@ -20,7 +21,9 @@ export interface Round {
 }
 
 export interface SubjectResult {
-  /** Only `ok` has figures worth showing. `overloaded`: it did not carry the rate of an open loop. */
+  /**
+   * Only `ok` has figures worth showing. `overloaded`: it did not carry the rate of an open loop.
+   */
   readonly status: "ok" | "failed" | "overloaded";
   readonly reason?: string | undefined;
   /** By round; a round that was not measured is null. */
@@ -64,7 +67,10 @@ export interface Environment {
 export interface CrossCheck {
   readonly h2loadP50Us: number;
   readonly generatorP50Us: number;
-  /** Calls that the tools counted, and that the backend served meanwhile; the generator leaves out its first and last. */
+  /**
+   * Calls that the tools counted, and that the backend served meanwhile; the generator leaves out
+   * its first and last.
+   */
   readonly h2loadCalls: number;
   readonly h2loadServed: number;
   readonly generatorCalls: number;

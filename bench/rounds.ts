@@ -20,7 +20,10 @@ import type { RunningSubject, Subject } from "./subjects/subject.ts";
 export interface RoundOptions {
   readonly rounds: number;
   readonly seconds: number;
-  /** Before the first round, for each subject. @default 2 s, 8 s for large messages, at most twice a round */
+  /**
+   * Before the first round, for each subject. @default 2 s, 8 s for large messages, at most twice a
+   * round
+   */
   readonly warmupSeconds?: number;
   readonly backend: BackendKind;
   readonly load: LoadTool;
@@ -83,7 +86,9 @@ class Contestant {
     return pid === undefined ? undefined : usageOfTree(pid);
   }
 
-  /** Runs one step; a step that throws, or after which the subject is dead, fails the contestant. */
+  /**
+   * Runs one step; a step that throws, or after which the subject is dead, fails the contestant.
+   */
   async attempt(step: () => Promise<void>): Promise<void> {
     if (this.reason !== undefined) return;
     try {

@@ -1,4 +1,5 @@
-// `npm run bench`: flags in, tables and files out. Exit 0: measured; 1: a subject of ours failed, or the guard; 2: a bad flag.
+// `npm run bench`: flags in, tables and files out. Exit 0: measured; 1: a subject of ours failed,
+// or the guard; 2: a bad flag.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

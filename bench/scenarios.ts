@@ -26,7 +26,10 @@ export interface ThroughputScenario extends ScenarioBase {
 export interface LatencyScenario extends ScenarioBase {
   readonly measures: "latency";
   readonly workload: Workload;
-  /** Half of what the slowest subject carries, for all of them; or half of what each one carries itself. */
+  /**
+   * Half of what the slowest subject carries, for all of them; or half of what each one carries
+   * itself.
+   */
   readonly rate: "slowest" | "own";
 }
 

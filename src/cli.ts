@@ -4,5 +4,6 @@
 import { run } from "./cli/run.ts";
 import { processTerminal } from "./cli/terminal.ts";
 
-// Not process.exit: what was printed has to leave first, and a handle that was left open should be noticed.
+// Not process.exit: what was printed has to leave first, and a handle that was left open should be
+// noticed.
 process.exitCode = await run(process.argv.slice(2), processTerminal());

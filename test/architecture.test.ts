@@ -6,7 +6,10 @@ import { describe, expect, it } from "vitest";
 import { ErrorReason } from "../src/index.ts";
 import { documents, linksOf } from "./support/documents.ts";
 
-/** Which rooms the files of a room may import from, besides their own. A folder within a room is a room of its own. */
+/**
+ * Which rooms the files of a room may import from, besides their own. A folder within a room is a
+ * room of its own.
+ */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   check: [],
   wire: [],
@@ -21,13 +24,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   client: ["check", "transport", "grpc", "observe", "time", "wire"],
   server: ["check", "transport", "grpc", "observe", "time", "wire"],
   proxy: ["check", "client", "server", "transport", "grpc", "observe", "time", "wire"],
-  // Types only of the lowest: what users who bring a clock, a transport or a session of their own have to name.
+  // Types only of the lowest: what users who bring a clock, a transport or a session of their own
+  // have to name.
   "index.ts": [...["proxy", "client", "server", "transport", "grpc", "observe", "time", "wire"]],
   cli: ["index.ts", "proxy", "client", "server", "transport", "grpc", "observe", "time", "wire"],
   "cli.ts": ["cli"],
 };
 
-/** Where each module of Node may be imported; one that is not here is imported nowhere, and neither is any package. */
+/**
+ * Where each module of Node may be imported; one that is not here is imported nowhere, and neither
+ * is any package.
+ */
 const BUILT_INS: Readonly<Record<string, readonly string[]>> = {
   "node:http2": ["transport/node"],
   "node:net": ["transport", "transport/engine", "transport/node"],
@@ -84,7 +91,9 @@ function roomOf(path: string): string {
   return folder === "." ? inSource : slashes(folder);
 }
 
-/** What is wrong with one import, as text that says what to do; `undefined` for one that is allowed. */
+/**
+ * What is wrong with one import, as text that says what to do; `undefined` for one that is allowed.
+ */
 function complaint(from: string, specifier: string): string | undefined {
   const room = roomOf(from);
   if (!specifier.startsWith(".")) {
@@ -98,7 +107,10 @@ function complaint(from: string, specifier: string): string | undefined {
   return `${from}: ${room} may not import from ${target} (${specifier})`;
 }
 
-/** Circles of files that import each other, types included, as `a.ts > b.ts > a.ts`; at least one of each knot. */
+/**
+ * Circles of files that import each other, types included, as `a.ts > b.ts > a.ts`; at least one of
+ * each knot.
+ */
 function circlesOf(files: readonly SourceFile[]): string[] {
   const circles: string[] = [];
   const walked = new Set<string>();
@@ -221,6 +233,17 @@ describe("every file", () => {
     expect(silent.map(({ path }) => path)).toEqual([]);
   });
 
+  it("has no comment over 100 columns but commands and orders to the linter", () => {
+    const wide = everything.flatMap(({ path, text }) =>
+      text
+        .split("\n")
+        .filter((line) => line.length > 100 && /^ *(?:\/\/|\/\*\*|\*) /.test(line))
+        .filter((line) => !/biome-ignore|npx /.test(line))
+        .map((line) => `${path}: ${line}`),
+    );
+    expect(wide).toEqual([]);
+  });
+
   it("has named exports only, and no work left to be done", () => {
     // Put together so that this file does not match itself.
     const unwanted = new RegExp(
@@ -235,7 +258,8 @@ describe("every file", () => {
 
 describe("errors made in src/", () => {
   it("say why they are made: `failure` asks for a reason, which users may leave out", () => {
-    // The demo is written as users write; trailers.ts makes what an upstream has sent, which needs a reason, too.
+    // The demo is written as users write; trailers.ts makes what an upstream has sent, which needs
+    // a reason, too.
     const made = sources.filter(({ text }) => text.includes("new GrpcError("));
     expect(made.map(({ path }) => path).sort()).toEqual([
       "src/cli/demo-backend.ts",

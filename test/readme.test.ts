@@ -1,5 +1,5 @@
-// Every TypeScript block of the README and of the reference is type-checked and run; its addresses become UNIX sockets in a
-// folder of the test. Their tables are held to the code.
+// Every TypeScript block of the README and of the reference is type-checked and run; its addresses
+// become UNIX sockets in a folder of the test. Their tables are held to the code.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -185,7 +185,10 @@ describe("the TypeScript of the README and the reference", () => {
   });
 });
 
-/** The cells of every row of a table that begins with a name in backticks, or has one in its first cell. */
+/**
+ * The cells of every row of a table that begins with a name in backticks, or has one in its first
+ * cell.
+ */
 function rowsOf(text: string): string[][] {
   return [...text.matchAll(/^\| (.*`.*) \|$/gm)].map(([, row = ""]) =>
     row.split("|").map((cell) => cell.trim()),

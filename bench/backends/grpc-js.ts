@@ -38,7 +38,10 @@ interface AnyCall {
   on(event: "cancelled", listener: () => void): unknown;
 }
 
-/** Wire bytes of a message beside its payload, near enough for a byte count that is compared with megabytes. */
+/**
+ * Wire bytes of a message beside its payload, near enough for a byte count that is compared with
+ * megabytes.
+ */
 const OVERHEAD_BYTES = 8;
 
 class Service {

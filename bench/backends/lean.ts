@@ -1,5 +1,6 @@
-// The lean echo backend: raw streams over the seam, no message is decoded unless its method needs it, so that a
-// measurement shows the subject and not the backend. Which transport it listens with is the caller's choice.
+// The lean echo backend: raw streams over the seam, no message is decoded unless its method needs
+// it, so that a measurement shows the subject and not the backend. Which transport it listens with
+// is the caller's choice.
 
 import type {
   ListenerEvents,
@@ -68,7 +69,8 @@ function openCall(
   for (let i = 0; i < headers.length; i++) {
     const field = headers[i]!;
     if (field.name === ":path") method = field.value;
-    // One compare per field keeps the plain call cheap: only the bench's own metadata is looked at closer.
+    // One compare per field keeps the plain call cheap: only the bench's own metadata is looked at
+    // closer.
     else if (field.name.startsWith("x-bench-")) special = readSpecial(field, special, book);
   }
   const call = new Call(stream, special, served);
@@ -177,7 +179,10 @@ class Call {
   }
 }
 
-/** What the methods have in common: they ignore what a gRPC server ignores and note how the call went. */
+/**
+ * What the methods have in common: they ignore what a gRPC server ignores and note how the call
+ * went.
+ */
 abstract class Method implements StreamListener {
   protected readonly call: Call;
 
@@ -224,7 +229,10 @@ class UnaryEcho extends Method {
   }
 }
 
-/** Credit goes back to the client as the transport takes the echo: a client that does not read is stopped. */
+/**
+ * Credit goes back to the client as the transport takes the echo: a client that does not read is
+ * stopped.
+ */
 class StreamEcho extends Method {
   protected onRequest(chunk: LentBytes, endStream: boolean): void {
     const { call } = this;

@@ -1,4 +1,5 @@
-// A backend as a process: `--kind lean` (h2c and, with a certificate, TLS) or `--kind grpc-js` (h2c).
+// A backend as a process: `--kind lean` (h2c and, with a certificate, TLS) or `--kind grpc-js`
+// (h2c).
 
 import { readFileSync } from "node:fs";
 import type { SocketAddress } from "../../src/transport/transport.ts";

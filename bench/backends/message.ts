@@ -1,4 +1,5 @@
-// relay.bench.v1.EchoMessage by hand, and gRPC's five-byte prefix: what the load and the lean backend need without protobuf.
+// relay.bench.v1.EchoMessage by hand, and gRPC's five-byte prefix: what the load and the lean
+// backend need without protobuf.
 
 import type { LentBytes } from "../../src/wire/lent-bytes.ts";
 
@@ -64,7 +65,8 @@ function varint(value: number): number[] {
 }
 
 /**
- * A message whose protobuf form is exactly `bytes` long. The content is a fixed pattern, so that a mix-up shows.
+ * A message whose protobuf form is exactly `bytes` long. The content is a fixed pattern, so that a
+ * mix-up shows.
  * @throws {RangeError} for the few lengths that a payload alone cannot have, such as 130
  */
 export function messageOfSize(bytes: number): Buffer {

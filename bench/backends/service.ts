@@ -1,5 +1,5 @@
-// The words that backends, load and the correctness check share: methods, special metadata, the state of one call.
-// It must not know any transport.
+// The words that backends, load and the correctness check share: methods, special metadata, the
+// state of one call. It must not know any transport.
 
 export const SERVICE = "relay.bench.v1.Echo";
 
@@ -19,7 +19,10 @@ export const FAIL_WITH = "x-bench-status";
 /** The backend remembers what becomes of the call under this name, for `CallState`. */
 export const TOKEN = "x-bench-token";
 
-/** Needs percent-encoding (gRPC PROTOCOL-HTTP2 "Responses"): two bytes outside ASCII, a percent sign. */
+/**
+ * Needs percent-encoding (gRPC PROTOCOL-HTTP2 "Responses"): two bytes outside ASCII, a percent
+ * sign.
+ */
 export const FAILURE_DETAILS = "told to fail, 100 % of the time: ½";
 export const FAILURE_DETAILS_ENCODED = "told to fail, 100 %25 of the time: %C2%BD";
 
@@ -71,7 +74,10 @@ export class CallBook {
 
 const TOKEN_LIMIT = 1_000;
 
-/** A secondary's copy may well complete, and be read to its end, while the client's own call is cancelled or held back. */
+/**
+ * A secondary's copy may well complete, and be read to its end, while the client's own call is
+ * cancelled or held back.
+ */
 function combined(states: readonly CallState[]): CallState {
   if (states.length === 0) return { outcome: "unknown", halfClosed: false, sentBytes: 0 };
   const outcomes = states.map((state) => state.outcome);

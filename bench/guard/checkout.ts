@@ -1,5 +1,5 @@
-// The two checkouts that the guard compares, built side by side in a temporary folder: BASE out of git, and the working tree as it
-// is now, so that edits during the run change nothing.
+// The two checkouts that the guard compares, built side by side in a temporary folder: BASE out of
+// git, and the working tree as it is now, so that edits during the run change nothing.
 
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, symlinkSync } from "node:fs";

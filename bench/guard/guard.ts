@@ -1,6 +1,7 @@
-// `--guard BASE`: is what is here slower than BASE? Both are driven by the load and the backend of this checkout. Each round has a
-// new process of either, because one process differs from the next of the same code by more than rounds of one process do; they
-// take turns twice (base, current, current, base; the next round the other way round), so that a drift of the machine cancels out.
+// `--guard BASE`: is what is here slower than BASE? Both are driven by the load and the backend of
+// this checkout. Each round has a new process of either, because one process differs from the next
+// of the same code by more than rounds of one process do; they take turns twice (base, current,
+// current, base; the next round the other way round), so that a drift of the machine cancels out.
 
 import { join } from "node:path";
 import { describeEnvironment } from "../environment.ts";
@@ -90,7 +91,10 @@ function relayOf(name: "base" | "current", checkout: Checkout, variant: string):
   };
 }
 
-/** What is wrong may be fast. The checks may be newer than the base, so that its failures are told only. */
+/**
+ * What is wrong may be fast. The checks may be newer than the base, so that its failures are told
+ * only.
+ */
 async function requireCorrect(harness: Harness, pair: Pair, progress: Progress): Promise<void> {
   for (const subject of [pair.base, pair.current]) {
     progress.step("correctness", "checks", subject.title);
@@ -143,7 +147,8 @@ function costOf(result: SubjectResult | undefined): number {
 }
 
 function estimate(rows: readonly GuardRow[], { rounds, seconds }: GuardFlags): string {
-  // Starting two processes takes about half a second, opening connections and draining them a third for each turn.
+  // Starting two processes takes about half a second, opening connections and draining them a third
+  // for each turn.
   const perRound = rows.map(
     ({ warmupSeconds }) =>
       0.5 + 2 * Math.min(warmupSeconds, 4 * seconds) + 2 * TURNS * (seconds + 0.35),

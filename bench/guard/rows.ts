@@ -5,7 +5,10 @@ import { SCENARIOS, type Scenario, type ThroughputScenario } from "../scenarios.
 export interface GuardRow {
   readonly id: string;
   readonly scenario: ThroughputScenario;
-  /** Of `subjects/relay.ts`; each names its transport, so that a default that changes compares nothing else. */
+  /**
+   * Of `subjects/relay.ts`; each names its transport, so that a default that changes compares
+   * nothing else.
+   */
   readonly variant: "engine" | "tls";
   /** Each round has processes of its own: until their hot code is compiled. */
   readonly warmupSeconds: number;

@@ -24,7 +24,10 @@ export interface RowVerdict {
   readonly ratio: number;
   readonly lowest: number;
   readonly highest: number;
-  /** `undecided` passes, too: the interval has the limit within it, and more rounds would make it narrower. */
+  /**
+   * `undecided` passes, too: the interval has the limit within it, and more rounds would make it
+   * narrower.
+   */
   readonly verdict: "pass" | "undecided" | "slower";
 }
 

@@ -1,5 +1,6 @@
-// One call of a load, over and over: what is sent, what must come back, how long it took. Objects and buffers are made
-// once per slot and reused, because the generator shares the machine with what it measures.
+// One call of a load, over and over: what is sent, what must come back, how long it took. Objects
+// and buffers are made once per slot and reused, because the generator shares the machine with what
+// it measures.
 
 import type { Stream, StreamEnd, StreamListener } from "../../src/transport/transport.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
@@ -185,7 +186,10 @@ export class RequestReplyCall extends CallSlot {
   }
 }
 
-/** A stream that stays open, with a fixed number of messages in flight: each echo sends the next one. */
+/**
+ * A stream that stays open, with a fixed number of messages in flight: each echo sends the next
+ * one.
+ */
 export class PingPongCall extends CallSlot {
   /** When each message in flight was sent; the echo keeps the order. */
   readonly #sentMs: number[];

@@ -1,5 +1,6 @@
-// Our own load generator: closed loop (each slot begins its next call when the last one ended) or open loop (calls begin
-// at a fixed rate whatever the subject does, so that queueing is not hidden).
+// Our own load generator: closed loop (each slot begins its next call when the last one ended) or
+// open loop (calls begin at a fixed rate whatever the subject does, so that queueing is not
+// hidden).
 
 import type { Transport } from "../../src/transport/transport.ts";
 import { Histogram, latencyFigures } from "../measure/statistics.ts";
@@ -170,7 +171,8 @@ class LoadRun implements CallReporter {
         const session = this.#sessions[begunCount % this.#sessions.length]!;
         const slot = this.#free.pop() ?? this.#newSlot(session);
         this.#sessionOf.set(slot, session);
-        // Counted from this wake-up: a timer's coarseness is the generator's fault, waiting for a stream is not.
+        // Counted from this wake-up: a timer's coarseness is the generator's fault, waiting for a
+        // stream is not.
         this.#begin(slot, nowMs);
       }
       setTimeout(tick, 1);

@@ -1,5 +1,6 @@
-// h2load (Debian package nghttp2-client) as load for unary calls. It takes any 2xx for success, so the bytes of the
-// replies are counted against what was asked for: a call without its message is a failure.
+// h2load (Debian package nghttp2-client) as load for unary calls. It takes any 2xx for success, so
+// the bytes of the replies are counted against what was asked for: a call without its message is a
+// failure.
 
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -94,7 +95,8 @@ export function parseH2load(output: string, messageBytes: number, counted: boole
   }
   const expectedBytes = succeeded * (messageBytes + PREFIX_BYTES);
   const dataBytes = Number(traffic[1]);
-  // By time, replies to calls that h2load dropped at the end are in the sum, so only a lack says something.
+  // By time, replies to calls that h2load dropped at the end are in the sum, so only a lack says
+  // something.
   if (counted ? dataBytes !== expectedBytes : dataBytes < expectedBytes) {
     failures[`h2load: ${dataBytes} reply bytes instead of ${expectedBytes}`] = 1;
   }
@@ -108,7 +110,10 @@ export function parseH2load(output: string, messageBytes: number, counted: boole
   };
 }
 
-/** The lines of --log-file: start in microseconds since the epoch, HTTP status, duration in microseconds. */
+/**
+ * The lines of --log-file: start in microseconds since the epoch, HTTP status, duration in
+ * microseconds.
+ */
 export function latencyOf(log: string): LoadResult["latency"] {
   const histogram = new Histogram();
   let at = 0;

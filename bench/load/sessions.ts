@@ -1,4 +1,5 @@
-// The connections of a load, over the seam: opened in batches, with a queue for whoever wants a stream while none is free.
+// The connections of a load, over the seam: opened in batches, with a queue for whoever wants a
+// stream while none is free.
 
 import type {
   ClientSession,

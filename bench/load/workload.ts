@@ -12,13 +12,16 @@ export interface Workload {
   readonly streamsPerConnection: number;
   /** Encoded size of every message, without gRPC's prefix. */
   readonly messageBytes: number;
-  /** Messages in a streamed direction; for `bidi` how many are in flight on each stream, which stays open. */
+  /**
+   * Messages in a streamed direction; for `bidi` how many are in flight on each stream, which stays
+   * open.
+   */
   readonly messagesPerCall: number;
   /** Metadata entries beside those that every call has. */
   readonly metadataCount: number;
   /**
-   * Server streams of 1 GiB that run on each connection beside the calls and begin again when they have ended. What they carry is
-   * not counted, but they must not fail.
+   * Server streams of 1 GiB that run on each connection beside the calls and begin again when they
+   * have ended. What they carry is not counted, but they must not fail.
    * @default 0
    */
   readonly bulkStreams?: number;
@@ -57,7 +60,10 @@ export function failureCount(result: LoadResult): number {
   return Object.values(result.failures).reduce((sum, count) => sum + count, 0);
 }
 
-/** Beside content-type and te: the same 20-odd byte values for every call, as tracing and auth headers are. */
+/**
+ * Beside content-type and te: the same 20-odd byte values for every call, as tracing and auth
+ * headers are.
+ */
 export function metadataOf(count: number): [name: string, value: string][] {
   return Array.from({ length: count }, (_, i) => [
     `x-meta-${String(i).padStart(2, "0")}`,

@@ -29,8 +29,8 @@ export function spreadOf(values: readonly number[]): Spread | undefined {
 }
 
 /**
- * Ratios of figures that were measured in the same round, so that a slow minute of the machine touches both alike.
- * A round that lacks either figure, or whose base is 0, says nothing.
+ * Ratios of figures that were measured in the same round, so that a slow minute of the machine
+ * touches both alike. A round that lacks either figure, or whose base is 0, says nothing.
  */
 export function pairedRatio(
   values: readonly (number | undefined)[],
@@ -53,8 +53,8 @@ export interface BootstrapOptions {
 }
 
 /**
- * Where `statistic` of such values lies: the middle of what it is for lists of the same length that are drawn from them, with
- * replacement (percentile bootstrap).
+ * Where `statistic` of such values lies: the middle of what it is for lists of the same length that
+ * are drawn from them, with replacement (percentile bootstrap).
  * @throws {RangeError} without values
  */
 export function bootstrapInterval(
@@ -75,7 +75,10 @@ export function bootstrapInterval(
   return [quantile(found, outside), quantile(found, 1 - outside)];
 }
 
-/** The same numbers for the same seed, from 0 up to but not including 1: a Weyl sequence, well stirred. */
+/**
+ * The same numbers for the same seed, from 0 up to but not including 1: a Weyl sequence, well
+ * stirred.
+ */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,10 +1,14 @@
-// What a process and its children have used: CPU time and resident memory, from /proc, or from `ps` where there is none.
+// What a process and its children have used: CPU time and resident memory, from /proc, or from `ps`
+// where there is none.
 
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
 export interface Usage {
-  /** CPU time since the process began, in microseconds, children included: as exact as the system tells. */
+  /**
+   * CPU time since the process began, in microseconds, children included: as exact as the system
+   * tells.
+   */
   readonly cpuUs: number;
   /** Its parts, which most systems only count in ticks. */
   readonly userUs: number;

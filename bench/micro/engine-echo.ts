@@ -1,5 +1,5 @@
-// CPU per call of the engine transport alone, driven by h2load: an echo server, or with `relay` a bare relay to an echo
-// server in another process (both legs, no director).
+// CPU per call of the engine transport alone, driven by h2load: an echo server, or with `relay` a
+// bare relay to an echo server in another process (both legs, no director).
 //
 //   node .build/bench/micro/engine-echo.js [echo|relay] [calls] [connections] [streams] [bytes]
 

@@ -2,7 +2,8 @@
 //
 //   npx tsc --noEmit false --outDir .build && taskset -c 1 node .build/bench/micro/hpack.js [part of a name]
 //
-// Each case runs in rounds; the median round counts, and the spread is printed beside it. `--json` for machines.
+// Each case runs in rounds; the median round counts, and the spread is printed beside it. `--json`
+// for machines.
 
 import { readByteString, writeByteString } from "../../src/h2/hpack/byte-string.ts";
 import { HpackDecoder } from "../../src/h2/hpack/decoder.ts";
@@ -185,7 +186,8 @@ function literalBlock(fields: HeaderList): Buffer {
   return encodeOnce(encoder, fields);
 }
 
-// `:path` and `user-agent` as grpc-go writes them, in Huffman code: RFC 7541 §C.4's www.example.com and no-cache.
+// `:path` and `user-agent` as grpc-go writes them, in Huffman code: RFC 7541 §C.4's www.example.com
+// and no-cache.
 const HUFFMAN_BLOCK = Buffer.from(
   "01 8cf1e3c2e5f23a6ba0ab90f4ff 0f09 86a8eb10649cbf".replaceAll(" ", ""),
   "hex",

@@ -1,5 +1,5 @@
-// The child's end of the subject protocol: one JSON line on stdout says where it listens, and the end of stdin ends it,
-// so that nothing survives a harness that was killed.
+// The child's end of the subject protocol: one JSON line on stdout says where it listens, and the
+// end of stdin ends it, so that nothing survives a harness that was killed.
 
 import { createInterface } from "node:readline";
 

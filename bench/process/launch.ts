@@ -1,4 +1,5 @@
-// Starts, watches and ends the processes of a measurement: our own Node children and programs such as nghttpx.
+// Starts, watches and ends the processes of a measurement: our own Node children and programs such
+// as nghttpx.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { connect, createServer } from "node:net";
@@ -140,7 +141,10 @@ function parseAnnouncement(line: string): Announcement {
   return parsed as Announcement; // Our own child wrote it (child.ts).
 }
 
-/** Starts a program that was told to listen at `where`, a port or the path of a UNIX socket, and waits until it accepts connections. */
+/**
+ * Starts a program that was told to listen at `where`, a port or the path of a UNIX socket, and
+ * waits until it accepts connections.
+ */
 export async function launchProgram(
   command: string,
   args: readonly string[],

@@ -22,7 +22,9 @@ const ROW_HEIGHT = 24;
 const BAR_HEIGHT = 14;
 const TOP = 8;
 const AXIS_HEIGHT = 30;
-/** A bar longer than this many times the median bar is cut, so that it does not flatten all others. */
+/**
+ * A bar longer than this many times the median bar is cut, so that it does not flatten all others.
+ */
 const CUT = 4;
 
 export interface BarChart {

@@ -1,4 +1,5 @@
-// The record as one HTML page: pictures, tables, conditions. Nothing in it loads anything; light and dark by the reader's setting.
+// The record as one HTML page: pictures, tables, conditions. Nothing in it loads anything; light
+// and dark by the reader's setting.
 
 import type { Spread } from "../measure/statistics.ts";
 import { spreadOf } from "../measure/statistics.ts";

@@ -109,7 +109,10 @@ function seriesShape(
   return `${stroke}${marks.join("")}`;
 }
 
-/** At the height of the last point, pushed apart where they would overlap, with a line that leads there. */
+/**
+ * At the height of the last point, pushed apart where they would overlap, with a line that leads
+ * there.
+ */
 function endLabels(
   series: readonly Series[],
   positions: readonly Position[],

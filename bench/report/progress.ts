@@ -1,4 +1,5 @@
-// What the terminal shows while a run is under way: one line that is rewritten, or plain lines where there is no terminal.
+// What the terminal shows while a run is under way: one line that is rewritten, or plain lines
+// where there is no terminal.
 
 export class Progress {
   readonly #out: NodeJS.WriteStream;

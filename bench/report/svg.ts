@@ -1,4 +1,5 @@
-// The few shapes that the pictures are made of. Text in, SVG text out; colours come from the page's classes.
+// The few shapes that the pictures are made of. Text in, SVG text out; colours come from the page's
+// classes.
 
 export function escapeText(text: string): string {
   return text

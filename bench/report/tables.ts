@@ -1,4 +1,5 @@
-// A scenario as a table: the columns that matter for what it measures. Markdown for the README, HTML for the report.
+// A scenario as a table: the columns that matter for what it measures. Markdown for the README,
+// HTML for the report.
 
 import type { Unit } from "../scenarios.ts";
 import {

@@ -1,5 +1,5 @@
-// Subject: a generic proxy made of @grpc/grpc-js alone, as people write it: every method registered as a stream of
-// Buffers, one client call per server call.
+// Subject: a generic proxy made of @grpc/grpc-js alone, as people write it: every method registered
+// as a stream of Buffers, one client call per server call.
 
 import {
   Client,

@@ -1,5 +1,6 @@
-// The programs a user would put in front of a gRPC backend, each configured so that it multiplexes or keeps connections
-// upstream, and no window, stream limit, time limit or log is in the way. One worker each: the comparison is per core.
+// The programs a user would put in front of a gRPC backend, each configured so that it multiplexes
+// or keeps connections upstream, and no window, stream limit, time limit or log is in the way. One
+// worker each: the comparison is per core.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

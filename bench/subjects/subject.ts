@@ -1,4 +1,5 @@
-// What the harness knows of a subject: how to find out whether it is here, how to start it, who it is.
+// What the harness knows of a subject: how to find out whether it is here, how to start it, who it
+// is.
 
 import type { Launched, LaunchOptions } from "../process/launch.ts";
 

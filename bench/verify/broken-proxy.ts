@@ -1,4 +1,5 @@
-// A proxy that can be told to do one thing wrong, each of them seen in real ones: what the checks must catch.
+// A proxy that can be told to do one thing wrong, each of them seen in real ones: what the checks
+// must catch.
 
 import {
   type ClientHttp2Session,

@@ -1,5 +1,6 @@
-// What a subject has to do right before it is timed. A required check that fails makes the subject failed; the others
-// are duties of a gRPC proxy that known programs neglect, and are reported as defects beside the figures.
+// What a subject has to do right before it is timed. A required check that fails makes the subject
+// failed; the others are duties of a gRPC proxy that known programs neglect, and are reported as
+// defects beside the figures.
 
 import { randomUUID } from "node:crypto";
 import { decodeMessage, encodeMessage, messageOfSize } from "../backends/message.ts";
@@ -30,7 +31,10 @@ export interface Check {
 
 const LARGE_BYTES = 1_048_576;
 const STREAM_LENGTH = 100;
-/** A client that does not read: so much is offered, and so much may be taken from the backend meanwhile. */
+/**
+ * A client that does not read: so much is offered, and so much may be taken from the backend
+ * meanwhile.
+ */
 const FLOOD_MESSAGE_BYTES = 65_536;
 const FLOOD_COUNT = 640;
 const FLOOD_LIMIT_BYTES = 24 * 1_048_576;
@@ -128,7 +132,10 @@ async function clientStream({ subject }: CheckSurroundings): Promise<void> {
   expectSame("messages that arrived", decodeMessage(reply).replyCount, STREAM_LENGTH);
 }
 
-/** Each message is sent when the echo of the one before has arrived: whoever collects a stream first never answers. */
+/**
+ * Each message is sent when the echo of the one before has arrived: whoever collects a stream first
+ * never answers.
+ */
 async function pingPong({ subject }: CheckSurroundings): Promise<void> {
   const call = subject.call("Bidi");
   for (let i = 1; i <= 5; i++) {
@@ -177,7 +184,10 @@ async function cancelDownload(surroundings: CheckSurroundings): Promise<void> {
   expectSame("outcome of a cancelled download, at the backend", outcome, "cancelled");
 }
 
-/** A cancelled upload must not look complete: a backend might act on the half of it (contract: RST_STREAM, no END_STREAM). */
+/**
+ * A cancelled upload must not look complete: a backend might act on the half of it (contract:
+ * RST_STREAM, no END_STREAM).
+ */
 async function cancelUpload(surroundings: CheckSurroundings): Promise<void> {
   const token = randomUUID();
   const call = surroundings.subject.call("Bidi", [[TOKEN, token]]).send(messageOfSize(32));
@@ -191,7 +201,10 @@ async function cancelUpload(surroundings: CheckSurroundings): Promise<void> {
   expectSame("outcome of a cancelled upload, at the backend", outcome, "cancelled");
 }
 
-/** A client that does not read stops the backend; when it reads on, every byte comes, and the status after them. */
+/**
+ * A client that does not read stops the backend; when it reads on, every byte comes, and the status
+ * after them.
+ */
 async function slowReader(surroundings: CheckSurroundings): Promise<void> {
   const token = randomUUID();
   const request = encodeMessage({ replyCount: FLOOD_COUNT, replyBytes: FLOOD_MESSAGE_BYTES });

@@ -49,7 +49,10 @@ export function checkOneOf(name: string, value: unknown, values: readonly string
   throw new TypeError(`${name}: expected one of ${values.join(", ")}, got ${shown(value)}`);
 }
 
-/** Calls what a user gave us to be told. What it throws is a defect of the program, and nothing that a call or a peer should suffer from. */
+/**
+ * Calls what a user gave us to be told. What it throws is a defect of the program, and nothing that
+ * a call or a peer should suffer from.
+ */
 export function tell(name: string, callback: () => void): void {
   try {
     callback();

@@ -1,4 +1,5 @@
-// Warnings of the process about defects of the program that uses us: each kind once, however often it happens. A leaf.
+// Warnings of the process about defects of the program that uses us: each kind once, however often
+// it happens. A leaf.
 
 /** What the program's code was called as, and the code of the warning about it. */
 export const WarningCode = {
@@ -12,13 +13,17 @@ export const WarningCode = {
 
 export type CalledAs = keyof typeof WarningCode;
 
-/** A program has fewer places that throw. What a message says, which clients may have a say in, makes no kind of its own. */
+/**
+ * A program has fewer places that throw. What a message says, which clients may have a say in,
+ * makes no kind of its own.
+ */
 const MAX_KINDS = 256;
 const kinds = new Set<string>();
 
 /**
- * Warns that `thrown` came from the program's code, with cause and stack: `process.on("warning")` is given it as `cause`. One kind is
- * what was called, the class of what was thrown, and the line that threw it.
+ * Warns that `thrown` came from the program's code, with cause and stack: `process.on("warning")`
+ * is given it as `cause`. One kind is what was called, the class of what was thrown, and the line
+ * that threw it.
  */
 export function warnOnce(calledAs: CalledAs, text: string, thrown: unknown): void {
   if (isNew(`${calledAs} ${kindOf(thrown)}`)) emit(calledAs, text, traceOf(thrown), thrown);

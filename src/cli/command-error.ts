@@ -4,7 +4,9 @@ export const EXIT_OK = 0;
 export const EXIT_FAILURE = 1;
 export const EXIT_USAGE = 2;
 
-/** A failure that a user can do something about; its message says what was expected and what came. */
+/**
+ * A failure that a user can do something about; its message says what was expected and what came.
+ */
 export class CommandError extends Error {
   override readonly name = "CommandError";
   readonly exitCode: number;
@@ -34,7 +36,8 @@ export function checkFlag<T>(flag: string, check: () => T): T {
 
 /** The first line of what was thrown. */
 export function messageOf(thrown: unknown): string {
-  // A connection that failed on every address of a name is an AggregateError, which has a code and no message.
+  // A connection that failed on every address of a name is an AggregateError, which has a code and
+  // no message.
   const text = thrown instanceof Error ? thrown.message || systemCode(thrown) : String(thrown);
   return text?.split("\n", 1)[0] ?? "";
 }

@@ -1,4 +1,5 @@
-// The backend of `grpc-relay demo`: one method of each kind, messages are JSON strings. Knows nothing of the proxy.
+// The backend of `grpc-relay demo`: one method of each kind, messages are JSON strings. Knows
+// nothing of the proxy.
 
 import {
   type Codec,
@@ -12,7 +13,10 @@ import {
 } from "../index.ts";
 
 export const DEMO_SERVICE = "demo.Text";
-/** Set by the director, shown to the client by the backend: request metadata that went there and back. */
+/**
+ * Set by the director, shown to the client by the backend: request metadata that went there and
+ * back.
+ */
 export const PEEKED_HEADER = "peeked-bytes";
 
 /** Text instead of protobuf, so that the demo needs no generated code. */

@@ -71,8 +71,8 @@ async function exchange(
 }
 
 /**
- * How much longer a call takes through the proxy, in milliseconds: the median with it minus the median without, taken in turns so
- * that both see the same machine.
+ * How much longer a call takes through the proxy, in milliseconds: the median with it minus the
+ * median without, taken in turns so that both see the same machine.
  */
 export async function addedLatencyMs(
   proxied: ClientConn,

@@ -1,4 +1,5 @@
-// `grpc-relay demo`: backends, a proxy and a client in one process, and a table of what went through.
+// `grpc-relay demo`: backends, a proxy and a client in one process, and a table of what went
+// through.
 
 import {
   type CallResult,
@@ -23,7 +24,10 @@ import type { Terminal } from "./terminal.ts";
 
 const DEFAULT_LISTEN = "127.0.0.1:0";
 const ANY_PORT = { host: "127.0.0.1", port: 0 };
-/** Calls before the clock counts: the first ones pay for connecting and for code that is not compiled yet. */
+/**
+ * Calls before the clock counts: the first ones pay for connecting and for code that is not
+ * compiled yet.
+ */
 const WARM_UP_ROUNDS = 20;
 const TIMED_ROUNDS = 41;
 const GRACE_MS = 2_000;

@@ -1,4 +1,5 @@
-// Listening, with what users expect of it: a message that says why not, and no socket file of a dead process in the way.
+// Listening, with what users expect of it: a message that says why not, and no socket file of a
+// dead process in the way.
 
 import { lstat, unlink } from "node:fs/promises";
 import { dial, type Server, type SocketAddress } from "../index.ts";

@@ -1,5 +1,5 @@
-// What clients and backends were refused, on standard error: each kind once in a while, so that a peer which goes on and on does not
-// fill the log.
+// What clients and backends were refused, on standard error: each kind once in a while, so that a
+// peer which goes on and on does not fill the log.
 
 import { type RefusedEvent, refused } from "../observe/channels.ts";
 import { type Clock, systemClock } from "../time/clock.ts";

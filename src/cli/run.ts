@@ -40,7 +40,10 @@ SIGINT or SIGTERM closes after the calls that are under way, a second one at onc
 
 const HELP_FLAG: Flag = { name: "help", text: "this text" };
 
-/** Runs the command that `args` name. Resolves to the exit code: 0, 2 for a wrong command line, 1 for any other failure. */
+/**
+ * Runs the command that `args` name. Resolves to the exit code: 0, 2 for a wrong command line, 1
+ * for any other failure.
+ */
 export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   try {
     return await dispatch(args, terminal);

@@ -120,8 +120,9 @@ function director(
   const params = new StreamParameters({ conn: primary }, mirrors);
   if (!peek) return () => params;
   return async (_ctx, _fullMethodName, peeker) => {
-    // What it holds is of no interest, nor whether it can be read: none, one above the limit or one in an unknown compression is
-    // passed on as well. A call that has ended meanwhile gets its own error from the relay.
+    // What it holds is of no interest, nor whether it can be read: none, one above the limit or one
+    // in an unknown compression is passed on as well. A call that has ended meanwhile gets its own
+    // error from the relay.
     await peeker.peek().catch(() => undefined);
     return params;
   };

@@ -5,7 +5,10 @@ import { resolveSessionOptions } from "../transport/defaults.ts";
 import { checkFlag } from "./command-error.ts";
 import type { Flag, GivenFlags } from "./flags.ts";
 
-/** Whole numbers only, so that `1e3` and `0x10` are not taken for something else than they look like. */
+/**
+ * Whole numbers only, so that `1e3` and `0x10` are not taken for something else than they look
+ * like.
+ */
 const WHOLE_NUMBER = /^[0-9]{1,10}$/;
 
 const OPTION_OF_FLAG: Readonly<Record<string, keyof SessionOptions>> = {

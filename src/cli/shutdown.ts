@@ -11,14 +11,14 @@ export interface Closable {
 }
 
 /**
- * Ctrl-C under `npm start` arrives twice, once from the terminal and once passed on by npm: signals this close together are
- * one.
+ * Ctrl-C under `npm start` arrives twice, once from the terminal and once passed on by npm: signals
+ * this close together are one.
  */
 const SAME_SIGNAL_MS = 300;
 
 /**
- * Waits for signals from its construction on, so that one which comes while a command is still starting neither ends the process
- * nor is lost.
+ * Waits for signals from its construction on, so that one which comes while a command is still
+ * starting neither ends the process nor is lost.
  */
 export class SignalWatch {
   readonly #terminal: Terminal;
@@ -43,7 +43,10 @@ export class SignalWatch {
     });
   }
 
-  /** Serves until a signal comes, then closes. Resolves to the exit code: 0 unless a second signal cut it short. */
+  /**
+   * Serves until a signal comes, then closes. Resolves to the exit code: 0 unless a second signal
+   * cut it short.
+   */
   async serve(closable: Closable, graceMs: number): Promise<number> {
     await this.#first;
     this.#terminal.warn(closingText(closable, graceMs));

@@ -1,6 +1,8 @@
 // Columns of text. Knows nothing of what is in them.
 
-/** Lines for a head and rows, each column as wide as its widest cell; a cell may have several lines. */
+/**
+ * Lines for a head and rows, each column as wide as its widest cell; a cell may have several lines.
+ */
 export function formatTable(
   head: readonly string[],
   rows: readonly (readonly (readonly string[])[])[],

@@ -6,7 +6,10 @@ import type { Terminal } from "./terminal.ts";
 
 /** Shorter than gRPC's for clients: a proxy should find its backend soon after it has come back. */
 const BACKOFF = { initialMs: 250, maxMs: 5_000 };
-/** After this a lost connection is opened again, also when no call wants it: its state is known then. */
+/**
+ * After this a lost connection is opened again, also when no call wants it: its state is known
+ * then.
+ */
 const RECONNECT_MS = 250;
 
 export type UpstreamRole = "backend" | "secondary";

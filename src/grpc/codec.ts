@@ -1,4 +1,5 @@
-// Between frames and the messages that local handlers work with. Relayed calls never come here: they move bytes.
+// Between frames and the messages that local handlers work with. Relayed calls never come here:
+// they move bytes.
 
 import { checkObject } from "../check/check.ts";
 import { warnOnce } from "../check/warn.ts";
@@ -15,16 +16,18 @@ export interface Codec<T = unknown> {
 }
 
 /**
- * The codec of a server that only proxies and works with raw frames: a `Frame` passes untouched, bytes become a payload, and what
- * arrives is a `Frame`. It knows no other messages; see `codecWithParent`.
+ * The codec of a server that only proxies and works with raw frames: a `Frame` passes untouched,
+ * bytes become a payload, and what arrives is a `Frame`. It knows no other messages; see
+ * `codecWithParent`.
  */
 export function newCodec(): Codec {
   return new RawCodec();
 }
 
 /**
- * A codec for a server that has typed local handlers beside proxied methods: a `Frame` passes untouched, anything else
- * goes to `parent`, and what arrives for a local handler is what `parent` makes of it.
+ * A codec for a server that has typed local handlers beside proxied methods: a `Frame` passes
+ * untouched, anything else goes to `parent`, and what arrives for a local handler is what `parent`
+ * makes of it.
  */
 export function codecWithParent<T>(parent: Codec<T>): Codec<T | Frame> {
   checkCodec("parent of codecWithParent", parent);
@@ -76,7 +79,8 @@ class ParentCodec<T> implements Codec<T | Frame> {
 }
 
 /**
- * What goes on the wire for `message`. A `Frame` is sent as it is, its compressed flag included, whatever the codec.
+ * What goes on the wire for `message`. A `Frame` is sent as it is, its compressed flag included,
+ * whatever the codec.
  * @throws {GrpcError} INTERNAL when the codec fails, as grpc-go
  */
 export function encodeMessage<T>(codec: Codec<T>, message: T | Frame): Frame {
@@ -89,8 +93,10 @@ export function encodeMessage<T>(codec: Codec<T>, message: T | Frame): Frame {
 }
 
 /**
- * What a handler gets for `frame`. With the codec of `newCodec` that is the frame itself, compressed or not.
- * @throws {GrpcError} UNIMPLEMENTED for a compressed message that would have to be decoded; INTERNAL when the codec fails, as grpc-go
+ * What a handler gets for `frame`. With the codec of `newCodec` that is the frame itself,
+ * compressed or not.
+ * @throws {GrpcError} UNIMPLEMENTED for a compressed message that would have to be decoded;
+ * INTERNAL when the codec fails, as grpc-go
  */
 export function decodeMessage<T>(codec: Codec<T>, frame: Frame): T | Frame {
   if (codec instanceof RawCodec) return frame;
@@ -106,7 +112,10 @@ export function decodeMessage<T>(codec: Codec<T>, frame: Frame): T | Frame {
   }
 }
 
-/** What a codec says of a message is for operators; what it says by a GrpcError is said to the client. */
+/**
+ * What a codec says of a message is for operators; what it says by a GrpcError is said to the
+ * client.
+ */
 function codecFailed(details: string, cause: unknown): GrpcError {
   if (cause instanceof GrpcError) return cause;
   const text = thrownText(cause);

@@ -1,4 +1,5 @@
-// Undoing message compression (gRPC doc/compression.md), for the few messages that are read here. The relay never does it.
+// Undoing message compression (gRPC doc/compression.md), for the few messages that are read here.
+// The relay never does it.
 
 import { gunzipSync, inflateSync } from "node:zlib";
 import { ErrorReason, failure, type GrpcError, thrownText } from "./error.ts";
@@ -8,12 +9,13 @@ import { Status } from "./status.ts";
 export const ACCEPTED_ENCODINGS = "identity,deflate,gzip";
 
 /**
- * The payload of a message whose compressed flag is set. One of no bytes is taken for an empty message, which no compressor makes of
- * one: some senders set the flag on every message and leave out what there is nothing of.
+ * The payload of a message whose compressed flag is set. One of no bytes is taken for an empty
+ * message, which no compressor makes of one: some senders set the flag on every message and leave
+ * out what there is nothing of.
  * @param encoding the call's `grpc-encoding`
  * @param maxBytes largest result
- * @throws {GrpcError} INTERNAL for a flag without an encoding and for damaged data, UNIMPLEMENTED for an unknown encoding,
- * RESOURCE_EXHAUSTED for a result above the limit
+ * @throws {GrpcError} INTERNAL for a flag without an encoding and for damaged data, UNIMPLEMENTED
+ * for an unknown encoding, RESOURCE_EXHAUSTED for a result above the limit
  */
 export function decompress(
   payload: Buffer,

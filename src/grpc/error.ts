@@ -1,4 +1,5 @@
-// The one error class of the public API, and the table of reasons. Knows no wire form; trailers.ts does.
+// The one error class of the public API, and the table of reasons. Knows no wire form; trailers.ts
+// does.
 
 import { checkOneOf } from "../check/check.ts";
 import { anything, type OptionTable, optionTable } from "../check/options.ts";
@@ -8,15 +9,24 @@ import { ReceivedStatus } from "./received-status.ts";
 import { isStatus, Status, statusName } from "./status.ts";
 
 /**
- * Why a call failed, as a stable string: programs match on `status` and `reason`, never on `message`. Every entry says what happened,
- * the status that goes with it, and what to do.
+ * Why a call failed, as a stable string: programs match on `status` and `reason`, never on
+ * `message`. Every entry says what happened, the status that goes with it, and what to do.
  */
 export const ErrorReason = {
-  /** User code (handler, interceptor, hook) threw. Status: the thrown GrpcError's, UNKNOWN for any other error. Look at `cause`. */
+  /**
+   * User code (handler, interceptor, hook) threw. Status: the thrown GrpcError's, UNKNOWN for any
+   * other error. Look at `cause`.
+   */
   HANDLER: "HANDLER",
-  /** The director threw or returned something that is no `StreamParameters`. Status: as HANDLER. Look at `cause`. */
+  /**
+   * The director threw or returned something that is no `StreamParameters`. Status: as HANDLER.
+   * Look at `cause`.
+   */
   DIRECTOR: "DIRECTOR",
-  /** Nothing is registered for the method. UNIMPLEMENTED. Register it, or set an unknown-service handler. */
+  /**
+   * Nothing is registered for the method. UNIMPLEMENTED. Register it, or set an unknown-service
+   * handler.
+   */
   UNIMPLEMENTED: "UNIMPLEMENTED",
   /** `:path` is not `/service/method`. UNIMPLEMENTED. The client is broken. */
   INVALID_PATH: "INVALID_PATH",
@@ -24,52 +34,97 @@ export const ErrorReason = {
   INVALID_TIMEOUT: "INVALID_TIMEOUT",
   /** Metadata that cannot go on the wire was given. INTERNAL. Look at `cause` for the name. */
   INVALID_METADATA: "INVALID_METADATA",
-  /** The deadline passed. DEADLINE_EXCEEDED. Allow more time, or find out which upstream was slow. */
+  /**
+   * The deadline passed. DEADLINE_EXCEEDED. Allow more time, or find out which upstream was slow.
+   */
   DEADLINE: "DEADLINE",
-  /** The client reset the stream, its connection died, or the call's signal or context was cancelled. CANCELLED. Nothing to do. */
+  /**
+   * The client reset the stream, its connection died, or the call's signal or context was
+   * cancelled. CANCELLED. Nothing to do.
+   */
   CLIENT_CANCELLED: "CLIENT_CANCELLED",
-  /** The client broke HTTP/2 or gRPC on this stream. CANCELLED for the former, INTERNAL for the latter. The client is broken. */
+  /**
+   * The client broke HTTP/2 or gRPC on this stream. CANCELLED for the former, INTERNAL for the
+   * latter. The client is broken.
+   */
   CLIENT_PROTOCOL: "CLIENT_PROTOCOL",
-  /** The upstream answered with a status other than OK. That status. What it says is between client and upstream. */
+  /**
+   * The upstream answered with a status other than OK. That status. What it says is between client
+   * and upstream.
+   */
   UPSTREAM_STATUS: "UPSTREAM_STATUS",
-  /** The upstream reset the stream. By its code (`statusFromErrorCode`). Look at the upstream; `retry` says whether it started. */
+  /**
+   * The upstream reset the stream. By its code (`statusFromErrorCode`). Look at the upstream;
+   * `retry` says whether it started.
+   */
   UPSTREAM_RESET: "UPSTREAM_RESET",
-  /** No connection could be made: refused, timed out, name not found, TLS handshake failed. UNAVAILABLE. Look at `cause`; safe to retry. */
+  /**
+   * No connection could be made: refused, timed out, name not found, TLS handshake failed.
+   * UNAVAILABLE. Look at `cause`; safe to retry.
+   */
   UPSTREAM_CONNECT: "UPSTREAM_CONNECT",
   /** The connection died under the call. UNAVAILABLE. The upstream may have processed it. */
   UPSTREAM_SESSION: "UPSTREAM_SESSION",
   /** The upstream is going away and did not take the stream. UNAVAILABLE. Safe to retry. */
   UPSTREAM_GOAWAY: "UPSTREAM_GOAWAY",
-  /** The upstream ended the response without `grpc-status`. UNKNOWN. Something between here and there drops trailers. */
+  /**
+   * The upstream ended the response without `grpc-status`. UNKNOWN. Something between here and
+   * there drops trailers.
+   */
   UPSTREAM_MISSING_STATUS: "UPSTREAM_MISSING_STATUS",
-  /** The upstream answered with an HTTP error, or with a content type that is not gRPC. By `statusFromHttpStatus`. Check the target. */
+  /**
+   * The upstream answered with an HTTP error, or with a content type that is not gRPC. By
+   * `statusFromHttpStatus`. Check the target.
+   */
   UPSTREAM_NOT_GRPC: "UPSTREAM_NOT_GRPC",
   /** The upstream broke HTTP/2 or gRPC on this stream. INTERNAL. The upstream is broken. */
   UPSTREAM_PROTOCOL: "UPSTREAM_PROTOCOL",
-  /** A message is larger than the configured limit. RESOURCE_EXHAUSTED. Raise the limit, or send less. */
+  /**
+   * A message is larger than the configured limit. RESOURCE_EXHAUSTED. Raise the limit, or send
+   * less.
+   */
   MESSAGE_TOO_LARGE: "MESSAGE_TOO_LARGE",
-  /** The peeked messages are larger than the peek limit. RESOURCE_EXHAUSTED. Raise the limit, or do not peek at this method. */
+  /**
+   * The peeked messages are larger than the peek limit. RESOURCE_EXHAUSTED. Raise the limit, or do
+   * not peek at this method.
+   */
   PEEK_TOO_LARGE: "PEEK_TOO_LARGE",
-  /** The client ended its stream before the message that was to be peeked at. INVALID_ARGUMENT. The client must send one. */
+  /**
+   * The client ended its stream before the message that was to be peeked at. INVALID_ARGUMENT. The
+   * client must send one.
+   */
   NO_MESSAGE: "NO_MESSAGE",
-  /** Too many calls wait for an upstream stream (gRFC A32). UNAVAILABLE. Safe to retry after a while; add capacity. */
+  /**
+   * Too many calls wait for an upstream stream (gRFC A32). UNAVAILABLE. Safe to retry after a
+   * while; add capacity.
+   */
   QUEUE_FULL: "QUEUE_FULL",
-  /** The `ClientConn` was closed. UNAVAILABLE. A program error, or a shutdown under way; safe to retry elsewhere. */
+  /**
+   * The `ClientConn` was closed. UNAVAILABLE. A program error, or a shutdown under way; safe to
+   * retry elsewhere.
+   */
   CONN_CLOSED: "CONN_CLOSED",
-  /** A secondary fell further behind than allowed, or too much is kept for detached ones. RESOURCE_EXHAUSTED. Raise `maxLagBytes`, or swallow the error. */
+  /**
+   * A secondary fell further behind than allowed, or too much is kept for detached ones.
+   * RESOURCE_EXHAUSTED. Raise `maxLagBytes`, or swallow the error.
+   */
   SECONDARY_LAG: "SECONDARY_LAG",
   /**
-   * A secondary was ended with its call: the primary failed, or the call ended before its request was complete. CANCELLED. Nothing
-   * to do. Or a message was given to a call of our own that the server has answered. INTERNAL. Send less, or wait for the answer.
+   * A secondary was ended with its call: the primary failed, or the call ended before its request
+   * was complete. CANCELLED. Nothing to do. Or a message was given to a call of our own that the
+   * server has answered. INTERNAL. Send less, or wait for the answer.
    */
   CALL_ENDED: "CALL_ENDED",
-  /** The request finalizer failed after all else had succeeded. Status: as HANDLER. Look at `cause`. */
+  /**
+   * The request finalizer failed after all else had succeeded. Status: as HANDLER. Look at `cause`.
+   */
   FINALIZER: "FINALIZER",
   /** The server is stopping and the time for its calls is over. UNAVAILABLE. Retry elsewhere. */
   SHUTDOWN: "SHUTDOWN",
   /**
-   * A message that is read here is compressed, and it cannot be decompressed: unknown encoding (UNIMPLEMENTED), no encoding or damaged
-   * data (INTERNAL). Send it uncompressed, or take raw frames.
+   * A message that is read here is compressed, and it cannot be decompressed: unknown encoding
+   * (UNIMPLEMENTED), no encoding or damaged data (INTERNAL). Send it uncompressed, or take raw
+   * frames.
    */
   COMPRESSED_MESSAGE: "COMPRESSED_MESSAGE",
   /** A stream ended in the middle of a message. INTERNAL. The sender is broken. */
@@ -92,12 +147,18 @@ export interface GrpcErrorOptions {
   readonly retry?: "never" | "safe";
   /** Custom metadata for the trailers; not copied. @default none */
   readonly metadata?: Metadata;
-  /** What `message` says instead of the details: addresses, paths, texts of others, which clients have no business with. */
+  /**
+   * What `message` says instead of the details: addresses, paths, texts of others, which clients
+   * have no business with.
+   */
   readonly message?: string;
   readonly cause?: unknown;
 }
 
-/** @internal Options of an error that is made here. It says why it is made; HANDLER is for what user code throws. */
+/**
+ * @internal Options of an error that is made here. It says why it is made; HANDLER is for what user
+ * code throws.
+ */
 export interface FailureOptions extends GrpcErrorOptions {
   readonly reason: ErrorReason;
 }
@@ -117,14 +178,18 @@ const ERROR_OPTIONS: OptionTable = optionTable<GrpcErrorOptions>("options of Grp
   cause: anything,
 });
 
-/** What clients read of an error that was not meant for them: of anything thrown that is no GrpcError. */
+/**
+ * What clients read of an error that was not meant for them: of anything thrown that is no
+ * GrpcError.
+ */
 export const INTERNAL_DETAILS = "internal error in the proxy";
 
 /**
- * A call that failed. The client is sent `status`, `details` and `metadata`, and nothing else; `message`, `cause`, `reason` and `source`
- * are for operators. In errors made here `details` names no address, path or host and quotes neither the system, TLS nor a plain
- * Error: `message` does. A GrpcError that user code throws is sent as it is.
- * Match on `status` and `reason`; the texts may change in any release.
+ * A call that failed. The client is sent `status`, `details` and `metadata`, and nothing else;
+ * `message`, `cause`, `reason` and `source` are for operators. In errors made here `details` names
+ * no address, path or host and quotes neither the system, TLS nor a plain Error: `message` does. A
+ * GrpcError that user code throws is sent as it is. Match on `status` and `reason`; the texts may
+ * change in any release.
  */
 export class GrpcError extends Error {
   override readonly name = "GrpcError";
@@ -134,7 +199,9 @@ export class GrpcError extends Error {
   readonly metadata: Metadata;
   readonly reason: ErrorReason;
   readonly source: ErrorSource;
-  /** `"safe"`: no upstream can have processed the call, so it may be sent again whatever it does. */
+  /**
+   * `"safe"`: no upstream can have processed the call, so it may be sent again whatever it does.
+   */
   readonly retry: "never" | "safe";
   readonly #details: string | ReceivedStatus;
   #wireTrailers: HeaderList | undefined;
@@ -161,7 +228,8 @@ export class GrpcError extends Error {
     // Of what an upstream sends there is one for each failed call, and its options are ours.
     if (options !== undefined && !(details instanceof ReceivedStatus)) ERROR_OPTIONS.check(options);
     this.status = status;
-    // Errors of others can have anything for a message, and what a status says must not fail for it.
+    // Errors of others can have anything for a message, and what a status says must not fail for
+    // it.
     this.#details =
       typeof details === "string" || details instanceof ReceivedStatus
         ? details
@@ -172,7 +240,10 @@ export class GrpcError extends Error {
     this.retry = options?.retry ?? "never";
   }
 
-  /** Of an error that an upstream has sent; any other has a message of its own, which comes before this one. */
+  /**
+   * Of an error that an upstream has sent; any other has a message of its own, which comes before
+   * this one.
+   */
   override get message(): string {
     return `${statusName(this.status)}: ${this.details}`;
   }
@@ -181,15 +252,18 @@ export class GrpcError extends Error {
     Object.defineProperty(this, "message", { value, writable: true, configurable: true });
   }
 
-  /** The `grpc-message`, decoded: what the client reads. Of an error that is made here, what is sent is cut to 8,192 octets. */
+  /**
+   * The `grpc-message`, decoded: what the client reads. Of an error that is made here, what is sent
+   * is cut to 8,192 octets.
+   */
   get details(): string {
     return typeof this.#details === "string" ? this.#details : this.#details.details;
   }
 
   /**
-   * The trailing fields exactly as the upstream sent them (of a Trailers-Only response: its whole header section), so that an
-   * error that is passed on unchanged goes out byte-exact. `undefined` for an error made here, and as soon as `metadata`
-   * has been changed.
+   * The trailing fields exactly as the upstream sent them (of a Trailers-Only response: its whole
+   * header section), so that an error that is passed on unchanged goes out byte-exact. `undefined`
+   * for an error made here, and as soon as `metadata` has been changed.
    */
   get wireTrailers(): HeaderList | undefined {
     return this.metadata.toFields() === this.#wireMetadata ? this.#wireTrailers : undefined;
@@ -201,9 +275,10 @@ export class GrpcError extends Error {
   }
 
   /**
-   * Whatever was thrown, as a GrpcError. A GrpcError is itself. An AbortError stands for the reason of the abort if that is a
-   * GrpcError, and is CANCELLED otherwise; the TimeoutError of `AbortSignal.timeout` is DEADLINE_EXCEEDED. Anything else
-   * is UNKNOWN, as grpc-go treats a plain error that a handler returns; but what it says is for operators.
+   * Whatever was thrown, as a GrpcError. A GrpcError is itself. An AbortError stands for the reason
+   * of the abort if that is a GrpcError, and is CANCELLED otherwise; the TimeoutError of
+   * `AbortSignal.timeout` is DEADLINE_EXCEEDED. Anything else is UNKNOWN, as grpc-go treats a plain
+   * error that a handler returns; but what it says is for operators.
    */
   static from(thrown: unknown): GrpcError {
     if (thrown instanceof GrpcError) return thrown;
@@ -225,7 +300,10 @@ export class GrpcError extends Error {
   }
 }
 
-/** An error of this process. All of them are made here, so that none goes without a reason and is blamed on user code. */
+/**
+ * An error of this process. All of them are made here, so that none goes without a reason and is
+ * blamed on user code.
+ */
 export function failure(status: Status, details: string, options: FailureOptions): GrpcError {
   return new GrpcError(status, details, options);
 }

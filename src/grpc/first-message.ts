@@ -1,4 +1,5 @@
-// Where the first message of a stream of bytes ends, however it is cut into chunks. For whoever leaves it out.
+// Where the first message of a stream of bytes ends, however it is cut into chunks. For whoever
+// leaves it out.
 
 import type { LentBytes } from "../wire/lent-bytes.ts";
 import { PREFIX_BYTES } from "./frame.ts";

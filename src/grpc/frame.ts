@@ -1,4 +1,5 @@
-// The length-prefixed message (gRPC PROTOCOL-HTTP2 "Length-Prefixed-Message"): flag byte, four bytes of length, payload.
+// The length-prefixed message (gRPC PROTOCOL-HTTP2 "Length-Prefixed-Message"): flag byte, four
+// bytes of length, payload.
 
 /** Bytes before each payload. */
 export const PREFIX_BYTES = 5;
@@ -20,7 +21,9 @@ export class Frame {
     this.compressed = compressed;
   }
 
-  /** What the message takes on the wire, its prefix included: the flow-control credit that it holds. */
+  /**
+   * What the message takes on the wire, its prefix included: the flow-control credit that it holds.
+   */
   get wireBytes(): number {
     return PREFIX_BYTES + this.payload.length;
   }
@@ -43,7 +46,10 @@ export function frameMessage(payload: Buffer, compressed = false): Buffer {
   return message;
 }
 
-/** The same bytes for sending: one buffer while the payload is small, then the prefix and the payload itself, uncopied. */
+/**
+ * The same bytes for sending: one buffer while the payload is small, then the prefix and the
+ * payload itself, uncopied.
+ */
 export function frameChunks(payload: Buffer, compressed = false): Buffer[] {
   return payload.length <= JOIN_BELOW_BYTES
     ? [frameMessage(payload, compressed)]

@@ -1,4 +1,5 @@
-// What the client reads when header fields could not be sent. Which ones is for operators where another's text says it.
+// What the client reads when header fields could not be sent. Which ones is for operators where
+// another's text says it.
 
 import { HeaderError } from "../wire/field.ts";
 

@@ -1,6 +1,7 @@
-// Which fields belong to the protocol or to one hop, and which are the user's to read and the proxy's to forward.
-// Names are lower case, as on the wire. Everything not named here is forwarded, including `user-agent`, `grpc-encoding`,
-// `grpc-accept-encoding`, `grpc-previous-rpc-attempts`, `grpc-trace-bin` and names that gRPC has reserved but not assigned.
+// Which fields belong to the protocol or to one hop, and which are the user's to read and the
+// proxy's to forward. Names are lower case, as on the wire. Everything not named here is forwarded,
+// including `user-agent`, `grpc-encoding`, `grpc-accept-encoding`, `grpc-previous-rpc-attempts`,
+// `grpc-trace-bin` and names that gRPC has reserved but not assigned.
 
 import type { HeaderField, HeaderList } from "../wire/field.ts";
 import { isConnectionSpecific } from "../wire/field-rules.ts";
@@ -12,8 +13,9 @@ function isPseudo(name: string): boolean {
 }
 
 /**
- * Request fields that each hop writes itself: pseudo-header fields, `te`, `content-type`, `content-length`, `host` (`:authority` decides),
- * `grpc-timeout` (the time that remains is less) and connection-specific ones.
+ * Request fields that each hop writes itself: pseudo-header fields, `te`, `content-type`,
+ * `content-length`, `host` (`:authority` decides), `grpc-timeout` (the time that remains is less)
+ * and connection-specific ones.
  */
 export function isReservedRequestField(name: string): boolean {
   if (isPseudo(name)) return true;
@@ -32,8 +34,9 @@ export function isReservedRequestField(name: string): boolean {
 }
 
 /**
- * Response header and trailer fields that carry the protocol and not the user's metadata: `:status`, `content-type`, `content-length`,
- * `grpc-status`, `grpc-message` and connection-specific ones. `grpc-status-details-bin` is metadata.
+ * Response header and trailer fields that carry the protocol and not the user's metadata:
+ * `:status`, `content-type`, `content-length`, `grpc-status`, `grpc-message` and
+ * connection-specific ones. `grpc-status-details-bin` is metadata.
  */
 export function isReservedResponseField(name: string): boolean {
   if (isPseudo(name)) return true;
@@ -49,20 +52,26 @@ export function isReservedResponseField(name: string): boolean {
   }
 }
 
-/** Names that users may not set in `Metadata`, because in one direction or the other the protocol owns them. */
+/**
+ * Names that users may not set in `Metadata`, because in one direction or the other the protocol
+ * owns them.
+ */
 export function isReservedMetadataName(name: string): boolean {
   return isReservedRequestField(name) || isReservedResponseField(name);
 }
 
 /**
- * The user's part of request headers, for forwarding or reading. The same field objects in the same order; the same
- * list when there is nothing to leave out.
+ * The user's part of request headers, for forwarding or reading. The same field objects in the same
+ * order; the same list when there is nothing to leave out.
  */
 export function forwardableRequestMetadata(fields: HeaderList): HeaderList {
   return leaveOut(fields, isReservedRequestField);
 }
 
-/** The user's part of response headers, of trailers or of a Trailers-Only response. Identity as for requests. */
+/**
+ * The user's part of response headers, of trailers or of a Trailers-Only response. Identity as for
+ * requests.
+ */
 export function forwardableResponseMetadata(fields: HeaderList): HeaderList {
   return leaveOut(fields, isReservedResponseField);
 }

@@ -1,5 +1,6 @@
-// Finds messages in a stream of bytes whose chunks have nothing to do with them. Two ways: counting (the relay), which assembles
-// nothing, and parsing (peeking, local handlers), which hands out frames. Knows no stream and no window: the owner asks, and acknowledges.
+// Finds messages in a stream of bytes whose chunks have nothing to do with them. Two ways: counting
+// (the relay), which assembles nothing, and parsing (peeking, local handlers), which hands out
+// frames. Knows no stream and no window: the owner asks, and acknowledges.
 
 import { keep, type LentBytes } from "../wire/lent-bytes.ts";
 import { ErrorReason, failure, type GrpcError } from "./error.ts";
@@ -10,18 +11,24 @@ import { Status } from "./status.ts";
 export type MessageSource = "downstream" | "upstream";
 
 /**
- * Counts the messages that pass and refuses one above a limit, without keeping a byte. It does not judge the flag byte: that is for
- * whoever reads the message.
+ * Counts the messages that pass and refuses one above a limit, without keeping a byte. It does not
+ * judge the flag byte: that is for whoever reads the message.
  */
 export class MessageCounter {
   #messageCount = 0;
-  /** Of the message under way: bytes of its prefix seen so far, 0 to 4; 0 also while its payload passes. */
+  /**
+   * Of the message under way: bytes of its prefix seen so far, 0 to 4; 0 also while its payload
+   * passes.
+   */
   #prefixSeen = 0;
   /** Length as far as its bytes have been seen. */
   #length = 0;
   /** Bytes of the payload still to come. */
   #payloadLeft = 0;
-  /** `undefined` for no limit: a number as large as that would be an object of its own for each counter. */
+  /**
+   * `undefined` for no limit: a number as large as that would be an object of its own for each
+   * counter.
+   */
   readonly #maxMessageBytes: number | undefined;
   readonly #source: MessageSource;
 
@@ -45,12 +52,14 @@ export class MessageCounter {
 
   /**
    * Takes the next bytes of the stream.
-   * @throws {GrpcError} RESOURCE_EXHAUSTED as soon as a prefix announces a message above the limit; the counter is of no use afterwards
+   * @throws {GrpcError} RESOURCE_EXHAUSTED as soon as a prefix announces a message above the limit;
+   * the counter is of no use afterwards
    */
   push(chunk: LentBytes): void {
     const size = chunk.length;
     const from = this.#prefixSeen === 0 ? 0 : this.#readPrefix(chunk, 0);
-    // Where the message under way ends and the next prefix begins; 0 for nearly every chunk that is relayed.
+    // Where the message under way ends and the next prefix begins; 0 for nearly every chunk that is
+    // relayed.
     let next = from + this.#payloadLeft;
     if (next > from && next <= size) this.#messageCount++;
     while (next + PREFIX_BYTES <= size) {
@@ -63,7 +72,9 @@ export class MessageCounter {
     if (next < size) this.#readPrefix(chunk, next);
   }
 
-  /** Reads what `chunk` holds, from `at` on, of a prefix that spans chunks; returns where that ends. */
+  /**
+   * Reads what `chunk` holds, from `at` on, of a prefix that spans chunks; returns where that ends.
+   */
   #readPrefix(chunk: LentBytes, at: number): number {
     const end = Math.min(chunk.length, at + PREFIX_BYTES - this.#prefixSeen);
     for (let i = at; i < end; i++) {
@@ -97,14 +108,21 @@ export interface MessageParserOptions {
 
 /** From this many buffered chunks on, small ones are copied together ... */
 const COALESCE_FROM_CHUNKS = 16;
-/** ... if they are at most this long: the view alone costs about 100 bytes, and it keeps the whole read of the socket alive ... */
+/**
+ * ... if they are at most this long: the view alone costs about 100 bytes, and it keeps the whole
+ * read of the socket alive ...
+ */
 const SMALL_CHUNK_BYTES = 1_024;
-/** ... into blocks of this size. So a peer that sends single bytes makes us hold about what it sent, not a hundred times as much. */
+/**
+ * ... into blocks of this size. So a peer that sends single bytes makes us hold about what it sent,
+ * not a hundred times as much.
+ */
 const BLOCK_BYTES = 8_192;
 
 /**
- * Cuts a stream of bytes into messages. Payloads are views of the chunks; only a message that spans chunks is copied.
- * The owner bounds what is buffered, by acknowledging a message only when it has been taken.
+ * Cuts a stream of bytes into messages. Payloads are views of the chunks; only a message that spans
+ * chunks is copied. The owner bounds what is buffered, by acknowledging a message only when it has
+ * been taken.
  */
 export class MessageParser {
   /** What has not been taken, and where in the first chunk it begins. No chunk is empty. */
@@ -154,8 +172,9 @@ export class MessageParser {
 
   /**
    * The next whole message, or `undefined` until there is one.
-   * @throws {GrpcError} RESOURCE_EXHAUSTED for a message above the limit, as soon as its prefix is here; INTERNAL for a flag byte other
-   * than 0 and 1. Every message before it has been handed out then; asking again throws again.
+   * @throws {GrpcError} RESOURCE_EXHAUSTED for a message above the limit, as soon as its prefix is
+   * here; INTERNAL for a flag byte other than 0 and 1. Every message before it has been handed out
+   * then; asking again throws again.
    */
   next(): Frame | undefined {
     if (this.#payloadBytes === -1) {
@@ -180,8 +199,9 @@ export class MessageParser {
   }
 
   /**
-   * With `retain`: every byte that was ever pushed, the messages taken included, uncopied, in order. The parser is empty afterwards.
-   * This is how a stream that was peeked at is relayed as if it had not been.
+   * With `retain`: every byte that was ever pushed, the messages taken included, uncopied, in
+   * order. The parser is empty afterwards. This is how a stream that was peeked at is relayed as if
+   * it had not been.
    */
   drainAll(): Buffer[] {
     const all = [...this.#taken, ...this.#chunks];
@@ -198,7 +218,10 @@ export class MessageParser {
     this.#payloadBytes = -1;
   }
 
-  /** Appends to the block at the end of the list, or starts one. What was handed out of the block lies before and stays as it is. */
+  /**
+   * Appends to the block at the end of the list, or starts one. What was handed out of the block
+   * lies before and stays as it is.
+   */
   #copyIntoBlock(chunk: Buffer): void {
     let block = this.#block;
     if (block === undefined || this.#blockUsedBytes + chunk.length > BLOCK_BYTES) {

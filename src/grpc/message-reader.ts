@@ -1,5 +1,5 @@
-// Messages of one direction as a handler reads them: one promise per message that is waited for. Local handlers and our
-// own client use it; relayed calls never do.
+// Messages of one direction as a handler reads them: one promise per message that is waited for.
+// Local handlers and our own client use it; relayed calls never do.
 
 import type { LentBytes } from "../wire/lent-bytes.ts";
 import { type Codec, decodeMessage, takesRawFrames } from "./codec.ts";
@@ -72,14 +72,20 @@ export class MessageReader {
     this.#settle();
   }
 
-  /** Ends reading: what has arrived behind the messages that were read, and how much of it the sender has credit for already. */
+  /**
+   * Ends reading: what has arrived behind the messages that were read, and how much of it the
+   * sender has credit for already.
+   */
   takeRest(): { readonly chunks: Buffer[]; readonly creditedBytes: number } {
     const { bufferedBytes } = this.#parser;
     const creditedBytes = Math.max(0, bufferedBytes - this.#owedBytes);
     return { chunks: this.#parser.drainRest(), creditedBytes };
   }
 
-  /** The next message; `undefined` after the last. Several may be asked for at once; they come in order. */
+  /**
+   * The next message; `undefined` after the last. Several may be asked for at once; they come in
+   * order.
+   */
   async read(): Promise<unknown> {
     const frame = await new Promise<Frame | undefined>((resolve, reject) => {
       this.#waiters.push({ resolve, reject });
@@ -114,7 +120,8 @@ export class MessageReader {
       if (this.#error !== undefined) this.#waiters.shift()?.reject(this.#error);
       else if (this.#ended) this.#waiters.shift()?.resolve(undefined);
       else {
-        // Somebody waits for a message that may be larger than the window: its limit bounds what is held.
+        // Somebody waits for a message that may be larger than the window: its limit bounds what is
+        // held.
         this.#giveCredit(this.#owedBytes);
         return;
       }

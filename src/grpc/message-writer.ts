@@ -9,7 +9,10 @@ export interface ByteSink {
   sendData(chunk: Buffer): number;
 }
 
-/** A handler that does not await is not stopped, but one that does waits above this many bytes not yet accepted for the socket. */
+/**
+ * A handler that does not await is not stopped, but one that does waits above this many bytes not
+ * yet accepted for the socket.
+ */
 export const HIGH_WATER_BYTES = 65_536;
 
 export class MessageWriter {
@@ -67,8 +70,8 @@ export class MessageWriter {
 const DONE: Promise<void> = Promise.resolve();
 
 /**
- * A promise whose rejection may be left unhandled: a handler that does not wait for its messages must not bring the process
- * down when the peer goes away.
+ * A promise whose rejection may be left unhandled: a handler that does not wait for its messages
+ * must not bring the process down when the peer goes away.
  */
 export function tolerant<T>(promise: Promise<T>): Promise<T> {
   promise.catch(NOTHING);

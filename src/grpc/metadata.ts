@@ -1,4 +1,5 @@
-// The user's view of header and trailer fields. Knows the gRPC rules for custom metadata, not who sends it.
+// The user's view of header and trailer fields. Knows the gRPC rules for custom metadata, not who
+// sends it.
 
 import { checkBoolean, checkObject } from "../check/check.ts";
 import { optionTable } from "../check/options.ts";
@@ -16,7 +17,10 @@ export type MetadataValue<Name extends string = string> = string extends Name
 export type MetadataInput = string | Uint8Array;
 
 export interface MetadataFieldOptions {
-  /** Ask every hop to keep the field out of header compression (RFC 7541 §6.2.3): tokens, passwords. @default false */
+  /**
+   * Ask every hop to keep the field out of header compression (RFC 7541 §6.2.3): tokens, passwords.
+   * @default false
+   */
   readonly sensitive?: boolean;
 }
 
@@ -27,22 +31,26 @@ const FIELD_OPTIONS = optionTable<MetadataFieldOptions>("options of a metadata f
 const NONE: HeaderList = [];
 
 /**
- * Custom metadata of a call: an ordered list of names and values in which names may repeat. Names are case-insensitive; values of
- * names ending in `-bin` are bytes, which travel as base64, all others are printable ASCII.
+ * Custom metadata of a call: an ordered list of names and values in which names may repeat. Names
+ * are case-insensitive; values of names ending in `-bin` are bytes, which travel as base64, all
+ * others are printable ASCII.
  *
- * It is a view over header fields that copies on write: wrapping fields costs nothing, and fields that came from a peer and were not
- * touched go on exactly as they came.
+ * It is a view over header fields that copies on write: wrapping fields costs nothing, and fields
+ * that came from a peer and were not touched go on exactly as they came.
  *
- * Names that the protocol owns cannot be set: pseudo-header fields, `te`, `host`, `content-type`, `content-length`, `grpc-timeout`,
- * `grpc-status`, `grpc-message` and connection-specific fields. Everything else can, including `user-agent`, `grpc-encoding` and
- * `grpc-status-details-bin`.
+ * Names that the protocol owns cannot be set: pseudo-header fields, `te`, `host`, `content-type`,
+ * `content-length`, `grpc-timeout`, `grpc-status`, `grpc-message` and connection-specific fields.
+ * Everything else can, including `user-agent`, `grpc-encoding` and `grpc-status-details-bin`.
  */
 export class Metadata {
   #fields: HeaderList = NONE;
   /** The same list as `#fields` while nobody else can see it. */
   #own: HeaderField[] | undefined;
 
-  /** Metadata over `fields`, which must not change any more. Nothing is checked: what a peer sent is kept whatever it is. */
+  /**
+   * Metadata over `fields`, which must not change any more. Nothing is checked: what a peer sent is
+   * kept whatever it is.
+   */
   static fromFields(fields: HeaderList): Metadata {
     const metadata = new Metadata();
     metadata.#fields = fields;
@@ -71,8 +79,9 @@ export class Metadata {
   }
 
   /**
-   * All values of `name`, in order; empty when there are none. Values of a `-bin` name that some hop has joined with commas come
-   * back apart. Base64 is read leniently, padded or not; characters outside its alphabet are skipped.
+   * All values of `name`, in order; empty when there are none. Values of a `-bin` name that some
+   * hop has joined with commas come back apart. Base64 is read leniently, padded or not; characters
+   * outside its alphabet are skipped.
    */
   get<Name extends string>(name: Name): MetadataValue<Name>[];
   get(name: string): (string | Buffer)[] {
@@ -127,10 +136,11 @@ export class Metadata {
   }
 
   /**
-   * Adds a value after those that `name` already has. Spaces around a text value are removed: no hop is bound to keep them (gRPC
-   * PROTOCOL-HTTP2 "ASCII-Value") and HTTP/2 forbids them (RFC 9113 §8.2.1).
-   * @throws {TypeError} for a name that is not `[0-9a-z_.-]+` or belongs to the protocol, text outside 0x20 - 0x7e (put it into a
-   * `-bin` name), text for a `-bin` name, or bytes for another
+   * Adds a value after those that `name` already has. Spaces around a text value are removed: no
+   * hop is bound to keep them (gRPC PROTOCOL-HTTP2 "ASCII-Value") and HTTP/2 forbids them (RFC 9113
+   * §8.2.1).
+   * @throws {TypeError} for a name that is not `[0-9a-z_.-]+` or belongs to the protocol, text
+   * outside 0x20 - 0x7e (put it into a `-bin` name), text for a `-bin` name, or bytes for another
    */
   append(name: string, value: MetadataInput, options?: MetadataFieldOptions): void {
     const field = createField(name, value, options);
@@ -162,7 +172,10 @@ export class Metadata {
     return Metadata.fromFields(this.toFields());
   }
 
-  /** The fields as they go on the wire. The list never changes, whatever happens to this object later. */
+  /**
+   * The fields as they go on the wire. The list never changes, whatever happens to this object
+   * later.
+   */
   toFields(): HeaderList {
     this.#own = undefined;
     return this.#fields;

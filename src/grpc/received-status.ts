@@ -1,5 +1,5 @@
-// What trailers say about the outcome of a call. Nearly all of it is passed on and never read here, so its text is made when
-// somebody reads it.
+// What trailers say about the outcome of a call. Nearly all of it is passed on and never read here,
+// so its text is made when somebody reads it.
 
 import { Status } from "./status.ts";
 import { decodeGrpcMessage } from "./status-message.ts";
@@ -15,14 +15,20 @@ export class ReceivedStatus {
   readonly #badCode: string | undefined;
   #details: string | undefined;
 
-  /** @param badCode a `grpc-status` that is none; the status is UNKNOWN then, and the details say what came */
+  /**
+   * @param badCode a `grpc-status` that is none; the status is UNKNOWN then, and the details say
+   * what came
+   */
   constructor(status: Status, wireMessage: string, badCode?: string) {
     this.status = status;
     this.#wireMessage = wireMessage;
     this.#badCode = badCode;
   }
 
-  /** The decoded `grpc-message`, empty when there is none. Decoded when it is read for the first time. */
+  /**
+   * The decoded `grpc-message`, empty when there is none. Decoded when it is read for the first
+   * time.
+   */
   get details(): string {
     if (this.#details === undefined) {
       const message = decodeGrpcMessage(this.#wireMessage);
@@ -47,7 +53,10 @@ const STATUS_FROM_TEXT: ReadonlyMap<string, Status> = new Map(
   Object.values(Status).map((status) => [String(status), status]),
 );
 
-/** The outcome that `code`, the value of `grpc-status`, and `wireMessage`, that of `grpc-message`, stand for. */
+/**
+ * The outcome that `code`, the value of `grpc-status`, and `wireMessage`, that of `grpc-message`,
+ * stand for.
+ */
 export function receivedStatus(code: string, wireMessage: string): ReceivedStatus {
   if (code === "0" && wireMessage === "") return PLAIN_OK;
   const status = STATUS_FROM_TEXT.get(code);

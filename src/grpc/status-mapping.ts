@@ -1,19 +1,22 @@
-// From what went wrong below gRPC (HTTP/2 error code, HTTP status, system error) to the status a caller sees.
-// The only place that holds these tables.
+// From what went wrong below gRPC (HTTP/2 error code, HTTP status, system error) to the status a
+// caller sees. The only place that holds these tables.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { Status } from "./status.ts";
 
 /**
- * The status for a stream that ended with RST_STREAM(`code`), by gRPC PROTOCOL-HTTP2 "Errors". A code that the table does not
- * name, which a peer may always send, is INTERNAL: RFC 9113 §7 asks to treat it like INTERNAL_ERROR.
+ * The status for a stream that ended with RST_STREAM(`code`), by gRPC PROTOCOL-HTTP2 "Errors". A
+ * code that the table does not name, which a peer may always send, is INTERNAL: RFC 9113 §7 asks to
+ * treat it like INTERNAL_ERROR.
  */
 export function statusFromErrorCode(code: number): Status {
   switch (code) {
-    // "REFUSED_STREAM | UNAVAILABLE | Indicates that no processing occurred and the request can be retried"
+    // "REFUSED_STREAM | UNAVAILABLE | Indicates that no processing occurred and the request can be
+    // retried"
     case ErrorCode.REFUSED_STREAM:
       return Status.UNAVAILABLE;
-    // "CANCEL | CANCELLED | Mapped to call cancellation"; by the time it matters, the caller has not cancelled: the upstream did
+    // "CANCEL | CANCELLED | Mapped to call cancellation"; by the time it matters, the caller has
+    // not cancelled: the upstream did
     case ErrorCode.CANCEL:
       return Status.CANCELLED;
     // "ENHANCE_YOUR_CALM | RESOURCE_EXHAUSTED ... with additional error detail"
@@ -22,16 +25,18 @@ export function statusFromErrorCode(code: number): Status {
     // "INADEQUATE_SECURITY | PERMISSION_DENIED ... with additional detail"
     case ErrorCode.INADEQUATE_SECURITY:
       return Status.PERMISSION_DENIED;
-    // NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, FRAME_SIZE_ERROR, COMPRESSION_ERROR,
-    // CONNECT_ERROR: "INTERNAL". STREAM_CLOSED ("no mapping, ... shouldn't happen") and HTTP_1_1_REQUIRED have no row.
+    // NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT,
+    // FRAME_SIZE_ERROR, COMPRESSION_ERROR, CONNECT_ERROR: "INTERNAL". STREAM_CLOSED ("no mapping,
+    // ... shouldn't happen") and HTTP_1_1_REQUIRED have no row.
     default:
       return Status.INTERNAL;
   }
 }
 
 /**
- * The code of a RST_STREAM that stands for `status`, where it cannot be said by trailers: one that `statusFromErrorCode` leads back, or
- * INTERNAL_ERROR. Never REFUSED_STREAM for UNAVAILABLE: that would say that nothing was processed, and calls would be made twice.
+ * The code of a RST_STREAM that stands for `status`, where it cannot be said by trailers: one that
+ * `statusFromErrorCode` leads back, or INTERNAL_ERROR. Never REFUSED_STREAM for UNAVAILABLE: that
+ * would say that nothing was processed, and calls would be made twice.
  */
 export function errorCodeFromStatus(status: Status): ErrorCode {
   switch (status) {
@@ -49,8 +54,8 @@ export function errorCodeFromStatus(status: Status): ErrorCode {
 }
 
 /**
- * The status for a final response that carries no `grpc-status`, by grpc/grpc `doc/http-grpc-status-mapping.md`.
- * Only for clients: a server must not use it backwards.
+ * The status for a final response that carries no `grpc-status`, by grpc/grpc
+ * `doc/http-grpc-status-mapping.md`. Only for clients: a server must not use it backwards.
  */
 export function statusFromHttpStatus(httpStatus: number): Status {
   switch (httpStatus) {
@@ -74,13 +79,15 @@ export function statusFromHttpStatus(httpStatus: number): Status {
 }
 
 /**
- * The status for a connection that could not be made or was lost, by the `code` of the system's error.
+ * The status for a connection that could not be made or was lost, by the `code` of the system's
+ * error.
  *
- * Every failure of the network, of name resolution, of the TLS handshake or of a UNIX socket is UNAVAILABLE (grpc/grpc
- * `doc/statuscodes.md`: "Server shutting down", "Some data transmitted before connection breaks"; `doc/wait-for-ready.md`: calls
- * on a channel in TRANSIENT_FAILURE). So is a code that is not known, and none at all: all that is known is that there is no
- * connection, which says nothing about the request and may be different for the next attempt. The exceptions are
- * calls that no environment makes succeed: this process passed something that Node refuses.
+ * Every failure of the network, of name resolution, of the TLS handshake or of a UNIX socket is
+ * UNAVAILABLE (grpc/grpc `doc/statuscodes.md`: "Server shutting down", "Some data transmitted
+ * before connection breaks"; `doc/wait-for-ready.md`: calls on a channel in TRANSIENT_FAILURE). So
+ * is a code that is not known, and none at all: all that is known is that there is no connection,
+ * which says nothing about the request and may be different for the next attempt. The exceptions
+ * are calls that no environment makes succeed: this process passed something that Node refuses.
  */
 export function statusFromErrno(code: string | undefined): Status {
   switch (code) {
@@ -91,9 +98,10 @@ export function statusFromErrno(code: string | undefined): Status {
     case "ERR_SOCKET_BAD_PORT":
     case "ERR_INVALID_IP_ADDRESS":
       return Status.INTERNAL;
-    // ECONNREFUSED, ECONNRESET, ECONNABORTED, EPIPE, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL; ENOTFOUND, EAI_AGAIN;
-    // ENOENT, EACCES, EPERM of a UNIX socket; CERT_HAS_EXPIRED, ERR_TLS_CERT_ALTNAME_INVALID, ERR_SSL_*;
-    // EMFILE, ENFILE, ENOBUFS: this process is short of something, and another instance, or this one later, is not.
+    // ECONNREFUSED, ECONNRESET, ECONNABORTED, EPIPE, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH,
+    // EADDRNOTAVAIL; ENOTFOUND, EAI_AGAIN; ENOENT, EACCES, EPERM of a UNIX socket;
+    // CERT_HAS_EXPIRED, ERR_TLS_CERT_ALTNAME_INVALID, ERR_SSL_*; EMFILE, ENFILE, ENOBUFS: this
+    // process is short of something, and another instance, or this one later, is not.
     default:
       return Status.UNAVAILABLE;
   }

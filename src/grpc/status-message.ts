@@ -1,9 +1,13 @@
-// The coding of `grpc-message` (gRPC PROTOCOL-HTTP2 "Status-Message"): percent-encoded UTF-8.
-// A message that is passed on is never decoded and encoded again; only those that are made or shown here are.
+// The coding of `grpc-message` (gRPC PROTOCOL-HTTP2 "Status-Message"): percent-encoded UTF-8. A
+// message that is passed on is never decoded and encoded again; only those that are made or shown
+// here are.
 
 const PERCENT = 0x25;
 
-/** Octets that the message of a status that is made here has on the wire at most: the text of an error may have any length. */
+/**
+ * Octets that the message of a status that is made here has on the wire at most: the text of an
+ * error may have any length.
+ */
 export const MAX_GRPC_MESSAGE_BYTES = 8_192;
 
 const SPACE = 0x20;
@@ -15,7 +19,10 @@ const UTF8_CONTINUATION = 0x80;
 /** Anything but the unescaped characters 0x20 - 0x7e without `%`. */
 const NEEDS_DECODING = /[^\x20-\x24\x26-\x7e]/;
 
-/** The same, and a space at either end: gRPC lets it stand, but no field value may have it (RFC 9113 §8.2.1). */
+/**
+ * The same, and a space at either end: gRPC lets it stand, but no field value may have it (RFC 9113
+ * §8.2.1).
+ */
 const NEEDS_ENCODING = /[^\x20-\x24\x26-\x7e]|^ | $/;
 
 /** What each byte becomes. */
@@ -26,8 +33,8 @@ const ENCODED: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
 );
 
 /**
- * The field value for `text`: `text` itself when it is plain ASCII. An unpaired surrogate becomes U+FFFD. Cut off behind the last
- * whole character that fits in `MAX_GRPC_MESSAGE_BYTES`.
+ * The field value for `text`: `text` itself when it is plain ASCII. An unpaired surrogate becomes
+ * U+FFFD. Cut off behind the last whole character that fits in `MAX_GRPC_MESSAGE_BYTES`.
  */
 export function encodeGrpcMessage(text: string): string {
   // Each character takes an octet at least. Half a pair at the cut takes nine and does not fit.
@@ -48,8 +55,8 @@ export function encodeGrpcMessage(text: string): string {
 }
 
 /**
- * The text of a field value (one byte per character). Never fails ("decoders MUST NOT error"): an escape that is none
- * stays as it is, bytes that are not UTF-8 become U+FFFD.
+ * The text of a field value (one byte per character). Never fails ("decoders MUST NOT error"): an
+ * escape that is none stays as it is, bytes that are not UTF-8 become U+FFFD.
  */
 export function decodeGrpcMessage(wire: string): string {
   if (!NEEDS_DECODING.test(wire)) return wire;

@@ -20,8 +20,9 @@ const MAX_DIGITS = 8;
 const MAX_COUNT = 99_999_999;
 
 /**
- * Milliseconds, with a fraction for the small units; `undefined` when malformed. The largest, `99999999H`, is about 11,400 years
- * and exact in a double, but longer than any timer of Node can run.
+ * Milliseconds, with a fraction for the small units; `undefined` when malformed. The largest,
+ * `99999999H`, is about 11,400 years and exact in a double, but longer than any timer of Node can
+ * run.
  */
 export function parseTimeout(text: string): number | undefined {
   const digits = text.length - 1;
@@ -40,14 +41,16 @@ export function parseTimeout(text: string): number | undefined {
 }
 
 /**
- * The field value for a timeout of `ms`, in the finest unit that 8 digits can hold, rounded up: a deadline must never get shorter
- * by being passed on. Nothing left (or not a number) is `0n`, as grpc-go sends it. Above 99999999 hours, which includes
- * Infinity, it is that; leave the field out to say "no deadline".
+ * The field value for a timeout of `ms`, in the finest unit that 8 digits can hold, rounded up: a
+ * deadline must never get shorter by being passed on. Nothing left (or not a number) is `0n`, as
+ * grpc-go sends it. Above 99999999 hours, which includes Infinity, it is that; leave the field out
+ * to say "no deadline".
  */
 export function formatTimeout(ms: number): string {
   if (!(ms > 0)) return "0n";
   for (const { suffix, factor, divisor } of UNITS) {
-    // Not Math.ceil: where the product is rounded up past an integer, it would add a unit to a timeout that was exact.
+    // Not Math.ceil: where the product is rounded up past an integer, it would add a unit to a
+    // timeout that was exact.
     let count = Math.round((ms * divisor) / factor);
     if ((count * factor) / divisor < ms) count++;
     if (count <= MAX_COUNT) return `${count}${suffix}`;

@@ -44,8 +44,9 @@ export function statusField(status: Status): HeaderField {
 }
 
 /**
- * The outcome in `trailers` (or in the headers of a Trailers-Only response); `undefined` when they hold no `grpc-status`. A status
- * that is not a plain decimal from 0 to 16 is UNKNOWN, and the details say what came.
+ * The outcome in `trailers` (or in the headers of a Trailers-Only response); `undefined` when they
+ * hold no `grpc-status`. A status that is not a plain decimal from 0 to 16 is UNKNOWN, and the
+ * details say what came.
  */
 export function parseStatus(trailers: HeaderList): ReceivedStatus | undefined {
   let code: string | undefined;
@@ -58,9 +59,9 @@ export function parseStatus(trailers: HeaderList): ReceivedStatus | undefined {
 }
 
 /**
- * The error that `trailers` report; `undefined` when they say OK. Without `grpc-status` it is UNKNOWN. It has no stack: that would show
- * how a socket is read, and take three quarters of the time, for what many services answer every day. Nor is its text made before
- * somebody reads it.
+ * The error that `trailers` report; `undefined` when they say OK. Without `grpc-status` it is
+ * UNKNOWN. It has no stack: that would show how a socket is read, and take three quarters of the
+ * time, for what many services answer every day. Nor is its text made before somebody reads it.
  * @param received what `parseStatus` says of them
  */
 export function grpcErrorFromTrailers(
@@ -89,7 +90,10 @@ export function grpcErrorFromTrailers(
   return error;
 }
 
-/** Trailing fields for an outcome that is made here; `details`, cut to their bound, become the `grpc-message`, none when empty. */
+/**
+ * Trailing fields for an outcome that is made here; `details`, cut to their bound, become the
+ * `grpc-message`, none when empty.
+ */
 export function trailersFor(
   status: Status,
   details: string,
@@ -98,7 +102,10 @@ export function trailersFor(
   return appendOutcome([], status, details, metadata);
 }
 
-/** The header section of a Trailers-Only response: `:status`, `content-type` and the outcome, in one HEADERS frame with END_STREAM. */
+/**
+ * The header section of a Trailers-Only response: `:status`, `content-type` and the outcome, in one
+ * HEADERS frame with END_STREAM.
+ */
 export function trailersOnlyHeaders(
   status: Status,
   details: string,
@@ -121,22 +128,32 @@ function appendOutcome(
   return fields;
 }
 
-/** The trailing fields that report `error` after response headers: an upstream's own, byte-exact, if the error is still as it came. */
+/**
+ * The trailing fields that report `error` after response headers: an upstream's own, byte-exact, if
+ * the error is still as it came.
+ */
 export function errorTrailers(error: GrpcError): HeaderList {
   const wire = error.wireTrailers;
   if (wire === undefined) return trailersFor(error.status, error.details, error.metadata);
-  // A Trailers-Only response that comes to be sent after other headers loses what only belongs to headers.
+  // A Trailers-Only response that comes to be sent after other headers loses what only belongs to
+  // headers.
   return isHeaderSection(wire) ? wire.filter((field) => !isHeaderOnly(field.name)) : wire;
 }
 
-/** The Trailers-Only header section that reports `error`: an upstream's own, byte-exact, if the error is still as it came. */
+/**
+ * The Trailers-Only header section that reports `error`: an upstream's own, byte-exact, if the
+ * error is still as it came.
+ */
 export function errorHeaders(error: GrpcError): HeaderList {
   const wire = error.wireTrailers;
   if (wire === undefined) return trailersOnlyHeaders(error.status, error.details, error.metadata);
   return isHeaderSection(wire) ? wire : asHeaderSection(wire, CONTENT_TYPE_GRPC);
 }
 
-/** The Trailers-Only header section of `trailers`, without what a backend had in them that says something else in headers. */
+/**
+ * The Trailers-Only header section of `trailers`, without what a backend had in them that says
+ * something else in headers.
+ */
 function asHeaderSection(trailers: HeaderList, contentType: HeaderField): HeaderList {
   const fields = [HTTP_STATUS_200, contentType];
   for (const field of trailers) if (!isHeaderOnly(field.name)) fields.push(field);

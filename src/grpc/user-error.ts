@@ -1,4 +1,5 @@
-// What the program's own code threw, as the error that its call ends with: clients do not read it, operators are warned of it.
+// What the program's own code threw, as the error that its call ends with: clients do not read it,
+// operators are warned of it.
 
 import { type CalledAs, warnOnce } from "../check/warn.ts";
 import { ErrorReason, failure, GrpcError, INTERNAL_DETAILS, thrownText } from "./error.ts";
@@ -13,7 +14,10 @@ const REASONS: Readonly<Record<CalledAs, ErrorReason>> = {
   callback: ErrorReason.HANDLER,
 };
 
-/** A GrpcError is what the program means to say. Anything else is UNKNOWN, as in Go, with the reason of what was called. */
+/**
+ * A GrpcError is what the program means to say. Anything else is UNKNOWN, as in Go, with the reason
+ * of what was called.
+ */
 export function fromUserCode(calledAs: CalledAs, thrown: unknown): GrpcError {
   const error = GrpcError.from(thrown);
   // Passed, or the reason of the abort that was thrown.

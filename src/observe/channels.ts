@@ -1,5 +1,5 @@
-// What happens, for whoever subscribes: node:diagnostics_channel, so that instrumentation needs no dependency on us and
-// calls cost nothing while nobody listens. A leaf.
+// What happens, for whoever subscribes: node:diagnostics_channel, so that instrumentation needs no
+// dependency on us and calls cost nothing while nobody listens. A leaf.
 
 import { type Channel, channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 
@@ -31,7 +31,10 @@ export class EventChannel<Event extends object> {
   }
 }
 
-/** Published on `grpc-relay:call:start` when a gRPC request has arrived, before interceptors and director run. */
+/**
+ * Published on `grpc-relay:call:start` when a gRPC request has arrived, before interceptors and
+ * director run.
+ */
 export interface CallStartEvent {
   readonly method: string;
   readonly authority: string;
@@ -43,8 +46,9 @@ export interface CallEndEvent extends CallStartEvent {
   /** The gRPC status that the client was told, or would have been. */
   readonly status: number;
   /**
-   * Why that is not OK, a `GrpcError`; `undefined` for OK. Its `message`, `cause` and `stack` say what the client is not told: the address
-   * of the backend, what TLS says, the error that a handler or hook threw.
+   * Why that is not OK, a `GrpcError`; `undefined` for OK. Its `message`, `cause` and `stack` say
+   * what the client is not told: the address of the backend, what TLS says, the error that a
+   * handler or hook threw.
    */
   readonly error: Error | undefined;
   /** The client cancelled or disconnected first. */
@@ -56,7 +60,10 @@ export interface CallEndEvent extends CallStartEvent {
   readonly responseBytes: number;
 }
 
-/** Published on `grpc-relay:detached:end` when a detached destination has ended, which may be after its call. */
+/**
+ * Published on `grpc-relay:detached:end` when a detached destination has ended, which may be after
+ * its call.
+ */
 export interface DetachedEndEvent {
   readonly method: string;
   /** Of its `ClientConn`. */
@@ -81,8 +88,8 @@ export interface DetachedEndEvent {
  * - `"idle"`: not connected; the next call, or `connect`, makes it connect.
  * - `"connecting"`: name, socket, TLS and the server's SETTINGS are under way; calls wait.
  * - `"ready"`: calls are sent.
- * - `"transientFailure"`: connecting failed; calls fail with that error, unless they wait for a connection (`waitForReady`). When
- *   the backoff is over it connects for those, or is idle.
+ * - `"transientFailure"`: connecting failed; calls fail with that error, unless they wait for a
+ *   connection (`waitForReady`). When the backoff is over it connects for those, or is idle.
  * - `"shutdown"`: closed, or the session that it was made of has ended; for good.
  */
 export type ConnState = "idle" | "connecting" | "ready" | "transientFailure" | "shutdown";
@@ -91,16 +98,19 @@ export type ConnState = "idle" | "connecting" | "ready" | "transientFailure" | "
 export interface ConnStateEvent {
   readonly target: string;
   readonly state: ConnState;
-  /** Why, as one line for people: `a call wants it`, `read ECONNRESET`. May change in any release. */
+  /**
+   * Why, as one line for people: `a call wants it`, `read ECONNRESET`. May change in any release.
+   */
   readonly reason: string;
   /** When it failed or was lost: a `GrpcError`. */
   readonly error: Error | undefined;
 }
 
 /**
- * Published on `grpc-relay:refused` when something that a peer sent is refused before it is a call, or instead of being one: a
- * malformed request, a request that is not gRPC (HTTP 415), a breach of HTTP/2 that ends a stream or a connection, another protocol, a
- * failed handshake, a bound of ours that was met. Backends are peers, too.
+ * Published on `grpc-relay:refused` when something that a peer sent is refused before it is a call,
+ * or instead of being one: a malformed request, a request that is not gRPC (HTTP 415), a breach of
+ * HTTP/2 that ends a stream or a connection, another protocol, a failed handshake, a bound of ours
+ * that was met. Backends are peers, too.
  */
 export interface RefusedEvent {
   /** What ended for it. */
@@ -111,7 +121,10 @@ export interface RefusedEvent {
   readonly peer: string;
   /** With `scope: "stream"`. */
   readonly streamId?: number;
-  /** One line for people: the rule that was broken. It may show what the peer sent, and change in any release. */
+  /**
+   * One line for people: the rule that was broken. It may show what the peer sent, and change in
+   * any release.
+   */
   readonly rule: string;
   /** The option or limit of ours that was met, and what it is set to. */
   readonly limit?: { readonly name: string; readonly value: number };

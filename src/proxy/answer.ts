@@ -1,5 +1,6 @@
-// How the client of a relayed call is answered when all destinations have ended: by the backend's trailers as they came,
-// by those of an error, or by a reset (README.md, "A response that breaks off").
+// How the client of a relayed call is answered when all destinations have ended: by the backend's
+// trailers as they came, by those of an error, or by a reset (README.md, "A response that breaks
+// off").
 
 import type { GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
@@ -32,9 +33,9 @@ export function answerClient(
 }
 
 /**
- * Trailers would leave the client waiting. One that made a unary call and has got a message waits, in C-core,
- * for the rest of another that it has not asked for, whatever ends the stream but a reset. Calls that are not
- * unary, and every other cut, end by trailers, which say more.
+ * Trailers would leave the client waiting. One that made a unary call and has got a message waits,
+ * in C-core, for the rest of another that it has not asked for, whatever ends the stream but a
+ * reset. Calls that are not unary, and every other cut, end by trailers, which say more.
  */
 function strandsClient(call: ServerCall, primary: UpstreamLeg, requestMessages: number): boolean {
   return primary.cutInSecondMessage && call.requestEnded && requestMessages <= 1;

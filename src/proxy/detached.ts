@@ -1,4 +1,5 @@
-// Detached destinations whose call is over: which of them go on, each within its own time, and how their end is told.
+// Detached destinations whose call is over: which of them go on, each within its own time, and how
+// their end is told.
 
 import type { GrpcError } from "../grpc/error.ts";
 import { detachedEnd } from "../observe/channels.ts";

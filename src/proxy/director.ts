@@ -14,13 +14,16 @@ import type { StreamPeeker } from "./peeker.ts";
 import type { CallResult, DestinationResult } from "./results.ts";
 
 /**
- * Decides where a call goes. It runs after all interceptors. Answering at once, without a promise, costs the call none.
+ * Decides where a call goes. It runs after all interceptors. Answering at once, without a promise,
+ * costs the call none.
  *
- * Throwing refuses the call: the client is sent a `GrpcError` as it is, for anything else UNKNOWN without a word of what was thrown.
- * The request waits meanwhile, held back by flow control; `peeker` can look at its first messages.
+ * Throwing refuses the call: the client is sent a `GrpcError` as it is, for anything else UNKNOWN
+ * without a word of what was thrown. The request waits meanwhile, held back by flow control;
+ * `peeker` can look at its first messages.
  *
- * The call does not wait for it: when the client goes or the deadline passes, `ctx.signal` says so and handlers and interceptors
- * are told. Should it answer all the same, every `onError` and the finalizer run, and nothing is sent.
+ * The call does not wait for it: when the client goes or the deadline passes, `ctx.signal` says so
+ * and handlers and interceptors are told. Should it answer all the same, every `onError` and the
+ * finalizer run, and nothing is sent.
  *
  * `onError` and the finalizer run in the async context (`AsyncLocalStorage`) in which it was
  * called: `run` the handler or director in one. What a director enters itself (`enterWith`) may be
@@ -35,27 +38,33 @@ export type StreamDirector = (
 /**
  * How much a secondary matters.
  *
- * - `"required"`: nobody is sent anything before it is open, and if it cannot be opened the call fails, whatever `onError` says. That is
- *   the rule of Go's grpc-proxy.
- * - `"optional"`: the others begin without it. What it has missed is kept for it, up to `maxLagBytes`. That it cannot be opened is judged
- *   by its `onError`, as is every other failure of it. The call ends when it has ended, too.
- * - `"detached"`: a copy that cannot hurt. It delays neither the beginning, nor the client, nor the end of the call, and nothing that becomes
- *   of it reaches the client: `onError` is told, but what it returns is ignored. When the call is over it may go on for `maxDetachedMs` if
- *   it has been given the whole request, as long as a server keeps no more than 64 MiB for all that do. A client that cancels, or whose deadline passes, ends it with the call; `server.close` and
- *   `conn.close` end it, too. The finalizer and `openCallCount` do not wait for it. How it ended is also told on the channel
- *   `grpc-relay:detached:end`.
+ * - `"required"`: nobody is sent anything before it is open, and if it cannot be opened the call
+ *   fails, whatever `onError` says. That is the rule of Go's grpc-proxy.
+ * - `"optional"`: the others begin without it. What it has missed is kept for it, up to
+ *   `maxLagBytes`. That it cannot be opened is judged by its `onError`, as is every other failure
+ *   of it. The call ends when it has ended, too.
+ * - `"detached"`: a copy that cannot hurt. It delays neither the beginning, nor the client, nor the
+ *   end of the call, and nothing that becomes of it reaches the client: `onError` is told, but what
+ *   it returns is ignored. When the call is over it may go on for `maxDetachedMs` if it has been
+ *   given the whole request, as long as a server keeps no more than 64 MiB for all that do. A
+ *   client that cancels, or whose deadline passes, ends it with the call; `server.close` and
+ *   `conn.close` end it, too. The finalizer and `openCallCount` do not wait for it. How it ended is
+ *   also told on the channel `grpc-relay:detached:end`.
  */
 export type DestinationNeed = "required" | "optional" | "detached";
 
 /**
- * Told once when the call to a destination has failed: it could not be opened, it was reset, or it ended with a status other than OK.
- * What it returns stands for the outcome: an error (this or another) fails the call; nothing, `undefined` or `null` swallows it.
- * That goes for the primary, too: the client then gets OK, without a message if none came. A handler that only logs has to
- * return the error. Throwing is the same as returning what is thrown. When a required destination could not be opened, those of all
- * destinations are told, and none can swallow it. Of a detached one what it returns is ignored.
+ * Told once when the call to a destination has failed: it could not be opened, it was reset, or it
+ * ended with a status other than OK. What it returns stands for the outcome: an error (this or
+ * another) fails the call; nothing, `undefined` or `null` swallows it. That goes for the primary,
+ * too: the client then gets OK, without a message if none came. A handler that only logs has to
+ * return the error. Throwing is the same as returning what is thrown. When a required destination
+ * could not be opened, those of all destinations are told, and none can swallow it. Of a detached
+ * one what it returns is ignored.
  *
- * It cannot be asynchronous: an error is judged at once. A promise, as anything else that is no error, swallows nothing and is a
- * warning of the process. What takes time belongs in the `RequestFinalizer`.
+ * It cannot be asynchronous: an error is judged at once. A promise, as anything else that is no
+ * error, swallows nothing and is a warning of the process. What takes time belongs in the
+ * `RequestFinalizer`.
  */
 export type DestinationErrorHandler = (
   error: GrpcError,
@@ -68,41 +77,45 @@ export interface Destination {
   /** The connection to it, from `dial` or `ClientConn.fromSession`. */
   readonly conn: ClientConn;
   /**
-   * Its own metadata, deadline and cancellation; derive it from the context that the director is given.
+   * Its own metadata, deadline and cancellation; derive it from the context that the director is
+   * given.
    * @default the context of the call: the client's metadata is forwarded as it came
    */
   readonly ctx?: CallContext;
   /**
-   * Payload of the first message that it gets, without the length prefix and uncompressed. It is sent at once and takes the place of the
-   * client's first message, peeked at or not; in a handler of all messages that were read. A client that sends none changes nothing:
-   * this is the only message then. An empty buffer is a message of no bytes; leave the property out to send what the client sends.
+   * Payload of the first message that it gets, without the length prefix and uncompressed. It is
+   * sent at once and takes the place of the client's first message, peeked at or not; in a handler
+   * of all messages that were read. A client that sends none changes nothing: this is the only
+   * message then. An empty buffer is a message of no bytes; leave the property out to send what the
+   * client sends.
    */
   readonly message?: Uint8Array;
   /**
-   * Told once when the call to this destination has failed. Without it the error counts; with it only what it returns does, for
-   * the primary as for secondaries.
+   * Told once when the call to this destination has failed. Without it the error counts; with it
+   * only what it returns does, for the primary as for secondaries.
    */
   readonly onError?: DestinationErrorHandler;
   /** How much it matters; only for secondaries. @default "required" */
   readonly need?: DestinationNeed;
   /**
-   * How many bytes of the request it may be behind the primary, only for secondaries. They are kept in memory. One that is further behind is
-   * reset and fails with `SECONDARY_LAG`. Without this one that is open slows the client down instead, unless it is detached.
+   * How many bytes of the request it may be behind the primary, only for secondaries. They are kept
+   * in memory. One that is further behind is reset and fails with `SECONDARY_LAG`. Without this one
+   * that is open slows the client down instead, unless it is detached.
    * @default 1_048_576 while an optional one is being opened, and for a detached one
    */
   readonly maxLagBytes?: number;
   /**
-   * How long a detached secondary may go on when all others have ended, in milliseconds. Then it is reset and fails with
-   * DEADLINE_EXCEEDED. The deadline that it was given holds besides.
+   * How long a detached secondary may go on when all others have ended, in milliseconds. Then it is
+   * reset and fails with DEADLINE_EXCEEDED. The deadline that it was given holds besides.
    * @default 30_000
    */
   readonly maxDetachedMs?: number;
 }
 
 /**
- * Runs once when every destination but detached ones has ended, whatever the outcome, before the client is told. Throwing turns a call that would have
- * ended with OK into that error; an error that the call already has stays. It also runs when the client has gone, and
- * nothing cancels it.
+ * Runs once when every destination but detached ones has ended, whatever the outcome, before the
+ * client is told. Throwing turns a call that would have ended with OK into that error; an error
+ * that the call already has stays. It also runs when the client has gone, and nothing cancels it.
  */
 export type RequestFinalizer = (result: CallResult) => void | Promise<void>;
 

@@ -1,4 +1,5 @@
-// The request headers that a destination is sent: the client's own, with what its context and the director's call options change.
+// The request headers that a destination is sent: the client's own, with what its context and the
+// director's call options change.
 
 import type { ResolvedCallOptions } from "../client/call-options.ts";
 import { type RequestOrigin, requestHeaders } from "../grpc/request-headers.ts";

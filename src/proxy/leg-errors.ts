@@ -1,4 +1,5 @@
-// What a destination fails with that is ended here, not by its backend. Clients read no address in it; operators do.
+// What a destination fails with that is ended here, not by its backend. Clients read no address in
+// it; operators do.
 
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";

@@ -1,5 +1,6 @@
-// The request half of a destination: what it is to be sent, what has gone out, and what is kept to be sent again. One
-// object with the UpstreamLeg that extends it: a call has none to spare. Knows no relay, no response and no end.
+// The request half of a destination: what it is to be sent, what has gone out, and what is kept to
+// be sent again. One object with the UpstreamLeg that extends it: a call has none to spare. Knows
+// no relay, no response and no end.
 
 import { FirstMessage } from "../grpc/first-message.ts";
 import { frameChunks } from "../grpc/frame.ts";
@@ -8,8 +9,9 @@ import { appendChunk } from "../wire/chunk-list.ts";
 import { keep, type LentBytes } from "../wire/lent-bytes.ts";
 
 /**
- * Request bytes kept until the backend answers, so that a call which it cannot have processed is sent again (gRFC A6
- * "transparent retries"). A call of more bytes is not repeatable; nearly every unary call has less.
+ * Request bytes kept until the backend answers, so that a call which it cannot have processed is
+ * sent again (gRFC A6 "transparent retries"). A call of more bytes is not repeatable; nearly every
+ * unary call has less.
  */
 const MAX_REPLAY_BYTES = 65_536;
 
@@ -25,8 +27,8 @@ const RequestEnd = {
 
 type RequestEnd = (typeof RequestEnd)[keyof typeof RequestEnd];
 
-// Fields are set by the constructor: where a class that is extended sets them by initialisers, V8 takes
-// 15 ns more for each object.
+// Fields are set by the constructor: where a class that is extended sets them by initialisers, V8
+// takes 15 ns more for each object.
 export abstract class LegRequest {
   declare stream: Stream | undefined;
   declare requestBytes: number;
@@ -39,7 +41,8 @@ export abstract class LegRequest {
   /** Bytes that the transport accepted, in this attempt. */
   declare protected acceptedBytes: number;
   /**
-   * `sentCount` chunks that are kept to be sent again, then those not yet sent. A lone one, as most are, is in no list.
+   * `sentCount` chunks that are kept to be sent again, then those not yet sent. A lone one, as most
+   * are, is in no list.
    */
   declare private queue: Buffer | Buffer[] | undefined;
   declare private sentCount: number;
@@ -105,7 +108,10 @@ export abstract class LegRequest {
     }
   }
 
-  /** Every destination that is needed for it is open: the request may go out, at once or when this one is open. */
+  /**
+   * Every destination that is needed for it is open: the request may go out, at once or when this
+   * one is open.
+   */
   release(): void {
     this.released = true;
     this.flush();
@@ -145,7 +151,10 @@ export abstract class LegRequest {
     return skipped === chunk.length ? EMPTY : keep(chunk).subarray(skipped);
   }
 
-  /** The client has ended its side within the message that is left out here, which no backend can judge then. */
+  /**
+   * The client has ended its side within the message that is left out here, which no backend can
+   * judge then.
+   */
   protected abstract onTruncated(): void;
 
   private enqueue(chunk: Buffer): void {
@@ -183,7 +192,8 @@ export abstract class LegRequest {
   }
 
   private forgetSent(): void {
-    // A backend may answer while other destinations are still to be opened: then nothing has been sent.
+    // A backend may answer while other destinations are still to be opened: then nothing has been
+    // sent.
     if (this.sentCount === 0) return;
     // Otherwise all has: streams take whatever they are given.
     this.sentCount = 0;

@@ -1,5 +1,5 @@
-// Looking at the first messages of a call before it is decided where it goes. What was seen stays where it is, byte for
-// byte, and is relayed as if nobody had looked.
+// Looking at the first messages of a call before it is decided where it goes. What was seen stays
+// where it is, byte for byte, and is relayed as if nobody had looked.
 
 import { decompress } from "../grpc/compression.ts";
 import { ErrorReason, failure, GrpcError } from "../grpc/error.ts";
@@ -23,16 +23,21 @@ export class InvalidPeekCountError extends RangeError {
 /** Looks at the first messages of a call without taking them. */
 export interface StreamPeeker {
   /**
-   * The payload of the first message, decompressed (gzip, deflate). Waits until it is here. Asking again gives the same bytes.
-   * @throws {GrpcError} INVALID_ARGUMENT, reason `NO_MESSAGE`, when the client ends the stream without a message
-   * @throws {GrpcError} RESOURCE_EXHAUSTED, reason `PEEK_TOO_LARGE`, when what is peeked is above `maxPeekBytes`
-   * @throws {GrpcError} UNIMPLEMENTED or INTERNAL, reason `COMPRESSED_MESSAGE`, when the message cannot be decompressed; a director
-   * that can do without it may catch this, and the message is passed on as it came
+   * The payload of the first message, decompressed (gzip, deflate). Waits until it is here. Asking
+   * again gives the same bytes.
+   * @throws {GrpcError} INVALID_ARGUMENT, reason `NO_MESSAGE`, when the client ends the stream
+   * without a message
+   * @throws {GrpcError} RESOURCE_EXHAUSTED, reason `PEEK_TOO_LARGE`, when what is peeked is above
+   * `maxPeekBytes`
+   * @throws {GrpcError} UNIMPLEMENTED or INTERNAL, reason `COMPRESSED_MESSAGE`, when the message
+   * cannot be decompressed; a director that can do without it may catch this, and the message is
+   * passed on as it came
    * @throws {GrpcError} DEADLINE_EXCEEDED or CANCELLED when the call ends first
    */
   peek(): Promise<Buffer>;
   /**
-   * The payloads of the first `count` messages, as `peek()`; fewer when the client ends the stream after at least one.
+   * The payloads of the first `count` messages, as `peek()`; fewer when the client ends the stream
+   * after at least one.
    * @throws {InvalidPeekCountError} when `count` is not a whole number from 1 up
    */
   peek(count: number): Promise<Buffer[]>;
@@ -69,7 +74,9 @@ class Waiter {
   }
 }
 
-/** The peeker of one call. It is made for every call, so it is next to nothing until somebody looks. */
+/**
+ * The peeker of one call. It is made for every call, so it is next to nothing until somebody looks.
+ */
 export class CallPeeker implements StreamPeeker {
   readonly #call: ServerCall;
   readonly #maxPeekBytes: number;
@@ -113,7 +120,8 @@ class PeekWindow implements RequestTap {
   readonly #maxPeekBytes: number;
   /** Made when something has come that is not exactly the first message. */
   #parser: MessageParser | undefined;
-  // Nearly always one of each at most: a list that is made with its only entry takes a seventh of one that has grown.
+  // Nearly always one of each at most: a list that is made with its only entry takes a seventh of
+  // one that has grown.
   #frames: Frame[] = [];
   #payloads: Buffer[] = [];
   /** All of them together. */
@@ -226,7 +234,8 @@ class PeekWindow implements RequestTap {
       this.#waiters = waiting.filter((waiter) => !this.#settleOne(waiter));
     }
     if (this.#waiters.length === 0) return;
-    // A message may be larger than the window: while somebody waits, the client may send on, up to the limit.
+    // A message may be larger than the window: while somebody waits, the client may send on, up to
+    // the limit.
     const bytes = this.#seenBytes - this.#acknowledgedBytes;
     this.#acknowledgedBytes = this.#seenBytes;
     if (bytes > 0) this.#call.acknowledgeAhead(bytes);

@@ -1,5 +1,6 @@
-// The relay of one call: the client's request to every destination, the primary's response to the client, and how it all
-// ends, exactly once. Works on bytes as they arrive; messages are counted, not assembled.
+// The relay of one call: the client's request to every destination, the primary's response to the
+// client, and how it all ends, exactly once. Works on bytes as they arrive; messages are counted,
+// not assembled.
 
 import type { ResolvedCallOptions } from "../client/call-options.ts";
 import { failure, GrpcError, thrownText } from "../grpc/error.ts";
@@ -26,7 +27,10 @@ import { verdictOf } from "./verdict.ts";
 
 /** Who is told how the call went; what is not told there was answered to the client already. */
 export interface RelayListener {
-  /** Every destination has ended and the finalizer has run. The client is still to be told `error`, or OK with these trailers. */
+  /**
+   * Every destination has ended and the finalizer has run. The client is still to be told `error`,
+   * or OK with these trailers.
+   */
   onRelayEnd(relay: Relay, error: GrpcError | undefined): void;
 }
 
@@ -55,7 +59,9 @@ export class Relay implements RequestSink, LegOwner {
   private acknowledgedBytes = 0;
   /** Some destination could not be opened; all have been told. */
   private openError: GrpcError | undefined = undefined;
-  /** The client cancelled, its deadline passed, its request was refused, or the server goes down. */
+  /**
+   * The client cancelled, its deadline passed, its request was refused, or the server goes down.
+   */
   private clientError: GrpcError | undefined = undefined;
   private primaryError: GrpcError | undefined = undefined;
   private secondaryError: GrpcError | undefined = undefined;
@@ -117,7 +123,8 @@ export class Relay implements RequestSink, LegOwner {
     try {
       this.open();
     } catch (error) {
-      // A defect, ours or of what a user has put in the place of an object of ours. It ends this call and no other.
+      // A defect, ours or of what a user has put in the place of an object of ours. It ends this
+      // call and no other.
       const { details } = fromUserCode("director", error);
       const options = { reason: "DIRECTOR", message: thrownText(error), cause: error } as const;
       this.failClient(failure(Status.INTERNAL, details, options));
@@ -173,7 +180,10 @@ export class Relay implements RequestSink, LegOwner {
     if (leg.need !== "detached") this.settleCredit();
   }
 
-  /** Gives the client credit for what every destination that counts has taken. A destination that has ended counts no more. */
+  /**
+   * Gives the client credit for what every destination that counts has taken. A destination that
+   * has ended counts no more.
+   */
   private settleCredit(): void {
     // Nothing has been sent to anybody yet.
     if (this.leftToOpen > 0) return;
@@ -280,7 +290,10 @@ export class Relay implements RequestSink, LegOwner {
     this.settleCredit();
   }
 
-  /** Lets `onError` have its say. When a required destination could not be opened all are told, and none can swallow it. */
+  /**
+   * Lets `onError` have its say. When a required destination could not be opened all are told, and
+   * none can swallow it.
+   */
   private judge(leg: UpstreamLeg, error: GrpcError): void {
     const { scope } = this.call;
     const judged =
@@ -295,8 +308,9 @@ export class Relay implements RequestSink, LegOwner {
   }
 
   /**
-   * A primary that failed by its status leaves secondaries which have the whole request to finish: whether they agree is what a
-   * caller wants to know. Any other failure, or a request that is still under way, ends them.
+   * A primary that failed by its status leaves secondaries which have the whole request to finish:
+   * whether they agree is what a caller wants to know. Any other failure, or a request that is
+   * still under way, ends them.
    */
   private stopSecondaries(primary: UpstreamLeg, cause: GrpcError): void {
     // Of what ends all destinations each is told as such, by whoever ended the primary.

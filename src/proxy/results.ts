@@ -18,7 +18,9 @@ export interface DestinationResult {
   readonly details: string;
   /** Trailing metadata; empty when it sent none. */
   readonly trailers: Metadata;
-  /** Why it counts as failed; `undefined` when it ended with OK. Stays when `onError` swallows it. */
+  /**
+   * Why it counts as failed; `undefined` when it ended with OK. Stays when `onError` swallows it.
+   */
   readonly error: GrpcError | undefined;
   /** The error does not count: `onError` swallowed it, or the destination is detached. */
   readonly swallowed: boolean;

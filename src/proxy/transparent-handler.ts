@@ -29,8 +29,9 @@ const HANDLER_OPTIONS: OptionTable = optionTable<TransparentHandlerOptions>(
 );
 
 /**
- * A handler that passes every call on to where `director` says: the server's `unknownServiceHandler`, to proxy all that is not
- * registered, or the handler of single methods (`registerService`).
+ * A handler that passes every call on to where `director` says: the server's
+ * `unknownServiceHandler`, to proxy all that is not registered, or the handler of single methods
+ * (`registerService`).
  * @throws {TypeError | RangeError} naming the option, what was expected and what came
  */
 export function transparentHandler(
@@ -72,8 +73,8 @@ export function registerService(
 }
 
 /**
- * Registers handlers that answer calls of a service themselves, or pass them on by `handleStream`. Methods of the service that have
- * none go to the unknown-service handler.
+ * Registers handlers that answer calls of a service themselves, or pass them on by `handleStream`.
+ * Methods of the service that have none go to the unknown-service handler.
  * @throws {Error} when the service is registered already
  */
 export function registerStreamHandlers(
@@ -85,10 +86,11 @@ export function registerStreamHandlers(
 }
 
 /**
- * The engine below the director: relays the call `stream` to the destinations of `params`, as `fullMethodName`. Resolves when it
- * ended with OK, which the client is told when the handler returns; rejects with the error that it ended with otherwise.
- * Messages that were read from the stream are not relayed; give them to destinations as `message`, which takes the place of all that was
- * read, or of the client's first message when none was.
+ * The engine below the director: relays the call `stream` to the destinations of `params`, as
+ * `fullMethodName`. Resolves when it ended with OK, which the client is told when the handler
+ * returns; rejects with the error that it ended with otherwise. Messages that were read from the
+ * stream are not relayed; give them to destinations as `message`, which takes the place of all that
+ * was read, or of the client's first message when none was.
  * @throws {TypeError} when something was sent on the stream, or it is relayed already
  */
 export function handleStream(
@@ -137,7 +139,9 @@ const ANSWER_CLIENT: DirectedListener = {
   onRefused: (call, error) => call.finishError(error),
 };
 
-/** Runs a relay for a handler that waits for it; the client is answered when the handler has ended. */
+/**
+ * Runs a relay for a handler that waits for it; the client is answered when the handler has ended.
+ */
 function settled(
   stream: ServerStream,
   call: ServerCall,
@@ -151,8 +155,8 @@ function settled(
 }
 
 /**
- * Settles the promise of a handler. It waits for the director as long as there is a call; what that makes of one which is over
- * is told to whoever it names, but no longer here.
+ * Settles the promise of a handler. It waits for the director as long as there is a call; what that
+ * makes of one which is over is told to whoever it names, but no longer here.
  */
 class HandlerListener implements DirectedListener, ContextListener {
   readonly #stream: ServerStream;
@@ -258,7 +262,8 @@ function begin(
   try {
     requireParameters(params);
     const path = pathOf(call, call.method);
-    // What an interceptor has read is replaced by `message`, unless the director has looked at what is left.
+    // What an interceptor has read is replaced by `message`, unless the director has looked at what
+    // is left.
     const replacesFirst = !hasRead || peeker.used;
     relay = new Relay(call, context, path, params, replacesFirst, listener);
   } catch (error) {

@@ -1,4 +1,5 @@
-// One destination of a call: the stream to it, what has been sent, how it ended. Tells the relay; knows nothing of its siblings.
+// One destination of a call: the stream to it, what has been sent, how it ended. Tells the relay;
+// knows nothing of its siblings.
 
 import { errorFromStreamEnd } from "../client/stream-error.ts";
 import type { StreamRequest } from "../client/stream-request.ts";
@@ -40,7 +41,10 @@ export interface LegOwner extends ForwardedCall {
   readonly callContext: CallContext;
   /** When `callOptions.timeoutMs` is over, on the clock; Infinity for never. */
   readonly timeoutAtMs: number;
-  /** A destination's own `message` takes the place of the client's first; otherwise of what a handler has read. */
+  /**
+   * A destination's own `message` takes the place of the client's first; otherwise of what a
+   * handler has read.
+   */
   readonly replacesFirst: boolean;
   /** Complete request messages that the client has sent so far. */
   readonly requestMessageCount: number;
@@ -169,7 +173,10 @@ export class UpstreamLeg
     return owner.replacesFirst ? Math.max(1, count) : 1 + count;
   }
 
-  /** How far behind the primary it may be, in bytes of the request; `undefined` when it slows the client down instead. */
+  /**
+   * How far behind the primary it may be, in bytes of the request; `undefined` when it slows the
+   * client down instead.
+   */
   get lagLimitBytes(): number | undefined {
     const { maxLagBytes } = this.destination;
     if (maxLagBytes !== undefined || this.need === "required") return maxLagBytes;
@@ -255,7 +262,10 @@ export class UpstreamLeg
     else this.owner.onLegHeaders(this, forwardableResponseHeaders(headers));
   }
 
-  /** More follows the headers that were held: they are headers and no more, and the trailers say how it went. */
+  /**
+   * More follows the headers that were held: they are headers and no more, and the trailers say how
+   * it went.
+   */
   private releaseHeaders(): void {
     const headers = this.heldHeaders;
     if (headers === undefined) return;
@@ -307,7 +317,8 @@ export class UpstreamLeg
   onReset(end: StreamEnd): void {
     if (this.ended) return;
     this.stream = undefined;
-    // Not processed for certain, and all of it is still here: once more, at once (gRFC A6 "transparent retries").
+    // Not processed for certain, and all of it is still here: once more, at once (gRFC A6
+    // "transparent retries").
     if (end.unprocessed && this.replayable && this.life === Life.OPEN) {
       this.life = Life.ASKING_AGAIN;
       this.rewind();
@@ -368,7 +379,8 @@ export class UpstreamLeg
     if (received !== undefined) this.status = received.status;
     this.received = received;
     if (received?.status !== Status.OK) this.error = grpcErrorFromTrailers(trailers, received);
-    // The server has answered; what the client still sends is not wanted (gRPC "Early server closure").
+    // The server has answered; what the client still sends is not wanted (gRPC "Early server
+    // closure").
     const { stream } = this;
     if (stream !== undefined && (!this.requestComplete || !endStream || stream.queuedBytes > 0)) {
       this.conn.reset(stream, ErrorCode.NO_ERROR);

@@ -8,8 +8,8 @@ import type { Destination } from "./director.ts";
 import type { DestinationResult } from "./results.ts";
 
 /**
- * The error that counts, or `undefined` when it is swallowed. Only nothing swallows: what is neither an error nor nothing, a promise
- * above all, leaves the error as it is.
+ * The error that counts, or `undefined` when it is swallowed. Only nothing swallows: what is
+ * neither an error nor nothing, a promise above all, leaves the error as it is.
  */
 export function verdictOf(
   { onError }: Destination,

@@ -6,12 +6,17 @@ import { type Timer, TimerWheel } from "./timer-wheel.ts";
 export interface Clock {
   /** Monotonic milliseconds with fraction; only differences mean something. */
   nowMs(): number;
-  /** Calls `timer.owner.onTimer(timer)` once, at least `delayMs` from now. Replaces an earlier schedule of `timer`. */
+  /**
+   * Calls `timer.owner.onTimer(timer)` once, at least `delayMs` from now. Replaces an earlier
+   * schedule of `timer`.
+   */
   schedule(timer: Timer, delayMs: number): void;
   cancel(timer: Timer): void;
 }
 
-/** Node's setTimeout takes at most 2^31 - 1 ms; a timer further off is looked at again on the way. */
+/**
+ * Node's setTimeout takes at most 2^31 - 1 ms; a timer further off is looked at again on the way.
+ */
 const LONGEST_SLEEP_MS = 86_400_000;
 
 /** The clock of the process: one wheel, one Node timer that never keeps the process alive. */
@@ -31,7 +36,8 @@ export class SystemClock implements Clock {
 
   schedule(timer: Timer, delayMs: number): void {
     const nowMs = performance.now();
-    // A wheel that slept without timers catches up before it takes one, or the timer would be late by the sleep.
+    // A wheel that slept without timers catches up before it takes one, or the timer would be late
+    // by the sleep.
     if (this.#wheel.size === 0) this.#wheel.advance(nowMs);
     this.#wheel.schedule(timer, nowMs + delayMs);
     if (timer.dueMs < this.#armedForMs) this.#arm(timer.dueMs, nowMs);

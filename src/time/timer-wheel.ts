@@ -1,5 +1,6 @@
-// A hashed timer wheel: scheduling and cancelling a timer links or unlinks it, whatever the number of timers.
-// Calls have deadlines that almost never fire; a wheel makes them nearly free. Pure: it is told the time.
+// A hashed timer wheel: scheduling and cancelling a timer links or unlinks it, whatever the number
+// of timers. Calls have deadlines that almost never fire; a wheel makes them nearly free. Pure: it
+// is told the time.
 
 /** Who is called when a timer is due. */
 export interface TimerOwner {
@@ -7,8 +8,9 @@ export interface TimerOwner {
 }
 
 /**
- * One timer; it is on the wheel at most once. Reusable after it fired or was cancelled. All but `owner` belongs to the clock
- * that it is scheduled with: one without a wheel sets `slot` to 0 while the timer is scheduled, and back to -1 before it fires.
+ * One timer; it is on the wheel at most once. Reusable after it fired or was cancelled. All but
+ * `owner` belongs to the clock that it is scheduled with: one without a wheel sets `slot` to 0
+ * while the timer is scheduled, and back to -1 before it fires.
  */
 export class Timer {
   readonly owner: TimerOwner;
@@ -73,7 +75,9 @@ export class TimerWheel {
     this.#size--;
   }
 
-  /** Fires every timer that is due at `nowMs`. Timers scheduled meanwhile wait for the next call. */
+  /**
+   * Fires every timer that is due at `nowMs`. Timers scheduled meanwhile wait for the next call.
+   */
   advance(nowMs: number): void {
     const target = Math.floor(nowMs / TICK_MS);
     if (target <= this.#tick) return;
@@ -87,7 +91,8 @@ export class TimerWheel {
       for (; tick <= target && this.#size > 0; tick++) this.#fireDue(tick % SLOT_COUNT, limitMs);
       completed = true;
     } finally {
-      // An owner threw: what it kept from firing is due at the next call, not a turn of the wheel later.
+      // An owner threw: what it kept from firing is due at the next call, not a turn of the wheel
+      // later.
       if (!completed) this.#tick = tick - 1;
     }
   }
@@ -101,12 +106,15 @@ export class TimerWheel {
       }
       this.cancel(timer);
       timer.owner.onTimer(timer);
-      // An owner may cancel any other timer while it runs: where the next one is gone, the list is walked afresh.
+      // An owner may cancel any other timer while it runs: where the next one is gone, the list is
+      // walked afresh.
       timer = next === undefined || next.slot === slot ? next : this.#slots[slot];
     }
   }
 
-  /** When `advance` next has something to look at, in the wheel's time; `undefined` with no timer. */
+  /**
+   * When `advance` next has something to look at, in the wheel's time; `undefined` with no timer.
+   */
   nextWakeMs(): number | undefined {
     if (this.#size === 0) return undefined;
     for (let ahead = 1; ahead <= SLOT_COUNT; ahead++) {

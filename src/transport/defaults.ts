@@ -7,7 +7,10 @@ import type { SessionOptions } from "./transport.ts";
 
 export const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
 
-/** A client that does nothing after it has connected costs a socket and OpenSSL's state for this long. */
+/**
+ * A client that does nothing after it has connected costs a socket and OpenSSL's state for this
+ * long.
+ */
 const MAX_HANDSHAKE_MS = 10_000;
 
 /** Largest flow-control window that HTTP/2 can express (RFC 9113 §6.9.1). */
@@ -39,8 +42,9 @@ export function resolveSessionOptions(options: SessionOptions): ResolvedSessionO
 }
 
 /**
- * How long a TLS handshake may take, or a client to begin at all, in milliseconds. What makes SETTINGS late has no part in it: a stack that is about to acknowledge
- * them late does its handshake at once.
+ * How long a TLS handshake may take, or a client to begin at all, in milliseconds. What makes
+ * SETTINGS late has no part in it: a stack that is about to acknowledge them late does its
+ * handshake at once.
  */
 export function handshakeTimeoutMs(options: ResolvedSessionOptions): number {
   return Math.min(options.settingsTimeoutMs, MAX_HANDSHAKE_MS);

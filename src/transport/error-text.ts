@@ -1,10 +1,11 @@
-// What a failed socket says, as one readable line: no places in OpenSSL's source, no address that is named beside it anyway.
+// What a failed socket says, as one readable line: no places in OpenSSL's source, no address that
+// is named beside it anyway.
 
 import { opensslReason } from "./tls.ts";
 
 /**
- * @param peer the address that the reader is told besides: it is left out. A name with several addresses fails with an AggregateError,
- * whose own message is empty.
+ * @param peer the address that the reader is told besides: it is left out. A name with several
+ * addresses fails with an AggregateError, whose own message is empty.
  */
 export function errorText(error: Error, peer = ""): string {
   if (error.message === "" && "errors" in error && Array.isArray(error.errors)) {

@@ -1,4 +1,5 @@
-// A client session that never was: what it should have connected with was refused before there was a socket.
+// A client session that never was: what it should have connected with was refused before there was
+// a socket.
 
 import type { Clock } from "../time/clock.ts";
 import { ErrorCode } from "../wire/error-code.ts";

@@ -1,4 +1,5 @@
-// The TLS handshakes under way on one listening socket: none outlives it, and each that fails is told, with who failed it.
+// The TLS handshakes under way on one listening socket: none outlives it, and each that fails is
+// told, with who failed it.
 
 import { Socket } from "node:net";
 import type { Server, TLSSocket } from "node:tls";

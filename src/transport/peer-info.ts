@@ -25,7 +25,10 @@ export function peerInfo(
   return socket instanceof TLSSocket ? { ...addresses, tls: new SocketTlsInfo(socket) } : addresses;
 }
 
-/** The other end of an accepted connection that is no session yet. To ask such a TLS socket for more may end the process. */
+/**
+ * The other end of an accepted connection that is no session yet. To ask such a TLS socket for more
+ * may end the process.
+ */
 export function remoteAddressOf(socket: Socket): string {
   return textOf(socket.remoteAddress, socket.remotePort) ?? "unix:";
 }

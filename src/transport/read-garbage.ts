@@ -1,13 +1,20 @@
-// Has V8 collect what was read and passed on. A relay of bulk allocates read buffers and little else, and from Node.js 24 on their
-// bytes alone cause no collection of the young generation any more: they pile up until a full one is due, at 64 MiB.
+// Has V8 collect what was read and passed on. A relay of bulk allocates read buffers and little
+// else, and from Node.js 24 on their bytes alone cause no collection of the young generation any
+// more: they pile up until a full one is due, at 64 MiB.
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-/** What may pile up. A collection costs about a millisecond, to relay 16 MiB takes several; and it spares full ones, which cost more. */
+/**
+ * What may pile up. A collection costs about a millisecond, to relay 16 MiB takes several; and it
+ * spares full ones, which cost more.
+ */
 export const GARBAGE_BYTES = 16_777_216;
 
-/** The first release of Node.js whose V8 has to be told. The ones before do it at 32 MiB, and an early word only makes buffers old. */
+/**
+ * The first release of Node.js whose V8 has to be told. The ones before do it at 32 MiB, and an
+ * early word only makes buffers old.
+ */
 const FIRST_MAJOR = 23;
 
 /** Collects the young generation. */
@@ -29,7 +36,10 @@ export class ReadGarbage {
   }
 }
 
-/** V8 puts `gc` into contexts that are made while the flag is set. Where it does not, memory is collected when V8 pleases. */
+/**
+ * V8 puts `gc` into contexts that are made while the flag is set. Where it does not, memory is
+ * collected when V8 pleases.
+ */
 export function findCollect(): Collect {
   const found = globalThis.gc ?? exposeGc();
   return typeof found === "function" ? () => found({ type: "minor" }) : () => undefined;

@@ -11,7 +11,9 @@ export { type EngineLimits, type EngineOptions, engineTransport } from "./engine
 /** The HTTP/2 implementations that come with grpc-relay. */
 export type TransportName = "engine" | "node";
 
-/** The engine unless another one is asked for. @throws {TypeError} for a name that no transport has */
+/**
+ * The engine unless another one is asked for. @throws {TypeError} for a name that no transport has
+ */
 export function selectTransport(transport: TransportName | Transport | undefined): Transport {
   if (isTransport(transport)) return transport;
   switch (transport) {

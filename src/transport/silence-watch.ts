@@ -1,11 +1,18 @@
-// Finds a peer that is silent though its connection stands: when an answer is due and nothing at all comes, it is asked once by PING,
-// and when nothing follows that either, it is gone. Pure: it is told the time and how much was read, and says what is to be done.
+// Finds a peer that is silent though its connection stands: when an answer is due and nothing at
+// all comes, it is asked once by PING, and when nothing follows that either, it is gone. Pure: it
+// is told the time and how much was read, and says what is to be done.
 
-/** How long nothing may be read after HEADERS or DATA was sent before the peer is asked, in milliseconds. */
+/**
+ * How long nothing may be read after HEADERS or DATA was sent before the peer is asked, in
+ * milliseconds.
+ */
 export const SILENCE_MS = 5_000;
 /** How long nothing may be read after the PING, in milliseconds. */
 export const ANSWER_MS = 5_000;
-/** Between two PINGs without HEADERS or DATA from the peer, in milliseconds: gRPC servers end connections that ask more often (gRFC A8). */
+/**
+ * Between two PINGs without HEADERS or DATA from the peer, in milliseconds: gRPC servers end
+ * connections that ask more often (gRFC A8).
+ */
 export const PING_INTERVAL_MS = 300_000;
 
 /** What to do. */
@@ -36,7 +43,10 @@ export class SilenceWatch {
     this.#askedMs = undefined;
   }
 
-  /** HEADERS or DATA was read; no news while no answer is due. Servers forget the PINGs that they counted when they send any. */
+  /**
+   * HEADERS or DATA was read; no news while no answer is due. Servers forget the PINGs that they
+   * counted when they send any.
+   */
   heard(readBytes: number): void {
     this.#lastPingMs = Number.NEGATIVE_INFINITY;
     // It may be told after it was read, and something sent between.
@@ -45,7 +55,8 @@ export class SilenceWatch {
 
   /**
    * Who is told "ping" sends one now.
-   * @param isAwaited somebody still waits for the answer; where nobody does, any sign of life will do
+   * @param isAwaited somebody still waits for the answer; where nobody does, any sign of life will
+   * do
    */
   check(readBytes: number, isAwaited: boolean, nowMs: number): SilenceVerdict {
     if (!this.isDue) return "answered";

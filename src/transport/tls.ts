@@ -1,5 +1,5 @@
-// What the layers above need to know of TLS, and the check of what users pass for it. The only place above the transports that names
-// node:tls.
+// What the layers above need to know of TLS, and the check of what users pass for it. The only
+// place above the transports that names node:tls.
 
 import type { ServerOpts, TcpNetConnectOpts } from "node:net";
 import {
@@ -12,7 +12,10 @@ import {
 import { checkBoolean, checkFunction, shown } from "../check/check.ts";
 import { anything, type OptionChecks, type OptionTable, optionTable } from "../check/options.ts";
 
-/** Keys and trust, as `tls.createSecureContext` takes them, and what node:tls and node:net take for either side besides. */
+/**
+ * Keys and trust, as `tls.createSecureContext` takes them, and what node:tls and node:net take for
+ * either side besides.
+ */
 export type TlsMaterial = Pick<
   SecureContextOptions,
   | "ca"
@@ -44,7 +47,10 @@ export type TlsMaterial = Pick<
 export interface ServerTlsOptions extends TlsMaterial, Pick<TlsOptions, "SNICallback"> {
   /** Ask clients for a certificate (mutual TLS). @default false */
   readonly requestCert?: boolean;
-  /** Refuse clients whose certificate is missing or not trusted; only with `requestCert`. @default true */
+  /**
+   * Refuse clients whose certificate is missing or not trusted; only with `requestCert`. @default
+   * true
+   */
   readonly rejectUnauthorized?: boolean;
 }
 
@@ -55,7 +61,9 @@ export interface ClientTlsOptions
       "checkServerIdentity" | "lookup" | "minDHSize" | "secureContext" | "session"
     >,
     Pick<TcpNetConnectOpts, "family" | "hints" | "localAddress" | "localPort"> {
-  /** The name to send as SNI and to verify the certificate against. @default the host of the target */
+  /**
+   * The name to send as SNI and to verify the certificate against. @default the host of the target
+   */
   readonly serverName?: string;
   /** Refuse a server whose certificate does not verify. @default true */
   readonly rejectUnauthorized?: boolean;
@@ -187,8 +195,8 @@ function checkMaterial(tls: TlsMaterial): void {
 }
 
 /**
- * The file itself, not its name. OpenSSL takes nothing from a `ca` that is no PEM, without a word, and of the others says something
- * about a start line.
+ * The file itself, not its name. OpenSSL takes nothing from a `ca` that is no PEM, without a word,
+ * and of the others says something about a start line.
  */
 function pem(name: string, value: unknown): void {
   for (const each of Array.isArray(value) ? value : [value]) {
@@ -205,7 +213,10 @@ function pem(name: string, value: unknown): void {
 
 const PEM_BEGIN = "-----BEGIN";
 
-/** One line of what OpenSSL says, without its numbers and the places in its source that Node puts around it. */
+/**
+ * One line of what OpenSSL says, without its numbers and the places in its source that Node puts
+ * around it.
+ */
 export function opensslReason(error: unknown): string {
   if (!(error instanceof Error)) return shown(error);
   const reason = "library" in error && "reason" in error ? error.reason : undefined;

@@ -1,5 +1,5 @@
-// Cases of grpc/grpc doc/interop-test-descriptions.md, by their names there, each with a result that can be compared: what the
-// client got, and what the backend got of it.
+// Cases of grpc/grpc doc/interop-test-descriptions.md, by their names there, each with a result
+// that can be compared: what the client got, and what the backend got of it.
 
 import * as grpc from "@grpc/grpc-js";
 import type { InteropBackend } from "../interop/backend.ts";
@@ -66,7 +66,8 @@ function told({ status, responses, header }: Outcome<unknown>): Told {
 function entriesOf(metadata: grpc.Metadata): Record<string, unknown> {
   const entries: Record<string, unknown> = {};
   for (const name of Object.keys(metadata.getMap())) {
-    // Of when, not of what; and what each hop writes itself: nginx adds a length of 0 to Trailers-Only.
+    // Of when, not of what; and what each hop writes itself: nginx adds a length of 0 to
+    // Trailers-Only.
     if (name !== "date" && name !== "content-length") entries[name] = metadata.get(name);
   }
   return entries;
@@ -136,7 +137,8 @@ export const CASES: readonly ChainCase[] = [
     run: async ({ client, tap }) => {
       const outcomes: Told[] = [];
       for (const flags of [0, NO_COMPRESS]) {
-        // grpc-js lets only streams choose by message; on the wire a stream of one message is a unary call.
+        // grpc-js lets only streams choose by message; on the wire a stream of one message is a
+        // unary call.
         const call = client.startMethod(UNARY_AS_STREAM);
         call.send({ ...LARGE_REQUEST, expectCompressed: { value: flags === 0 } }, flags);
         call.closeSend();

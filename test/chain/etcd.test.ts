@@ -1,5 +1,6 @@
-// etcd behind `grpc-relay serve` as it comes: its own client through the relay sees what it sees without one. By hand, because it takes
-// minutes: `npm run test:etcd`. Time that passes is what is tested here, so these tests wait.
+// etcd behind `grpc-relay serve` as it comes: its own client through the relay sees what it sees
+// without one. By hand, because it takes minutes: `npm run test:etcd`. Time that passes is what is
+// tested here, so these tests wait.
 
 import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";

@@ -1,5 +1,6 @@
-// A relay behind and in front of other proxies: client -> proxy -> relay -> backend and client -> relay -> proxy -> backend
-// come to the same result as client -> proxy -> backend. Where a proxy is not installed, its tests are skipped and say so.
+// A relay behind and in front of other proxies: client -> proxy -> relay -> backend and client ->
+// relay -> proxy -> backend come to the same result as client -> proxy -> backend. Where a proxy is
+// not installed, its tests are skipped and say so.
 
 import { describe, expect, it } from "vitest";
 import type { TransportName } from "../../src/transport/select.ts";

@@ -1,5 +1,6 @@
-// Proxies that people put before and behind a relay, as Debian has them and nearly as they come: plain HTTP/2 on both sides. They listen on
-// UNIX sockets, because a port that was free a moment ago may be somebody else's when it is listened on.
+// Proxies that people put before and behind a relay, as Debian has them and nearly as they come:
+// plain HTTP/2 on both sides. They listen on UNIX sockets, because a port that was free a moment
+// ago may be somebody else's when it is listened on.
 
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -91,7 +92,10 @@ export function isInstalled({ program }: Proxy): boolean {
   return spawnSync(program, ["-v"], { stdio: "ignore" }).error === undefined;
 }
 
-/** @returns where it listens; it passes calls on to `target`, `HOST:PORT`, until the test has finished */
+/**
+ * @returns where it listens; it passes calls on to `target`, `HOST:PORT`, until the test has
+ * finished
+ */
 export async function startProxy(proxy: Proxy, target: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "relay-chain-"));
   closeAtEnd(() => rmSync(folder, { recursive: true, force: true }));

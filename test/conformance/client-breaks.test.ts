@@ -1,4 +1,5 @@
-// What a client can do wrong towards our server, beyond the cases that test/h2 has for it already (see README.md).
+// What a client can do wrong towards our server, beyond the cases that test/h2 has for it already
+// (see README.md).
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/wire/error-code.ts";

@@ -1,5 +1,6 @@
-// Other implementations of HTTP/2 on both sides of a relay on the engine, with and without TLS: client -> relay -> backend. The
-// command-line clients take part where they are installed; which ones did is in the names.
+// Other implementations of HTTP/2 on both sides of a relay on the engine, with and without TLS:
+// client -> relay -> backend. The command-line clients take part where they are installed; which
+// ones did is in the names.
 
 import { execFile, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -36,7 +37,8 @@ function file(name: string, contents: Buffer | string): string {
 const certificateFile = file("ca.pem", certificate.cert);
 const bodyFiles = PAYLOADS.map((payload, i) => file(`message-${i}`, message(payload)));
 
-// Clients: each sends one unary call to `port` and checks that its message comes back with status 0.
+// Clients: each sends one unary call to `port` and checks that its message comes back with status
+// 0.
 
 interface Client {
   readonly name: string;

@@ -1,5 +1,6 @@
-// Requests that are HTTP/2 but not gRPC, on the wire: 415 with a line of text, never a gRPC status (gRPC PROTOCOL-HTTP2
-// "Content-Type"), and no RST_STREAM that a client other than gRPC's would take for a failure.
+// Requests that are HTTP/2 but not gRPC, on the wire: 415 with a line of text, never a gRPC status
+// (gRPC PROTOCOL-HTTP2 "Content-Type"), and no RST_STREAM that a client other than gRPC's would
+// take for a failure.
 
 import { describe, expect, it } from "vitest";
 import { Server } from "../../src/index.ts";

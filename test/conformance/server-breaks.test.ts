@@ -1,5 +1,5 @@
-// What a server can do wrong towards our client, section by section of RFC 9113; where test/h2 has the case already it is not repeated
-// (see README.md). Stream 1 is an open request.
+// What a server can do wrong towards our client, section by section of RFC 9113; where test/h2 has
+// the case already it is not repeated (see README.md). Stream 1 is an open request.
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/wire/error-code.ts";

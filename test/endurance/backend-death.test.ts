@@ -11,7 +11,8 @@ import { enduranceCombos } from "../support/combos.ts";
 import { type DuplexCall, GrpcClient } from "../support/grpc-js.ts";
 import { dialTo, eventually, listenRelay } from "../support/relay-fixture.ts";
 
-// A backend process that dies or freezes under its calls: SIGKILL and SIGSTOP, grpc-js clients, real time.
+// A backend process that dies or freezes under its calls: SIGKILL and SIGSTOP, grpc-js clients,
+// real time.
 
 const PROGRAM = fileURLToPath(new URL("./echo-process.mjs", import.meta.url));
 const ECHO = "/x.Y/Echo";

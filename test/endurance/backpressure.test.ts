@@ -12,13 +12,13 @@ const READ_BYTES_PER_SECOND = MIB;
 const MAX_RSS_GROWTH_BYTES = 64 * MIB;
 
 /**
- * What a sender may be ahead of its reader: the relay's stream window (128 KiB), and what the relay has passed on to its
- * own transport, which is less than one more frame and the reader's window.
+ * What a sender may be ahead of its reader: the relay's stream window (128 KiB), and what the relay
+ * has passed on to its own transport, which is less than one more frame and the reader's window.
  */
 const MAX_AHEAD_BYTES = 131_072 + 65_535 + 2 * 16_384;
 /**
- * The kernel's buffers stand between a reader that does not read its socket and the relay. Linux lets them grow with what is
- * sent, up to a limit for each end that machines set differently.
+ * The kernel's buffers stand between a reader that does not read its socket and the relay. Linux
+ * lets them grow with what is sent, up to a limit for each end that machines set differently.
  */
 const KERNEL_BYTES =
   process.platform === "linux" ? largestBuffer("tcp_rmem") + largestBuffer("tcp_wmem") : 16 * MIB;
@@ -79,7 +79,8 @@ describe.each(enduranceCombos)("backpressure, $server $client", (combo) => {
   const paths: BulkPath[] = [];
   const watched = new Map<string, Watched>();
 
-  // All at once: each has a relay process of its own, and none of them does much while it is held back.
+  // All at once: each has a relay process of its own, and none of them does much while it is held
+  // back.
   beforeAll(async () => {
     const watching = CASES.map(async ([name, kind]) => {
       const path = await BulkPath.start(combo, kind.sender, kind.brake);

@@ -1,4 +1,5 @@
-// A client and a backend on either side of a relay process, and calls between them that carry much in one direction.
+// A client and a backend on either side of a relay process, and calls between them that carry much
+// in one direction.
 
 import type { TransportCombo } from "../support/combos.ts";
 import { headerBlock, request, response, trailers } from "../support/frames.ts";

@@ -1,5 +1,5 @@
-// Gigabytes that cost nothing to make and can be checked to the byte: one gRPC message sent again and again, by peers whose pace
-// is theirs to choose.
+// Gigabytes that cost nothing to make and can be checked to the byte: one gRPC message sent again
+// and again, by peers whose pace is theirs to choose.
 
 import { randomBytes } from "node:crypto";
 import { FRAME_BYTES, type LeanConnection, type LeanStream } from "./lean-peer.ts";
@@ -88,7 +88,10 @@ const TICK_MS = 20;
 const FREE_WINDOW_BYTES = 1_048_576;
 const GRANT_BYTES = 65_536;
 
-/** How a reader holds back: by giving credit slowly, or by not reading its socket in spite of all the credit it gave. */
+/**
+ * How a reader holds back: by giving credit slowly, or by not reading its socket in spite of all
+ * the credit it gave.
+ */
 export type Brake = "credit" | "socket";
 
 /** Reads the streams of one connection at a pace, and checks every byte. */

@@ -1,4 +1,5 @@
-// Every way in which a call can end, as a backend that plays its part and a client that plays its own.
+// Every way in which a call can end, as a backend that plays its part and a client that plays its
+// own.
 
 import { fieldValue, type HeaderList } from "../../src/wire/field.ts";
 import {
@@ -224,7 +225,9 @@ export class Tally {
   }
 }
 
-/** One connection's life: its calls end in all ways, and then it dies itself with some of them open. */
+/**
+ * One connection's life: its calls end in all ways, and then it dies itself with some of them open.
+ */
 export class MixedClient implements LeanListener {
   readonly #tally: Tally;
   readonly #seed: number;

@@ -1,5 +1,6 @@
-// An HTTP/2 peer that costs little and lies about nothing: it moves gigabytes, or ends a hundred thousand calls, beside a relay on
-// the same machine. Either side of a connection; keeps strict account of flow control, because that is what is measured.
+// An HTTP/2 peer that costs little and lies about nothing: it moves gigabytes, or ends a hundred
+// thousand calls, beside a relay on the same machine. Either side of a connection; keeps strict
+// account of flow control, because that is what is measured.
 
 import { connect as connectSocket, createServer, type Socket } from "node:net";
 import { HpackDecoder } from "../../src/h2/hpack/decoder.ts";

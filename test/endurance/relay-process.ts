@@ -90,7 +90,9 @@ export class RelayProcess {
     });
   }
 
-  /** Closes server and connections. @returns the exit code of a process that had nothing left to do */
+  /**
+   * Closes server and connections. @returns the exit code of a process that had nothing left to do
+   */
   async close(): Promise<number | null> {
     const exited = new Promise<number | null>((resolve) => this.#child.once("exit", resolve));
     await this.ask("close");

@@ -17,8 +17,8 @@ import {
 } from "grpc-relay";
 
 /**
- * The codec of local handlers; with generated code it would be protobuf. Calls that are passed on do
- * not use it: their messages stay bytes.
+ * The codec of local handlers; with generated code it would be protobuf. Calls that are passed on
+ * do not use it: their messages stay bytes.
  */
 const json: Codec = {
   name: "json",

@@ -1,4 +1,5 @@
-// One fuzzed connection: a peer that is correct, nearly correct or noise, an owner that behaves like a relay, and the checks.
+// One fuzzed connection: a peer that is correct, nearly correct or noise, an owner that behaves
+// like a relay, and the checks.
 
 import { Connection } from "../../src/h2/connection.ts";
 import { DEFAULT_LIMITS, type H2Limits } from "../../src/h2/limits.ts";
@@ -25,7 +26,10 @@ export interface Outcome {
 /** Turns that one settling may take: what is queued is bounded, so is what it takes to send it. */
 const MAX_TURNS = 2_000;
 
-/** What our side may reset a correct peer's stream with: its owner's doing, the end of a response, limits. */
+/**
+ * What our side may reset a correct peer's stream with: its owner's doing, the end of a response,
+ * limits.
+ */
 const HARMLESS_CODES: readonly number[] = [0, 7, 8, 11];
 
 const TIGHT_LIMITS: H2Limits = {
@@ -60,7 +64,8 @@ class Fuzzed {
       connectionWindowBytes: dice.pick([65_535, 65_535, 100_000, 4_194_304]),
       maxHeaderListBytes: dice.pick([1_000, 16_384, 65_536]),
       headerTableBytes: dice.pick([0, 100, 4_096, 4_096, 20_000]),
-      // A correct peer stays below the limits that are the default; the others meet them now and then.
+      // A correct peer stays below the limits that are the default; the others meet them now and
+      // then.
       limits: kind !== "legal" && dice.chance(4) ? TIGHT_LIMITS : DEFAULT_LIMITS,
     };
     this.highWaterBytes = dice.pick([1, 1_000, 65_536, 262_144]);

@@ -1,5 +1,5 @@
-// The sans-I/O connection against peers that are correct, nearly correct, or noise. By hand for longer:
-// FUZZ_FRAMES=10000000 FUZZ_SEED=1 npx vitest run test/fuzz/connection.test.ts
+// The sans-I/O connection against peers that are correct, nearly correct, or noise. By hand for
+// longer: FUZZ_FRAMES=10000000 FUZZ_SEED=1 npx vitest run test/fuzz/connection.test.ts
 
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
@@ -27,7 +27,8 @@ describe.each(["server", "client"] as const)("a %s connection", (role) => {
         frames += outcome.frames;
         completed += outcome.completed;
         connections++;
-        // What is held weakly is held until the event loop turns: in life after each read, here it would be for millions of frames.
+        // What is held weakly is held until the event loop turns: in life after each read, here it
+        // would be for millions of frames.
         if (connections % 100 === 0) await setImmediate();
       }
       if (process.env["FUZZ_FRAMES"] !== undefined) {

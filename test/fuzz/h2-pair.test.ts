@@ -1,5 +1,6 @@
-// Two of our connections talk to each other, doing at random what owners may do, over a wire that cuts the bytes anywhere. Neither
-// may ever find fault with the other, and what one side sends whole the other gets whole.
+// Two of our connections talk to each other, doing at random what owners may do, over a wire that
+// cuts the bytes anywhere. Neither may ever find fault with the other, and what one side sends
+// whole the other gets whole.
 //
 // By hand for longer: FUZZ_ROUNDS=20000 npx vitest run test/fuzz/h2-pair.test.ts
 

@@ -1,5 +1,6 @@
-// The other end of the connection under test: it says what a correct peer could say next, and knows only what it has seen on
-// the wire. Frames that belong together (a header block) come as one group.
+// The other end of the connection under test: it says what a correct peer could say next, and knows
+// only what it has seen on the wire. Frames that belong together (a header block) come as one
+// group.
 
 import { HpackEncoder } from "../../src/h2/hpack/encoder.ts";
 import { HeaderField, type HeaderList } from "../../src/wire/field.ts";
@@ -67,7 +68,10 @@ export class LegalPeer {
     return this.#role === "client" ? [frames.preface(), settings] : [settings];
   }
 
-  /** Room for everything that the other side may have waiting on the connection and the streams named. */
+  /**
+   * Room for everything that the other side may have waiting on the connection and the streams
+   * named.
+   */
   generosity(streamIds: readonly number[]): Frame[] {
     const grants: Frame[] = [];
     const grant = (id: number, window: number): void => {

@@ -1,5 +1,6 @@
-// Our engine against node:http2 over sockets, both ways round: random legal traffic, every byte and every field compared. For
-// longer by hand: FUZZ_CALLS=20000 npx vitest run test/fuzz/node-http2.test.ts --testTimeout=0
+// Our engine against node:http2 over sockets, both ways round: random legal traffic, every byte and
+// every field compared. For longer by hand: FUZZ_CALLS=20000 npx vitest run
+// test/fuzz/node-http2.test.ts --testTimeout=0
 
 import {
   type ClientHttp2Session,
@@ -286,8 +287,9 @@ describe.each(Array.from({ length: 6 }, (_, i) => SEED + i))("random traffic, se
   it("between our client and node:http2's server arrives whole", async () => {
     const dice = new Dice(seed);
     const server = createServer({
-      // node:http2 counts a stream until it has destroyed it, a turn or more after its end, and from Node 22 on refuses what comes
-      // meanwhile with ENHANCE_YOUR_CALM: a limit that is ever reached would be exceeded by nobody's fault.
+      // node:http2 counts a stream until it has destroyed it, a turn or more after its end, and
+      // from Node 22 on refuses what comes meanwhile with ENHANCE_YOUR_CALM: a limit that is ever
+      // reached would be exceeded by nobody's fault.
       settings: { ...nodeSettings(dice), maxConcurrentStreams: 100 },
       paddingStrategy: dice.pick(PADDINGS),
     });

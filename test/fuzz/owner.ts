@@ -1,5 +1,6 @@
-// The owner of the connection under test: it behaves like a relay (passes DATA on, gives credit when it has left) and now and then
-// like a relay in trouble (slow, early, resetting). It checks what it is told.
+// The owner of the connection under test: it behaves like a relay (passes DATA on, gives credit
+// when it has left) and now and then like a relay in trouble (slow, early, resetting). It checks
+// what it is told.
 
 import type { Connection } from "../../src/h2/connection.ts";
 import type { ConnectionEnd, ConnectionEvents } from "../../src/h2/events.ts";
@@ -395,7 +396,9 @@ export function randomFields(dice: Dice): HeaderField[] {
   return fields;
 }
 
-/** Runs `send`; false when `fields` are more than the peer takes, and were refused for that alone. */
+/**
+ * Runs `send`; false when `fields` are more than the peer takes, and were refused for that alone.
+ */
 function takes(fields: HeaderList, send: () => void): boolean {
   try {
     send();

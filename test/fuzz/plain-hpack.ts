@@ -1,5 +1,6 @@
-// A second HPACK decoder (RFC 7541), written for clarity and sharing nothing with src/h2/hpack but the static table, so that
-// each checks the other. It knows no Huffman code, which our encoder never uses.
+// A second HPACK decoder (RFC 7541), written for clarity and sharing nothing with src/h2/hpack but
+// the static table, so that each checks the other. It knows no Huffman code, which our encoder
+// never uses.
 
 import { STATIC_FIELDS } from "../../src/h2/hpack/static-table.ts";
 

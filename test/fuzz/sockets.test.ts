@@ -1,5 +1,5 @@
-// Noise and cut-off conversations on real sockets, into a listening engine and from a listening peer: every connection ends, nothing is
-// left open, and who behaves is served all the while.
+// Noise and cut-off conversations on real sockets, into a listening engine and from a listening
+// peer: every connection ends, nothing is left open, and who behaves is served all the while.
 
 import { connect, createServer, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
@@ -16,7 +16,9 @@ import { noise } from "./mutate.ts";
 const CONNECTIONS = Number(process.env["FUZZ_CONNECTIONS"] ?? 120);
 const SEED = Number(process.env["FUZZ_SEED"] ?? 1);
 
-/** A beginning that is right more often than not, then noise, or an end in the middle of something. */
+/**
+ * A beginning that is right more often than not, then noise, or an end in the middle of something.
+ */
 function conversation(dice: Dice, start: Buffer): Buffer {
   const parts = [dice.chance(6) ? noise(dice) : start];
   for (let left = dice.below(6); left > 0; left--) parts.push(noise(dice));

@@ -1,5 +1,6 @@
-// Watches both directions of one connection from outside and knows, by its own bookkeeping, what our side may send. It shares no
-// frame, window or header code with src/h2. A broken rule is thrown as an Error that shows the latest frames.
+// Watches both directions of one connection from outside and knows, by its own bookkeeping, what
+// our side may send. It shares no frame, window or header code with src/h2. A broken rule is thrown
+// as an Error that shows the latest frames.
 
 import { Frame, printFrame, settingsOf } from "../support/frames.ts";
 import { PlainHpackDecoder } from "./plain-hpack.ts";
@@ -35,7 +36,10 @@ export class SeenStream {
   }
 }
 
-/** Cuts a byte stream into frames; DATA is counted when its header is there, because that is when a receiver counts it. */
+/**
+ * Cuts a byte stream into frames; DATA is counted when its header is there, because that is when a
+ * receiver counts it.
+ */
 class Cutter {
   pending: Buffer = Buffer.alloc(0);
   skipBytes = 0;

@@ -1,4 +1,5 @@
-// Repeatable randomness for property-style tests: a failure shows the seed, and the seed repeats it.
+// Repeatable randomness for property-style tests: a failure shows the seed, and the seed repeats
+// it.
 
 export class Random {
   #state: number;

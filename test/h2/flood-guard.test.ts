@@ -1,4 +1,5 @@
-// What the owner of a connection is told when a peer sent too much for nothing, and to the token when that is.
+// What the owner of a connection is told when a peer sent too much for nothing, and to the token
+// when that is.
 
 import { describe, expect, it } from "vitest";
 import type { H2Error } from "../../src/h2/error.ts";

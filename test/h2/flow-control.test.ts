@@ -38,7 +38,8 @@ describe.each(CHUNKINGS)("received DATA, %s", (_, byteByByte) => {
 
   it("beyond the connection window ends the connection — §6.9.1", () => {
     const wire = server({ byteByByte, streamWindowBytes: 1 << 20 });
-    // The credit of the connection returns in batches of half its window, so its peer has at least half.
+    // The credit of the connection returns in batches of half its window, so its peer has at least
+    // half.
     wire.recv(REQUEST);
     Reflect.get(wire.connection, "messages").windowBytes = 10;
     wire.recv(frames.data(1, Buffer.alloc(11))).expectConnectionError(FLOW_CONTROL_ERROR);
@@ -355,7 +356,8 @@ describe("turns", () => {
   it("go on with every stream that had sent its share, in the order of before", () => {
     const wire = sender(MAX, MAX);
     const logs = [openQuietly(wire), openQuietly(wire), openQuietly(wire)];
-    // The first sends its share at once; the others wait behind it and send theirs in the same turn.
+    // The first sends its share at once; the others wait behind it and send theirs in the same
+    // turn.
     for (const { stream } of logs) stream.sendData(Buffer.alloc(140_000), false);
     const shareOf = (bytes: number): number => bytes + 9 * Math.ceil(bytes / 16_384);
     expect(wire.turn().length).toBe(3 * shareOf(65_536));

@@ -82,7 +82,8 @@ describe.each(CHUNKINGS)("bytes %s", (_, byteByByte) => {
     ],
   ] as const)("%s ends the connection", (_, frame, code) => {
     const wire = server({ byteByByte }).recv(REQUEST, frame);
-    // A case on the right side of the border: the block is empty, which is another stream's trouble.
+    // A case on the right side of the border: the block is empty, which is another stream's
+    // trouble.
     if (code === undefined) wire.expectStreamError(3, PROTOCOL_ERROR);
     else wire.expectConnectionError(code);
   });

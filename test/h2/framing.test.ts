@@ -128,7 +128,8 @@ describe.each(CHUNKINGS)("bytes %s", (_, byteByByte) => {
     it("keeps the table in step although its stream is refused — §4.3", () => {
       const wire = server({ byteByByte, maxConcurrentStreams: 1 });
       wire.request(1);
-      // A literal with incremental indexing on a stream that is refused, then its index on one that is not.
+      // A literal with incremental indexing on a stream that is refused, then its index on one that
+      // is not.
       const indexed = Buffer.from("\x40\x01x\x01y", "latin1");
       wire.recv(frames.headers(3, Buffer.concat([headerBlock(request("/a/B")), indexed])));
       wire.expectStreamError(3, ErrorCode.REFUSED_STREAM);

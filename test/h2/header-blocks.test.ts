@@ -1,4 +1,5 @@
-// Header blocks that span frames: what is too much for a call, and what is too much for its connection (RFC 9113 §4.3, §6.10).
+// Header blocks that span frames: what is too much for a call, and what is too much for its
+// connection (RFC 9113 §4.3, §6.10).
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/wire/error-code.ts";

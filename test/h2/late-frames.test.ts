@@ -1,4 +1,5 @@
-// RFC 9113 §5.1, §6.8, §6.9: what a correct peer may still send when much ended at once, and what we may still say ourselves.
+// RFC 9113 §5.1, §6.8, §6.9: what a correct peer may still send when much ended at once, and what
+// we may still say ourselves.
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/wire/error-code.ts";

@@ -258,7 +258,10 @@ describe("the slab pool", () => {
     expect(made.filter((slab) => got.has(slab)).length).toBeGreaterThan(most / 2);
   });
 
-  /** A pool with 300 free slabs of which at most `inUse` are out at a time while it is asked `count` times. */
+  /**
+   * A pool with 300 free slabs of which at most `inUse` are out at a time while it is asked `count`
+   * times.
+   */
   function used(inUse: number, count: number): SlabPool {
     const pool = new SlabPool(10, 1_000);
     for (const slab of Array.from({ length: 300 }, () => pool.acquire())) pool.release(slab);

@@ -1,4 +1,5 @@
-// RFC 9113 §6.5.2: the peer's SETTINGS_MAX_HEADER_LIST_SIZE, and what is sent to one that announces none.
+// RFC 9113 §6.5.2: the peer's SETTINGS_MAX_HEADER_LIST_SIZE, and what is sent to one that announces
+// none.
 
 import { describe, expect, it } from "vitest";
 import { HeaderError, type HeaderList, listBytes } from "../../src/wire/field.ts";

@@ -1,4 +1,5 @@
-// RFC 9113 §3.4 where the client may speak something else: an HTTP/1 client is answered in its own words, others are recognised.
+// RFC 9113 §3.4 where the client may speak something else: an HTTP/1 client is answered in its own
+// words, others are recognised.
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/wire/error-code.ts";

@@ -1,4 +1,5 @@
-// What the owner of a connection is told of a peer that breaks a rule or meets a bound: which rule, how far it reaches, which bound.
+// What the owner of a connection is told of a peer that breaks a rule or meets a bound: which rule,
+// how far it reaches, which bound.
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../src/wire/error-code.ts";

@@ -27,7 +27,10 @@ class Bench {
     lent(bytes, (chunk) => this.queue.push(chunk, from));
   }
 
-  /** Writes frames as long as the queue would have them until `bytes` are gone; returns their lengths. */
+  /**
+   * Writes frames as long as the queue would have them until `bytes` are gone; returns their
+   * lengths.
+   */
   write(bytes: number): number[] {
     const lengths: number[] = [];
     for (let left = bytes; left > 0; ) {

@@ -1,4 +1,5 @@
-// What is remembered of streams that have ended: enough for the frames that were under way, in memory that has a bound.
+// What is remembered of streams that have ended: enough for the frames that were under way, in
+// memory that has a bound.
 
 import { describe, expect, it } from "vitest";
 import { MAX_STREAM_ID } from "../../src/h2/frame.ts";

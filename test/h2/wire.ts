@@ -1,4 +1,5 @@
-// One sans-I/O connection and the bytes on both its sides: a test says what is received and reads what was sent, as frames.
+// One sans-I/O connection and the bytes on both its sides: a test says what is received and reads
+// what was sent, as frames.
 
 import { expect } from "vitest";
 import { Connection } from "../../src/h2/connection.ts";
@@ -208,7 +209,9 @@ export class Wire implements ConnectionEvents<string> {
     return bytes;
   }
 
-  /** Every frame that was sent since the last look, over as many turns as there is something to do. */
+  /**
+   * Every frame that was sent since the last look, over as many turns as there is something to do.
+   */
   sentFrames(): Frame[] {
     const parts: Buffer[] = [];
     do parts.push(this.turn());
@@ -285,7 +288,9 @@ export class Wire implements ConnectionEvents<string> {
     this.expectAlive();
   }
 
-  /** The peer's frames were taken without complaint: the connection answers a PING and nothing else. */
+  /**
+   * The peer's frames were taken without complaint: the connection answers a PING and nothing else.
+   */
   expectAlive(): void {
     this.recv(frames.ping("stillup!"));
     const sent = this.sentFrames().filter((frame) => frame.name !== "WINDOW_UPDATE");

@@ -1,4 +1,5 @@
-// The backends of the interop cases: grpc-js, and node:http2 for what grpc-js cannot say (compressed responses).
+// The backends of the interop cases: grpc-js, and node:http2 for what grpc-js cannot say
+// (compressed responses).
 
 import { createServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
@@ -175,7 +176,8 @@ async function writeResponses(
 }
 
 /**
- * UnaryCall and StreamingOutputCall of TestService, compressing with gzip what the request asks to be compressed.
+ * UnaryCall and StreamingOutputCall of TestService, compressing with gzip what the request asks to
+ * be compressed.
  * @returns its address
  */
 export async function compressingBackend(): Promise<string> {

@@ -9,7 +9,8 @@ import { InteropClient } from "./client.ts";
 import { relayTo } from "./fixture.ts";
 import type { Method } from "./protocol.ts";
 
-// What gRPC clients do all day, and at the edges of size and number: grpc-js on both ends, messages of plain bytes.
+// What gRPC clients do all day, and at the edges of size and number: grpc-js on both ends, messages
+// of plain bytes.
 
 const KIB = 1_024;
 const MIB = KIB * KIB;

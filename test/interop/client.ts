@@ -1,4 +1,5 @@
-// The client of the interop cases: grpc-js, with an outcome that can be looked at instead of callbacks.
+// The client of the interop cases: grpc-js, with an outcome that can be looked at instead of
+// callbacks.
 
 import type { EventEmitter } from "node:events";
 import * as grpc from "@grpc/grpc-js";

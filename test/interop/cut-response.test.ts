@@ -1,4 +1,5 @@
-// What a grpc-js client makes of a backend that dies within a message, behind the relay: no call may wait for what does not come.
+// What a grpc-js client makes of a backend that dies within a message, behind the relay: no call
+// may wait for what does not come.
 
 import { status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";

@@ -1,4 +1,5 @@
-// client -> relay -> backend of the interop cases, with a tap on either side of the relay on demand.
+// client -> relay -> backend of the interop cases, with a tap on either side of the relay on
+// demand.
 
 import type * as grpc from "@grpc/grpc-js";
 import { expect } from "vitest";

@@ -1,4 +1,5 @@
-// Header lists that are larger than the other side takes: the call at fault fails, the others on its connection live.
+// Header lists that are larger than the other side takes: the call at fault fails, the others on
+// its connection live.
 
 import * as grpc from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
@@ -15,7 +16,10 @@ const DUPLEX = "/test.Service/Duplex";
 /** Only a test that fails waits this long. */
 const DEADLINE_MS = 10_000;
 
-/** Few enough octets for what receives them here: nghttp2 and the engine count values and CONTINUATION frames, too. */
+/**
+ * Few enough octets for what receives them here: nghttp2 and the engine count values and
+ * CONTINUATION frames, too.
+ */
 const LARGE = { "x-1": "y".repeat(40_000), "x-2": "y".repeat(40_000) };
 
 function largeMetadata(): grpc.Metadata {

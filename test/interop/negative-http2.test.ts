@@ -14,8 +14,8 @@ import {
 import type { ScriptedServerOptions } from "../support/scripted-endpoints.ts";
 import type { ScriptedPeer } from "../support/scripted-peer.ts";
 
-// grpc/grpc doc/negative-http2-interop-test-descriptions.md: a backend that misbehaves, the relay as its client, and a
-// grpc-js client that is to notice as little as possible.
+// grpc/grpc doc/negative-http2-interop-test-descriptions.md: a backend that misbehaves, the relay
+// as its client, and a grpc-js client that is to notice as little as possible.
 
 const PATH = "/grpc.testing.TestService/UnaryCall";
 const REQUEST = Buffer.alloc(271_828);
@@ -28,7 +28,10 @@ interface Case {
   readonly peer: ScriptedPeer;
 }
 
-/** The large unary response, in frames that no default limit forbids, up to `byteCount` of its bytes. */
+/**
+ * The large unary response, in frames that no default limit forbids, up to `byteCount` of its
+ * bytes.
+ */
 function body(streamId: number, byteCount = Number.POSITIVE_INFINITY): Buffer {
   const bytes = message(RESPONSE).subarray(0, byteCount);
   const pieces = [];

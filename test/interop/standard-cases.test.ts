@@ -18,8 +18,8 @@ import {
 } from "./protocol.ts";
 import { messagesOf } from "./wire-tap.ts";
 
-// The cases of grpc/grpc doc/interop-test-descriptions.md that need no credentials, by their names there:
-// grpc-js client -> relay -> grpc-js backend.
+// The cases of grpc/grpc doc/interop-test-descriptions.md that need no credentials, by their names
+// there: grpc-js client -> relay -> grpc-js backend.
 
 const REQUEST_SIZES = [27_182, 8, 1_828, 45_904] as const;
 const RESPONSE_SIZES = [31_415, 9, 2_653, 58_979] as const;
@@ -84,7 +84,8 @@ describe.each(transportCombos)("interop, $server $client", (combo) => {
       [true, 0],
       [false, NO_COMPRESS],
     ] as const) {
-      // grpc-js lets only streams choose by message; on the wire a stream of one message is a unary call.
+      // grpc-js lets only streams choose by message; on the wire a stream of one message is a unary
+      // call.
       const call = path.client.startMethod<PayloadMessage>(UNARY_AS_STREAM);
       call.send({ ...LARGE_REQUEST, expectCompressed: { value: expectCompressed } }, flags);
       call.closeSend();
@@ -348,7 +349,8 @@ describe.each(transportCombos)("interop, $server $client", (combo) => {
 
   it("long_lived_channel: a channel that was idle takes calls again", async () => {
     const { client } = await interop(combo, { client: { "grpc.client_idle_timeout_ms": 1_000 } });
-    // How a client that is idle behaves: between the first two calls its connection stays, then it goes. A second is its least.
+    // How a client that is idle behaves: between the first two calls its connection stays, then it
+    // goes. A second is its least.
     for (const idleMs of [0, 200, 1_300]) {
       await new Promise((resolve) => setTimeout(resolve, idleMs));
       const outcome = await client.call<PayloadMessage>("UnaryCall", LARGE_REQUEST);

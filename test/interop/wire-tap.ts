@@ -1,5 +1,5 @@
-// A TCP hop that passes everything on and remembers the messages that went by, so that what entered the relay can be
-// compared with what left it.
+// A TCP hop that passes everything on and remembers the messages that went by, so that what entered
+// the relay can be compared with what left it.
 
 import { connect, createServer, type Socket } from "node:net";
 import { closeAtEnd } from "../support/cleanup.ts";

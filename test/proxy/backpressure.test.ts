@@ -1,4 +1,5 @@
-// Credit from end to end: who does not read stops who sends, at the windows; who reads gets everything.
+// Credit from end to end: who does not read stops who sends, at the windows; who reads gets
+// everything.
 
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
@@ -36,7 +37,8 @@ describe.each(transportCombos)("backpressure, server on $server, client on $clie
     const streamId = await responding(relay);
     const upload = new Upload(relay.backend, streamId);
     const one = message(Buffer.alloc(995, "s"));
-    // One round trip after the other: each message is accepted at once, and has to give its credit back.
+    // One round trip after the other: each message is accepted at once, and has to give its credit
+    // back.
     for (let i = 0; i < 600; i++) {
       await upload.send(one);
       await relay.client.expectBytes(1, one.length);
@@ -51,7 +53,8 @@ describe.each(transportCombos)("backpressure, server on $server, client on $clie
     const upload = new Upload(relay.backend, streamId);
     const body = message(Buffer.alloc(4 * MiB, "b"));
     const taken = await upload.sendUntilStalled(body, () => relay.client.sync());
-    // The client's window, the backend's window at the relay and its step of credit, what the transport holds.
+    // The client's window, the backend's window at the relay and its step of credit, what the
+    // transport holds.
     expect(taken).toBeLessThanOrEqual(65_535 + 131_072 + 131_072);
     relay.client.refillWindows = true;
     relay.client.send(frames.windowUpdate(0, MiB), frames.windowUpdate(1, MiB));

@@ -1,5 +1,6 @@
-// A backend that dies within a message: the call ends by trailers, which say why, unless its client would wait for ever for the
-// rest of a second message. What real clients make of either is in src/proxy/README.md.
+// A backend that dies within a message: the call ends by trailers, which say why, unless its client
+// would wait for ever for the rest of a second message. What real clients make of either is in
+// src/proxy/README.md.
 
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";

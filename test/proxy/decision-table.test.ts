@@ -39,7 +39,10 @@ interface Options {
 }
 
 describe.each(transportCombos)("how a call ends, server on $server, client on $client", (combo) => {
-  /** A call with one secondary, its headers and first message here at both backends, its request still open. */
+  /**
+   * A call with one secondary, its headers and first message here at both backends, its request
+   * still open.
+   */
   async function callUnderWay(options: Options = {}) {
     const clock = new FakeClock();
     const first = await scriptedBackend(combo, {}, { clock });

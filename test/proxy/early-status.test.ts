@@ -1,4 +1,5 @@
-// Response headers that carry `grpc-status` although they do not end the stream: what they mean depends on what follows.
+// Response headers that carry `grpc-status` although they do not end the stream: what they mean
+// depends on what follows.
 
 import { describe, expect, it } from "vitest";
 import type { DestinationResult } from "../../src/index.ts";

@@ -122,10 +122,12 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     const upload = new Upload(call.client, 1);
     const body = message(Buffer.alloc(4 * MiB));
     const taken = await upload.sendUntilStalled(body, () => settle(call));
-    // The secondary's window, the client's window at the relay, and what the transport holds between.
+    // The secondary's window, the client's window at the relay, and what the transport holds
+    // between.
     expect(taken).toBeGreaterThanOrEqual(65_535);
     expect(taken).toBeLessThanOrEqual(65_535 + 131_072 + CREDIT_STEP_BYTES);
-    // It is the client who waits, not the call that hangs: once the secondary reads, all of it passes.
+    // It is the client who waits, not the call that hangs: once the secondary reads, all of it
+    // passes.
     call.secondary.refillWindows = true;
     call.secondary.send(frames.windowUpdate(0, MiB), frames.windowUpdate(secondaryId, MiB));
     await upload.send(body.subarray(taken));
@@ -160,7 +162,8 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     expect(call.told).toMatchObject([{ reason: ErrorReason.SECONDARY_LAG }]);
     const result = call.results[0]!.secondaries[0]!;
     expect(result).toMatchObject({ status: Status.RESOURCE_EXHAUSTED, swallowed: true });
-    // What was kept for it and never reached it: the lag allowed, and what a client can have sent beyond that before the primary took it.
+    // What was kept for it and never reached it: the lag allowed, and what a client can have sent
+    // beyond that before the primary took it.
     expect(call.secondary.receivedBytes(secondaryId)).toBe(65_535);
     expect(result.requestBytes - 65_535).toBeLessThan(200_000 + 131_072);
   });

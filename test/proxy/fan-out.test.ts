@@ -1,4 +1,5 @@
-// One call to a primary and several secondaries: who gets what, whose failure counts, and what the caller is told of each.
+// One call to a primary and several secondaries: who gets what, whose failure counts, and what the
+// caller is told of each.
 
 import { describe, expect, it } from "vitest";
 import { ErrorReason, GrpcError } from "../../src/grpc/error.ts";
@@ -69,7 +70,9 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
     return { client, peers, backends, results };
   }
 
-  /** Sends a whole request of one message; returns the backends' stream ids when all have got it. */
+  /**
+   * Sends a whole request of one message; returns the backends' stream ids when all have got it.
+   */
   async function unary({ client, peers }: FanOut): Promise<number[]> {
     client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
     const ids: number[] = [];

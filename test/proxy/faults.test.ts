@@ -1,4 +1,5 @@
-// What directors, error handlers and backends get wrong: it costs the call at most, and the client is told.
+// What directors, error handlers and backends get wrong: it costs the call at most, and the client
+// is told.
 
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";

@@ -1,4 +1,5 @@
-// `message` of a destination: sent at once, in the place of the client's first message, whoever has looked at that.
+// `message` of a destination: sent at once, in the place of the client's first message, whoever has
+// looked at that.
 
 import { describe, expect, it } from "vitest";
 import { ErrorReason, type GrpcError } from "../../src/grpc/error.ts";

@@ -1,4 +1,5 @@
-// What a program in JavaScript forgets and no compiler tells: transparentHandler around a director, a return in one.
+// What a program in JavaScript forgets and no compiler tells: transparentHandler around a director,
+// a return in one.
 
 import { describe, expect, it } from "vitest";
 import { dial } from "../../src/client/dial.ts";

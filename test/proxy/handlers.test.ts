@@ -1,4 +1,5 @@
-// Handlers that pass calls on: what they refuse to be given, and what a relay makes of a handler that does not wait for it.
+// Handlers that pass calls on: what they refuse to be given, and what a relay makes of a handler
+// that does not wait for it.
 
 import { describe, expect, it } from "vitest";
 import { GrpcError } from "../../src/grpc/error.ts";

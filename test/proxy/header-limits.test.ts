@@ -1,4 +1,5 @@
-// Header lists at our own limit: what is below it passes whatever it is made of, and what is above costs one call, which says so.
+// Header lists at our own limit: what is below it passes whatever it is made of, and what is above
+// costs one call, which says so.
 
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";

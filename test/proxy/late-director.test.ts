@@ -1,4 +1,5 @@
-// A director that answers when the call is over, or never: nobody waits for it longer than there is a call.
+// A director that answers when the call is over, or never: nobody waits for it longer than there is
+// a call.
 
 import { describe, expect, it } from "vitest";
 import { ErrorReason, GrpcError } from "../../src/grpc/error.ts";
@@ -67,7 +68,10 @@ const endings: readonly Ending[] = [
 ];
 
 describe.each(transportCombos)("a late director, server on $server, client on $client", (combo) => {
-  /** A call whose director waits until `answer` or `refuse`; `log` has what interceptor, `onError` and finalizer are told. */
+  /**
+   * A call whose director waits until `answer` or `refuse`; `log` has what interceptor, `onError`
+   * and finalizer are told.
+   */
   async function waiting(interceptorSwallows: boolean, ownDeadline: boolean) {
     const clock = new FakeClock();
     const backend = await scriptedBackend(combo, {}, { clock });

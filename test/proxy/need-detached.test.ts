@@ -1,4 +1,5 @@
-// Detached secondaries that are still at work when their call is over: what ends them, and who is told.
+// Detached secondaries that are still at work when their call is over: what ends them, and who is
+// told.
 
 import { describe, expect, it } from "vitest";
 import { ErrorReason } from "../../src/grpc/error.ts";

@@ -1,5 +1,6 @@
-// Secondaries of every need that are not open when the call comes: whom that delays, whose outcome it is, and that each call ends
-// once, with each onError told at most once and the finalizer run once.
+// Secondaries of every need that are not open when the call comes: whom that delays, whose outcome
+// it is, and that each call ends once, with each onError told at most once and the finalizer run
+// once.
 
 import { describe, expect, it } from "vitest";
 import { ErrorReason } from "../../src/grpc/error.ts";

@@ -28,7 +28,10 @@ type Role = "primary" | DestinationNeed;
 describe.each(transportCombos)(
   "one of each need, server on $server, client on $client",
   (combo) => {
-    /** A call to a primary and one secondary of each need; all are connected but `late`, which is silent or not there. */
+    /**
+     * A call to a primary and one secondary of each need; all are connected but `late`, which is
+     * silent or not there.
+     */
     async function begin(
       late?: { readonly role: Role; readonly isThere: boolean },
       maxLagBytes?: number,
@@ -194,7 +197,8 @@ describe.each(transportCombos)(
     it("keeps what a detached one has yet to take when the call ends, be it more than its lag", async () => {
       const clock = new FakeClock();
       const slow = { refillWindows: false };
-      // The node transport takes in one step what was written in one: the primary is ahead by that for a moment.
+      // The node transport takes in one step what was written in one: the primary is ahead by that
+      // for a moment.
       const maxLagBytes = combo.client === "engine" ? 20_000 : 120_000;
       const [first, second] = [
         await scriptedBackend(combo, slow, { clock }),
@@ -241,7 +245,8 @@ describe.each(transportCombos)(
       const { primary, required, optional, detached } = await all(call);
       for (const side of [primary, required, optional]) answer(side);
       expect(statusOf(await call.client.expectTrailers(1))).toBe(Status.OK);
-      // Another call whose client does not read: it keeps the connection until its last words are over.
+      // Another call whose client does not read: it keeps the connection until its last words are
+      // over.
       call.client.send(frames.headers(3, request(PATH)), frames.data(3, ABC).end());
       const other = await call.expectRequest("primary");
       other.peer.send(frames.headers(other.id, response()));

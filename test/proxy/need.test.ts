@@ -1,5 +1,6 @@
-// Secondaries of every need that are open: what their end, the primary's, the client's and the server's make of the call, in either
-// order, and that each call ends once, with each onError told at most once and the finalizer run once.
+// Secondaries of every need that are open: what their end, the primary's, the client's and the
+// server's make of the call, in either order, and that each call ends once, with each onError told
+// at most once and the finalizer run once.
 
 import { describe, expect, it } from "vitest";
 import { ErrorReason } from "../../src/grpc/error.ts";

@@ -1,5 +1,5 @@
-// Looking at the first messages of a call: what the director sees, what it may not cost, and that nobody can tell
-// afterwards.
+// Looking at the first messages of a call: what the director sees, what it may not cost, and that
+// nobody can tell afterwards.
 
 import { deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";

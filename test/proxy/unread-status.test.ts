@@ -1,4 +1,5 @@
-// What a backend says of its status is passed on, not read: it may be long, and decoding it is work that nobody asked for.
+// What a backend says of its status is passed on, not read: it may be long, and decoding it is work
+// that nobody asked for.
 
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { decodeGrpcMessage } from "../../src/grpc/status-message.ts";

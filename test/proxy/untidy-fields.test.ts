@@ -1,4 +1,5 @@
-// Fields that a peer should not have sent so: the call works as it would without the relay, and nobody gets them from it.
+// Fields that a peer should not have sent so: the call works as it would without the relay, and
+// nobody gets them from it.
 
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";

@@ -1,5 +1,6 @@
-// Whatever goes wrong behind the relay or in the program around it: the client reads what helps it, and neither where the backend is nor
-// what the system, TLS or a plain Error says. Operators read that.
+// Whatever goes wrong behind the relay or in the program around it: the client reads what helps it,
+// and neither where the backend is nor what the system, TLS or a plain Error says. Operators read
+// that.
 
 import { describe, expect, it, vi } from "vitest";
 import { dial } from "../../src/client/dial.ts";
@@ -43,7 +44,9 @@ function textOf(fields: HeaderList): string {
   return decodeURIComponent(fieldValue(fields, "grpc-message") ?? "");
 }
 
-/** Makes the call; what its client is sent at the end must hold no secret, nor `where` or its port. */
+/**
+ * Makes the call; what its client is sent at the end must hold no secret, nor `where` or its port.
+ */
 async function readBy(
   address: Parameters<typeof ScriptedClient.connect>[0],
   where: string,

@@ -1,4 +1,5 @@
-// What a correct proxy says on the wire, continued: deadlines, compression, broken metadata, floods of cancels.
+// What a correct proxy says on the wire, continued: deadlines, compression, broken metadata, floods
+// of cancels.
 
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
@@ -19,7 +20,8 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
     const { address, server, scripted, backend, client, conn } = await scriptedRelay(combo);
     client.send(frames.headers(1, request(PATH)), frames.data(1, message("stays")));
     const sibling = await backend.expectRequest(PATH);
-    // Node's HTTP/2 takes 1,000 resets from one client connection before it drops that; the cancels come over four.
+    // Node's HTTP/2 takes 1,000 resets from one client connection before it drops that; the cancels
+    // come over four.
     const CONNECTIONS = 4;
     const CALLS = 250;
     for (let n = 0; n < CONNECTIONS; n++) {

@@ -1,5 +1,5 @@
-// What a correct proxy says on the wire, frame by frame, both ends scripted: endings, statuses, metadata. It goes on in
-// wire-calls.test.ts.
+// What a correct proxy says on the wire, frame by frame, both ends scripted: endings, statuses,
+// metadata. It goes on in wire-calls.test.ts.
 
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";

@@ -1,4 +1,5 @@
-// Clients that announce how little they take (RFC 9113 §6.5.2): the answer is made smaller, or there is none.
+// Clients that announce how little they take (RFC 9113 §6.5.2): the answer is made smaller, or
+// there is none.
 
 import { describe, expect, it } from "vitest";
 import { GrpcError } from "../../src/grpc/error.ts";

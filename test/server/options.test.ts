@@ -1,4 +1,5 @@
-// What a server is given that it cannot use, and what it does not let the end of one call do to others.
+// What a server is given that it cannot use, and what it does not let the end of one call do to
+// others.
 
 import { expect, it } from "vitest";
 import { dial } from "../../src/client/dial.ts";

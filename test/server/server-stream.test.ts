@@ -1,4 +1,5 @@
-// Handlers that read and write messages: the four kinds of call, headers and trailers, errors, the brake.
+// Handlers that read and write messages: the four kinds of call, headers and trailers, errors, the
+// brake.
 
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";

@@ -1,5 +1,6 @@
-// A self-signed certificate for 127.0.0.1 and `localhost`, made when the tests run: no key in the repository, and no
-// date on which the tests stop working. DER (ITU-T X.690) by hand, as much as an X.509 certificate needs.
+// A self-signed certificate for 127.0.0.1 and `localhost`, made when the tests run: no key in the
+// repository, and no date on which the tests stop working. DER (ITU-T X.690) by hand, as much as an
+// X.509 certificate needs.
 
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 
@@ -8,7 +9,10 @@ export interface TestCertificate {
   readonly key: string;
 }
 
-/** A new certificate whose subject is `commonName`; it is its own authority, so `cert` also serves as `ca`. */
+/**
+ * A new certificate whose subject is `commonName`; it is its own authority, so `cert` also serves
+ * as `ca`.
+ */
 export function makeCertificate(commonName = "localhost"): TestCertificate {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
   const ecdsaWithSha256 = sequence(oid("1.2.840.10045.4.3.2"));

@@ -3,7 +3,10 @@
 import type { Clock } from "../../src/time/clock.ts";
 import { type Timer, TimerWheel } from "../../src/time/timer-wheel.ts";
 
-/** As the real clock it never fires early and up to `TICK_MS` late, so tests advance by multiples of 4 ms. */
+/**
+ * As the real clock it never fires early and up to `TICK_MS` late, so tests advance by multiples of
+ * 4 ms.
+ */
 export class FakeClock implements Clock {
   #nowMs: number;
   readonly #wheel: TimerWheel;
@@ -30,7 +33,9 @@ export class FakeClock implements Clock {
     this.#wheel.cancel(timer);
   }
 
-  /** Moves time on by `ms`. Timers fire in the order in which they are due, each at its own time. */
+  /**
+   * Moves time on by `ms`. Timers fire in the order in which they are due, each at its own time.
+   */
   advance(ms: number): void {
     const targetMs = this.#nowMs + ms;
     for (;;) {

@@ -17,7 +17,10 @@ export const transportCombos: readonly TransportCombo[] = [
   { server: "node", client: "engine" },
 ];
 
-/** For suites that take long for each: those of one transport on both sides; with `ENDURANCE_COMBOS=all` in the environment, all. */
+/**
+ * For suites that take long for each: those of one transport on both sides; with
+ * `ENDURANCE_COMBOS=all` in the environment, all.
+ */
 export const enduranceCombos: readonly TransportCombo[] =
   process.env["ENDURANCE_COMBOS"] === "all"
     ? transportCombos

@@ -1,5 +1,6 @@
-// HTTP/2 frames for tests: builders, a decoder and a readable form. Deliberately shares nothing with the frame code of
-// src/h2, so that each checks the other; it must be able to say what a well-behaved implementation would never send.
+// HTTP/2 frames for tests: builders, a decoder and a readable form. Deliberately shares nothing
+// with the frame code of src/h2, so that each checks the other; it must be able to say what a
+// well-behaved implementation would never send.
 
 import { errorCodeName } from "../../src/wire/error-code.ts";
 import { HeaderField } from "../../src/wire/field.ts";
@@ -131,7 +132,10 @@ function frame(type: FrameType, flags: number, streamId: number, payload: BytesI
   return new Frame(FRAME_TYPES[type], flags, streamId, toBuffer(payload));
 }
 
-/** Builders, one for each frame of RFC 9113 §6. `fields` are encoded without state: literals that enter no table. */
+/**
+ * Builders, one for each frame of RFC 9113 §6. `fields` are encoded without state: literals that
+ * enter no table.
+ */
 export const frames = {
   preface: (): Buffer => Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1"),
 
@@ -329,7 +333,10 @@ function printPayload(frame: Frame): string[] {
   }
 }
 
-/** A header block of literals without indexing (RFC 7541 §6.2.2), never indexed (§6.2.3) where a field is sensitive. */
+/**
+ * A header block of literals without indexing (RFC 7541 §6.2.2), never indexed (§6.2.3) where a
+ * field is sensitive.
+ */
 export function headerBlock(fields: readonly FieldInput[]): Buffer {
   return Buffer.concat(
     fields.map((input) => {

@@ -1,4 +1,5 @@
-// Real clients and backends for tests: grpc-js with messages of plain bytes, so that no proto file is needed.
+// Real clients and backends for tests: grpc-js with messages of plain bytes, so that no proto file
+// is needed.
 
 import * as grpc from "@grpc/grpc-js";
 import { formatAddress } from "../../src/transport/address.ts";

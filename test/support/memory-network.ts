@@ -1,4 +1,5 @@
-// The network of the in-memory transport: a queue of deliveries, so that a test decides when the other side hears of it.
+// The network of the in-memory transport: a queue of deliveries, so that a test decides when the
+// other side hears of it.
 
 import { formatAddress } from "../../src/transport/address.ts";
 import type { SocketAddress } from "../../src/transport/transport.ts";
@@ -8,7 +9,10 @@ import type { MemorySession } from "./memory-session.ts";
 const LIVELOCK_COUNT = 1_000_000;
 
 export interface MemoryNetworkOptions {
-  /** Nothing moves before `deliver` or `step`. @default false: everything is delivered in the next microtask */
+  /**
+   * Nothing moves before `deliver` or `step`. @default false: everything is delivered in the next
+   * microtask
+   */
   readonly manual?: boolean;
 }
 
@@ -54,7 +58,9 @@ export class MemoryNetwork {
     return true;
   }
 
-  /** Delivers until nothing is left, also what the deliveries cause. Returns how many there were. */
+  /**
+   * Delivers until nothing is left, also what the deliveries cause. Returns how many there were.
+   */
   deliver(): number {
     for (let count = 0; ; count++) {
       if (!this.step()) return count;

@@ -1,4 +1,5 @@
-// Parts of the in-memory transport that know neither stream nor session: the queue of unsent DATA, the check of fields.
+// Parts of the in-memory transport that know neither stream nor session: the queue of unsent DATA,
+// the check of fields.
 
 import { HeaderError } from "../../src/transport/transport.ts";
 import type { HeaderList } from "../../src/wire/field.ts";
@@ -23,7 +24,9 @@ export class SendQueue {
     this.bytes += chunk.length;
   }
 
-  /** At most `limit` bytes off the front; nothing while no byte may go. An empty piece always may. */
+  /**
+   * At most `limit` bytes off the front; nothing while no byte may go. An empty piece always may.
+   */
   shift(limit: number): DataPiece | undefined {
     const first = this.#pieces[0];
     if (first === undefined || (limit === 0 && first.chunk.length > 0)) return undefined;

@@ -1,5 +1,5 @@
-// The owner of sessions and streams in tests: records what it is told, waits for it, and holds the transport to what the
-// seam promises about callbacks, whatever the test itself looks at.
+// The owner of sessions and streams in tests: records what it is told, waits for it, and holds the
+// transport to what the seam promises about callbacks, whatever the test itself looks at.
 
 import type {
   ClientSessionListener,
@@ -20,7 +20,9 @@ import { WAIT_LIMIT_MS } from "./patience.ts";
 /** More than 0 while a method of a stream or session runs that was called through `guard`. */
 let ownCalls = 0;
 
-/** `target` whose methods are watched: a callback that comes from within one of them is a violation. */
+/**
+ * `target` whose methods are watched: a callback that comes from within one of them is a violation.
+ */
 export function guard<T extends object>(target: T): T {
   return new Proxy(target, {
     get(_, property): unknown {

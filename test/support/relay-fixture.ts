@@ -1,5 +1,6 @@
-// A relay between scripted peers or real clients and backends, on real sockets. What it opened is closed when the test
-// ends, and a call, stream or waiting call that was left over by then fails the test.
+// A relay between scripted peers or real clients and backends, on real sockets. What it opened is
+// closed when the test ends, and a call, stream or waiting call that was left over by then fails
+// the test.
 
 import type { ClientConn } from "../../src/client/client-conn.ts";
 import { dial } from "../../src/client/dial.ts";

@@ -1,4 +1,5 @@
-// Where scripted peers come from: a server that a client under test connects to, a client for a server under test.
+// Where scripted peers come from: a server that a client under test connects to, a client for a
+// server under test.
 
 import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
 import { connect as connectTls, createServer as createTlsServer, type TlsOptions } from "node:tls";

@@ -18,7 +18,8 @@ import {
 } from "./frames.ts";
 import { ScriptedClient, ScriptedServer } from "./scripted-endpoints.ts";
 
-// The peer is checked against node:http2: an implementation that neither it nor the relay's engine shares code with.
+// The peer is checked against node:http2: an implementation that neither it nor the relay's engine
+// shares code with.
 
 async function echoServer(): Promise<{ host: string; port: number }> {
   const server = http2.createServer();

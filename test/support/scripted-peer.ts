@@ -1,5 +1,6 @@
-// One HTTP/2 connection played by a test, frame by frame: it does what the script says and nothing else, except to
-// acknowledge SETTINGS and PING. Every wait is for an event and bounded; a failure prints the whole trace.
+// One HTTP/2 connection played by a test, frame by frame: it does what the script says and nothing
+// else, except to acknowledge SETTINGS and PING. Every wait is for an event and bounded; a failure
+// prints the whole trace.
 
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
@@ -27,7 +28,10 @@ export interface PeerOptions {
   readonly ackSettings?: boolean;
   /** Answer PING with an acknowledgement. @default true */
   readonly ackPings?: boolean;
-  /** Give the credit of received DATA back at once. @default false, so that flow control can be tested */
+  /**
+   * Give the credit of received DATA back at once. @default false, so that flow control can be
+   * tested
+   */
   readonly refillWindows?: boolean;
 }
 
@@ -135,11 +139,13 @@ export class ScriptedPeer {
     this.socket.resume();
   }
 
-  // Expecting. Within one stream the order is strict: whatever comes first must be what is expected.
+  // Expecting. Within one stream the order is strict: whatever comes first must be what is
+  // expected.
 
   /**
-   * The next frame of type `type`. With `stream` it must be the next frame of that stream at all (WINDOW_UPDATE and
-   * PRIORITY aside), unless `skip` names what may stand before it; without, others of the connection may come before it.
+   * The next frame of type `type`. With `stream` it must be the next frame of that stream at all
+   * (WINDOW_UPDATE and PRIORITY aside), unless `skip` names what may stand before it; without,
+   * others of the connection may come before it.
    */
   recv(
     type: FrameType,
@@ -423,7 +429,8 @@ export class ScriptedPeer {
     }
     block.pieces.push(frame.body);
     if (!frame.has(END_HEADERS)) {
-      // The pieces of a header block stand in the trace, but what scripts wait for is the whole of it.
+      // The pieces of a header block stand in the trace, but what scripts wait for is the whole of
+      // it.
       this.trace.push({ ...entry, taken: true });
       return;
     }

@@ -1,4 +1,5 @@
-// A call to a primary and one secondary whose need and onError are the subject of a test, and what has to hold when it is over.
+// A call to a primary and one secondary whose need and onError are the subject of a test, and what
+// has to hold when it is over.
 
 import { expect } from "vitest";
 import type { ClientConn } from "../../src/client/client-conn.ts";
@@ -58,7 +59,10 @@ export const subjects: readonly Subject[] = needs.flatMap((need) =>
 export const detachedOnly: readonly Subject[] = subjects.filter(({ need }) => need === "detached");
 export const others: readonly Subject[] = subjects.filter(({ need }) => need !== "detached");
 
-/** The client's status when the primary is well and the secondary fails with `status` after it was opened. */
+/**
+ * The client's status when the primary is well and the secondary fails with `status` after it was
+ * opened.
+ */
 export function outcomeOf({ need, verdict }: Subject, status: number): number {
   return need === "detached" || verdict === "whose onError swallows" ? Status.OK : status;
 }
@@ -103,7 +107,10 @@ export interface SecondaryCall {
   ): Promise<void>;
 }
 
-/** A call of one message to a primary that is ready and a secondary that is `way`; the primary has its headers. */
+/**
+ * A call of one message to a primary that is ready and a secondary that is `way`; the primary has
+ * its headers.
+ */
 export async function secondaryCall(
   combo: TransportCombo,
   options: SecondaryCallOptions,

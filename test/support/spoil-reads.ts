@@ -1,5 +1,5 @@
-// Set up before every test: after each read of a plain socket the read buffer is overwritten, so that whoever has kept a view of it
-// instead of a copy is found out by what it says next.
+// Set up before every test: after each read of a plain socket the read buffer is overwritten, so
+// that whoever has kept a view of it instead of a copy is found out by what it says next.
 
 import { READ_BUFFER, SocketReader } from "../../src/transport/engine/socket-reader.ts";
 

@@ -1,4 +1,5 @@
-// A scripted peer that sends as much as flow control lets it: to find out where a sender is stopped.
+// A scripted peer that sends as much as flow control lets it: to find out where a sender is
+// stopped.
 
 import { FRAME_TYPES, frames, SETTINGS, settingsOf } from "./frames.ts";
 import type { ScriptedPeer } from "./scripted-peer.ts";
@@ -6,7 +7,10 @@ import type { ScriptedPeer } from "./scripted-peer.ts";
 const DEFAULT_WINDOW_BYTES = 65_535;
 const FRAME_BYTES = 16_384;
 
-/** DATA on one stream of a scripted peer, within the windows that the other side gives. Counts from when it is made. */
+/**
+ * DATA on one stream of a scripted peer, within the windows that the other side gives. Counts from
+ * when it is made.
+ */
 export class Upload {
   sentBytes = 0;
   readonly #peer: ScriptedPeer;

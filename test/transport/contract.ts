@@ -1,5 +1,5 @@
-// The contract that every transport keeps: what src/transport/transport.ts says, sentence by sentence, on both sides, against
-// raw frames where the transport has a wire and against itself.
+// The contract that every transport keeps: what src/transport/transport.ts says, sentence by
+// sentence, on both sides, against raw frames where the transport has a wire and against itself.
 
 import { describe } from "vitest";
 import type { Transport } from "../../src/transport/transport.ts";

@@ -1,5 +1,6 @@
-// Which HTTP/2 speaks where nobody chooses, and where somebody does. Either is known by its first SETTINGS: node:http2 names
-// HEADER_TABLE_SIZE there, the engine only one that is not the default of RFC 9113.
+// Which HTTP/2 speaks where nobody chooses, and where somebody does. Either is known by its first
+// SETTINGS: node:http2 names HEADER_TABLE_SIZE there, the engine only one that is not the default
+// of RFC 9113.
 
 import { describe, expect, it } from "vitest";
 import { dial } from "../../src/client/dial.ts";

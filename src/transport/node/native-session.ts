@@ -25,9 +25,9 @@ export function nativeSession(node: Http2Session): object | undefined {
 }
 
 /**
- * The session has it until an immediate after its `close`, and each of its streams for ever. The C++
- * object of a stream leads to the stream of ours, and so to the lifeline. That of the session is
- * therefore freed a collection later than the last of them.
+ * The session has it until an immediate after its `close`, and each of its streams for ever. The
+ * C++ object of a stream leads to the stream of ours, and so to the lifeline. That of the session
+ * is therefore freed a collection later than the last of them.
  */
 export function lifelineOf(node: Http2Session): Lifeline | undefined {
   const native = nativeSession(node);

@@ -19,7 +19,9 @@ const NEVER_INDEXED = 0x10;
 const bytes = (...parts: readonly (readonly number[])[]): Buffer => Buffer.from(parts.flat());
 
 describe("HpackDecoder: blocks that come again", () => {
-  /** What comes of a block the second and the third time: from the second on it may be remembered. */
+  /**
+   * What comes of a block the second and the third time: from the second on it may be remembered.
+   */
   const repeated = (decoder: HpackDecoder, block: string | Buffer): [HeaderList, HeaderList] => {
     decode(decoder, block);
     return [decode(decoder, block), decode(decoder, block)];

@@ -1,4 +1,5 @@
-// Header blocks for the tests of this folder, written as hex with spaces, and ways to see what a codec did with them.
+// Header blocks for the tests of this folder, written as hex with spaces, and ways to see what a
+// codec did with them.
 
 import { HpackDecoder, type HpackDecoderOptions } from "../../../src/h2/hpack/decoder.ts";
 import { MAX_KNOWN_BLOCK_BYTES } from "../../../src/h2/hpack/encoded-blocks.ts";
@@ -70,7 +71,10 @@ export function text(value: string): number[] {
   return [...integer(value.length, 7), ...Buffer.from(value, "latin1")];
 }
 
-/** A literal with a new name; `first` is 0x40 with incremental indexing, 0x00 without, 0x10 for never. */
+/**
+ * A literal with a new name; `first` is 0x40 with incremental indexing, 0x00 without, 0x10 for
+ * never.
+ */
 export function literal(first: number, name: string, value: string): number[] {
   return [first, ...text(name), ...text(value)];
 }

@@ -106,7 +106,10 @@ describe("HpackEncoder.recall", () => {
   });
 
   it("counts recalled blocks for the credit that new entries are admitted by", () => {
-    /** How many of twelve new fields, each sent twice, enter a full table after so many recalled blocks. */
+    /**
+     * How many of twelve new fields, each sent twice, enter a full table after so many recalled
+     * blocks.
+     */
     const admitted = (recalls: number): number => {
       const encoder = new HpackEncoder({ maxTableBytes: 200 });
       encode(encoder, fieldsFrom(...[1, 2, 3, 4, 5].map((i) => `x-fill: ${i}`)));

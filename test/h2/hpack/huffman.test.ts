@@ -3,7 +3,8 @@ import { HpackError } from "../../../src/h2/hpack/error.ts";
 import { decodeHuffman, maxDecodedBytes } from "../../../src/h2/hpack/huffman.ts";
 import { fromHex } from "./blocks.ts";
 
-// Codes as RFC 7541 Appendix B prints them: of each length, and of every symbol where a mistake in the lengths would show.
+// Codes as RFC 7541 Appendix B prints them: of each length, and of every symbol where a mistake in
+// the lengths would show.
 // biome-ignore format: table
 const CODES: readonly (readonly [symbol: number, code: number, bits: number])[] = [
   [0x30, 0x0, 5], [0x32, 0x2, 5], [0x61, 0x3, 5], [0x74, 0x9, 5], [0x20, 0x14, 6], [0x25, 0x15, 6], [0x2d, 0x16, 6],

@@ -18,7 +18,10 @@ import { createDecoder, encode, seededRandom } from "./blocks.ts";
 
 type Pair = readonly [name: string, value: string];
 
-/** The client end of a connection to node:http2, with our HPACK in both directions and nothing else of ours. */
+/**
+ * The client end of a connection to node:http2, with our HPACK in both directions and nothing else
+ * of ours.
+ */
 class RawClient {
   readonly encoder: HpackEncoder;
   readonly decoder: HpackDecoder;
@@ -84,7 +87,8 @@ function randomPairs(random: (below: number) => number): Pair[] {
     const kind = random(4);
     if (kind === 0) return [name, `${random(5)}`];
     if (kind === 1) return [name, "lower-case-text-that-gains-by-huffman-code/".repeat(random(8))];
-    // Mostly letters with short codes, so that nghttp2 prefers Huffman code in spite of the long code of some.
+    // Mostly letters with short codes, so that nghttp2 prefers Huffman code in spite of the long
+    // code of some.
     const char = String.fromCharCode(PRINTABLE[random(PRINTABLE.length)]!);
     return [name, `${"aeiost".repeat(5 + random(5))}${char}${"012".repeat(random(9))}${char}.`];
   });

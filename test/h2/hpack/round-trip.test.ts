@@ -116,7 +116,10 @@ describe("encoder to decoder", () => {
 });
 
 describe("HpackDecoder against random blocks", () => {
-  /** Blocks that are nearly right reach further than noise: pieces of valid ones, then a few octets changed. */
+  /**
+   * Blocks that are nearly right reach further than noise: pieces of valid ones, then a few octets
+   * changed.
+   */
   function hostileBlock(random: Random): Buffer {
     const octets: number[] = [];
     for (let pieces = random(6); pieces > 0; pieces--) {

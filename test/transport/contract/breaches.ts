@@ -1,4 +1,5 @@
-// Contract: whoever breaks the protocol hurts itself alone, and leaves nothing behind, whatever it does with its socket.
+// Contract: whoever breaks the protocol hurts itself alone, and leaves nothing behind, whatever it
+// does with its socket.
 
 import { describe, expect, it } from "vitest";
 import {

@@ -1,4 +1,5 @@
-// Contract: credit. The peer's stream window moves by `acknowledge` alone, the connection's by receipt.
+// Contract: credit. The peer's stream window moves by `acknowledge` alone, the connection's by
+// receipt.
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../../src/wire/error-code.ts";

@@ -1,4 +1,5 @@
-// What the contract cases stand on: the transport under test between recorders, or between a recorder and a script.
+// What the contract cases stand on: the transport under test between recorders, or between a
+// recorder and a script.
 
 import { expect } from "vitest";
 import type {
@@ -24,18 +25,21 @@ import { ScriptedClient, ScriptedServer } from "../../support/scripted-endpoints
 import type { PeerOptions, ScriptedPeer } from "../../support/scripted-peer.ts";
 
 /**
- * What a transport is known not to be able to do. The value is the reason; the suite then asserts the weaker behaviour
- * that is documented, it never leaves a case out.
+ * What a transport is known not to be able to do. The value is the reason; the suite then asserts
+ * the weaker behaviour that is documented, it never leaves a case out.
  *
  * - `fieldOrder`: fields of one name go out together; the order of a name's values is kept.
  * - `acceptedBytes`: `sendData` accepts a bounded amount beyond the peer's window.
  * - `drainSteps`: a server announces its drain in one step.
- * - `protocolKind`: a stream that the transport reset because the peer broke the protocol is told as kind "reset".
+ * - `protocolKind`: a stream that the transport reset because the peer broke the protocol is told
+ *   as kind "reset".
  * - `requestTrailers`: request trailers are sent as END_STREAM alone.
  * - `overdraft`: the frame that overdraws a window may be delivered before the stream is reset.
- * - `protocolClose`: neither GOAWAY nor the session's end says which code a breach of the protocol has.
+ * - `protocolClose`: neither GOAWAY nor the session's end says which code a breach of the protocol
+ *   has.
  * - `refusals`: the owner is not told of a malformed request or response that was reset.
- * - `streamLimit`: a client above our MAX_CONCURRENT_STREAMS loses the connection instead of the stream.
+ * - `streamLimit`: a client above our MAX_CONCURRENT_STREAMS loses the connection instead of the
+ *   stream.
  * - `blanks`: fields with blanks around their value are lost.
  * - `controlOctets`: fields with control octets are lost, and cost nothing else.
  * - `unixAuthority`: what clients over UNIX sockets send as `:authority` may cost the stream.
@@ -134,7 +138,9 @@ export async function loopback(contract: Contract, options: Options = {}): Promi
   };
 }
 
-/** Starts connecting; at the end of the test the session is destroyed and its promises looked at. */
+/**
+ * Starts connecting; at the end of the test the session is destroyed and its promises looked at.
+ */
 export function connect(
   contract: Contract,
   options: ConnectOptions,
@@ -238,7 +244,9 @@ function settleAtEnd(session: Session, events: SessionRecorder): void {
   closeAtEnd(() => settle(session, events));
 }
 
-/** `onClosed` comes exactly once whatever happened, no stream is left, and no promise was broken. */
+/**
+ * `onClosed` comes exactly once whatever happened, no stream is left, and no promise was broken.
+ */
 async function settle(session: Session, events: SessionRecorder): Promise<void> {
   if (events.end === undefined) session.destroy(ErrorCode.NO_ERROR, "the test is over");
   await events.untilClosed();

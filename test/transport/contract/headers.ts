@@ -26,7 +26,10 @@ import {
   settled,
 } from "./harness.ts";
 
-/** Duplicates apart from each other, base64 with and without padding, bytes above 0x7f, an empty value, a flag. */
+/**
+ * Duplicates apart from each other, base64 with and without padding, bytes above 0x7f, an empty
+ * value, a flag.
+ */
 const AWKWARD: readonly FieldInput[] = [
   ["x-many", "first"],
   ["x-one-bin", "AAECAw=="],
@@ -54,7 +57,9 @@ function plain(fields: HeaderList = []): SentField[] {
 }
 
 export function headerCases(contract: Contract): void {
-  /** Every field exactly; where the order across names cannot be kept, each name's values in order. */
+  /**
+   * Every field exactly; where the order across names cannot be kept, each name's values in order.
+   */
   function expectSame(got: HeaderList, sent: readonly FieldInput[]): void {
     const [actual, expected] = [plain(got), plain(fieldsOf(sent))];
     if (contract.weaker.fieldOrder === undefined) {

@@ -1,4 +1,5 @@
-// Contract: listening and connecting on real sockets: TLS, UNIX sockets, what fails before there is a session.
+// Contract: listening and connecting on real sockets: TLS, UNIX sockets, what fails before there is
+// a session.
 
 import { connect as connectSocket, Server, Socket } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -156,7 +157,8 @@ export function listenerCases(contract: Contract): void {
         tls: { ca: cert, serverName: "localhost" },
         clock,
       });
-      // The alert comes when our side of the handshake is over. No timer moves: it is the socket that tells.
+      // The alert comes when our side of the handshake is over. No timer moves: it is the socket
+      // that tells.
       const { kind, message: text, cause } = await end.events.untilClosed();
       expect(kind).toBe("connect");
       expect(text).toContain("alert");

@@ -1,4 +1,5 @@
-// Contract: the peer ends a stream before its time: told as that, exactly once, after every byte that came before it.
+// Contract: the peer ends a stream before its time: told as that, exactly once, after every byte
+// that came before it.
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode, errorCodeName } from "../../../src/wire/error-code.ts";

@@ -51,7 +51,8 @@ export function reentrancyCases(contract: Contract): void {
     it("of a request the whole response is sent", async () => {
       const pair = await loopback(contract);
       pair.server.events.reaction = () => {
-        // The listener is returned before anything else can happen; answering waits for the first callback of the stream.
+        // The listener is returned before anything else can happen; answering waits for the first
+        // callback of the stream.
         const stream = pair.server.events.streams.at(-1);
         if (stream === undefined) return;
         stream.reaction = (entry) => {

@@ -1,4 +1,5 @@
-// Contract: how our owner ends a stream before its time, and that nothing of it looks like a complete one.
+// Contract: how our owner ends a stream before its time, and that nothing of it looks like a
+// complete one.
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode, errorCodeName } from "../../../src/wire/error-code.ts";

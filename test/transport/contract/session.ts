@@ -1,4 +1,5 @@
-// Contract: the life of a session apart from GOAWAY: availability, PING, the loss of the connection, destroy.
+// Contract: the life of a session apart from GOAWAY: availability, PING, the loss of the
+// connection, destroy.
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../../src/wire/error-code.ts";

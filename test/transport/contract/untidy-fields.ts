@@ -1,4 +1,5 @@
-// Contract: what a peer should not have sent in a field is put right, refused, or, where the transport cannot tell, documented.
+// Contract: what a peer should not have sent in a field is put right, refused, or, where the
+// transport cannot tell, documented.
 
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../../src/wire/error-code.ts";

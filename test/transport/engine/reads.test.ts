@@ -1,4 +1,5 @@
-// How the engine reads: plain sockets into one buffer for all, others into memory of their own; and what a read is followed by.
+// How the engine reads: plain sockets into one buffer for all, others into memory of their own; and
+// what a read is followed by.
 
 import { connect as connectSocket, Socket } from "node:net";
 import { describe, expect, it, onTestFinished, vi } from "vitest";

@@ -1,4 +1,5 @@
-// Output slabs are shared by all connections: bytes that a slow socket has not written yet must not be written over by another.
+// Output slabs are shared by all connections: bytes that a slow socket has not written yet must not
+// be written over by another.
 
 import { Socket } from "node:net";
 import { expect, it } from "vitest";
@@ -31,7 +32,8 @@ function nextTurn(): Promise<void> {
 it("a slow peer gets its own bytes, whatever a fast one is sent meanwhile", async () => {
   const [slow, fast] = [await begin(), await begin()];
   slow.end.peer.pauseReading();
-  // Small messages, a few in each turn, until the kernel takes no more and some of them wait in slabs.
+  // Small messages, a few in each turn, until the kernel takes no more and some of them wait in
+  // slabs.
   let sentCount = 0;
   while (slow.stream.queuedBytes === 0) {
     for (let i = 0; i < 20; i++) {

@@ -1,5 +1,5 @@
-// What is the engine's own between the connection and its socket: writes per turn, backpressure of a socket that is not read,
-// the end of a socket.
+// What is the engine's own between the connection and its socket: writes per turn, backpressure of
+// a socket that is not read, the end of a socket.
 
 import { Socket } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";

@@ -1,4 +1,5 @@
-// What Node frees behind a session of node:http2, and when. Where the order is wrong, Node can end the process.
+// What Node frees behind a session of node:http2, and when. Where the order is wrong, Node can end
+// the process.
 
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import { setImmediate as turn } from "node:timers/promises";
@@ -90,7 +91,10 @@ describe("what Node has behind a session of node:http2", () => {
     expect(isThere).toBe(true);
   });
 
-  /** Its stream holds the fields of a header block that was cut, and data that the socket did not take. */
+  /**
+   * Its stream holds the fields of a header block that was cut, and data that the socket did not
+   * take.
+   */
   async function over() {
     const { session, stream, peer, told, native } = await clientWithStream();
     const nativeStream = handleOf(Reflect.get(stream, "node"));

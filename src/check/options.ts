@@ -20,7 +20,7 @@ interface Entry {
   readonly check: OptionCheck;
 }
 
-export interface OptionTableSettings<Options extends object = object> {
+interface OptionTableSettings<Options extends object = object> {
   /** How messages call the option of this name. @default the name alone */
   readonly named?: (option: string) => string;
   /**

@@ -2,7 +2,7 @@
 // it happens. A leaf.
 
 /** What the program's code was called as, and the code of the warning about it. */
-export const WarningCode = {
+const WarningCode = {
   handler: "GRPC_RELAY_HANDLER",
   director: "GRPC_RELAY_DIRECTOR",
   onError: "GRPC_RELAY_ON_ERROR",

@@ -2,7 +2,7 @@
 
 export const EXIT_OK = 0;
 export const EXIT_FAILURE = 1;
-export const EXIT_USAGE = 2;
+const EXIT_USAGE = 2;
 
 /**
  * A failure that a user can do something about; its message says what was expected and what came.

@@ -17,7 +17,7 @@ import { goAwayReason } from "./upstream-error.ts";
  * one per age behind for the calls that outlive it; one that says GOAWAY to each and never ends
  * their calls would take all our sockets.
  */
-export const MAX_DRAINING_SESSIONS = 100;
+const MAX_DRAINING_SESSIONS = 100;
 
 /** Who is told about a session. */
 export interface AttemptOwner {

@@ -29,7 +29,7 @@ import { closedError, queueFullError, unsendableHeadersError } from "./upstream-
 import { WaitingQueue } from "./waiting-queue.ts";
 
 /** What a conn is called. */
-export interface ConnName {
+interface ConnName {
   /** For messages. */
   readonly name: string;
   /** Default `:authority`. */

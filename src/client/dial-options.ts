@@ -54,7 +54,7 @@ export type ResolvedDialOptions = Omit<
   readonly backoff: ConnectionBackoffOptions;
 };
 
-export const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>("options of dial", {
+const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>("options of dial", {
   ...SESSION_CHECKS,
   transport: checkTransport,
   tls: CLIENT_TLS_OPTIONS,

@@ -5,8 +5,8 @@
  * (CVE-2023-44487), and end the connection with everybody's calls on it. node:http2 ends it beyond
  * 1,000 at once and 33 a second; this stays below.
  */
-export const RESET_BURST = 500;
-export const RESETS_PER_SECOND = 25;
+const RESET_BURST = 500;
+const RESETS_PER_SECOND = 25;
 
 export class ResetBudget {
   private left = RESET_BURST;

@@ -5,11 +5,7 @@ import type { GrpcError } from "../grpc/error.ts";
 import { type ConnState, type ConnStateEvent, connState } from "../observe/channels.ts";
 import { currentScope, type Scope } from "../observe/scope.ts";
 
-export type StateListener = (
-  state: ConnState,
-  error: GrpcError | undefined,
-  reason: string,
-) => void;
+type StateListener = (state: ConnState, error: GrpcError | undefined, reason: string) => void;
 
 interface Change extends ConnStateEvent {
   readonly error: GrpcError | undefined;

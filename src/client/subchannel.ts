@@ -41,7 +41,7 @@ export interface ReadyState {
 }
 
 /** Who wants to reach the address. */
-export interface SubchannelOwner {
+interface SubchannelOwner {
   /** Calls wait: it is to connect without being asked. */
   isWanted(): boolean;
   /**

@@ -5,7 +5,7 @@ import { thrownText } from "../grpc/error.ts";
 import { formatAddress, parseAddress } from "../transport/address.ts";
 import type { SocketAddress } from "../transport/transport.ts";
 
-export interface Target {
+interface Target {
   /** The address as text, without scheme. */
   readonly name: string;
   readonly address: SocketAddress;

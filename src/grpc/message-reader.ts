@@ -9,7 +9,7 @@ import { Frame } from "./frame.ts";
 import { MessageParser, type MessageSource, truncatedMessage } from "./message-parser.ts";
 
 /** Where credit for what has been read goes. */
-export interface CreditSink {
+interface CreditSink {
   acknowledge(bytes: number): void;
 }
 
@@ -18,7 +18,7 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
-export interface MessageReaderOptions {
+interface MessageReaderOptions {
   readonly codec: Codec;
   readonly maxMessageBytes: number;
   /** Who sends the messages. */

@@ -5,7 +5,7 @@ import type { GrpcError } from "./error.ts";
 import { frameChunks } from "./frame.ts";
 
 /** Where the bytes go: as `Stream.sendData`, returns how many were accepted at once. */
-export interface ByteSink {
+interface ByteSink {
   sendData(chunk: Buffer): number;
 }
 

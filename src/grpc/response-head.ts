@@ -15,7 +15,7 @@ import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "./trailers.ts";
  * - `"complete"`: not of gRPC, but with `grpc-status`, which counts before all else. What follows
  *   means nothing to gRPC.
  */
-export type ResponseHead = "open" | "held" | "complete";
+type ResponseHead = "open" | "held" | "complete";
 
 /** The head of a response that is not gRPC. */
 export interface ForeignHead {

@@ -5,7 +5,7 @@ import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import type { H2Error } from "./error.ts";
 import type { ConnectionEnd } from "./events.ts";
 
-export interface Told {
+interface Told {
   readonly message: string;
   readonly reason: string;
 }

@@ -7,15 +7,15 @@ import { ErrorCode } from "../wire/error-code.ts";
  * `connection` is answered with GOAWAY and ends everything, `stream` with RST_STREAM (RFC 9113
  * §5.4).
  */
-export type ErrorScope = "connection" | "stream";
+type ErrorScope = "connection" | "stream";
 
 /** Who is to blame: the peer broke a rule or a bound, or it is a local matter. */
-export type ErrorInitiator = "peer" | "local";
+type ErrorInitiator = "peer" | "local";
 
 /**
  * A bound of ours that a peer ran into: the option or limit that sets it, and what it is set to.
  */
-export interface ReachedLimit {
+interface ReachedLimit {
   readonly name: string;
   readonly value: number;
 }

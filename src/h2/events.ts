@@ -13,7 +13,7 @@ export interface ConnectionOptions extends LocalSettings {
 }
 
 /** `"closed"` is the orderly end. The last three are the binding's to say. */
-export type ConnectionEndKind =
+type ConnectionEndKind =
   | "closed"
   | "goaway"
   | "protocol"

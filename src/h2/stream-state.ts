@@ -21,8 +21,8 @@
 //                       +--------+
 
 export const OPEN = 0;
-export const HALF_CLOSED_LOCAL = 1;
-export const HALF_CLOSED_REMOTE = 2;
+const HALF_CLOSED_LOCAL = 1;
+const HALF_CLOSED_REMOTE = 2;
 export const CLOSED = 3;
 export type StreamState = 0 | 1 | 2 | 3;
 
@@ -30,7 +30,7 @@ export const RECV_END_STREAM = 0;
 export const SEND_END_STREAM = 1;
 /** RST_STREAM either way, or the end of the connection. */
 export const RESET = 2;
-export type StreamEvent = 0 | 1 | 2;
+type StreamEvent = 0 | 1 | 2;
 
 type Row = readonly [StreamState, StreamState, StreamState];
 

@@ -4,7 +4,7 @@
 import { type Channel, channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 
 /** A channel for one kind of event. */
-export class EventChannel<Event extends object> {
+class EventChannel<Event extends object> {
   readonly #name: string;
   readonly #channel: Channel;
 

@@ -17,11 +17,11 @@ import { answerLargeRequest } from "./refused-request.ts";
 import { RequestHead } from "./request-head.ts";
 
 /** Brings connections until it is closed: a listening socket, or a server that was handed over. */
-export interface ConnectionSource {
+interface ConnectionSource {
   close(): Promise<void>;
 }
 
-export interface ConnectionsOptions {
+interface ConnectionsOptions {
   /** Takes the requests. */
   readonly dispatcher: Dispatcher;
   /** Decides whether a connection that has come may stay. */

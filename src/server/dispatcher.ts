@@ -25,7 +25,7 @@ import { RecentHeads, type RequestHead } from "./request-head.ts";
 import { ServerCall } from "./server-call.ts";
 import { ServerStream } from "./server-stream.ts";
 
-export interface DispatcherOptions extends MessageCallOptions {
+interface DispatcherOptions extends MessageCallOptions {
   /** Answers what is not registered. */
   readonly unknownServiceHandler: StreamHandler | undefined;
   readonly interceptors: readonly StreamInterceptor[];

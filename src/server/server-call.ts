@@ -383,7 +383,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
  */
 const UNREAD_RESPONSE_MS = 1_000;
 
-export const EMPTY: Buffer = Buffer.alloc(0);
+const EMPTY: Buffer = Buffer.alloc(0);
 const NO_FIELDS: HeaderList = [];
 
 /** The same list when nothing was added. */

@@ -18,7 +18,7 @@ export const GARBAGE_BYTES = 16_777_216;
 const FIRST_MAJOR = 23;
 
 /** Collects the young generation. */
-export type Collect = () => void;
+type Collect = () => void;
 
 export class ReadGarbage {
   private uncollectedBytes = 0;

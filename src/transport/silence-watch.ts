@@ -16,7 +16,7 @@ export const ANSWER_MS = 5_000;
 export const PING_INTERVAL_MS = 300_000;
 
 /** What to do. */
-export type SilenceVerdict =
+type SilenceVerdict =
   /** No answer is due: look again when something was sent. */
   | "answered"
   /** Look again. */

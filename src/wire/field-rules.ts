@@ -28,7 +28,7 @@ export const HTTP2_SETTINGS = 11;
 /** From here on the field makes every message malformed. */
 export const FIRST_MALFORMED = 12;
 export const UNKNOWN_PSEUDO = 12;
-export const BAD_NAME = 13;
+const BAD_NAME = 13;
 export const BAD_VALUE = 14;
 export const CONNECTION_SPECIFIC = 15;
 

@@ -10,7 +10,7 @@ import { EntryIndex } from "./entry-index.ts";
 import { KNOWN_NAMES, type KnownName } from "./known-names.ts";
 import { STATIC_COUNT, STATIC_ENCODER_ID } from "./static-table.ts";
 
-export interface HpackEncoderOptions {
+interface HpackEncoderOptions {
   /** Largest dynamic table that we are willing to use, in bytes. @default 4_096 */
   readonly maxTableBytes?: number;
 }

@@ -20,7 +20,7 @@ import { isOpenOnWire } from "./deafness.ts";
 import { checkSent, type NodeHeaders, receivedFields, toNodeObject } from "./header-lists.ts";
 import type { Lifeline } from "./native-session.ts";
 
-export type NodeHttp2Stream = ClientHttp2Stream | ServerHttp2Stream;
+type NodeHttp2Stream = ClientHttp2Stream | ServerHttp2Stream;
 
 /** What a stream asks of the session it belongs to. */
 export interface StreamOwner extends Session {
@@ -39,10 +39,10 @@ export interface StreamOwner extends Session {
   forget(stream: NodeStream): void;
 }
 
-export const STATE: unique symbol = Symbol("grpc-relay stream");
+const STATE: unique symbol = Symbol("grpc-relay stream");
 
 /** A node:http2 stream with our state on it. */
-export type CarryingStream = NodeHttp2Stream & { [STATE]: NodeStream };
+type CarryingStream = NodeHttp2Stream & { [STATE]: NodeStream };
 
 export const END_STREAM_FLAG = 0x1;
 
@@ -290,7 +290,7 @@ const baseEmit = EventEmitter.prototype.emit;
  * and a call would need thirteen. What is not ours goes on to the listeners that node:http2 added
  * itself.
  */
-export function emitToState(
+function emitToState(
   this: CarryingStream,
   name: string | symbol,
   a?: unknown,

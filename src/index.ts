@@ -3,9 +3,9 @@
 export type { CallOptions } from "./client/call-options.ts";
 export { ClientConn } from "./client/client-conn.ts";
 export { ClientStream, type ClientStreamOptions } from "./client/client-stream.ts";
-export type { ConnectionBackoffOptions } from "./client/connection-backoff.ts";
 export { dial } from "./client/dial.ts";
 export type { DialOptions } from "./client/dial-options.ts";
+export type { ConnectionBackoffOptions } from "./client/subchannel/connection-backoff.ts";
 export { type Codec, codecWithParent, newCodec } from "./grpc/codec.ts";
 export {
   ErrorReason,

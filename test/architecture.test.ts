@@ -21,12 +21,24 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   transport: ["check", "transport/engine", "transport/node", "time", "wire"],
   "transport/engine": ["check", "transport", "h2", "time", "wire"],
   "transport/node": ["check", "transport", "time", "wire"],
-  client: ["check", "transport", "grpc", "observe", "time", "wire"],
+  client: [
+    "client/errors",
+    "client/subchannel",
+    ...["check", "transport", "grpc", "observe", "time", "wire"],
+  ],
+  "client/subchannel": ["client/errors", "check", "transport", "grpc", "observe", "time", "wire"],
+  "client/errors": ["transport", "grpc", "wire"],
   server: ["check", "transport", "grpc", "observe", "time", "wire"],
-  proxy: ["check", "client", "server", "transport", "grpc", "observe", "time", "wire"],
+  proxy: [
+    ...["check", "client", "client/errors", "server", "transport", "grpc", "observe", "time"],
+    "wire",
+  ],
   // Types only of the lowest: what users who bring a clock, a transport or a session of their own
   // have to name.
-  "index.ts": [...["proxy", "client", "server", "transport", "grpc", "observe", "time", "wire"]],
+  "index.ts": [
+    ...["proxy", "client", "client/subchannel", "server", "transport", "grpc", "observe", "time"],
+    "wire",
+  ],
   cli: ["index.ts", "proxy", "client", "server", "transport", "grpc", "observe", "time", "wire"],
   "cli.ts": ["cli"],
 };

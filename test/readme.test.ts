@@ -220,7 +220,7 @@ describe("the option tables of the reference", () => {
     ["src/transport/transport.ts", "SessionOptions"],
     ["src/server/server.ts", "ServerOptions"],
     ["src/client/dial-options.ts", "DialOptions"],
-    ["src/client/connection-backoff.ts", "ConnectionBackoffOptions"],
+    ["src/client/subchannel/connection-backoff.ts", "ConnectionBackoffOptions"],
     ["src/client/call-options.ts", "CallOptions"],
     ["src/proxy/director.ts", "Destination"],
     ["src/proxy/transparent-handler.ts", "TransparentHandlerOptions"],

@@ -15,17 +15,12 @@ import {
 } from "../transport/handed-over.ts";
 import type { Stream } from "../transport/transport.ts";
 import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
-import { ConnectionBackoff } from "./connection-backoff.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
+import { closedError, queueFullError } from "./errors/upstream-error.ts";
 import { StateListeners } from "./state-listeners.ts";
 import type { StreamRequest } from "./stream-request.ts";
-import {
-  type ReadyState,
-  type SessionSource,
-  Subchannel,
-  type SubchannelState,
-} from "./subchannel.ts";
-import { closedError, queueFullError, unsendableHeadersError } from "./upstream-error.ts";
+import { ConnectionBackoff } from "./subchannel/connection-backoff.ts";
+import { type SessionSource, Subchannel, type SubchannelState } from "./subchannel/subchannel.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
 
 /** What a conn is called. */
@@ -80,7 +75,7 @@ export class ClientConn {
     const backoff = new ConnectionBackoff(options.backoff, options.random);
     this.#subchannel = new Subchannel(this.target, source, clock, backoff, {
       isWanted: () => this.#waiting.size > 0,
-      onChange: (state, reason, error) => this.#onChange(state, reason, error),
+      onChange: (_, state, reason, error) => this.#onChange(state, reason, error),
       onRoom: () => this.#openWaiting(),
       onEmpty: () => this.#onEmpty(),
     });
@@ -153,11 +148,12 @@ export class ClientConn {
 
   /** @internal Opens a stream for `request`, now if there is room, otherwise when there is. */
   open(request: StreamRequest): void {
-    const { state } = this.#subchannel;
+    const subchannel = this.#subchannel;
+    const { state } = subchannel;
     switch (state.kind) {
       case "ready":
-        if (this.#waiting.size > 0 || state.session.availableStreamCount <= 0) break;
-        this.#openOn(state, request);
+        if (this.#waiting.size > 0 || !subchannel.hasRoom) break;
+        subchannel.openStream(request);
         return;
       case "transientFailure":
         if (request.waitForReady) break;
@@ -170,7 +166,7 @@ export class ClientConn {
     this.#waiting.push(request);
     this.#hold();
     // This may settle it, and all others: the session is ready at once, or cannot be made.
-    if (state.kind === "idle") this.#subchannel.connect("a call wants it");
+    subchannel.wantRoom();
     if (this.#waiting.size > this.#maxWaitingCalls && this.#waiting.remove(request)) {
       this.#hold();
       request.onOpenFailed(queueFullError(this.target, this.#waiting.size));
@@ -186,7 +182,7 @@ export class ClientConn {
   /** @internal Resets `stream`, which was opened here. */
   reset(stream: Stream, code: number): void {
     stream.reset(code);
-    this.#subchannel.onStreamReset(stream.session);
+    Subchannel.of(stream.session)?.onStreamReset(stream.session);
   }
 
   /**
@@ -228,31 +224,17 @@ export class ClientConn {
     this.#closed.resolve();
   }
 
-  #openOn(state: ReadyState, request: StreamRequest): void {
-    let stream: Stream;
-    try {
-      stream = state.session.openStream(request.requestHeaders(), false, request);
-    } catch (error) {
-      request.onOpenFailed(unsendableHeadersError(this.target, error));
-      return;
-    }
-    this.#subchannel.onStreamOpened(state);
-    request.onOpened(stream);
-  }
-
   #openWaiting(): void {
-    for (;;) {
-      const { state } = this.#subchannel;
-      if (state.kind !== "ready" || state.session.availableStreamCount <= 0) return;
+    while (this.#subchannel.hasRoom) {
       const request = this.#waiting.shift();
       if (request === undefined) return;
-      this.#openOn(state, request);
+      this.#subchannel.openStream(request);
     }
   }
 
   #onChange(state: SubchannelState, reason: string, error: GrpcError | undefined): void {
     // Of a session that was handed over this is all that is known.
-    if (state.kind === "ready" && state.session.peer.tls !== undefined) {
+    if (this.#subchannel.peer?.tls !== undefined) {
       this.origin = requestOrigin(true, this.authority);
     }
     this.#hold();

@@ -25,9 +25,9 @@ import {
   type ResolvedCallOptions,
   resolveCallOptions,
 } from "./call-options.ts";
-import { errorFromStreamEnd } from "./stream-error.ts";
+import { errorFromStreamEnd } from "./errors/stream-error.ts";
+import { notGrpcError } from "./errors/upstream-error.ts";
 import type { StreamRequest, StreamSource } from "./stream-request.ts";
-import { notGrpcError } from "./upstream-error.ts";
 
 export interface ClientStreamOptions extends CallOptions {
   /** What messages are. @default newCodec(): frames and bytes */

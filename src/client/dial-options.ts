@@ -7,7 +7,7 @@ import { SESSION_CHECKS } from "../transport/defaults.ts";
 import { checkTransport, type TransportName } from "../transport/select.ts";
 import { CLIENT_TLS_OPTIONS, type ClientTlsOptions } from "../transport/tls.ts";
 import type { SessionOptions, Transport } from "../transport/transport.ts";
-import { BACKOFF_OPTIONS, type ConnectionBackoffOptions } from "./connection-backoff.ts";
+import { BACKOFF_OPTIONS, type ConnectionBackoffOptions } from "./subchannel/connection-backoff.ts";
 import { checkAuthority } from "./target.ts";
 
 export interface DialOptions extends SessionOptions {

@@ -1,25 +1,15 @@
 // How a call gets its stream: who asks for one, and who is asked.
 
-import type { GrpcError } from "../grpc/error.ts";
 import type { RequestOrigin } from "../grpc/request-headers.ts";
 import type { Clock } from "../time/clock.ts";
-import type { Stream, StreamListener } from "../transport/transport.ts";
-import type { HeaderList } from "../wire/field.ts";
+import type { Stream } from "../transport/transport.ts";
+import type { StreamOpener } from "./subchannel/subchannel.ts";
 import type { Waiting } from "./waiting-queue.ts";
 
 /** Who wants a stream to a backend. */
-export interface StreamRequest extends StreamListener, Waiting {
+export interface StreamRequest extends StreamOpener, Waiting {
   /** Wait through failures to connect instead of failing with them (gRPC "wait for ready"). */
   readonly waitForReady: boolean;
-  /**
-   * The request headers, asked for at the moment they are sent, because `grpc-timeout` is what
-   * remains then.
-   */
-  requestHeaders(): HeaderList;
-  /** The stream is open and its headers are sent. From now on the stream's own events follow. */
-  onOpened(stream: Stream): void;
-  /** There will be no stream. */
-  onOpenFailed(error: GrpcError): void;
 }
 
 /** Who opens streams to one backend: a `ClientConn`. */

@@ -1,9 +1,9 @@
 // One destination of a call: the stream to it, what has been sent, how it ended. Tells the relay;
 // knows nothing of its siblings.
 
-import { errorFromStreamEnd } from "../client/stream-error.ts";
+import { errorFromStreamEnd } from "../client/errors/stream-error.ts";
+import { notGrpcError, upstreamError } from "../client/errors/upstream-error.ts";
 import type { StreamRequest } from "../client/stream-request.ts";
-import { notGrpcError, upstreamError } from "../client/upstream-error.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
 import { MessageCounter } from "../grpc/message-parser.ts";

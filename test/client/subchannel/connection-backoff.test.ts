@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ConnectionBackoff } from "../../src/client/connection-backoff.ts";
+import { ConnectionBackoff } from "../../../src/client/subchannel/connection-backoff.ts";
 
 /** Exactly between the two ends of the jitter. */
 const middle = () => 0.5;

@@ -1,9 +1,9 @@
 // The one place where the end of an upstream stream becomes a gRPC error.
 
-import type { GrpcError } from "../grpc/error.ts";
-import { Status } from "../grpc/status.ts";
-import { statusFromErrorCode } from "../grpc/status-mapping.ts";
-import type { StreamEnd } from "../transport/transport.ts";
+import type { GrpcError } from "../../grpc/error.ts";
+import { Status } from "../../grpc/status.ts";
+import { statusFromErrorCode } from "../../grpc/status-mapping.ts";
+import type { StreamEnd } from "../../transport/transport.ts";
 import { upstreamError } from "./upstream-error.ts";
 
 /**

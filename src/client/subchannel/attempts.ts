@@ -1,16 +1,16 @@
 // The sessions of one connection: the one that takes calls, and those behind it that drain until
 // their last call has ended.
 
-import { publishRefusal } from "../observe/channels.ts";
+import { publishRefusal } from "../../observe/channels.ts";
 import type {
   ClientSession,
   ClientSessionListener,
   Refusal,
   SessionEnd,
-} from "../transport/transport.ts";
-import { ErrorCode } from "../wire/error-code.ts";
+} from "../../transport/transport.ts";
+import { ErrorCode } from "../../wire/error-code.ts";
+import { goAwayReason } from "../errors/upstream-error.ts";
 import { ResetBudget } from "./reset-budget.ts";
-import { goAwayReason } from "./upstream-error.ts";
 
 /**
  * Sessions of one connection that drain at a time. A backend that ends connections by age leaves

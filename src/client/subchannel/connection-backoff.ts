@@ -1,8 +1,8 @@
 // How long to wait before connecting again (grpc/grpc doc/connection-backoff.md). Pure: no timer,
 // no clock.
 
-import { shown } from "../check/check.ts";
-import { anything, type OptionTable, optionTable } from "../check/options.ts";
+import { shown } from "../../check/check.ts";
+import { anything, type OptionTable, optionTable } from "../../check/options.ts";
 
 export interface ConnectionBackoffOptions {
   /** Wait after the first failure, in milliseconds. @default 1_000 */

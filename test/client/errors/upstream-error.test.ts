@@ -1,11 +1,11 @@
 // What clients and operators read about a backend.
 
 import { describe, expect, it } from "vitest";
-import { errorFromStreamEnd } from "../../src/client/stream-error.ts";
-import { connectError, notGrpcError } from "../../src/client/upstream-error.ts";
-import { Status } from "../../src/grpc/status.ts";
-import type { SessionEnd, StreamEnd } from "../../src/transport/transport.ts";
-import { ErrorCode } from "../../src/wire/error-code.ts";
+import { errorFromStreamEnd } from "../../../src/client/errors/stream-error.ts";
+import { connectError, notGrpcError } from "../../../src/client/errors/upstream-error.ts";
+import { Status } from "../../../src/grpc/status.ts";
+import type { SessionEnd, StreamEnd } from "../../../src/transport/transport.ts";
+import { ErrorCode } from "../../../src/wire/error-code.ts";
 
 const TARGET = "10.0.0.7:50051";
 

@@ -7,13 +7,13 @@ import {
   failure,
   type GrpcError,
   thrownText,
-} from "../grpc/error.ts";
-import { headerErrorDetails } from "../grpc/header-error.ts";
-import type { ForeignHead } from "../grpc/response-head.ts";
-import { Status } from "../grpc/status.ts";
-import { statusFromErrno, statusFromHttpStatus } from "../grpc/status-mapping.ts";
-import type { SessionEnd } from "../transport/transport.ts";
-import { errorCodeName } from "../wire/error-code.ts";
+} from "../../grpc/error.ts";
+import { headerErrorDetails } from "../../grpc/header-error.ts";
+import type { ForeignHead } from "../../grpc/response-head.ts";
+import { Status } from "../../grpc/status.ts";
+import { statusFromErrno, statusFromHttpStatus } from "../../grpc/status-mapping.ts";
+import type { SessionEnd } from "../../transport/transport.ts";
+import { errorCodeName } from "../../wire/error-code.ts";
 
 /**
  * @param says what operators read behind the backend's name; the details behind `the backend` if it

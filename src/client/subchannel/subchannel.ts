@@ -1,22 +1,33 @@
 // Connectivity to one address (gRPC's "subchannel"): which session takes calls, when to connect,
-// and how long to wait before connecting again. Knows no calls.
+// and how long to wait before connecting again. Knows no calls but the one that it opens a stream
+// for.
 
-import type { GrpcError } from "../grpc/error.ts";
-import type { ConnState } from "../observe/channels.ts";
-import { currentScope, type Scope } from "../observe/scope.ts";
-import type { Clock } from "../time/clock.ts";
-import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
-import { errorText } from "../transport/error-text.ts";
+import type { GrpcError } from "../../grpc/error.ts";
+import type { ConnState } from "../../observe/channels.ts";
+import { currentScope, type Scope } from "../../observe/scope.ts";
+import type { Clock } from "../../time/clock.ts";
+import { Timer, type TimerOwner } from "../../time/timer-wheel.ts";
+import { errorText } from "../../transport/error-text.ts";
 import type {
   ClientSession,
   ClientSessionListener,
+  PeerInfo,
   Session,
   SessionEnd,
-} from "../transport/transport.ts";
-import { ErrorCode } from "../wire/error-code.ts";
+  Stream,
+  StreamListener,
+} from "../../transport/transport.ts";
+import { ErrorCode } from "../../wire/error-code.ts";
+import type { HeaderList } from "../../wire/field.ts";
+import {
+  closedError,
+  connectError,
+  goingAwayError,
+  lostError,
+  unsendableHeadersError,
+} from "../errors/upstream-error.ts";
 import { Attempt, type AttemptOwner, Attempts } from "./attempts.ts";
 import type { ConnectionBackoff } from "./connection-backoff.ts";
-import { closedError, connectError, goingAwayError, lostError } from "./upstream-error.ts";
 
 /** Where sessions come from. */
 export interface SessionSource {
@@ -25,36 +36,67 @@ export interface SessionSource {
   readonly reconnects: boolean;
 }
 
+/** What is known of the address (gRPC's connectivity states). */
 export type SubchannelState =
+  /** Nobody is connecting, and nobody waits for a backoff. */
   | { readonly kind: "idle" }
-  | { readonly kind: "connecting"; readonly attempt: Attempt }
-  | ReadyState
+  /** Its first session is being made. */
+  | { readonly kind: "connecting" }
+  /** A session takes calls; whether there is room on it says `Subchannel.hasRoom`. */
+  | { readonly kind: "ready" }
+  /** It could not be reached, and is tried again after the backoff. `error` says why. */
   | { readonly kind: "transientFailure"; readonly error: GrpcError }
   /** For good. Calls that waited for it fail with `error`. */
   | { readonly kind: "shutdown"; readonly error: GrpcError };
 
-/** `session` takes calls. */
-export interface ReadyState {
-  readonly kind: "ready";
-  readonly attempt: Attempt;
-  readonly session: ClientSession;
+/** A call that gets its stream from a subchannel. */
+export interface StreamOpener extends StreamListener {
+  /**
+   * The request headers, asked for at the moment they are sent, because `grpc-timeout` is what
+   * remains then.
+   */
+  requestHeaders(): HeaderList;
+  /** The stream is open and its headers are sent. From now on the stream's own events follow. */
+  onOpened(stream: Stream): void;
+  /** There will be no stream. */
+  onOpenFailed(error: GrpcError): void;
 }
 
-/** Who wants to reach the address. */
-interface SubchannelOwner {
-  /** Calls wait: it is to connect without being asked. */
-  isWanted(): boolean;
+/**
+ * Who wants to reach the address. One owner may have many subchannels: each says which it is. All
+ * are called synchronously, and may call the subchannel again: it looks at its state anew then.
+ */
+export interface SubchannelOwner {
+  /** Calls wait that may go to `subchannel`: it is to connect without being asked. */
+  isWanted(subchannel: Subchannel): boolean;
   /**
-   * It has another state.
-   * @param reason for people
+   * `subchannel` has another state. Told before a session that it begins is begun, and before
+   * `onRoom` of a session that it has got.
+   * @param state its state now, also `subchannel.state`
+   * @param reason for people, one line
    * @param error when it failed or was lost
    */
-  onChange(state: SubchannelState, reason: string, error: GrpcError | undefined): void;
-  /** The session that takes calls has room for one more. */
-  onRoom(): void;
-  /** The last session is gone. */
-  onEmpty(): void;
+  onChange(
+    subchannel: Subchannel,
+    state: SubchannelState,
+    reason: string,
+    error: GrpcError | undefined,
+  ): void;
+  /**
+   * `subchannel.hasRoom` may have become true: a session is new, or a stream on one ended. Whoever
+   * opens streams now has to look at `hasRoom` before each.
+   */
+  onRoom(subchannel: Subchannel): void;
+  /**
+   * The last session of `subchannel` is gone: `sessionCount` is 0. A subchannel that was shut down
+   * is over then.
+   */
+  onEmpty(subchannel: Subchannel): void;
 }
+
+const IDLE: SubchannelState = { kind: "idle" };
+const CONNECTING: SubchannelState = { kind: "connecting" };
+const READY: SubchannelState = { kind: "ready" };
 
 const CALLS_WAIT = "calls wait for it";
 
@@ -68,14 +110,21 @@ const WORKING_CALLS = 16;
 /**
  * Keeps one address within reach: a session that takes calls, made when it is wanted, and others
  * that drain.
+ *
+ * Its owner makes it idle, calls `connect` or `wantRoom` to have it connect, opens streams while
+ * `hasRoom`, and ends it with `shutDown`, which drains, and `destroy`, which cuts.
  */
 export class Subchannel implements TimerOwner, AttemptOwner {
+  static readonly #ofSession = new WeakMap<Session, Subchannel>();
+
   /** The address as text, for messages. */
   readonly target: string;
   readonly #clock: Clock;
   readonly #source: SessionSource;
   readonly #owner: SubchannelOwner;
-  #state: SubchannelState = { kind: "idle" };
+  #state: SubchannelState = IDLE;
+  /** While `connecting` and `ready`: the session that will take calls, or does. */
+  #current: Attempt | undefined;
   /** Where it was made: what happens to its sessions has to do with no single call. */
   readonly #scope: Scope = currentScope();
   readonly #backoff: ConnectionBackoff;
@@ -87,10 +136,15 @@ export class Subchannel implements TimerOwner, AttemptOwner {
    * The latest to which the backend said GOAWAY. What became of it is looked at when the next is
    * made.
    */
-  #goneAway: ReadyState | undefined;
+  #goneAway: Attempt | undefined;
   /** How many in a row were gone before they had answered a call. */
   #goneUnanswered = 0;
 
+  /**
+   * It is idle at first.
+   * @param target the address as text, for messages
+   * @param backoff its own: no other subchannel has it
+   */
   constructor(
     target: string,
     source: SessionSource,
@@ -106,12 +160,33 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     this.#backoffTimer = new Timer(this);
   }
 
+  /** The subchannel that has made `session`, if one has. */
+  static of(session: Session): Subchannel | undefined {
+    return Subchannel.#ofSession.get(session);
+  }
+
   get state(): SubchannelState {
     return this.#state;
   }
 
   get kind(): ConnState {
     return this.#state.kind;
+  }
+
+  /** It is ready, and a stream can be opened now. */
+  get hasRoom(): boolean {
+    return this.room > 0;
+  }
+
+  /** How many streams can be opened now; 0 unless it is ready. */
+  get room(): number {
+    if (this.#state.kind !== "ready") return 0;
+    return this.#current?.session?.availableStreamCount ?? 0;
+  }
+
+  /** Who is at the other end of the session that takes calls; `undefined` unless it is ready. */
+  get peer(): PeerInfo | undefined {
+    return this.#state.kind === "ready" ? this.#current?.session?.peer : undefined;
   }
 
   /** Sessions that stand or are being made, those that drain included. */
@@ -124,33 +199,66 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     return this.#attempts.openStreamCount;
   }
 
-  /** Connects if it is idle. It may be ready, or have failed, when this returns. */
+  /**
+   * Connects if it is idle; does nothing otherwise. It may be ready, or have failed, when this
+   * returns.
+   * @param why for people, one line
+   */
   connect(why: string): void {
     if (this.#state.kind === "idle") this.#begin(why);
   }
 
-  /** A call was begun on the session that takes calls. */
-  onStreamOpened({ attempt, session }: ReadyState): void {
-    attempt.isUsed = true;
-    if (session.accepting) return;
-    // It has used up its stream ids (RFC 9113 §5.1.1): the next call takes another.
-    session.drain();
-    this.#leave(attempt, "its stream ids are used up");
+  /**
+   * A call waits that may go here, after `isWanted` has become true: connects if it is idle.
+   * `onRoom` follows when there is room, within this call or later; when it cannot be reached,
+   * `onChange` with `transientFailure`.
+   */
+  wantRoom(): void {
+    this.connect("a call wants it");
   }
 
   /**
-   * A stream was reset. A session on which much is reset makes room for another before the backend
-   * ends it: calls under way finish on it, and those of other clients do not suffer.
+   * Opens a stream for `opener`: only while `hasRoom`. Tells it before this returns: `onOpened`, or
+   * `onOpenFailed` when its headers cannot be sent. That is its fault alone.
    */
-  onStreamReset(session: Session): void {
-    const state = this.#state;
-    if (state.kind !== "ready" || state.session !== session) return;
-    if (state.attempt.resets.take(this.#clock.nowMs()) || !this.#source.reconnects) return;
-    state.session.drain();
-    this.#leave(state.attempt, "too many of its streams were reset");
+  openStream(opener: StreamOpener): void {
+    const attempt = this.#current;
+    const session = attempt?.session;
+    if (attempt === undefined || session === undefined) throw new Error("expected hasRoom");
+    let stream: Stream;
+    try {
+      stream = session.openStream(opener.requestHeaders(), false, opener);
+    } catch (error) {
+      opener.onOpenFailed(unsendableHeadersError(this.target, error));
+      return;
+    }
+    attempt.isUsed = true;
+    if (!session.accepting) {
+      // It has used up its stream ids (RFC 9113 §5.1.1): the next call takes another.
+      session.drain();
+      this.#leave(attempt, "its stream ids are used up");
+    }
+    opener.onOpened(stream);
   }
 
-  /** Takes no more calls, for good. Its sessions drain. */
+  /**
+   * A stream of `session`, which this has made, was reset from our side. A session on which much is
+   * reset makes room for another before the backend ends it: calls under way finish on it, and
+   * those of other clients do not suffer.
+   */
+  onStreamReset(session: Session): void {
+    const attempt = this.#current;
+    if (this.#state.kind !== "ready" || attempt?.session !== session) return;
+    if (attempt.resets.take(this.#clock.nowMs()) || !this.#source.reconnects) return;
+    attempt.session.drain();
+    this.#leave(attempt, "too many of its streams were reset");
+  }
+
+  /**
+   * Takes no more calls, for good. Its sessions drain; `onEmpty` follows with the end of the last,
+   * unless `sessionCount` is 0 already.
+   * @param reason for people, one line
+   */
   shutDown(reason: string): void {
     this.#clock.cancel(this.#backoffTimer);
     this.#setState({ kind: "shutdown", error: closedError(this.target) }, reason);
@@ -159,7 +267,7 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     if (!this.#source.reconnects && !this.#hasConnected) this.#connect(this.#newAttempt());
   }
 
-  /** Ends all sessions and the calls on them. */
+  /** Ends all sessions and the calls on them. Where it was not shut down it may connect again. */
   destroy(message: string): void {
     this.#attempts.destroy(message);
   }
@@ -172,7 +280,7 @@ export class Subchannel implements TimerOwner, AttemptOwner {
       return;
     }
     const attempt = this.#newAttempt();
-    this.#setState({ kind: "connecting", attempt }, why);
+    this.#setState(CONNECTING, why, undefined, attempt);
     // Whoever was told may have shut it down.
     if (this.#isCurrent(attempt)) this.#connect(attempt);
   }
@@ -183,26 +291,28 @@ export class Subchannel implements TimerOwner, AttemptOwner {
 
   /** It is the one that takes calls, or will. */
   #isCurrent(attempt: Attempt): boolean {
-    const state = this.#state;
-    return "attempt" in state && state.attempt === attempt;
+    return this.#current === attempt;
   }
 
   #connect(attempt: Attempt): void {
     this.#hasConnected = true;
     this.#attempts.add(attempt);
+    let session: ClientSession;
     try {
       // The session outlives the call that it is made for, and what is stored in the context of
       // that.
-      attempt.session = this.#scope.runInAsyncScope(this.#source.connect, this.#source, attempt);
+      session = this.#scope.runInAsyncScope(this.#source.connect, this.#source, attempt);
     } catch (cause) {
       const reason = cause instanceof Error ? errorText(cause, this.target) : String(cause);
       this.onSessionClosed(attempt, { ...connectEnd(this.target, reason), cause });
       return;
     }
+    attempt.session = session;
+    Subchannel.#ofSession.set(session, this);
     // A `lookup` of the user's runs while a socket is made, and may have shut it down.
-    if (this.#state.kind === "shutdown") attempt.session.drain();
+    if (this.#state.kind === "shutdown") session.drain();
     // A session that was handed over may be ready already.
-    else if (attempt.session.availableStreamCount > 0) this.onSessionAvailable(attempt);
+    else if (session.availableStreamCount > 0) this.onSessionAvailable(attempt);
   }
 
   /**
@@ -215,51 +325,51 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     const gone = this.#goneAway;
     this.#goneAway = undefined;
     if (gone === undefined) return 0;
-    const worked = gone.session.answered || gone.attempt.takenCount >= WORKING_CALLS;
+    const worked = gone.session?.answered === true || gone.takenCount >= WORKING_CALLS;
     this.#goneUnanswered = worked ? 0 : this.#goneUnanswered + 1;
     if (this.#goneUnanswered < 2) return 0;
     const waitMs = this.#backoff.nextMs();
-    const { startedMs, goneMs } = gone.attempt;
+    const { startedMs, goneMs } = gone;
     if (goneMs - startedMs < waitMs) return Math.max(0, startedMs + waitMs - this.#clock.nowMs());
     this.#goneUnanswered = 0;
     return 0;
   }
 
-  #setState(state: SubchannelState, reason: string, error?: GrpcError): void {
+  /** @param current the session that takes calls in this state, or will */
+  #setState(state: SubchannelState, reason: string, error?: GrpcError, current?: Attempt): void {
     const changed = state.kind !== this.#state.kind;
     this.#state = state;
-    if (changed) this.#owner.onChange(state, reason, error);
+    this.#current = current;
+    if (changed) this.#owner.onChange(this, state, reason, error);
   }
 
   /** The session can take streams: it is new, or one of its streams ended. */
   onSessionAvailable(attempt: Attempt): void {
-    const { session } = attempt;
     // While `#connect` still runs, it looks again.
-    if (session === undefined) return;
+    if (attempt.session === undefined) return;
     if (this.#state.kind === "connecting" && this.#isCurrent(attempt)) {
       if (this.#goneUnanswered === 0) this.#backoff.reset();
-      this.#setState({ kind: "ready", attempt, session }, "the server has sent its SETTINGS");
+      this.#setState(READY, "the server has sent its SETTINGS", undefined, attempt);
     }
-    this.#owner.onRoom();
+    this.#owner.onRoom(this);
   }
 
   /** GOAWAY: streams under way go on, new ones need another session. */
   onSessionDraining(attempt: Attempt, reason: string): void {
-    const state = this.#state;
     if (!this.#isCurrent(attempt)) return;
-    if (state.kind === "connecting") {
+    if (this.#state.kind === "connecting") {
       // It never took a call. Without backoff a server that goes away at once would be connected to
       // in a loop.
       this.#connectFailed(connectEnd(this.target, reason));
       return;
     }
     // Without a call nothing is left behind.
-    if (state.kind === "ready" && attempt.isUsed) {
+    if (attempt.isUsed) {
       attempt.goneMs = this.#clock.nowMs();
       // Our stream ids are the odd ones (RFC 9113 §5.1.1).
       const idsTaken = (attempt.lastStreamId + 1) >>> 1;
-      attempt.takenCount = Math.min(state.session.openStreamCount, idsTaken);
-      this.#goneAway = state;
+      attempt.takenCount = Math.min(attempt.session?.openStreamCount ?? 0, idsTaken);
+      this.#goneAway = attempt;
     }
     this.#leave(attempt, reason, goingAwayError(this.target, reason));
   }
@@ -273,7 +383,7 @@ export class Subchannel implements TimerOwner, AttemptOwner {
         this.#leave(attempt, end.reason ?? end.message, lostError(this.target, end));
       }
     }
-    if (this.#attempts.size === 0) this.#owner.onEmpty();
+    if (this.#attempts.size === 0) this.#owner.onEmpty(this);
   }
 
   /** Its session takes no more calls. @param error when that was not our wish */
@@ -285,8 +395,8 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     }
     // The connection did work, so there is no backoff: the next call, or one that waits, connects
     // at once.
-    this.#setState({ kind: "idle" }, reason, error);
-    if (this.#owner.isWanted()) this.connect(CALLS_WAIT);
+    this.#setState(IDLE, reason, error);
+    if (this.#owner.isWanted(this)) this.connect(CALLS_WAIT);
   }
 
   #connectFailed(end: SessionEnd, waitMs: number = this.#backoff.nextMs()): void {
@@ -303,8 +413,8 @@ export class Subchannel implements TimerOwner, AttemptOwner {
   /** The backoff is over. */
   onTimer(): void {
     // Nobody waits: stay lazy, the next call connects.
-    if (this.#owner.isWanted()) this.#begin(CALLS_WAIT);
-    else this.#setState({ kind: "idle" }, "the backoff is over, and nobody waits");
+    if (this.#owner.isWanted(this)) this.#begin(CALLS_WAIT);
+    else this.#setState(IDLE, "the backoff is over, and nobody waits");
   }
 }
 

@@ -1,0 +1,56 @@
+// One address: what its owner may ask of it, and is told.
+
+import { expect, it } from "vitest";
+import { ConnectionBackoff } from "../../../src/client/subchannel/connection-backoff.ts";
+import {
+  type StreamOpener,
+  Subchannel,
+  type SubchannelOwner,
+} from "../../../src/client/subchannel/subchannel.ts";
+import { FakeClock } from "../../support/clock.ts";
+import { StubSession } from "../../support/stub-session.ts";
+
+function stubSubchannel() {
+  const sessions: StubSession[] = [];
+  const told: unknown[] = [];
+  const owner: SubchannelOwner = {
+    isWanted: () => false,
+    onChange: (which, { kind }) => told.push([which.target, kind]),
+    onRoom: (which) => told.push([which.target, "room", which.room]),
+    onEmpty: (which) => told.push([which.target, "empty"]),
+  };
+  const source = {
+    reconnects: true,
+    connect: (listener: ConstructorParameters<typeof StubSession>[0]) => {
+      const session = new StubSession(listener);
+      sessions.push(session);
+      return session;
+    },
+  };
+  const backoff = new ConnectionBackoff();
+  const subchannel = new Subchannel("10.0.0.7:1", source, new FakeClock(), backoff, owner);
+  return { subchannel, sessions, told };
+}
+
+it("tells its owner of states, room and the end, and says whose a session is", () => {
+  const { subchannel, sessions, told } = stubSubchannel();
+  expect([subchannel.hasRoom, subchannel.peer]).toEqual([false, undefined]);
+  subchannel.wantRoom();
+  const [session] = sessions as [StubSession];
+  expect([subchannel.hasRoom, subchannel.peer]).toEqual([false, undefined]);
+  session.becomeReady();
+  expect([subchannel.hasRoom, subchannel.room]).toEqual([true, 100]);
+  expect(subchannel.peer).toBe(session.peer);
+  expect(Subchannel.of(session)).toBe(subchannel);
+  expect(Subchannel.of(new StubSession(session.listener))).toBeUndefined();
+  subchannel.shutDown("it is left");
+  expect(session.drained).toBe(1);
+  session.closed();
+  const events = [["connecting"], ["ready"], ["room", 100], ["shutdown"], ["empty"]];
+  expect(told).toEqual(events.map((event) => ["10.0.0.7:1", ...event]));
+});
+
+it("opens no stream where there is no room", () => {
+  const { subchannel } = stubSubchannel();
+  expect(() => subchannel.openStream({} as StreamOpener)).toThrow("expected hasRoom");
+});

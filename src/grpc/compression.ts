@@ -6,7 +6,7 @@ import { ErrorReason, failure, type GrpcError, thrownText } from "./error.ts";
 import { Status } from "./status.ts";
 
 /** What can be decompressed, as `grpc-accept-encoding` says it. */
-export const ACCEPTED_ENCODINGS = "identity,deflate,gzip";
+const ACCEPTED_ENCODINGS = "identity,deflate,gzip";
 
 /**
  * The payload of a message whose compressed flag is set. One of no bytes is taken for an empty

@@ -29,29 +29,17 @@ export class Frame {
   }
 }
 
-/** @throws {RangeError} for a length that four bytes cannot say */
-export function encodePrefix(payloadBytes: number, compressed: boolean): Buffer {
-  const prefix = Buffer.allocUnsafe(PREFIX_BYTES);
-  prefix[0] = compressed ? 1 : 0;
-  prefix.writeUInt32BE(payloadBytes, 1);
-  return prefix;
-}
-
-/** Prefix and payload as one buffer; copies the payload. For a large one see `frameChunks`. */
-export function frameMessage(payload: Buffer, compressed = false): Buffer {
-  const message = Buffer.allocUnsafe(PREFIX_BYTES + payload.length);
-  message[0] = compressed ? 1 : 0;
-  message.writeUInt32BE(payload.length, 1);
-  message.set(payload, PREFIX_BYTES);
-  return message;
-}
-
 /**
- * The same bytes for sending: one buffer while the payload is small, then the prefix and the
- * payload itself, uncopied.
+ * A message for sending: one buffer while the payload is small, then the prefix and the payload
+ * itself, uncopied.
+ * @throws {RangeError} for a payload whose length four bytes cannot say
  */
 export function frameChunks(payload: Buffer, compressed = false): Buffer[] {
-  return payload.length <= JOIN_BELOW_BYTES
-    ? [frameMessage(payload, compressed)]
-    : [encodePrefix(payload.length, compressed), payload];
+  const joins = payload.length <= JOIN_BELOW_BYTES;
+  const head = Buffer.allocUnsafe(joins ? PREFIX_BYTES + payload.length : PREFIX_BYTES);
+  head[0] = compressed ? 1 : 0;
+  head.writeUInt32BE(payload.length, 1);
+  if (!joins) return [head, payload];
+  head.set(payload, PREFIX_BYTES);
+  return [head];
 }

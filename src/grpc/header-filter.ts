@@ -17,7 +17,7 @@ function isPseudo(name: string): boolean {
  * `content-length`, `host` (`:authority` decides), `grpc-timeout` (the time that remains is less)
  * and connection-specific ones.
  */
-export function isReservedRequestField(name: string): boolean {
+function isReservedRequestField(name: string): boolean {
   if (isPseudo(name)) return true;
   switch (name.length) {
     case 2:
@@ -38,7 +38,7 @@ export function isReservedRequestField(name: string): boolean {
  * `:status`, `content-type`, `content-length`, `grpc-status`, `grpc-message` and
  * connection-specific ones. `grpc-status-details-bin` is metadata.
  */
-export function isReservedResponseField(name: string): boolean {
+function isReservedResponseField(name: string): boolean {
   if (isPseudo(name)) return true;
   switch (name.length) {
     case 11:

@@ -97,7 +97,7 @@ export class MessageCounter {
   }
 }
 
-export interface MessageParserOptions {
+interface MessageParserOptions {
   /** Largest payload. @default 4_294_967_295, what the format can say */
   readonly maxMessageBytes?: number;
   /** @default "downstream" */

@@ -13,7 +13,7 @@ interface ByteSink {
  * A handler that does not await is not stopped, but one that does waits above this many bytes not
  * yet accepted for the socket.
  */
-export const HIGH_WATER_BYTES = 65_536;
+const HIGH_WATER_BYTES = 65_536;
 
 export class MessageWriter {
   messageCount = 0;

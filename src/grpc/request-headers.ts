@@ -25,7 +25,7 @@ export function requestOrigin(isTls: boolean, authority: string): RequestOrigin 
 }
 
 /** What the headers of a request are made of. */
-export interface RequestHeaderParts {
+interface RequestHeaderParts {
   readonly origin: RequestOrigin;
   readonly path: HeaderField;
   readonly contentType: HeaderField;

@@ -8,7 +8,7 @@ const PERCENT = 0x25;
  * Octets that the message of a status that is made here has on the wire at most: the text of an
  * error may have any length.
  */
-export const MAX_GRPC_MESSAGE_BYTES = 8_192;
+const MAX_GRPC_MESSAGE_BYTES = 8_192;
 
 const SPACE = 0x20;
 

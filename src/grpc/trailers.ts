@@ -35,14 +35,6 @@ const STATUS_FIELDS = {
   [Status.UNAUTHENTICATED]: new HeaderField("grpc-status", "16"),
 } as const;
 
-/** Trailers of a call that succeeded and has no trailing metadata. */
-export const OK_TRAILERS: HeaderList = [STATUS_FIELDS[Status.OK]];
-
-/** The shared `grpc-status` field of `status`. */
-export function statusField(status: Status): HeaderField {
-  return STATUS_FIELDS[status];
-}
-
 /**
  * The outcome in `trailers` (or in the headers of a Trailers-Only response); `undefined` when they
  * hold no `grpc-status`. A status that is not a plain decimal from 0 to 16 is UNKNOWN, and the
@@ -120,7 +112,7 @@ function appendOutcome(
   details: string,
   metadata: Metadata | HeaderList = [],
 ): HeaderField[] {
-  fields.push(statusField(status));
+  fields.push(STATUS_FIELDS[status]);
   if (details !== "") fields.push(new HeaderField("grpc-message", encodeGrpcMessage(details)));
   for (const field of metadata instanceof Metadata ? metadata.toFields() : metadata) {
     fields.push(field);

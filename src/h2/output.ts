@@ -2,7 +2,7 @@
 // between, in wire order. It must not know frames.
 
 import { type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
-import { acquireSlab, acquireSmallSlab, releaseSlab, SMALL_SLAB_BYTES } from "./slab-pool.ts";
+import { acquireSlab, acquireSmallSlab, releaseSlab, SMALL_SLAB_BYTES } from "./slabs.ts";
 
 /**
  * Payloads shorter than this are copied into the slab. Copying 2 KiB costs about as much as one

@@ -6,7 +6,7 @@ import { type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
 import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "./frame.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import { COPY_BELOW_BYTES, type Output } from "./output.ts";
-import { acquireSlab, acquireSmallSlab, FRAME_SLOT_BYTES, SMALL_SLAB_BYTES } from "./slab-pool.ts";
+import { acquireSlab, acquireSmallSlab, FRAME_SLOT_BYTES, SMALL_SLAB_BYTES } from "./slabs.ts";
 
 /**
  * A queue that begins with no more, or goes on with it behind what it refers to, is likely to stay

@@ -141,7 +141,7 @@ export const connState: EventChannel<ConnStateEvent> = new EventChannel("grpc-re
 export const refused: EventChannel<RefusedEvent> = new EventChannel("grpc-relay:refused");
 
 /** A refusal as a session tells it. */
-export interface SessionRefusal {
+interface SessionRefusal {
   readonly scope: RefusedEvent["scope"];
   readonly streamId: number;
   readonly rule: string;

@@ -20,7 +20,7 @@ export interface Clock {
 const LONGEST_SLEEP_MS = 86_400_000;
 
 /** The clock of the process: one wheel, one Node timer that never keeps the process alive. */
-export class SystemClock implements Clock {
+class SystemClock implements Clock {
   readonly #wheel = new TimerWheel(performance.now());
   /**
    * The Node timer would belong to the async context of whoever comes first, and keep what is

@@ -30,7 +30,7 @@ export class Timer {
 }
 
 /** Width of one slot. Timers fire up to this much late, never early. */
-export const TICK_MS = 4;
+const TICK_MS = 4;
 const SLOT_COUNT = 2048;
 
 export class TimerWheel {

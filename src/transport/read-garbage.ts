@@ -9,16 +9,10 @@ import { runInNewContext } from "node:vm";
  * What may pile up. A collection costs about a millisecond, to relay 16 MiB takes several; and it
  * spares full ones, which cost more.
  */
-export const GARBAGE_BYTES = 16_777_216;
-
-/**
- * The first release of Node.js whose V8 has to be told. The ones before do it at 32 MiB, and an
- * early word only makes buffers old.
- */
-const FIRST_MAJOR = 23;
+const GARBAGE_BYTES = 16_777_216;
 
 /** Collects the young generation. */
-type Collect = () => void;
+export type Collect = () => void;
 
 export class ReadGarbage {
   private uncollectedBytes = 0;
@@ -55,22 +49,4 @@ function exposeGc(): unknown {
     // A runtime with other flags, or none.
     return undefined;
   }
-}
-
-const garbage = new ReadGarbage(
-  Number.parseInt(process.versions.node, 10) >= FIRST_MAJOR ? firstFind() : () => undefined,
-);
-
-/** A process that never relays bulk gets no second context. */
-function firstFind(): Collect {
-  let collect: Collect | undefined;
-  return () => {
-    collect ??= findCollect();
-    collect();
-  };
-}
-
-/** Counts `bytes` that came from a socket: in memory of their own, or soon copied there. */
-export function countRead(bytes: number): void {
-  garbage.count(bytes);
 }

@@ -6,14 +6,14 @@
  * How long nothing may be read after HEADERS or DATA was sent before the peer is asked, in
  * milliseconds.
  */
-export const SILENCE_MS = 5_000;
+const SILENCE_MS = 5_000;
 /** How long nothing may be read after the PING, in milliseconds. */
-export const ANSWER_MS = 5_000;
+const ANSWER_MS = 5_000;
 /**
  * Between two PINGs without HEADERS or DATA from the peer, in milliseconds: gRPC servers end
  * connections that ask more often (gRFC A8).
  */
-export const PING_INTERVAL_MS = 300_000;
+const PING_INTERVAL_MS = 300_000;
 
 /** What to do. */
 type SilenceVerdict =

@@ -27,10 +27,10 @@ export const UNTIDY = 10;
 export const HTTP2_SETTINGS = 11;
 /** From here on the field makes every message malformed. */
 export const FIRST_MALFORMED = 12;
-export const UNKNOWN_PSEUDO = 12;
+const UNKNOWN_PSEUDO = 12;
 const BAD_NAME = 13;
-export const BAD_VALUE = 14;
-export const CONNECTION_SPECIFIC = 15;
+const BAD_VALUE = 14;
+const CONNECTION_SPECIFIC = 15;
 
 /** The class of `field`, one of the numbers above. */
 export function classOf(field: HeaderField): number {

@@ -85,7 +85,7 @@ export class Verdict {
 const NO_VERDICT: Verdict = new Verdict(undefined, [], NO_LENGTH, 0, false, 0);
 
 /** Judges header lists. */
-export class MessageRules {
+class MessageRules {
   private readonly receives: boolean;
   /**
    * Of the last list of each kind. HPACK gives the same list for a block that comes again, and so

@@ -1,6 +1,6 @@
 import { deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { ACCEPTED_ENCODINGS, decompress } from "../../src/grpc/compression.ts";
+import { decompress } from "../../src/grpc/compression.ts";
 import { GrpcError } from "../../src/grpc/error.ts";
 import { Status } from "../../src/grpc/status.ts";
 
@@ -23,7 +23,6 @@ describe("decompress", () => {
   ])("undoes %s, up to exactly the limit", (encoding, payload) => {
     expect(decompress(payload, encoding, 1_000)).toEqual(message);
     expect(decompress(payload, encoding, 0xffffffff)).toEqual(message);
-    expect(ACCEPTED_ENCODINGS.split(",")).toContain(encoding);
   });
 
   it.each([

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { FirstMessage } from "../../src/grpc/first-message.ts";
-import { encodePrefix, frameMessage } from "../../src/grpc/frame.ts";
+import { message as grpcMessage } from "../support/frames.ts";
 
 describe("the first message", () => {
-  const first = frameMessage(Buffer.alloc(300, "a"), true);
-  const stream = Buffer.concat([first, frameMessage(Buffer.from("second"))]);
+  const first = grpcMessage(Buffer.alloc(300, "a"), { compressed: true });
+  const stream = Buffer.concat([first, grpcMessage(Buffer.from("second"))]);
 
   it("ends at the same byte wherever the stream is cut", () => {
     for (let cut = 0; cut <= stream.length; cut++) {
@@ -28,13 +28,13 @@ describe("the first message", () => {
 
   it("of no bytes is its prefix alone", () => {
     const message = new FirstMessage();
-    expect(message.take(Buffer.concat([frameMessage(Buffer.alloc(0)), first]))).toBe(5);
+    expect(message.take(Buffer.concat([grpcMessage(Buffer.alloc(0)), first]))).toBe(5);
     expect(message.complete).toBe(true);
   });
 
   it("may be as long as four bytes can say", () => {
     const message = new FirstMessage();
-    expect(message.take(Buffer.concat([encodePrefix(0xffffffff, false), first]))).toBe(
+    expect(message.take(Buffer.concat([Buffer.from("00ffffffff", "hex"), first]))).toBe(
       5 + first.length,
     );
     expect(message.complete).toBe(false);

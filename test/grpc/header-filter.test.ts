@@ -3,8 +3,6 @@ import {
   forwardableRequestMetadata,
   forwardableResponseMetadata,
   isReservedMetadataName,
-  isReservedRequestField,
-  isReservedResponseField,
 } from "../../src/grpc/header-filter.ts";
 import { HeaderField } from "../../src/wire/field.ts";
 import { isConnectionSpecific } from "../../src/wire/field-rules.ts";
@@ -45,11 +43,19 @@ function fields(...names: string[]): HeaderField[] {
   return names.map((name, index) => new HeaderField(name, String(index)));
 }
 
+function isForwardedInRequests(name: string): boolean {
+  return forwardableRequestMetadata(fields(name)).length > 0;
+}
+
+function isForwardedInResponses(name: string): boolean {
+  return forwardableResponseMetadata(fields(name)).length > 0;
+}
+
 describe("header-filter", () => {
   it.each(CONNECTION_SPECIFIC)("never forwards %s — RFC 9113 §8.2.2", (name) => {
     expect(isConnectionSpecific(name)).toBe(true);
-    expect(isReservedRequestField(name)).toBe(true);
-    expect(isReservedResponseField(name)).toBe(true);
+    expect(isForwardedInRequests(name)).toBe(false);
+    expect(isForwardedInResponses(name)).toBe(false);
     expect(isReservedMetadataName(name)).toBe(true);
   });
 
@@ -68,7 +74,7 @@ describe("header-filter", () => {
     "content-length",
     "grpc-timeout",
   ])("keeps the request field %s to the hop that wrote it", (name) => {
-    expect(isReservedRequestField(name)).toBe(true);
+    expect(isForwardedInRequests(name)).toBe(false);
     expect(isReservedMetadataName(name)).toBe(true);
     expect(isConnectionSpecific(name)).toBe(false);
   });
@@ -82,15 +88,15 @@ describe("header-filter", () => {
     "grpc-status",
     "grpc-message",
   ])("keeps the response field %s out of the metadata", (name) => {
-    expect(isReservedResponseField(name)).toBe(true);
+    expect(isForwardedInResponses(name)).toBe(false);
     expect(isReservedMetadataName(name)).toBe(true);
     expect(isConnectionSpecific(name)).toBe(false);
   });
 
   it.each(FORWARDED)("forwards %s", (name) => {
     expect(isConnectionSpecific(name)).toBe(false);
-    expect(isReservedRequestField(name)).toBe(false);
-    expect(isReservedResponseField(name)).toBe(false);
+    expect(isForwardedInRequests(name)).toBe(true);
+    expect(isForwardedInResponses(name)).toBe(true);
     expect(isReservedMetadataName(name)).toBe(false);
   });
 });

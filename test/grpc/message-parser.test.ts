@@ -1,20 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { GrpcError } from "../../src/grpc/error.ts";
-import { type Frame, frameMessage } from "../../src/grpc/frame.ts";
-import {
-  MessageCounter,
-  MessageParser,
-  type MessageParserOptions,
-  truncatedMessage,
-} from "../../src/grpc/message-parser.ts";
+import type { Frame } from "../../src/grpc/frame.ts";
+import { MessageCounter, MessageParser, truncatedMessage } from "../../src/grpc/message-parser.ts";
 import { Status } from "../../src/grpc/status.ts";
+import { message as grpcMessage } from "../support/frames.ts";
 import { lent } from "../support/lent.ts";
 import { Random } from "./random.ts";
 
 const THREE = [
-  frameMessage(Buffer.from("first")),
-  frameMessage(Buffer.alloc(0)),
-  frameMessage(Buffer.from("the third"), true),
+  grpcMessage(Buffer.from("first")),
+  grpcMessage(Buffer.alloc(0)),
+  grpcMessage(Buffer.from("the third"), { compressed: true }),
 ];
 const STREAM = Buffer.concat(THREE);
 /** Where one of them ends. */
@@ -26,7 +22,10 @@ function takeAll(parser: MessageParser): Frame[] {
   return frames;
 }
 
-function parse(chunks: readonly Buffer[], options?: MessageParserOptions): Frame[] {
+function parse(
+  chunks: readonly Buffer[],
+  options?: ConstructorParameters<typeof MessageParser>[0],
+): Frame[] {
   const parser = new MessageParser(options);
   const frames: Frame[] = [];
   for (const chunk of chunks) {
@@ -104,9 +103,9 @@ describe("MessageCounter", () => {
   });
 
   it("is not misled by a chunk inside a message that looks like a whole one", () => {
-    const inner = frameMessage(Buffer.from("x"));
+    const inner = grpcMessage(Buffer.from("x"));
     const counter = new MessageCounter();
-    counter.push(frameMessage(Buffer.concat([inner, inner])).subarray(0, 5));
+    counter.push(grpcMessage(Buffer.concat([inner, inner])).subarray(0, 5));
     counter.push(inner);
     counter.push(inner);
     expect(counter.messageCount).toBe(1);
@@ -134,8 +133,8 @@ describe("MessageCounter", () => {
 
   it("lets a message of exactly the limit pass and refuses one byte more", () => {
     const counter = new MessageCounter(4, "upstream");
-    counter.push(frameMessage(Buffer.alloc(4)));
-    const error = thrownBy(() => counter.push(frameMessage(Buffer.alloc(5))));
+    counter.push(grpcMessage(Buffer.alloc(4)));
+    const error = thrownBy(() => counter.push(grpcMessage(Buffer.alloc(5))));
     expect(error).toBeInstanceOf(GrpcError);
     expect(error).toMatchObject({ ...tooLarge(5, 4), source: "upstream" });
     expect(counter.messageCount).toBe(1);
@@ -143,9 +142,9 @@ describe("MessageCounter", () => {
 
   it("refuses a message above the limit as soon as its prefix has passed", () => {
     const counter = new MessageCounter(4);
-    for (const byte of frameMessage(Buffer.alloc(4))) counter.push(Buffer.from([byte]));
+    for (const byte of grpcMessage(Buffer.alloc(4))) counter.push(Buffer.from([byte]));
     expect(counter.messageCount).toBe(1);
-    const message = frameMessage(Buffer.alloc(5));
+    const message = grpcMessage(Buffer.alloc(5));
     counter.push(message.subarray(0, 4));
     expect(thrownBy(() => counter.push(message.subarray(4, 5)))).toMatchObject({
       ...tooLarge(5, 4),
@@ -157,7 +156,7 @@ describe("MessageCounter", () => {
     for (let seed = 1; seed <= 200; seed++) {
       const random = new Random(seed);
       const messages = Array.from({ length: random.integer(30) }, () =>
-        frameMessage(random.bytes(random.integer(3) === 0 ? 0 : random.integer(60))),
+        grpcMessage(random.bytes(random.integer(3) === 0 ? 0 : random.integer(60))),
       );
       const counter = count(random.split(Buffer.concat(messages), 1 + random.integer(40)));
       expect([seed, counter.messageCount]).toEqual([seed, messages.length]);
@@ -236,7 +235,7 @@ describe("MessageParser", () => {
       const payloads = Array.from({ length: random.integer(40) }, () =>
         random.bytes(random.integer(4) === 0 ? random.integer(9_000) : random.integer(40)),
       );
-      const stream = Buffer.concat(payloads.map((payload) => frameMessage(payload)));
+      const stream = Buffer.concat(payloads.map((payload) => grpcMessage(payload)));
       const maxChunkBytes = [1, 3, 20, 1_100, 20_000][random.integer(5)]!;
       const askEvery = 1 + random.integer(60);
       const parser = new MessageParser({ retain: random.integer(2) === 0 });
@@ -295,7 +294,7 @@ describe("MessageParser", () => {
 
   it("joins single bytes instead of keeping a chunk for each", () => {
     const parser = new MessageParser();
-    const message = frameMessage(new Random(5).bytes(40_000));
+    const message = grpcMessage(new Random(5).bytes(40_000));
     for (let at = 0; at < 30_000; at++) parser.push(message.subarray(at, at + 1));
     parser.push(message.subarray(30_000));
     expect(parser.next()?.payload.equals(message.subarray(5))).toBe(true);

@@ -2,9 +2,10 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { type Codec, newCodec } from "../../src/grpc/codec.ts";
 import { GrpcError } from "../../src/grpc/error.ts";
-import { Frame, frameMessage } from "../../src/grpc/frame.ts";
+import { Frame } from "../../src/grpc/frame.ts";
 import { MessageReader } from "../../src/grpc/message-reader.ts";
 import { Status } from "../../src/grpc/status.ts";
+import { message } from "../support/frames.ts";
 
 const text: Codec = {
   name: "text",
@@ -27,10 +28,6 @@ function createReader(codec = text, maxMessageBytes = 100) {
     reader: new MessageReader({ codec, maxMessageBytes, source: "upstream" }, credit),
     credit,
   };
-}
-
-function message(content: string): Buffer {
-  return frameMessage(Buffer.from(content));
 }
 
 describe("MessageReader", () => {
@@ -126,8 +123,8 @@ describe("MessageReader", () => {
 
   it("decompresses what a codec is to read, and goes on after a message that it cannot", async () => {
     const { reader } = createReader();
-    reader.push(frameMessage(gzipSync("zipped"), true), false);
-    reader.push(frameMessage(Buffer.from("broken"), true), false);
+    reader.push(message(gzipSync("zipped"), { compressed: true }), false);
+    reader.push(message(Buffer.from("broken"), { compressed: true }), false);
     reader.push(message("plain"), false);
     reader.encoding = "gzip";
     expect(await reader.read()).toBe("zipped");
@@ -137,7 +134,7 @@ describe("MessageReader", () => {
 
   it("hands out compressed frames as they are to a codec of raw frames", async () => {
     const { reader } = createReader(newCodec());
-    reader.push(frameMessage(Buffer.from("any bytes"), true), true);
+    reader.push(message(Buffer.from("any bytes"), { compressed: true }), true);
     expect(await reader.read()).toEqual(new Frame(Buffer.from("any bytes"), true));
   });
 

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { newCodec } from "../../src/grpc/codec.ts";
 import { GrpcError } from "../../src/grpc/error.ts";
-import { Frame, frameMessage } from "../../src/grpc/frame.ts";
-import { HIGH_WATER_BYTES, MessageWriter, tolerant } from "../../src/grpc/message-writer.ts";
+import { Frame } from "../../src/grpc/frame.ts";
+import { MessageWriter, tolerant } from "../../src/grpc/message-writer.ts";
 import { Status } from "../../src/grpc/status.ts";
+import { message } from "../support/frames.ts";
 
 /** A stream that accepts nothing at once, or everything. */
 class Sink {
@@ -32,6 +33,8 @@ async function isPending(promise: Promise<void>): Promise<boolean> {
   return pending;
 }
 
+/** As many may wait before the sender does. */
+const HIGH_WATER_BYTES = 65_536;
 const large = Buffer.alloc(HIGH_WATER_BYTES - 5);
 
 describe("MessageWriter", () => {
@@ -42,9 +45,9 @@ describe("MessageWriter", () => {
     await writer.write(Buffer.alloc(5_000, 1));
     expect(Buffer.concat(sink.chunks)).toEqual(
       Buffer.concat([
-        frameMessage(Buffer.from("a")),
-        frameMessage(Buffer.from("b"), true),
-        frameMessage(Buffer.alloc(5_000, 1)),
+        message(Buffer.from("a")),
+        message(Buffer.from("b"), { compressed: true }),
+        message(Buffer.alloc(5_000, 1)),
       ]),
     );
     expect(writer.messageCount).toBe(3);

@@ -1,17 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { Metadata } from "../../src/grpc/metadata.ts";
-import {
-  type RequestHeaderParts,
-  requestHeaders,
-  requestOrigin,
-} from "../../src/grpc/request-headers.ts";
+import { requestHeaders, requestOrigin } from "../../src/grpc/request-headers.ts";
 import { CONTENT_TYPE_GRPC } from "../../src/grpc/trailers.ts";
 import { HeaderField, type HeaderList } from "../../src/wire/field.ts";
 
 const origin = requestOrigin(false, "backend.test:1");
 const path = new HeaderField(":path", "/a.B/C");
 
-function headersOf(parts: Partial<RequestHeaderParts> = {}): HeaderList {
+function headersOf(parts: Partial<Parameters<typeof requestHeaders>[0]> = {}): HeaderList {
   return requestHeaders({
     origin,
     path,

@@ -3,8 +3,9 @@
 
 import { describe, expect, it } from "vitest";
 import type { H2Error } from "../../src/h2/error.ts";
-import { FloodGuard, TokenBucket } from "../../src/h2/flood-guard.ts";
+import { FloodGuard } from "../../src/h2/flood-guard.ts";
 import { DEFAULT_LIMITS } from "../../src/h2/limits.ts";
+import { TokenBucket } from "../../src/h2/token-bucket.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 
 const LIMITS = {

@@ -1,16 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { COPY_BELOW_BYTES, Output } from "../../src/h2/output.ts";
+import { SlabPool } from "../../src/h2/slab-pool.ts";
 import {
   acquireSlab,
   acquireSmallSlab,
-  KEPT_SLABS,
+  FRAME_SLOT_BYTES,
   releaseSlab,
-  SLAB_BYTES,
-  SlabPool,
   SMALL_SLAB_BYTES,
-  TRIM_EVERY,
-} from "../../src/h2/slab-pool.ts";
+} from "../../src/h2/slabs.ts";
 import { lent } from "../support/lent.ts";
+
+const SLAB_BYTES = 5 * FRAME_SLOT_BYTES;
+/** Of a pool: requests between two trims, and slabs that none takes. */
+const TRIM_EVERY = 32_768;
+const KEPT_SLABS = 64;
 
 function appendAll(output: Output, ...payloads: Buffer[]): void {
   for (const payload of payloads) output.append(payload, 0, payload.length);

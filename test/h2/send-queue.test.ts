@@ -8,14 +8,14 @@ import {
   acquireSmallSlab,
   FRAME_SLOT_BYTES,
   releaseSlab,
-  SLAB_BYTES,
   SMALL_SLAB_BYTES,
-} from "../../src/h2/slab-pool.ts";
+} from "../../src/h2/slabs.ts";
 import { Random } from "../fuzz/random.ts";
 import { decodeFrames } from "../support/frames.ts";
 import { lent } from "../support/lent.ts";
 
 const FRAME_BYTES = 16_384;
+const SLAB_BYTES = 5 * FRAME_SLOT_BYTES;
 
 class Bench {
   readonly output = new Output();

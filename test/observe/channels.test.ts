@@ -1,9 +1,9 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { describe, expect, it } from "vitest";
-import { publishRefusal, type SessionRefusal } from "../../src/observe/channels.ts";
+import { publishRefusal } from "../../src/observe/channels.ts";
 
 describe("publishRefusal()", () => {
-  const stream: SessionRefusal = { scope: "stream", streamId: 7, rule: "no", limit: undefined };
+  const stream = { scope: "stream", streamId: 7, rule: "no", limit: undefined } as const;
 
   it("looks at nothing while nobody listens", () => {
     const untouchable = new Proxy(stream, {

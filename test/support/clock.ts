@@ -4,8 +4,8 @@ import type { Clock } from "../../src/time/clock.ts";
 import { type Timer, TimerWheel } from "../../src/time/timer-wheel.ts";
 
 /**
- * As the real clock it never fires early and up to `TICK_MS` late, so tests advance by multiples of
- * 4 ms.
+ * As the real clock it never fires early and up to a tick of 4 ms late, so tests advance by
+ * multiples of that.
  */
 export class FakeClock implements Clock {
   #nowMs: number;

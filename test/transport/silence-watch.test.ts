@@ -1,10 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import {
-  ANSWER_MS,
-  PING_INTERVAL_MS,
-  SILENCE_MS,
-  SilenceWatch,
-} from "../../src/transport/silence-watch.ts";
+import { SilenceWatch } from "../../src/transport/silence-watch.ts";
+
+/** Between two PINGs without HEADERS or DATA from the peer. */
+const PING_INTERVAL_MS = 300_000;
 
 describe("a SilenceWatch", () => {
   let watch: SilenceWatch;
@@ -37,7 +35,6 @@ describe("a SilenceWatch", () => {
   });
 
   it("asks once when nothing was read for 5 s after something was sent, and gives up 5 s later", () => {
-    expect([SILENCE_MS, ANSWER_MS]).toEqual([5_000, 5_000]);
     send();
     expect(later(4_999)).toBe("waiting");
     expect(later(1)).toBe("ping");
@@ -71,7 +68,6 @@ describe("a SilenceWatch", () => {
   });
 
   it("asks again only after 5 minutes while no HEADERS or DATA come", () => {
-    expect(PING_INTERVAL_MS).toBe(300_000);
     send();
     expect(later(5_000)).toBe("ping");
     readBytes += 17;

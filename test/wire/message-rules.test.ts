@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { HeaderList } from "../../src/wire/field.ts";
-import { MessageRules, NO_LENGTH, type Verdict } from "../../src/wire/message-rules.ts";
+import { NO_LENGTH, RECEIVED, SENT, type Verdict } from "../../src/wire/message-rules.ts";
 import { fieldsOf, request, response, trailers } from "../support/frames.ts";
 
 type Kind = "request" | "response" | "trailers";
@@ -22,11 +22,10 @@ const LISTS: readonly [Kind, HeaderList, HeaderList][] = [
 ];
 
 describe.each([
-  ["received", true],
-  ["sent", false],
-] as const)("a list that is %s", (_, receives) => {
+  ["received", RECEIVED],
+  ["sent", SENT],
+] as const)("a list that is %s", (_, rules) => {
   it.each(LISTS)("and comes again has the verdict that it had: %s", (kind, list, other) => {
-    const rules = new MessageRules(receives);
     const verdict = rules[kind](list);
     expect(verdict.list).toBe(list);
     expect(rules[kind](list)).toBe(verdict);
@@ -38,7 +37,6 @@ describe.each([
   });
 
   it("leaves the verdict of another as it was", () => {
-    const rules = new MessageRules(receives);
     const verdicts: Verdict[] = [];
     const copies: Verdict[] = [];
     for (const [kind, ...lists] of LISTS) {
@@ -62,7 +60,6 @@ describe.each([
   });
 
   it("and is malformed is malformed each time that it comes", () => {
-    const rules = new MessageRules(receives);
     const malformed = fieldsOf([[":status", "200"]]);
     for (const kind of ["request", "trailers"] as const) {
       expect(rules[kind](malformed).problem).toBe(":status does not belong here");
@@ -72,7 +69,6 @@ describe.each([
   });
 
   it("asks for HEAD where it says so, also when it comes again", () => {
-    const rules = new MessageRules(receives);
     const head = fieldsOf([
       [":method", "HEAD"],
       [":scheme", "http"],
@@ -85,16 +81,15 @@ describe.each([
 });
 
 it("a received list that had to be mended goes on as the same list each time, which is known then", () => {
-  const received = new MessageRules(true);
   const untidy = fieldsOf(request("/a/B", ["x-blank", " value "]));
-  const { list, problem } = received.request(untidy);
+  const { list, problem } = RECEIVED.request(untidy);
   expect([problem, list === untidy]).toEqual([undefined, false]);
-  expect(received.request(untidy).list).toBe(list);
-  expect(received.request(list).list).toBe(list);
+  expect(RECEIVED.request(untidy).list).toBe(list);
+  expect(RECEIVED.request(list).list).toBe(list);
 });
 
 it("only what is sent is measured — RFC 9113 §6.5.2", () => {
   const list = fieldsOf([["grpc-status", "0"]]);
-  expect(new MessageRules(false).trailers(list).listBytes).toBe(11 + 1 + 32);
-  expect(new MessageRules(true).trailers(list).listBytes).toBe(0);
+  expect(SENT.trailers(list).listBytes).toBe(11 + 1 + 32);
+  expect(RECEIVED.trailers(list).listBytes).toBe(0);
 });

@@ -8,7 +8,7 @@ import { DEFAULT_TABLE_BYTES, DynamicTable, ENTRY_OVERHEAD_BYTES } from "./dynam
 import { HpackError } from "./error.ts";
 import { STATIC_COUNT, STATIC_FIELDS } from "./static-table.ts";
 
-export interface HpackDecoderOptions {
+interface HpackDecoderOptions {
   /** What we announce as SETTINGS_HEADER_TABLE_SIZE, in bytes. */
   readonly maxTableBytes: number;
   /** Largest header list to return, by RFC 9113 §6.5.2's count: name + value + 32 per field. */

@@ -65,7 +65,7 @@ export function sharedBlock(
 }
 
 /** The list that stands for all lists equal to `fields`, which may be `fields` itself. */
-export function sharedList(fields: HeaderList): HeaderList {
+function sharedList(fields: HeaderList): HeaderList {
   const slot = spread(hashOf(fields)) & (SLOTS - 1);
   const known = lists[slot]?.deref();
   if (known !== undefined && isEqual(known, fields)) return known;

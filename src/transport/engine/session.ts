@@ -11,9 +11,9 @@ import type { Clock } from "../../time/clock.ts";
 import { Timer } from "../../time/timer-wheel.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
+import { countRead } from "../count-read.ts";
 import { handshakeTimeoutMs, type ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
-import { countRead } from "../read-garbage.ts";
 import type {
   PeerInfo,
   ReachedLimit,

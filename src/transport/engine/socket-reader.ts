@@ -11,7 +11,7 @@ const READ_BUFFER_BYTES = 65_536;
  * next. New memory for every read costs more than the copy of what is kept: it is cold, and
  * thousands of reads of it are work for the collector.
  */
-export const READ_BUFFER: Buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+const READ_BUFFER: Buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 
 const NOWHERE = { onSocketData(): void {} };
 

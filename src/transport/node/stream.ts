@@ -7,7 +7,7 @@ import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import { keep, type LentBytes } from "../../wire/lent-bytes.ts";
 import { SENT } from "../../wire/message-rules.ts";
-import { countRead } from "../read-garbage.ts";
+import { countRead } from "../count-read.ts";
 import type {
   ReachedLimit,
   Refusal,

@@ -1,13 +1,15 @@
 // Header blocks for the tests of this folder, written as hex with spaces, and ways to see what a
 // codec did with them.
 
-import { HpackDecoder, type HpackDecoderOptions } from "../../../src/h2/hpack/decoder.ts";
+import { HpackDecoder } from "../../../src/h2/hpack/decoder.ts";
 import { MAX_KNOWN_BLOCK_BYTES } from "../../../src/h2/hpack/encoded-blocks.ts";
 import type { HpackEncoder } from "../../../src/h2/hpack/encoder.ts";
 import { HpackError } from "../../../src/h2/hpack/error.ts";
 import { HeaderField, type HeaderList } from "../../../src/wire/field.ts";
 
-export function createDecoder(options: Partial<HpackDecoderOptions> = {}): HpackDecoder {
+export function createDecoder(
+  options: Partial<ConstructorParameters<typeof HpackDecoder>[0]> = {},
+): HpackDecoder {
   return new HpackDecoder({
     maxTableBytes: 4_096,
     maxHeaderListBytes: 65_536,

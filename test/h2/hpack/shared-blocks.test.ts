@@ -1,9 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { sharedList } from "../../../src/h2/hpack/shared-blocks.ts";
+import { sharedBlock } from "../../../src/h2/hpack/shared-blocks.ts";
 import { HeaderField, type HeaderList } from "../../../src/wire/field.ts";
 import { createDecoder, decode, fieldsFrom } from "./blocks.ts";
 
-describe("sharedList", () => {
+/** The list that stands for all lists equal to `fields`. */
+function sharedList(fields: HeaderList): HeaderList {
+  return sharedBlock(new DataView(new ArrayBuffer(1)), 0, 1, 0, fields).fields;
+}
+
+describe("the shared list", () => {
   it("gives the list that came first for all equal ones", () => {
     const first = fieldsFrom(":path: /shared.Lists/First", "x-empty: ");
     expect(sharedList(first)).toBe(first);

@@ -4,7 +4,7 @@
 import { Socket } from "node:net";
 import { expect, it } from "vitest";
 import { DEFAULT_LIMITS } from "../../../src/h2/limits.ts";
-import { acquireSmallSlab } from "../../../src/h2/slab-pool.ts";
+import { acquireSmallSlab } from "../../../src/h2/slabs.ts";
 import { resolveSessionOptions } from "../../../src/transport/defaults.ts";
 import { engineTransport } from "../../../src/transport/engine/index.ts";
 import { ServerSession } from "../../../src/transport/engine/server-session.ts";

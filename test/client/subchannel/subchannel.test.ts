@@ -2,18 +2,14 @@
 
 import { expect, it } from "vitest";
 import { ConnectionBackoff } from "../../../src/client/subchannel/connection-backoff.ts";
-import {
-  type StreamOpener,
-  Subchannel,
-  type SubchannelOwner,
-} from "../../../src/client/subchannel/subchannel.ts";
+import { type StreamOpener, Subchannel } from "../../../src/client/subchannel/subchannel.ts";
 import { FakeClock } from "../../support/clock.ts";
 import { StubSession } from "../../support/stub-session.ts";
 
 function stubSubchannel() {
   const sessions: StubSession[] = [];
   const told: unknown[] = [];
-  const owner: SubchannelOwner = {
+  const owner: ConstructorParameters<typeof Subchannel>[4] = {
     isWanted: () => false,
     onChange: (which, { kind }) => told.push([which.target, kind]),
     onRoom: (which) => told.push([which.target, "room", which.room]),

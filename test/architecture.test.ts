@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   time: [],
   observe: [],
   grpc: ["check", "wire"],
-  h2: ["h2/hpack", "wire"],
+  h2: ["check", "h2/hpack", "wire"],
   "h2/hpack": ["wire"],
   transport: ["check", "transport/engine", "transport/node", "time", "wire"],
   "transport/engine": ["check", "transport", "h2", "time", "wire"],

@@ -31,10 +31,40 @@ export function checkFunction(name: string, value: unknown): void {
   throw new TypeError(`${name}: expected a function, got ${shown(value)}`);
 }
 
-/** @throws {RangeError} unless it is a number from `lowest` up; Infinity is one */
-export function checkNumber(name: string, value: unknown, lowest: number): asserts value is number {
-  if (typeof value === "number" && value >= lowest) return;
-  throw new RangeError(`${name}: expected a number from ${lowest} up, got ${shown(value)}`);
+/**
+ * @param highest left out for no limit: Infinity is a number, too
+ * @throws {RangeError} unless it is a number from `lowest` to `highest`
+ */
+export function checkNumber(
+  name: string,
+  value: unknown,
+  lowest: number,
+  highest: number = Number.POSITIVE_INFINITY,
+): asserts value is number {
+  if (typeof value === "number" && value >= lowest && value <= highest) return;
+  throw outOfRange("a number", name, value, lowest, highest);
+}
+
+/** @throws {RangeError} unless it is an integer from `lowest` to `highest` */
+export function checkInteger(
+  name: string,
+  value: unknown,
+  lowest: number,
+  highest: number = Number.POSITIVE_INFINITY,
+): asserts value is number {
+  if (Number.isInteger(value) && Number(value) >= lowest && Number(value) <= highest) return;
+  throw outOfRange("an integer", name, value, lowest, highest);
+}
+
+function outOfRange(
+  kind: string,
+  name: string,
+  value: unknown,
+  lowest: number,
+  highest: number,
+): RangeError {
+  const end = highest === Number.POSITIVE_INFINITY ? "up" : `to ${highest}`;
+  return new RangeError(`${name}: expected ${kind} from ${lowest} ${end}, got ${shown(value)}`);
 }
 
 /** @throws {TypeError} unless it is `true` or `false`: `"false"` would be true */

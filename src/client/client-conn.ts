@@ -3,6 +3,7 @@
 
 import { checkNumber, shown } from "../check/check.ts";
 import type { GrpcError } from "../grpc/error.ts";
+import { isMethodPath } from "../grpc/method-path.ts";
 import { type RequestOrigin, requestOrigin } from "../grpc/request-headers.ts";
 import { ResponseJudge } from "../grpc/response-head.ts";
 import type { ConnState } from "../observe/channels.ts";
@@ -138,7 +139,7 @@ export class ClientConn {
     fullMethodName: string,
     options: ClientStreamOptions = {},
   ): ClientStream<Request, Response> {
-    if (!/^\/[^/\s]+\/[^/\s]+$/.test(fullMethodName)) {
+    if (!isMethodPath(fullMethodName)) {
       throw new TypeError(
         `method: expected "/package.Service/Method", got ${JSON.stringify(fullMethodName)}`,
       );

@@ -1,6 +1,6 @@
 // The options of `dial`, with their defaults and checks.
 
-import { checkFunction, shown } from "../check/check.ts";
+import { checkFunction, checkInteger, shown } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { SESSION_CHECKS } from "../transport/defaults.ts";
@@ -61,7 +61,7 @@ const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>("options of dial", {
   authority: checkAuthority,
   connectTimeoutMs: checkTimeout,
   backoff: BACKOFF_OPTIONS,
-  maxWaitingCalls: checkCount,
+  maxWaitingCalls: (name, value) => checkInteger(name, value, 0),
   random: checkFunction,
 });
 
@@ -80,9 +80,4 @@ export function resolveDialOptions(options: DialOptions): ResolvedDialOptions {
 function checkTimeout(name: string, value: unknown): void {
   if (typeof value === "number" && value > 0) return;
   throw new RangeError(`${name}: expected a number above 0, got ${shown(value)}`);
-}
-
-function checkCount(name: string, value: unknown): void {
-  if (Number.isInteger(value) && Number(value) >= 0) return;
-  throw new RangeError(`${name}: expected an integer from 0 up, got ${shown(value)}`);
 }

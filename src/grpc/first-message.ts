@@ -2,7 +2,7 @@
 // leaves it out.
 
 import type { LentBytes } from "../wire/lent-bytes.ts";
-import { PREFIX_BYTES } from "./frame.ts";
+import { PREFIX_BYTES, payloadBytesOn } from "./frame.ts";
 
 export class FirstMessage {
   /** Bytes of its prefix seen so far. */
@@ -22,11 +22,10 @@ export class FirstMessage {
 
   /** Takes the next bytes; returns how many of them belong to it. */
   take(chunk: LentBytes): number {
-    let at = 0;
-    for (; at < chunk.length && this.#prefixSeen < PREFIX_BYTES; at++) {
-      // The flag comes first and is no part of the length.
-      if (this.#prefixSeen > 0) this.#payloadLeft = this.#payloadLeft * 256 + chunk.readUInt8(at);
-      this.#prefixSeen++;
+    const at = Math.min(chunk.length, PREFIX_BYTES - this.#prefixSeen);
+    if (at > 0) {
+      this.#payloadLeft = payloadBytesOn(this.#payloadLeft, this.#prefixSeen, chunk, 0, at);
+      this.#prefixSeen += at;
     }
     if (this.#prefixSeen < PREFIX_BYTES) return at;
     const payload = Math.min(this.#payloadLeft, chunk.length - at);

@@ -1,11 +1,39 @@
 // The length-prefixed message (gRPC PROTOCOL-HTTP2 "Length-Prefixed-Message"): flag byte, four
 // bytes of length, payload.
 
+import type { LentBytes } from "../wire/lent-bytes.ts";
+
 /** Bytes before each payload. */
 export const PREFIX_BYTES = 5;
 
 /** What four bytes of length can say. */
 export const MAX_PAYLOAD_BYTES = 0xffffffff;
+
+/** The length of the payload whose prefix, flag first, begins at `at`. */
+export function payloadBytesAt(chunk: LentBytes, at: number): number {
+  return chunk.readUInt32BE(at + 1);
+}
+
+/**
+ * Reads on in a prefix that spans chunks: what is known of the payload's length when the bytes
+ * `from` to `to` of `chunk` have been read, too. All of it when those complete the prefix.
+ * @param known what was known before
+ * @param seen bytes of the prefix that were read before
+ */
+export function payloadBytesOn(
+  known: number,
+  seen: number,
+  chunk: LentBytes,
+  from: number,
+  to: number,
+): number {
+  // The flag comes first and is no part of the length.
+  let length = seen === 0 ? 0 : known;
+  for (let at = seen === 0 ? from + 1 : from; at < to; at++) {
+    length = length * 256 + chunk.readUInt8(at);
+  }
+  return length;
+}
 
 /** Up to here one write of a joined buffer costs less than two of separate ones. */
 const JOIN_BELOW_BYTES = 4_096;

@@ -2,9 +2,10 @@
 // (the relay), which assembles nothing, and parsing (peeking, local handlers), which hands out
 // frames. Knows no stream and no window: the owner asks, and acknowledges.
 
+import { appendChunk } from "../wire/chunk-list.ts";
 import { keep, type LentBytes } from "../wire/lent-bytes.ts";
 import { ErrorReason, failure, type GrpcError } from "./error.ts";
-import { Frame, MAX_PAYLOAD_BYTES, PREFIX_BYTES } from "./frame.ts";
+import { Frame, MAX_PAYLOAD_BYTES, PREFIX_BYTES, payloadBytesAt, payloadBytesOn } from "./frame.ts";
 import { Status } from "./status.ts";
 
 /** Who sends the messages; errors name it. */
@@ -63,7 +64,7 @@ export class MessageCounter {
     let next = from + this.#payloadLeft;
     if (next > from && next <= size) this.#messageCount++;
     while (next + PREFIX_BYTES <= size) {
-      const length = chunk.readUInt32BE(next + 1);
+      const length = payloadBytesAt(chunk, next);
       this.#checkLength(length);
       next += PREFIX_BYTES + length;
       if (next <= size) this.#messageCount++;
@@ -77,11 +78,8 @@ export class MessageCounter {
    */
   #readPrefix(chunk: LentBytes, at: number): number {
     const end = Math.min(chunk.length, at + PREFIX_BYTES - this.#prefixSeen);
-    for (let i = at; i < end; i++) {
-      // The flag comes first and must not count.
-      this.#length = this.#prefixSeen === 0 ? 0 : this.#length * 256 + chunk.readUInt8(i);
-      this.#prefixSeen++;
-    }
+    this.#length = payloadBytesOn(this.#length, this.#prefixSeen, chunk, at, end);
+    this.#prefixSeen += end - at;
     if (this.#prefixSeen === PREFIX_BYTES) {
       this.#checkLength(this.#length);
       this.#prefixSeen = 0;
@@ -106,19 +104,6 @@ interface MessageParserOptions {
   readonly retain?: boolean;
 }
 
-/** From this many buffered chunks on, small ones are copied together ... */
-const COALESCE_FROM_CHUNKS = 16;
-/**
- * ... if they are at most this long: the view alone costs about 100 bytes, and it keeps the whole
- * read of the socket alive ...
- */
-const SMALL_CHUNK_BYTES = 1_024;
-/**
- * ... into blocks of this size. So a peer that sends single bytes makes us hold about what it sent,
- * not a hundred times as much.
- */
-const BLOCK_BYTES = 8_192;
-
 /**
  * Cuts a stream of bytes into messages. Payloads are views of the chunks; only a message that spans
  * chunks is copied. The owner bounds what is buffered, by acknowledging a message only when it has
@@ -131,9 +116,6 @@ export class MessageParser {
   #bufferedBytes = 0;
   /** With `retain`: the chunks before those. */
   readonly #taken: Buffer[] = [];
-  /** A block of ours that the last chunk is the used part of, if there is one. */
-  #block: Buffer | undefined;
-  #blockUsedBytes = 0;
   /** Payload length of the next message; -1 while its prefix has not been read. */
   #payloadBytes = -1;
   #compressed = false;
@@ -162,12 +144,7 @@ export class MessageParser {
     if (bytes.length === 0) return;
     const chunk = keep(bytes);
     this.#bufferedBytes += chunk.length;
-    if (chunk.length > SMALL_CHUNK_BYTES || this.#chunks.length < COALESCE_FROM_CHUNKS) {
-      this.#chunks.push(chunk);
-      this.#block = undefined;
-    } else {
-      this.#copyIntoBlock(chunk);
-    }
+    appendChunk(this.#chunks, chunk);
   }
 
   /**
@@ -214,26 +191,7 @@ export class MessageParser {
     this.#taken.length = 0;
     this.#offset = 0;
     this.#bufferedBytes = 0;
-    this.#block = undefined;
     this.#payloadBytes = -1;
-  }
-
-  /**
-   * Appends to the block at the end of the list, or starts one. What was handed out of the block
-   * lies before and stays as it is.
-   */
-  #copyIntoBlock(chunk: Buffer): void {
-    let block = this.#block;
-    if (block === undefined || this.#blockUsedBytes + chunk.length > BLOCK_BYTES) {
-      block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
-      this.#block = block;
-      this.#blockUsedBytes = 0;
-    } else {
-      this.#chunks.pop();
-    }
-    block.set(chunk, this.#blockUsedBytes);
-    this.#blockUsedBytes += chunk.length;
-    this.#chunks.push(block.subarray(0, this.#blockUsedBytes));
   }
 
   /** Reads the prefix at the front and leaves it there. */
@@ -246,7 +204,7 @@ export class MessageParser {
         source: this.#source,
       });
     }
-    const payloadBytes = prefix.readUInt32BE(1);
+    const payloadBytes = payloadBytesAt(prefix, 0);
     if (payloadBytes > this.#maxMessageBytes) {
       throw messageTooLarge(payloadBytes, this.#maxMessageBytes, this.#source);
     }
@@ -289,8 +247,6 @@ export class MessageParser {
       const chunk = this.#chunks.shift();
       if (this.#retain && chunk !== undefined) this.#taken.push(chunk);
     }
-    // A parser that waits for its next message holds no memory for it.
-    if (this.#chunks.length === 0) this.#block = undefined;
   }
 }
 

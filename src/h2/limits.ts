@@ -1,5 +1,7 @@
 // Every bound that a peer can run into on one connection, with its unit, default and reason.
 
+import { checkInteger } from "../check/check.ts";
+
 /**
  * Bounds against peers that lie, flood or do not read. A rate is a token bucket: `burst` tokens to
  * begin with and at most, refilled by `PerSecond`. Running out ends the connection with
@@ -112,9 +114,7 @@ export function resolveLimits(changes: Partial<H2Limits>): H2Limits {
       const known = Object.keys(DEFAULT_LIMITS).join(", ");
       throw new RangeError(`limits: expected one of ${known}, got ${JSON.stringify(name)}`);
     }
-    if (!Number.isInteger(value) || value < 1) {
-      throw new RangeError(`${name}: expected an integer above 0, got ${value}`);
-    }
+    checkInteger(name, value, 1);
   }
   return { ...DEFAULT_LIMITS, ...changes };
 }

@@ -3,7 +3,7 @@
 
 import { decompress } from "../grpc/compression.ts";
 import { ErrorReason, failure, GrpcError } from "../grpc/error.ts";
-import { Frame, PREFIX_BYTES } from "../grpc/frame.ts";
+import { Frame, PREFIX_BYTES, payloadBytesAt } from "../grpc/frame.ts";
 import { MessageParser } from "../grpc/message-parser.ts";
 import { tolerant } from "../grpc/message-writer.ts";
 import { Status } from "../grpc/status.ts";
@@ -203,7 +203,7 @@ class PeekWindow implements RequestTap {
   #takeFirst(chunk: Buffer): boolean {
     if (this.#frames.length > 0 || chunk.length < PREFIX_BYTES) return false;
     const flag = chunk[0];
-    const length = chunk.readUInt32BE(1);
+    const length = payloadBytesAt(chunk, 0);
     if (length !== chunk.length - PREFIX_BYTES || length > this.#maxPeekBytes) return false;
     if (flag !== 0 && flag !== 1) return false;
     this.#frames = [new Frame(chunk.subarray(PREFIX_BYTES), flag === 1)];

@@ -6,6 +6,7 @@ import { warn } from "../check/warn.ts";
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { tolerant } from "../grpc/message-writer.ts";
 import { Metadata } from "../grpc/metadata.ts";
+import { isMethodPath } from "../grpc/method-path.ts";
 import { Status } from "../grpc/status.ts";
 import { fromUserCode } from "../grpc/user-error.ts";
 import type { CallContext, ContextListener } from "../server/call-context.ts";
@@ -101,7 +102,7 @@ export function handleStream(
   if (!(stream instanceof ServerStream)) {
     throw new TypeError("handleStream: expected the ServerStream that the handler was given");
   }
-  if (!/^\/[^/\s]+\/[^/\s]+$/.test(fullMethodName)) {
+  if (!isMethodPath(fullMethodName)) {
     throw new TypeError(
       `handleStream: expected "/package.Service/Method", got ${JSON.stringify(fullMethodName)}`,
     );

@@ -2,7 +2,7 @@
 // peer. Cheap until used: no AbortController, timer or Metadata object exists before somebody asks
 // for one.
 
-import { shown } from "../check/check.ts";
+import { checkNumber } from "../check/check.ts";
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
@@ -159,11 +159,7 @@ export class CallContext implements ContextListener, TimerOwner {
    * @throws {RangeError} for anything but a number of milliseconds from 0 up
    */
   withTimeout(timeoutMs: number): CallContext {
-    if (typeof timeoutMs !== "number" || !(timeoutMs >= 0)) {
-      throw new RangeError(
-        `timeoutMs: expected a number of milliseconds from 0 up, got ${shown(timeoutMs)}`,
-      );
-    }
+    checkNumber("timeoutMs", timeoutMs, 0);
     const deadlineMs = Math.min(this.deadlineMs, this.#origin.clock.nowMs() + timeoutMs);
     return new CallContext(this.#origin, deadlineMs, this);
   }

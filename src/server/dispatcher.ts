@@ -3,6 +3,7 @@
 import { shown } from "../check/check.ts";
 import { warn } from "../check/warn.ts";
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
+import { isReceivedMethodPath } from "../grpc/method-path.ts";
 import { Status } from "../grpc/status.ts";
 import { fromUserCode } from "../grpc/user-error.ts";
 import { refused } from "../observe/channels.ts";
@@ -92,7 +93,7 @@ export class Dispatcher {
     const { unknownServiceHandler, interceptors } = this.#options;
     const registered = this.registry.lookUp(call.method);
     const handler: DirectHandler | undefined = registered ?? unknownServiceHandler;
-    if (isMalformedPath(call.method)) {
+    if (!isReceivedMethodPath(call.method)) {
       call.finishError(malformedPath(call.method));
     } else if (handler === undefined) {
       call.finishError(this.#unimplemented(call.method));
@@ -155,12 +156,6 @@ function warnOfDirector(returned: unknown): void {
     "a director becomes a handler by transparentHandler(director)",
   );
 }
-
-function isMalformedPath(path: string): boolean {
-  return path.charCodeAt(0) !== SLASH || !path.includes("/", 1);
-}
-
-const SLASH = 0x2f;
 
 /** Worded as grpc-go does. */
 function malformedPath(path: string): GrpcError {

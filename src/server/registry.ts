@@ -1,6 +1,7 @@
 // Which handler a method has.
 
 import { checkObject } from "../check/check.ts";
+import { isMethodPathPart } from "../grpc/method-path.ts";
 import type { StreamHandler } from "./interceptor.ts";
 
 export class ServiceRegistry {
@@ -12,7 +13,7 @@ export class ServiceRegistry {
    * @throws {Error} when the service is registered already
    */
   register(service: string, handlers: Readonly<Record<string, StreamHandler>>): void {
-    if (!/^[^/\s]+$/.test(service)) {
+    if (!isMethodPathPart(service)) {
       throw new TypeError(
         `service name: expected "package.Service", got ${JSON.stringify(service)}`,
       );
@@ -26,7 +27,7 @@ export class ServiceRegistry {
       throw new TypeError(`service ${service}: expected at least one method, got none`);
     }
     for (const [method, handler] of methods) {
-      if (!/^[^/\s]+$/.test(method)) {
+      if (!isMethodPathPart(method)) {
         throw new TypeError(
           `method name of ${service}: expected "Method", got ${JSON.stringify(method)}`,
         );

@@ -1,6 +1,6 @@
 // Every default of a session in one place, and the check of what a user passes instead.
 
-import { shown } from "../check/check.ts";
+import { checkInteger, shown } from "../check/check.ts";
 import type { OptionCheck, OptionChecks } from "../check/options.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import type { SessionOptions } from "./transport.ts";
@@ -58,11 +58,7 @@ function integer(
   highest: number,
 ): number {
   const { [name]: value = fallback } = options;
-  if (!Number.isInteger(value) || value < lowest || value > highest) {
-    throw new RangeError(
-      `${name}: expected an integer from ${lowest} to ${highest}, got ${shown(value)}`,
-    );
-  }
+  checkInteger(name, value, lowest, highest);
   return value;
 }
 

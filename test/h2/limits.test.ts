@@ -9,7 +9,7 @@ describe("resolveLimits()", () => {
 
   it.each([0, -1, 1.5, Number.NaN])("refuses %d", (resetBurst) => {
     expect(() => resolveLimits({ resetBurst })).toThrow(
-      new RangeError(`resetBurst: expected an integer above 0, got ${resetBurst}`),
+      new RangeError(`resetBurst: expected an integer from 1 up, got ${resetBurst}`),
     );
   });
 

@@ -1,7 +1,7 @@
 // How long to wait before connecting again (grpc/grpc doc/connection-backoff.md). Pure: no timer,
 // no clock.
 
-import { shown } from "../../check/check.ts";
+import { checkNumber } from "../../check/check.ts";
 import { anything, type OptionTable, optionTable } from "../../check/options.ts";
 
 export interface ConnectionBackoffOptions {
@@ -61,8 +61,6 @@ export class ConnectionBackoff {
 }
 
 function inRange(name: string, value: number, lowest: number, highest: number): number {
-  if (typeof value === "number" && value >= lowest && value <= highest) return value;
-  throw new RangeError(
-    `${name}: expected a number from ${lowest} to ${highest}, got ${shown(value)}`,
-  );
+  checkNumber(name, value, lowest, highest);
+  return value;
 }

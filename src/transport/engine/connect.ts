@@ -1,13 +1,13 @@
 // Connects a socket for a client session: TCP or UNIX, plain or TLS with ALPN h2.
 
-import { connect as connectSocket, isIP, type Socket } from "node:net";
+import { connect as connectSocket, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { H2Limits } from "../../h2/limits.ts";
 import { formatAddress } from "../address.ts";
+import { tlsConnectOptions } from "../client-tls.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, resolveSessionOptions } from "../defaults.ts";
 import { FailedSession } from "../failed-session.ts";
 import { peerInfo } from "../peer-info.ts";
-import type { ClientTlsOptions } from "../tls.ts";
 import type {
   ClientSession,
   ClientSessionListener,
@@ -30,7 +30,7 @@ export function connect(
   let secure: TLSSocket | undefined;
   let socket: Socket;
   try {
-    secure = tls === undefined ? undefined : openTls(address, tls);
+    secure = tls === undefined ? undefined : connectTls(tlsConnectOptions(address, tls));
     socket = secure ?? openPlain(address, reader);
   } catch (error) {
     return new FailedSession(peer, resolved.clock, error, listener);
@@ -60,22 +60,4 @@ function openPlain(address: SocketAddress, reader: SocketReader | undefined): So
   return "path" in address
     ? connectSocket({ path: address.path, ...reading })
     : connectSocket({ host: address.host, port: address.port, ...reading });
-}
-
-function openTls(address: SocketAddress, tls: ClientTlsOptions): TLSSocket {
-  const { serverName, rejectUnauthorized = true, ...material } = tls;
-  const host = "path" in address ? undefined : address.host;
-  const name = serverName ?? host ?? "localhost";
-  // node:tls looks at it when its socket is connecting already.
-  if (typeof name !== "string") throw new TypeError(`serverName: expected a string, got ${name}`);
-  const where =
-    "path" in address ? { path: address.path } : { host: address.host, port: address.port };
-  return connectTls({
-    ...material,
-    ...where,
-    rejectUnauthorized,
-    ALPNProtocols: ["h2"],
-    // SNI takes names only (RFC 6066 §3); the certificate is checked against addresses as well.
-    ...(isIP(name) === 0 ? { servername: name } : {}),
-  });
 }

@@ -29,7 +29,7 @@ const ENGINE_OPTIONS = optionTable<EngineOptions>("options of engineTransport", 
  * HTTP/2 of our own, for the `transport` option of `Server` and `dial`: `"engine"` with limits of
  * one's choice. Honours every option of `SessionOptions`.
  * @throws {TypeError | RangeError} for an option that is unknown, and a limit that is no integer
- *   above 0
+ *   from 1 up
  */
 export function engineTransport(options: EngineOptions = {}): Transport {
   ENGINE_OPTIONS.check(options);

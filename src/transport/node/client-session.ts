@@ -6,13 +6,14 @@ import {
   type ClientHttp2Stream,
   connect as connectHttp2,
 } from "node:http2";
-import { connect as connectSocket, isIP, type Socket } from "node:net";
-import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import { connect as connectSocket, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { Timer } from "../../time/timer-wheel.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import { SENT } from "../../wire/message-rules.ts";
 import { formatAddress } from "../address.ts";
+import { tlsConnectOptions } from "../client-tls.ts";
 import {
   DEFAULT_CONNECT_TIMEOUT_MS,
   type ResolvedSessionOptions,
@@ -301,7 +302,10 @@ export function connect(options: ConnectOptions, listener: ClientSessionListener
   const peer = { remoteAddress: formatAddress(address), localAddress: "" };
   let socket: Socket;
   try {
-    socket = options.tls === undefined ? connectSocket(address) : connectTls(tlsOptions(options));
+    socket =
+      options.tls === undefined
+        ? connectSocket(address)
+        : connectTls(tlsConnectOptions(address, options.tls));
   } catch (error) {
     return new FailedSession(peer, resolved.clock, error, listener);
   }
@@ -314,21 +318,4 @@ export function connect(options: ConnectOptions, listener: ClientSessionListener
   const session = new NodeClientSession(node, socket, peer, resolved, listener);
   session.connecting(options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS, path, socket);
   return session;
-}
-
-function tlsOptions(options: ConnectOptions): ConnectionOptions {
-  const { address, tls = {} } = options;
-  const { serverName, ...material } = tls;
-  const host = "path" in address ? "localhost" : address.host;
-  const name = serverName ?? host;
-  // node:tls looks at it when its socket is connecting already.
-  if (typeof name !== "string") throw new TypeError(`serverName: expected a string, got ${name}`);
-  return {
-    ...material,
-    ...("path" in address ? { path: address.path } : { host: address.host, port: address.port }),
-    ALPNProtocols: ["h2"],
-    // An IP address is no server name (RFC 6066 §3); the certificate is then checked against the
-    // address itself.
-    ...(isIP(name) === 0 ? { servername: name } : {}),
-  };
 }

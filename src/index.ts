@@ -55,8 +55,6 @@ export {
   type ServerOptions,
 } from "./server/server.ts";
 export { ServerStream } from "./server/server-stream.ts";
-export type { Clock } from "./time/clock.ts";
-export type { Timer, TimerOwner } from "./time/timer-wheel.ts";
 export type {
   HandedOverClientSession,
   HandedOverRequestHeaders,
@@ -70,26 +68,8 @@ export {
 } from "./transport/select.ts";
 export type { ClientTlsOptions, ServerTlsOptions, TlsInfo, TlsMaterial } from "./transport/tls.ts";
 export type {
-  ClientSession,
-  ClientSessionListener,
-  ConnectOptions,
-  Listener,
-  ListenerEvents,
-  ListenOptions,
   PeerInfo,
-  ReachedLimit,
-  Refusal,
-  ServerSessionListener,
-  Session,
-  SessionEnd,
-  SessionEndKind,
-  SessionListener,
   SessionOptions,
   SocketAddress,
-  Stream,
-  StreamEnd,
-  StreamEndKind,
-  StreamListener,
   Transport,
 } from "./transport/transport.ts";
-export type { HeaderField, HeaderList } from "./wire/field.ts";

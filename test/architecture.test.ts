@@ -35,10 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   // Types only of the lowest: what users who bring a clock, a transport or a session of their own
   // have to name.
-  "index.ts": [
-    ...["proxy", "client", "client/subchannel", "server", "transport", "grpc", "observe", "time"],
-    "wire",
-  ],
+  "index.ts": ["proxy", "client", "client/subchannel", "server", "transport", "grpc", "observe"],
   cli: ["index.ts", "transport", "observe", "time"],
   "cli.ts": ["cli"],
 };

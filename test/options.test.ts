@@ -76,6 +76,16 @@ describe("an option that is unknown", () => {
       'call options: expected one of timeoutMs, waitForReady, maxRequestMessageBytes, maxResponseMessageBytes, metadata, authority, got "timeout"; did you mean timeoutMs?',
     ],
     [
+      "of dial, which does not offer what is for tests",
+      () => dial("a:1", any({ random_: 5 })),
+      'connectTimeoutMs, backoff, maxWaitingCalls, got "random_"',
+    ],
+    [
+      "of a Server, which does not either",
+      () => new Server(any({ clocks: 5 })),
+      'settingsTimeoutMs, transport, tls, codec, unknownServiceHandler, interceptors, maxRequestMessageBytes, onConnectionError, got "clocks"',
+    ],
+    [
       "of a call of our own",
       () => conn.newStream("/a/B", any({ abortSignal: undefined })),
       "metadata, authority, codec, signal, got",

@@ -28,6 +28,8 @@ interface OptionTableSettings<Options extends object = object> {
    * @default nothing
    */
   readonly instead?: Readonly<Record<string, string>>;
+  /** Options that are taken, but that no message offers. @default none */
+  readonly unsaid?: readonly string[];
   /** What several options say together, checked after each of them. @default nothing */
   together?(options: Options): void;
 }
@@ -42,6 +44,8 @@ export class OptionTable {
   readonly #entries: ReadonlyMap<string, Entry>;
   readonly #inner: readonly (readonly [string, OptionTable])[];
   readonly #instead: ReadonlyMap<string, string>;
+  /** The names that messages offer. */
+  readonly #offered: readonly string[];
   readonly #settings: OptionTableSettings;
 
   constructor(
@@ -49,7 +53,7 @@ export class OptionTable {
     checks: Readonly<Record<string, OptionCheck | OptionTable>>,
     settings: OptionTableSettings = {},
   ) {
-    const { named = (option: string) => option, instead = {} } = settings;
+    const { named = (option: string) => option, instead = {}, unsaid = [] } = settings;
     const entries = new Map<string, Entry>();
     const inner: [string, OptionTable][] = [];
     for (const [option, check] of Object.entries(checks)) {
@@ -63,6 +67,7 @@ export class OptionTable {
     this.#what = what;
     this.#entries = entries;
     this.#inner = inner;
+    this.#offered = [...entries.keys()].filter((option) => !unsaid.includes(option));
     this.#instead = new Map(Object.entries(instead));
     this.#settings = settings;
   }
@@ -88,7 +93,7 @@ export class OptionTable {
     if (instead !== undefined) {
       return new TypeError(`${this.#what}: expected ${instead}, got ${option}`);
     }
-    const names = [...this.#entries.keys()];
+    const names = this.#offered;
     const expected = names.length === 1 ? names[0] : `one of ${names.join(", ")}`;
     const meant = this.#suggestion(option);
     return new TypeError(
@@ -98,7 +103,7 @@ export class OptionTable {
 
   /** The option that was probably meant, here or in an options object of this one. */
   #suggestion(option: string): string | undefined {
-    const own = nearest(option, [...this.#entries.keys()]);
+    const own = nearest(option, this.#offered);
     if (own !== undefined) return own;
     for (const [name, table] of this.#inner) {
       const theirs = table.#entries.has(option) ? option : table.#suggestion(option);

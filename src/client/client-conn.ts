@@ -64,8 +64,7 @@ export class ClientConn {
   #holding: NodeJS.Timeout | undefined;
   #closed: Closed | undefined;
 
-  /** Made by `dial` and `ClientConn.fromSession`. */
-  constructor(target: ConnName, options: ResolvedDialOptions, source: SessionSource) {
+  private constructor(target: ConnName, options: ResolvedDialOptions, source: SessionSource) {
     const { clock } = options;
     this.target = target.name;
     this.authority = options.authority ?? target.authority;
@@ -80,6 +79,11 @@ export class ClientConn {
       onRoom: () => this.#openWaiting(),
       onEmpty: () => this.#onEmpty(),
     });
+  }
+
+  /** @internal For `dial`. */
+  static create(target: ConnName, options: ResolvedDialOptions, source: SessionSource): ClientConn {
+    return new ClientConn(target, options, source);
   }
 
   /**
@@ -144,7 +148,7 @@ export class ClientConn {
         `method: expected "/package.Service/Method", got ${JSON.stringify(fullMethodName)}`,
       );
     }
-    return new ClientStream(this, fullMethodName, options);
+    return ClientStream.create(this, fullMethodName, options);
   }
 
   /** @internal Opens a stream for `request`, now if there is room, otherwise when there is. */

@@ -288,11 +288,20 @@ export class ClientStream<Request = unknown, Response = unknown> {
   readonly method: string;
   private readonly call: ClientCall;
 
-  /** @internal */
-  constructor(source: StreamSource, method: string, options: ClientStreamOptions) {
+  private constructor(method: string, call: ClientCall) {
     this.method = method;
-    this.call = new ClientCall(source, method, options);
-    this.call.start();
+    this.call = call;
+  }
+
+  /** @internal For `ClientConn.newStream`: begins the call. */
+  static create<Request, Response>(
+    source: StreamSource,
+    method: string,
+    options: ClientStreamOptions,
+  ): ClientStream<Request, Response> {
+    const call = new ClientCall(source, method, options);
+    call.start();
+    return new ClientStream(method, call);
   }
 
   /**

@@ -40,7 +40,7 @@ export interface DialOptions extends SessionOptions {
    * @default 10_000
    */
   readonly maxWaitingCalls?: number;
-  /** Source of jitter: numbers from 0 up to but not including 1. @default Math.random */
+  /** @internal For tests: gives numbers from 0 up to but not including 1. @default Math.random */
   readonly random?: () => number;
 }
 
@@ -54,16 +54,20 @@ export type ResolvedDialOptions = Omit<
   readonly backoff: ConnectionBackoffOptions;
 };
 
-const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>("options of dial", {
-  ...SESSION_CHECKS,
-  transport: checkTransport,
-  tls: CLIENT_TLS_OPTIONS,
-  authority: checkAuthority,
-  connectTimeoutMs: checkTimeout,
-  backoff: BACKOFF_OPTIONS,
-  maxWaitingCalls: (name, value) => checkInteger(name, value, 0),
-  random: checkFunction,
-});
+const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>(
+  "options of dial",
+  {
+    ...SESSION_CHECKS,
+    transport: checkTransport,
+    tls: CLIENT_TLS_OPTIONS,
+    authority: checkAuthority,
+    connectTimeoutMs: checkTimeout,
+    backoff: BACKOFF_OPTIONS,
+    maxWaitingCalls: (name, value) => checkInteger(name, value, 0),
+    random: checkFunction,
+  },
+  { unsaid: ["clock", "random"] },
+);
 
 /** @throws {TypeError | RangeError} naming the option, what was expected and what came */
 export function resolveDialOptions(options: DialOptions): ResolvedDialOptions {

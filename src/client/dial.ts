@@ -21,7 +21,7 @@ export function dial(target: string, options: DialOptions = {}): ClientConn {
   const transport = selectTransport(options.transport);
   resolveSessionOptions(options);
   const connectOptions: ConnectOptions = { ...options, address: parsed.address };
-  return new ClientConn(parsed, resolved, {
+  return ClientConn.create(parsed, resolved, {
     connect: (listener) => transport.connect(connectOptions, listener),
     reconnects: true,
   });

@@ -155,10 +155,7 @@ export interface GrpcErrorOptions {
   readonly cause?: unknown;
 }
 
-/**
- * @internal Options of an error that is made here. It says why it is made; HANDLER is for what user
- * code throws.
- */
+/** Options of an error that is made here. It says why it is; HANDLER is what user code throws. */
 export interface FailureOptions extends GrpcErrorOptions {
   readonly reason: ErrorReason;
 }
@@ -261,14 +258,15 @@ export class GrpcError extends Error {
   }
 
   /**
-   * The trailing fields exactly as the upstream sent them (of a Trailers-Only response: its whole
-   * header section), so that an error that is passed on unchanged goes out byte-exact. `undefined`
-   * for an error made here, and as soon as `metadata` has been changed.
+   * @internal The trailing fields exactly as the upstream sent them (of a Trailers-Only response:
+   * its whole header section), so that an error that is passed on unchanged goes out byte-exact.
+   * `undefined` for an error made here, and as soon as `metadata` has been changed.
    */
   get wireTrailers(): HeaderList | undefined {
     return this.metadata.toFields() === this.#wireMetadata ? this.#wireTrailers : undefined;
   }
 
+  /** @internal */
   set wireTrailers(trailers: HeaderList | undefined) {
     this.#wireTrailers = trailers;
     this.#wireMetadata = this.metadata.toFields();

@@ -48,8 +48,8 @@ export class Metadata {
   #own: HeaderField[] | undefined;
 
   /**
-   * Metadata over `fields`, which must not change any more. Nothing is checked: what a peer sent is
-   * kept whatever it is.
+   * @internal Metadata over `fields`, which must not change any more. Nothing is checked: what a
+   * peer sent is kept whatever it is.
    */
   static fromFields(fields: HeaderList): Metadata {
     const metadata = new Metadata();
@@ -173,8 +173,8 @@ export class Metadata {
   }
 
   /**
-   * The fields as they go on the wire. The list never changes, whatever happens to this object
-   * later.
+   * @internal The fields as they go on the wire. The list never changes, whatever happens to this
+   * object later.
    */
   toFields(): HeaderList {
     this.#own = undefined;

@@ -2,14 +2,14 @@
 
 import type { HeaderList } from "../wire/field.ts";
 import type { H2Error } from "./error.ts";
-import type { H2Limits } from "./limits.ts";
+import type { EngineLimits } from "./limits.ts";
 import type { LocalSettings } from "./settings.ts";
 import type { H2Stream, StreamEvents } from "./stream.ts";
 
 export interface ConnectionOptions extends LocalSettings {
   /** Receive window of the whole connection in bytes, at least 65,535. */
   readonly connectionWindowBytes: number;
-  readonly limits: H2Limits;
+  readonly limits: EngineLimits;
 }
 
 /** `"closed"` is the orderly end. The last three are the binding's to say. */

@@ -3,7 +3,7 @@
 
 import { overLimit } from "./error.ts";
 import {
-  type H2Limits,
+  type EngineLimits,
   IDLE_FRAMES_PER_WORK_FRAME,
   LATE_FRAMES_PER_RESET,
   MAX_LATE_FRAMES,
@@ -21,7 +21,7 @@ export class FloodGuard {
   /** Frames that carried something, either way. */
   workFrames = 0;
 
-  private readonly limits: H2Limits;
+  private readonly limits: EngineLimits;
   private lateFrames = 0;
   private readonly resets: TokenBucket;
   private readonly provokedResets: TokenBucket;
@@ -29,7 +29,7 @@ export class FloodGuard {
   private readonly pings: TokenBucket;
   private readonly idleFrames: TokenBucket;
 
-  constructor(limits: H2Limits, nowMs: number) {
+  constructor(limits: EngineLimits, nowMs: number) {
     this.limits = limits;
     this.nowMs = nowMs;
     this.resets = new TokenBucket(limits.resetBurst, limits.resetsPerSecond, 0, nowMs);
@@ -84,7 +84,7 @@ export class FloodGuard {
     this.take(this.idleFrames, what, "idleFramesPerSecond");
   }
 
-  private take(bucket: TokenBucket, what: string, name: keyof H2Limits): void {
+  private take(bucket: TokenBucket, what: string, name: keyof EngineLimits): void {
     if (bucket.take(this.nowMs, this.workFrames)) return;
     throw overLimit(0, `too many: ${what}`, { name, value: this.limits[name] }, "a second");
   }

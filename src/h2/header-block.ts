@@ -3,7 +3,7 @@
 
 import { overLimit } from "./error.ts";
 import { DEFAULT_MAX_FRAME_BYTES } from "./frame.ts";
-import type { H2Limits } from "./limits.ts";
+import type { EngineLimits } from "./limits.ts";
 
 const NOTHING: Buffer = Buffer.alloc(0);
 
@@ -27,7 +27,7 @@ export class HeaderBlock {
    *   has more bytes by RFC 9113 §6.5.2's count than as plain literals (RFC 7541 §6.2), and is
    *   taken in full frames.
    */
-  constructor(limits: H2Limits, maxListBytes: number) {
+  constructor(limits: EngineLimits, maxListBytes: number) {
     this.maxBytes = Math.max(limits.maxHeaderBlockBytes, maxListBytes);
     const framesOfList = Math.ceil(maxListBytes / DEFAULT_MAX_FRAME_BYTES);
     this.maxFrames = Math.max(limits.maxContinuationFrames, framesOfList);

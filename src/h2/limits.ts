@@ -7,7 +7,7 @@ import { checkInteger } from "../check/check.ts";
  * begin with and at most, refilled by `PerSecond`. Running out ends the connection with
  * GOAWAY(ENHANCE_YOUR_CALM).
  */
-export interface H2Limits {
+export interface EngineLimits {
   /**
    * CONTINUATION frames of one header block. Each may be empty, so bytes alone do not bound them. A
    * sender that fills its frames needs 64 for the largest block by default. As many as a list of
@@ -76,7 +76,7 @@ export interface H2Limits {
   readonly maxQueuedControlBytes: number;
 }
 
-export const DEFAULT_LIMITS: H2Limits = {
+export const DEFAULT_LIMITS: EngineLimits = {
   maxContinuationFrames: 128,
   maxHeaderBlockBytes: 1_048_576,
   resetsPerSecond: 2_000,
@@ -108,7 +108,7 @@ export const MAX_LATE_FRAMES = 400_000;
  * The defaults with what `changes` says instead.
  * @throws {RangeError} naming the limit, what was expected and what came
  */
-export function resolveLimits(changes: Partial<H2Limits>): H2Limits {
+export function resolveLimits(changes: Partial<EngineLimits>): EngineLimits {
   for (const [name, value] of Object.entries(changes)) {
     if (!Object.hasOwn(DEFAULT_LIMITS, name)) {
       const known = Object.keys(DEFAULT_LIMITS).join(", ");

@@ -8,7 +8,7 @@ import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
 import { currentScope } from "../observe/scope.ts";
 import type { Clock } from "../time/clock.ts";
-import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
+import { Timer } from "../time/timer-wheel.ts";
 import type { PeerInfo } from "../transport/transport.ts";
 import type { HeaderList } from "../wire/field.ts";
 
@@ -41,7 +41,11 @@ class Abort {
   }
 }
 
-export class CallContext implements ContextListener, TimerOwner {
+/**
+ * What handlers, interceptors and directors know of a call, beside its messages. The server makes
+ * one for each call; `withMetadata`, `withTimeout` and `withCancel` derive others from it.
+ */
+export class CallContext {
   readonly #origin: CallOrigin;
   readonly #parent: CallContext | undefined;
   /** On the clock of the call. */
@@ -56,16 +60,22 @@ export class CallContext implements ContextListener, TimerOwner {
   /** The call has ended. */
   #released = false;
 
-  /**
-   * Contexts are made by the server for each call, and by `withMetadata`, `withTimeout` and
-   * `withCancel`.
-   */
-  constructor(origin: CallOrigin, deadlineMs: number, parent?: CallContext, metadata?: Metadata) {
+  private constructor(
+    origin: CallOrigin,
+    deadlineMs: number,
+    parent?: CallContext,
+    metadata?: Metadata,
+  ) {
     this.#origin = origin;
     // Infinity would be an object of its own for each context.
     this.#deadlineMs = deadlineMs === Number.POSITIVE_INFINITY ? undefined : deadlineMs;
     this.#parent = parent;
     this.#metadata = metadata;
+  }
+
+  /** @internal The context of a call. */
+  static create(origin: CallOrigin, deadlineMs: number): CallContext {
+    return new CallContext(origin, deadlineMs);
   }
 
   /** Full method name with its leading slash: `/pkg.Service/Method`. */
@@ -118,7 +128,7 @@ export class CallContext implements ContextListener, TimerOwner {
     return Math.max(0, this.#deadlineMs - this.#origin.clock.nowMs());
   }
 
-  /** The deadline on the clock of the call; `Infinity` without one. */
+  /** @internal The deadline on the clock of the call; `Infinity` without one. */
   get deadlineMs(): number {
     return this.#deadlineMs ?? Number.POSITIVE_INFINITY;
   }
@@ -248,12 +258,12 @@ export class CallContext implements ContextListener, TimerOwner {
     this.#listeners.add(listener);
   }
 
-  /** @internal The parent's end. */
+  /** @internal The parent's end, as a `ContextListener` of it. */
   onContextDone(reason: GrpcError): void {
     this.cancel(reason);
   }
 
-  /** @internal The deadline has passed. */
+  /** @internal The deadline has passed: it is the `TimerOwner`. */
   onTimer(): void {
     this.cancel(deadlineExceeded());
   }

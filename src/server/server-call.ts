@@ -111,7 +111,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     this.owner = owner;
     const nowMs = stream.session.nowMs;
     this.startedMs = nowMs;
-    this.context = new CallContext(this, nowMs + timeoutMs);
+    this.context = CallContext.create(this, nowMs + timeoutMs);
     if (timeoutMs !== Number.POSITIVE_INFINITY) {
       this.deadlineTimer = new Timer(this);
       owner.clock.schedule(this.deadlineTimer, timeoutMs);

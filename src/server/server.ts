@@ -61,6 +61,7 @@ export interface ListenSettings {
  * sockets and servers of `node:http2`.
  */
 export class Server {
+  /** @internal */
   readonly clock: Clock;
   readonly #options: ServerOptions;
   readonly #transport: Transport;
@@ -185,16 +186,20 @@ export class Server {
   }
 }
 
-const SERVER_OPTIONS: OptionTable = optionTable<ServerOptions>("options of Server", {
-  ...SESSION_CHECKS,
-  transport: checkTransport,
-  tls: SERVER_TLS_OPTIONS,
-  codec: checkCodec,
-  unknownServiceHandler: checkFunction,
-  interceptors: checkInterceptors,
-  maxRequestMessageBytes: (name, value) => checkNumber(name, value, 0),
-  onConnectionError: checkFunction,
-});
+const SERVER_OPTIONS: OptionTable = optionTable<ServerOptions>(
+  "options of Server",
+  {
+    ...SESSION_CHECKS,
+    transport: checkTransport,
+    tls: SERVER_TLS_OPTIONS,
+    codec: checkCodec,
+    unknownServiceHandler: checkFunction,
+    interceptors: checkInterceptors,
+    maxRequestMessageBytes: (name, value) => checkNumber(name, value, 0),
+    onConnectionError: checkFunction,
+  },
+  { unsaid: ["clock"] },
+);
 
 const LISTEN_SETTINGS: OptionTable = optionTable<ListenSettings>("settings of listen", {
   transport: checkTransport,

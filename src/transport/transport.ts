@@ -20,7 +20,7 @@ import type { ClientTlsOptions, ServerTlsOptions, TlsInfo } from "./tls.ts";
  * - `"protocol"`: the peer broke the protocol on this stream, and the transport reset it with
  *   `code`.
  */
-export type StreamEndKind = "reset" | "goaway" | "session" | "protocol";
+type StreamEndKind = "reset" | "goaway" | "session" | "protocol";
 
 export interface StreamEnd {
   readonly kind: StreamEndKind;
@@ -114,7 +114,7 @@ export interface Stream {
 }
 
 /** Why a session ended. `"closed"` is the orderly end: drained and nothing lost. */
-export type SessionEndKind =
+type SessionEndKind =
   | "closed"
   | "connect"
   | "goaway"
@@ -270,7 +270,7 @@ export interface SessionOptions {
    * client's first word, gets no more than 10 s of it. @default 60_000
    */
   readonly settingsTimeoutMs?: number;
-  /** @default the clock of the process */
+  /** @internal For tests. @default the clock of the process */
   readonly clock?: Clock;
 }
 
@@ -314,16 +314,24 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** One way of speaking HTTP/2. */
-export interface Transport {
-  readonly name: string;
+/**
+ * One way of speaking HTTP/2. Users hold what `engineTransport` made, and find nothing in it but
+ * its name.
+ */
+export abstract class Transport {
+  abstract readonly name: string;
+  /** Nothing else is one, whatever properties it has. */
+  protected readonly isTransport = true;
   /**
-   * Starts connecting. Failure is told by `listener.onClosed`, kind `"connect"`, never thrown;
-   * `destroy` gives up.
+   * @internal Starts connecting. Failure is told by `listener.onClosed`, kind `"connect"`, never
+   * thrown; `destroy` gives up.
    */
-  connect(options: ConnectOptions, listener: ClientSessionListener): ClientSession;
-  /** @throws the system's error (`EADDRINUSE`, ...) when the address cannot be listened on */
-  listen(options: ListenOptions, events: ListenerEvents): Promise<Listener>;
+  abstract connect(options: ConnectOptions, listener: ClientSessionListener): ClientSession;
+  /**
+   * @internal
+   * @throws the system's error (`EADDRINUSE`, ...) when the address cannot be listened on
+   */
+  abstract listen(options: ListenOptions, events: ListenerEvents): Promise<Listener>;
 }
 
 export { HeaderError } from "../wire/field.ts";

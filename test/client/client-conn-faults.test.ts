@@ -345,7 +345,7 @@ it.each([
   [() => dial("a:1").onState(5 as never), "onState: expected a function, got 5"],
   [
     () => dial("a:1", { transport: {} as never }),
-    'transport: expected "engine" or "node", got an object',
+    'transport: expected "engine", "node" or an engineTransport(), got an object',
   ],
   [() => dial("a:1", { tls: null as never }), "tls: expected an object, got null"],
   [() => dial("a:1", { tls: { cert: "x", key: "y" } }), "tls: expected certificates, keys"],

@@ -3,11 +3,11 @@ import { dial } from "../../src/client/dial.ts";
 import { Status } from "../../src/grpc/status.ts";
 import type { ClientSession, Transport } from "../../src/transport/transport.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
+import { transportOf } from "../support/transport-of.ts";
 
 /** A transport whose every attempt to connect ends with `cause`. */
 function failing(cause: unknown): Transport {
-  return {
-    name: "failing",
+  return transportOf("failing", {
     connect: (_options, listener) => {
       queueMicrotask(() =>
         listener.onClosed({ kind: "connect", code: ErrorCode.NO_ERROR, message: "no", cause }),
@@ -15,8 +15,7 @@ function failing(cause: unknown): Transport {
       const session: Partial<ClientSession> = { availableStreamCount: 0, openStreamCount: 0 };
       return session as ClientSession;
     },
-    listen: () => Promise.reject(new Error("not here")),
-  };
+  });
 }
 
 describe("a connection that cannot be made", () => {

@@ -2,7 +2,7 @@
 // like a relay, and the checks.
 
 import { Connection } from "../../src/h2/connection.ts";
-import { DEFAULT_LIMITS, type H2Limits } from "../../src/h2/limits.ts";
+import { DEFAULT_LIMITS, type EngineLimits } from "../../src/h2/limits.ts";
 import { CLOSED } from "../../src/h2/stream-state.ts";
 import { frames } from "../support/frames.ts";
 import { readLent } from "../support/lent.ts";
@@ -32,7 +32,7 @@ const MAX_TURNS = 2_000;
  */
 const HARMLESS_CODES: readonly number[] = [0, 7, 8, 11];
 
-const TIGHT_LIMITS: H2Limits = {
+const TIGHT_LIMITS: EngineLimits = {
   ...DEFAULT_LIMITS,
   maxContinuationFrames: 2,
   maxHeaderBlockBytes: 4_000,

@@ -6,7 +6,7 @@ import { Connection } from "../../src/h2/connection.ts";
 import type { H2Error } from "../../src/h2/error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "../../src/h2/events.ts";
 import { HpackDecoder } from "../../src/h2/hpack/decoder.ts";
-import { DEFAULT_LIMITS, type H2Limits } from "../../src/h2/limits.ts";
+import { DEFAULT_LIMITS, type EngineLimits } from "../../src/h2/limits.ts";
 import type { H2Stream, StreamEndInfo, StreamEvents } from "../../src/h2/stream.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
 import type { HeaderList } from "../../src/wire/field.ts";
@@ -24,7 +24,7 @@ import {
 import { readLent } from "../support/lent.ts";
 
 export interface WireOptions extends Partial<Omit<ConnectionOptions, "limits">> {
-  readonly limits?: Partial<H2Limits>;
+  readonly limits?: Partial<EngineLimits>;
   /** Exchange preface, SETTINGS and their acknowledgements before the test begins. @default true */
   readonly handshake?: boolean;
   /** `drain` is called before `start`. @default false */

@@ -16,7 +16,7 @@ import type { StreamHandler, StreamInterceptor } from "../../src/server/intercep
 import { Server } from "../../src/server/server.ts";
 import type { ServerStream } from "../../src/server/server-stream.ts";
 import { formatAddress } from "../../src/transport/address.ts";
-import type { SocketAddress, Transport } from "../../src/transport/transport.ts";
+import type { SocketAddress } from "../../src/transport/transport.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
 import { type TransportCombo, transportCombos } from "../support/combos.ts";
 import { frames, request, trailersOnly } from "../support/frames.ts";
@@ -34,6 +34,7 @@ import {
   watchServer,
 } from "../support/relay-fixture.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
+import { transportOf } from "../support/transport-of.ts";
 
 const store = new AsyncLocalStorage<string>();
 const CALLS = 200;
@@ -330,13 +331,13 @@ describe.each(transportCombos)("relayed calls, server on $server, client on $cli
 it("a connection is made where its ClientConn was, not where the call is that wants it", async () => {
   const memory = memoryTransport();
   const found: unknown[] = [];
-  const transport: Transport = {
-    ...memory,
+  const transport = transportOf("memory", {
     connect: (options, listener) => {
       found.push(store.getStore());
       return memory.connect(options, listener);
     },
-  };
+    listen: (options, events) => memory.listen(options, events),
+  });
   const server = watchServer(new Server({ transport }));
   server.register("test.Service", { Method: () => {} });
   const target = formatAddress(await server.listen("127.0.0.1:0"));

@@ -17,7 +17,7 @@ function makeContext(timeoutMs = Number.POSITIVE_INFINITY) {
     clock,
     requestMetadata,
   };
-  return { clock, requestMetadata, ctx: new CallContext(origin, clock.nowMs() + timeoutMs) };
+  return { clock, requestMetadata, ctx: CallContext.create(origin, clock.nowMs() + timeoutMs) };
 }
 
 const cancelled = new GrpcError(Status.CANCELLED, "client cancelled the call");

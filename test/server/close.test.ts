@@ -5,13 +5,12 @@ import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
 import { StreamParameters } from "../../src/proxy/director.ts";
 import { Server } from "../../src/server/server.ts";
-import type { ListenerEvents, Session, Transport } from "../../src/transport/transport.ts";
+import type { ListenerEvents, Session } from "../../src/transport/transport.ts";
 import { ErrorCode, errorCodeName } from "../../src/wire/error-code.ts";
 import { fieldValue } from "../../src/wire/field.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, message, request, response, trailersOnly } from "../support/frames.ts";
-import { memoryTransport } from "../support/memory-transport.ts";
 import {
   eventually,
   listen,
@@ -21,6 +20,7 @@ import {
   watchServer,
 } from "../support/relay-fixture.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
+import { transportOf } from "../support/transport-of.ts";
 
 describe.each(transportCombos)("Server.close on $server", (combo) => {
   /** A call that waits until it is told to finish. */
@@ -207,14 +207,12 @@ describe("Server.close", () => {
   async function start() {
     const clock = new FakeClock();
     let events: ListenerEvents | undefined;
-    const transport: Transport = {
-      ...memoryTransport(),
-      name: "by hand",
+    const transport = transportOf("by hand", {
       listen: async (_options, given) => {
         events = given;
         return { address: { path: "by hand" }, close: async () => {} };
       },
-    };
+    });
     const server = new Server({ transport, clock });
     await server.listen("127.0.0.1:1");
     const connect = () => {

@@ -23,8 +23,11 @@ it.each([
   [{ codec: { marshal: () => {} } }, "codec: expected a codec with the method unmarshal, got none"],
   [{ onConnectionError: {} }, "onConnectionError: expected a function, got an object (Object)"],
   [{ maxRequestMessageBytes: "5" }, 'maxRequestMessageBytes: expected a number from 0 up, got "5"'],
-  [{ transport: {} }, 'transport: expected "engine" or "node", got an object (Object)'],
-  [{ transport: null }, 'transport: expected "engine" or "node", got null'],
+  [
+    { transport: { name: "mine", connect() {}, listen() {} } },
+    'transport: expected "engine", "node" or an engineTransport(), got an object (Object)',
+  ],
+  [{ transport: null }, 'transport: expected "engine", "node" or an engineTransport(), got null'],
   [{ tls: true }, "tls: expected an object, got true"],
   [{ tls: {} }, "tls: expected cert and key, or pfx, got neither"],
   [{ tls: { cert } }, "tls: expected cert and key, or pfx, got cert alone"],

@@ -10,7 +10,7 @@ import { answerLargeRequest, RefusedRequest } from "../../src/server/refused-req
 import { RequestHead } from "../../src/server/request-head.ts";
 import { type RequestSink, ServerCall } from "../../src/server/server-call.ts";
 import { ServerStream } from "../../src/server/server-stream.ts";
-import type { StreamEndKind } from "../../src/transport/transport.ts";
+import type { StreamEnd } from "../../src/transport/transport.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { HeaderError } from "../../src/wire/field.ts";
 import { FakeClock } from "../support/clock.ts";
@@ -127,7 +127,7 @@ describe("the end of a call", () => {
     expect([...well.stream.log, ...badly.stream.log]).toEqual([]);
   });
 
-  it.each<[StreamEndKind, number, string, string]>([
+  it.each<[StreamEnd["kind"], number, string, string]>([
     ["reset", ErrorCode.CANCEL, "client cancelled the call", ErrorReason.CLIENT_CANCELLED],
     ["reset", ErrorCode.INTERNAL_ERROR, "client is gone", ErrorReason.CLIENT_CANCELLED],
     ["session", ErrorCode.NO_ERROR, "client is gone", ErrorReason.CLIENT_CANCELLED],

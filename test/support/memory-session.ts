@@ -8,7 +8,6 @@ import type {
   ServerSessionListener,
   SessionEnd,
   StreamEnd,
-  StreamEndKind,
   StreamListener,
 } from "../../src/transport/transport.ts";
 import { ErrorCode, errorCodeName } from "../../src/wire/error-code.ts";
@@ -300,7 +299,7 @@ export class MemorySession implements ClientSession {
     return this.#streamEnd("reset", code, code === ErrorCode.REFUSED_STREAM, text);
   }
 
-  #streamEnd(kind: StreamEndKind, code: number, unprocessed: boolean, text: string): StreamEnd {
+  #streamEnd(kind: StreamEnd["kind"], code: number, unprocessed: boolean, text: string): StreamEnd {
     const message = `${this.peer.remoteAddress} ${text}`;
     return { kind, code, unprocessed, message, reason: text };
   }

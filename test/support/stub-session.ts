@@ -8,9 +8,9 @@ import type {
   ClientSessionListener,
   Stream,
   StreamListener,
-  Transport,
 } from "../../src/transport/transport.ts";
 import { FakeClock } from "./clock.ts";
+import { transportOf } from "./transport-of.ts";
 
 export class StubSession implements ClientSession {
   availableStreamCount = 0;
@@ -71,16 +71,14 @@ export function stubConn(
   connect?: (listener: ClientSessionListener) => void,
 ): StubConn {
   const sessions: StubSession[] = [];
-  const transport: Transport = {
-    name: "stub",
+  const transport = transportOf("stub", {
     connect: (_options, listener) => {
       connect?.(listener);
       const session = new StubSession(listener);
       sessions.push(session);
       return session;
     },
-    listen: () => Promise.reject(new Error("not here")),
-  };
+  });
   const clock = new FakeClock();
   const conn = dial("127.0.0.1:1", { transport, clock, random: () => 0.5, ...options });
   return { conn, sessions, clock };
@@ -97,7 +95,7 @@ export function stubConnOver(
   const sessions: StubSession[] = [];
   const clock = new FakeClock();
   const name = { name: "(session)", authority: "localhost" };
-  const conn = new ClientConn(name, resolveDialOptions({ clock, ...options }), {
+  const conn = ClientConn.create(name, resolveDialOptions({ clock, ...options }), {
     connect: (listener) => {
       const session = new StubSession(listener);
       sessions.push(session);

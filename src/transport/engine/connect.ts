@@ -2,7 +2,7 @@
 
 import { connect as connectSocket, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import type { H2Limits } from "../../h2/limits.ts";
+import type { EngineLimits } from "../../h2/limits.ts";
 import { formatAddress } from "../address.ts";
 import { tlsConnectOptions } from "../client-tls.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, resolveSessionOptions } from "../defaults.ts";
@@ -19,7 +19,7 @@ import { type SocketReader, socketReader } from "./socket-reader.ts";
 
 export function connect(
   options: ConnectOptions,
-  limits: H2Limits,
+  limits: EngineLimits,
   listener: ClientSessionListener,
 ): ClientSession {
   const resolved = { ...resolveSessionOptions(options), limits };

@@ -1,13 +1,20 @@
 // The `engine` transport: our own HTTP/2 on node:net and node:tls sockets.
 
 import { type OptionCheck, OptionTable, optionTable } from "../../check/options.ts";
-import { DEFAULT_LIMITS, type H2Limits, resolveLimits } from "../../h2/limits.ts";
-import type { Transport } from "../transport.ts";
+import { DEFAULT_LIMITS, type EngineLimits, resolveLimits } from "../../h2/limits.ts";
+import {
+  type ClientSession,
+  type ClientSessionListener,
+  type ConnectOptions,
+  type Listener,
+  type ListenerEvents,
+  type ListenOptions,
+  Transport,
+} from "../transport.ts";
 import { connect } from "./connect.ts";
 import { listen } from "./listen.ts";
 
-/** Bounds against hostile peers, with their units, defaults and reasons. */
-export type EngineLimits = H2Limits;
+export type { EngineLimits } from "../../h2/limits.ts";
 
 export interface EngineOptions {
   /** Bounds that differ from the defaults. */
@@ -33,10 +40,24 @@ const ENGINE_OPTIONS = optionTable<EngineOptions>("options of engineTransport", 
  */
 export function engineTransport(options: EngineOptions = {}): Transport {
   ENGINE_OPTIONS.check(options);
-  const limits = resolveLimits(options.limits ?? {});
-  return {
-    name: "engine",
-    connect: (connectOptions, listener) => connect(connectOptions, limits, listener),
-    listen: (listenOptions, events) => listen(listenOptions, limits, events),
-  };
+  return new EngineTransport(resolveLimits(options.limits ?? {}));
+}
+
+/** HTTP/2 of our own, within certain limits. */
+class EngineTransport extends Transport {
+  readonly name = "engine";
+  readonly #limits: EngineLimits;
+
+  constructor(limits: EngineLimits) {
+    super();
+    this.#limits = limits;
+  }
+
+  connect(options: ConnectOptions, listener: ClientSessionListener): ClientSession {
+    return connect(options, this.#limits, listener);
+  }
+
+  listen(options: ListenOptions, events: ListenerEvents): Promise<Listener> {
+    return listen(options, this.#limits, events);
+  }
 }

@@ -2,7 +2,7 @@
 
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
-import type { H2Limits } from "../../h2/limits.ts";
+import type { EngineLimits } from "../../h2/limits.ts";
 import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
 import { Handshakes } from "../handshakes.ts";
 import { peerInfo, remoteAddressOf } from "../peer-info.ts";
@@ -13,7 +13,7 @@ import { acceptedBy, type SocketReader, socketReader } from "./socket-reader.ts"
 
 export function listen(
   options: ListenOptions,
-  limits: H2Limits,
+  limits: EngineLimits,
   events: ListenerEvents,
 ): Promise<Listener> {
   const resolved = { ...resolveSessionOptions(options), limits };

@@ -4,7 +4,7 @@
 import type { Socket } from "node:net";
 import { Connection } from "../../h2/connection.ts";
 import type { ConnectionEnd, ConnectionEvents } from "../../h2/events.ts";
-import type { H2Limits } from "../../h2/limits.ts";
+import type { EngineLimits } from "../../h2/limits.ts";
 import type { Role } from "../../h2/settings.ts";
 import type { H2Stream } from "../../h2/stream.ts";
 import type { Clock } from "../../time/clock.ts";
@@ -79,7 +79,7 @@ const CLOSED: SocketState = { kind: "closed" };
  * call.
  */
 export interface EngineSessionOptions extends ResolvedSessionOptions {
-  readonly limits: H2Limits;
+  readonly limits: EngineLimits;
 }
 
 /**

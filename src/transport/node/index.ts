@@ -4,10 +4,10 @@
 import type { ClientHttp2Session } from "node:http2";
 import { shown } from "../../check/check.ts";
 import { resolveSessionOptions } from "../defaults.ts";
-import type {
-  ClientSession,
-  ClientSessionListener,
-  SessionOptions,
+import {
+  type ClientSession,
+  type ClientSessionListener,
+  type SessionOptions,
   Transport,
 } from "../transport.ts";
 import { connect, NodeClientSession } from "./client-session.ts";
@@ -24,7 +24,14 @@ export {
   type HandedOverServer,
 } from "./attach.ts";
 
-const transport: Transport = { name: "node", connect, listen };
+/** HTTP/2 by node:http2. */
+class NodeTransport extends Transport {
+  readonly name = "node";
+  readonly connect = connect;
+  readonly listen = listen;
+}
+
+const transport = new NodeTransport();
 
 /** HTTP/2 by node:http2. Its limits are listed in README.md beside this file. */
 export function nodeTransport(): Transport {

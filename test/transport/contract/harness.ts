@@ -9,7 +9,7 @@ import type {
   ListenOptions,
   Session,
   SessionOptions,
-  StreamEndKind,
+  StreamEnd,
   Transport,
 } from "../../../src/transport/transport.ts";
 import { ErrorCode } from "../../../src/wire/error-code.ts";
@@ -208,7 +208,7 @@ export async function serve(
 }
 
 /** The kind of a stream's end that the peer's breach of the protocol brought about. */
-export function protocolKind(contract: Contract): StreamEndKind {
+export function protocolKind(contract: Contract): StreamEnd["kind"] {
   return contract.weaker.protocolKind === undefined ? "protocol" : "reset";
 }
 

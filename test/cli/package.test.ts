@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -15,70 +16,51 @@ import {
 } from "node:fs";
 import { createRequire } from "node:module";
 import { join, posix, resolve } from "node:path";
-import { beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import * as api from "../../src/index.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
 import { documents, linksOf } from "../support/documents.ts";
 
 // Compilers and npm take seconds, and more on a machine that is busy with other tests.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
-describe("the built package", () => {
+/** What tests can write, who see the sources, and users cannot. */
+const ONLY_IN_SOURCES = `
+// @ts-expect-error time is the process's
+api.dial("a:1", { clock: performance });
+// @ts-expect-error and so is chance
+api.dial("a:1", { random: Math.random });
+`;
+
+/** In the repository, so that the compiler finds the types of Node. */
+let user: string;
+/** Paths in the tarball. */
+const packed = new Set<string>();
+
+/** Packs what is built, and installs it where a user's program is. */
+beforeAll(() => {
+  mkdirSync(".build", { recursive: true });
+  user = mkdtempSync(resolve(".build", "user-"));
+  const pack = ["pack", "--json", "--ignore-scripts", "--offline", "--silent"];
+  const [tarball]: readonly {
+    readonly filename: string;
+    readonly files: readonly { readonly path: string }[];
+  }[] = JSON.parse(
+    execFileSync("npm", [...pack, "--pack-destination", user], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+    }),
+  );
+  for (const { path } of tarball?.files ?? []) packed.add(path);
+  execFileSync("tar", ["-xzf", tarball?.filename ?? ""], { cwd: user });
+  mkdirSync(join(user, "node_modules"));
+  renameSync(join(user, "package"), join(user, "node_modules", "grpc-relay"));
+});
+
+afterAll(() => rmSync(user, { recursive: true, force: true }));
+
+describe("the installed package", () => {
   it("has declarations that pass the type checker of a user who checks libraries", () => {
-    mkdirSync(".build", { recursive: true });
-    const folder = mkdtempSync(resolve(".build", "user-"));
-    closeAtEnd(() => rmSync(folder, { recursive: true }));
-    writeFileSync(
-      join(folder, "user.mts"),
-      `import { subscribe } from "node:diagnostics_channel";
-import { connect, createServer } from "node:http2";
-import * as api from ${JSON.stringify(resolve("dist", "index.js"))};
-export const server: api.Server = new api.Server({ maxConcurrentStreams: 100 });
-// @ts-expect-error a target is text
-api.dial(1);
-
-// What users bring themselves can be named.
-export const clock: api.Clock = {
-  nowMs: (): number => performance.now(),
-  schedule: (timer: api.Timer, delayMs: number): void => {
-    const owner: api.TimerOwner = timer.owner;
-    setTimeout(() => owner.onTimer(timer), delayMs);
-  },
-  cancel: (_: api.Timer): void => {},
-};
-export const handedOver: api.HandedOverServer = createServer();
-export const session: api.HandedOverClientSession = connect("http://localhost");
-const inner: api.Transport = api.engineTransport();
-export const transport: api.Transport = {
-  name: "mine",
-  connect: (options: api.ConnectOptions, listener: api.ClientSessionListener): api.ClientSession =>
-    inner.connect(options, listener),
-  listen: (options: api.ListenOptions, events: api.ListenerEvents): Promise<api.Listener> =>
-    inner.listen(options, events),
-};
-export class Tap implements api.StreamListener {
-  onHeaders(headers: api.HeaderList): void {
-    const first: api.HeaderField | undefined = headers[0];
-    console.log(first?.name);
-  }
-  onData(): void {}
-  onTrailers(): void {}
-  onWritable(): void {}
-  onReset(end: api.StreamEnd): void {
-    const kind: api.StreamEndKind = end.kind;
-    console.log(kind);
-  }
-}
-export const isOver = (end: api.SessionEnd): boolean => end.kind === ("closed" satisfies api.SessionEndKind);
-export type More = [api.Session, api.ServerSessionListener, api.SessionListener, api.Stream];
-
-subscribe("grpc-relay:conn:state", (message) => {
-  const { state } = message as api.ConnStateEvent;
-  const known: api.ConnState = state;
-  // @ts-expect-error no such state
-  if (state === "transient_failure") console.log(known);
-});\n`,
-    );
     const config = {
       compilerOptions: {
         ...{ target: "es2022", module: "nodenext", strict: true, noEmit: true },
@@ -86,39 +68,40 @@ subscribe("grpc-relay:conn:state", (message) => {
       },
       include: ["user.mts"],
     };
-    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+    const program = readFileSync(join("test", "types", "user-program.ts"), "utf8");
+    writeFileSync(join(user, "user.mts"), `${program}${ONLY_IN_SOURCES}`);
+    writeFileSync(join(user, "tsconfig.json"), JSON.stringify(config));
     const tsc = resolve("node_modules", "typescript", "bin", "tsc");
     let output = "";
     try {
-      execFileSync(process.execPath, [tsc, "-p", folder], { encoding: "utf8" });
+      execFileSync(process.execPath, [tsc, "-p", user], { encoding: "utf8" });
     } catch (error) {
       output = String((error as { stdout?: unknown }).stdout);
     }
     expect(output).toBe("");
   });
 
+  it("exports nothing that this program does not use", () => {
+    const program = readFileSync(join("test", "types", "user-program.ts"), "utf8");
+    const listing = readFileSync(join("test", "types", "public-api.txt"), "utf8");
+    const names = [...listing.matchAll(/^(?:abstract )?\w+ (\w+)/gm)].map(([, name]) => name);
+    expect(names.length).toBeGreaterThan(50);
+    const unused = names.filter((name) => !new RegExp(`\\bapi\\.${name}\\b`).test(program));
+    expect(unused).toEqual([]);
+  });
+
   it("exports what src/index.ts exports, and can be required from CommonJS", () => {
-    const built: object = createRequire(import.meta.url)(resolve("dist", "index.js"));
-    expect(Object.keys(built).sort()).toEqual(Object.keys(api).sort());
+    const installed: object = createRequire(join(user, "user.mts"))("grpc-relay");
+    expect(Object.keys(installed).sort()).toEqual(Object.keys(api).sort());
   });
 
   it("has a command that can be started by its file", () => {
-    expect(readFileSync(join("dist", "cli.js"), "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
+    const command = join(user, "node_modules", "grpc-relay", "dist", "cli.js");
+    expect(readFileSync(command, "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
   });
 });
 
 describe("the packed package", () => {
-  /** Paths in the tarball. */
-  const packed = new Set<string>();
-
-  beforeAll(() => {
-    const pack = ["pack", "--dry-run", "--json", "--ignore-scripts", "--offline", "--silent"];
-    const list: readonly { readonly files: readonly { readonly path: string }[] }[] = JSON.parse(
-      execFileSync("npm", pack, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }),
-    );
-    for (const { path } of list.flatMap(({ files }) => files)) packed.add(path);
-  });
-
   it("has what it promises, and the documents", () => {
     const wanted = ["dist/index.js", "dist/index.d.ts", "dist/cli.js"];
     const files = ["LICENSE", "package.json"];

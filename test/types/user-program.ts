@@ -1,0 +1,143 @@
+// What a user may write: every export once, and what has to be refused. It is compiled against the
+// packed package by test/cli/package.test.ts, and never run.
+
+import { subscribe } from "node:diagnostics_channel";
+import { connect, createServer } from "node:http2";
+import * as api from "grpc-relay";
+
+// A backend of several kinds.
+
+const limits: Partial<api.EngineLimits> = { pingBurst: 10 };
+const engineOptions: api.EngineOptions = { limits };
+const transport: api.Transport = api.engineTransport(engineOptions);
+const transportName: api.TransportName = transport.name === "node" ? "node" : "engine";
+const material: api.TlsMaterial = { ca: "" };
+const clientTls: api.ClientTlsOptions = { ...material, serverName: "a" };
+const backoff: api.ConnectionBackoffOptions = { initialMs: 1, maxMs: 2, multiplier: 2, jitter: 0 };
+const windows: api.SessionOptions = { streamWindowBytes: 65_535 };
+const dialOptions: api.DialOptions = { ...windows, transport, tls: clientTls, backoff };
+const conn: api.ClientConn = api.dial("127.0.0.1:1", dialOptions);
+const stop: () => void = conn.onState((state, error, reason) => {
+  const known: api.ConnState = state;
+  console.log(known, error?.status, reason);
+  // @ts-expect-error no such state
+  if (state === "transient_failure") stop();
+});
+const session: api.HandedOverClientSession = connect("http://localhost");
+export const handedOver: api.ClientConn = api.ClientConn.fromSession(session);
+
+// A call of our own.
+
+interface Point {
+  readonly x: number;
+}
+const points: api.Codec<Point> = {
+  name: "point",
+  marshal: ({ x }: Point): Buffer => Buffer.from(String(x)),
+  unmarshal: (data: Buffer): Point => ({ x: Number(data) }),
+};
+const codec: api.Codec = api.newCodec();
+export const mixed: api.Codec<Point | api.Frame> = api.codecWithParent(points);
+const streamOptions: api.ClientStreamOptions = { codec, signal: AbortSignal.timeout(5) };
+export async function ask(): Promise<Point | undefined> {
+  const call: api.ClientStream<Point, Point> = conn.newStream("/a.B/C", streamOptions);
+  await call.sendMessage({ x: 1 });
+  call.closeSend();
+  for await (const point of call) return point;
+  const header: api.Metadata = await call.header();
+  const field: api.MetadataFieldOptions = { sensitive: true };
+  const text: api.MetadataInput = "1";
+  header.set("a", text, field);
+  const bytes: api.MetadataValue<"a-bin"> | undefined = header.first("a-bin");
+  console.log(bytes?.byteLength);
+  return undefined;
+}
+
+// Directors.
+
+const callOptions: api.CallOptions = { timeoutMs: 1, metadata: api.Metadata.from({ a: "b" }) };
+const onError: api.DestinationErrorHandler = (error, result) => {
+  const { conn: where, ended }: api.DestinationResult = result;
+  return ended && where === conn ? undefined : error;
+};
+const need: api.DestinationNeed = "optional";
+const finalizer: api.RequestFinalizer = ({ status, primary }: api.CallResult) => {
+  console.log(api.statusName(status), primary.responseBytes);
+};
+const director: api.StreamDirector = async (ctx, fullMethodName, peeker) => {
+  const first: Buffer = await peeker.peek();
+  const others: Buffer[] = await peeker.peek(2).catch((error: unknown) => {
+    if (error instanceof api.InvalidPeekCountError) return [];
+    throw error;
+  });
+  if (others.length > 5) throw new api.GrpcError(api.Status.NOT_FOUND, fullMethodName);
+  const outgoing: api.CallContext = api.incomingToOutgoing(ctx);
+  const primary: api.Destination = { conn, ctx: outgoing, message: first, onError };
+  return new api.StreamParameters(primary, [{ conn, need }], finalizer, callOptions);
+};
+export const peekTwice = (peeker: api.StreamPeeker): Promise<Buffer[]> => peeker.peek(2);
+
+// Servers.
+
+const interceptor: api.StreamInterceptor = async (stream, info, next) => {
+  const { fullMethod, registered }: api.StreamServerInfo = info;
+  const peer: api.PeerInfo = stream.context.peer;
+  const tls: api.TlsInfo | undefined = peer.tls;
+  console.log(fullMethod, registered, tls?.protocol);
+  await next(stream.withContext(stream.context.withTimeout(5)));
+};
+const handlerOptions: api.TransparentHandlerOptions = { maxPeekBytes: 5 };
+const serverTls: api.ServerTlsOptions = { cert: "", key: "" };
+const serverOptions: api.ServerOptions = {
+  interceptors: [interceptor],
+  unknownServiceHandler: api.transparentHandler(director, handlerOptions),
+};
+const server: api.Server = new api.Server(serverOptions);
+const echo: api.StreamHandler<Point, Point> = async (stream: api.ServerStream<Point, Point>) => {
+  for await (const point of stream) await stream.sendMessage(point);
+};
+api.registerStreamHandlers(server, "a.B", { Echo: echo });
+api.registerService(server, director, "a.C", "D", "E");
+const settings: api.ListenSettings = { transport: transportName, tls: serverTls };
+const address: api.SocketAddress = { host: "127.0.0.1", port: 0 };
+export const listening: Promise<unknown> = server.listen(address, settings);
+const http2Server: api.HandedOverServer = createServer();
+const isOurs = (headers: api.HandedOverRequestHeaders): boolean => headers["te"] === "trailers";
+const attachOptions: api.AttachOptions = { match: isOurs };
+server.attach(http2Server, attachOptions);
+export const relayed = (stream: api.ServerStream): Promise<void> =>
+  api.handleStream(stream, "/a.B/C", new api.StreamParameters({ conn }));
+
+// Errors and events.
+
+export function describe(error: api.GrpcError): string {
+  const source: api.ErrorSource = error.source;
+  const reason: api.ErrorReason = error.reason;
+  const options: api.GrpcErrorOptions = { reason: api.ErrorReason.HANDLER, source };
+  return new api.GrpcError(error.status, reason, options).details;
+}
+type Event =
+  | api.CallStartEvent
+  | api.CallEndEvent
+  | api.DetachedEndEvent
+  | api.ConnStateEvent
+  | api.RefusedEvent;
+subscribe("grpc-relay:conn:state", (message) => {
+  const event = message as Event;
+  if ("limit" in event) console.log(event.limit.value);
+});
+
+// What is not for users.
+
+// @ts-expect-error a target is text
+api.dial(1);
+// @ts-expect-error a transport comes from here
+export const mine: api.Transport = { name: "mine" };
+// @ts-expect-error and has nothing that can be called
+transport.connect({ address });
+// @ts-expect-error contexts are made by servers
+void new api.CallContext();
+// @ts-expect-error connections are made by dial
+void new api.ClientConn();
+// @ts-expect-error calls are made by connections
+void new api.ClientStream();

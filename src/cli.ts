@@ -3,7 +3,12 @@
 
 import { run } from "./cli/run.ts";
 import { processTerminal } from "./cli/terminal.ts";
+import { workerNumber, workerTerminal } from "./cli/worker-terminal.ts";
 
 // Not process.exit: what was printed has to leave first, and a handle that was left open should be
 // noticed.
-process.exitCode = await run(process.argv.slice(2), processTerminal());
+const number = workerNumber();
+const own = processTerminal();
+const terminal = number === undefined ? own : workerTerminal(number, own);
+process.exitCode = await run(process.argv.slice(2), terminal);
+terminal.end();

@@ -52,7 +52,9 @@ const BUILT_INS: Readonly<Record<string, readonly string[]>> = {
   "node:diagnostics_channel": ["observe"],
   // time/clock.ts keeps its one timer out of the contexts of those who schedule.
   "node:async_hooks": ["observe", "time"],
-  "node:events": ["transport/node"],
+  "node:events": ["cli", "transport/node"],
+  // The workers of the command.
+  "node:cluster": ["cli"],
   "node:zlib": ["grpc"],
   "node:fs": ["cli"],
   "node:fs/promises": ["cli"],
@@ -352,11 +354,12 @@ describe("every file", () => {
 
 describe("errors made in src/", () => {
   it("say why they are made: `failure` asks for a reason, which users may leave out", () => {
-    // The demo is written as users write; trailers.ts makes what an upstream has sent, which needs
-    // a reason, too.
+    // The command is written as users write. trailers.ts makes what an upstream has sent, which
+    // needs a reason, too.
     const made = sources.filter(({ text }) => text.includes("new GrpcError("));
     expect(made.map(({ path }) => path).sort()).toEqual([
       "src/cli/demo-backend.ts",
+      "src/cli/serve.ts",
       "src/grpc/error.ts",
       "src/grpc/trailers.ts",
     ]);

@@ -14,17 +14,18 @@ interface Command {
   readonly flags: readonly Flag[];
   readonly notes: string;
   /** Resolves to the exit code when the command is done. */
-  readonly run: (flags: GivenFlags, terminal: Terminal) => Promise<number>;
+  readonly run: (flags: GivenFlags, terminal: Terminal, args: readonly string[]) => Promise<number>;
 }
 
 const COMMANDS: readonly Command[] = [
   {
     name: "serve",
-    summary: "pass every gRPC call on to a backend",
-    usage: "grpc-relay serve --listen ADDRESS --backend ADDRESS [--secondary ADDRESS ...]",
+    summary: "pass gRPC calls on to backends",
+    usage: "grpc-relay serve --listen ADDRESS --backend TARGET [--route PATH=TARGET ...] [FLAGS]",
     flags: serveFlags,
-    notes: `ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 to listen lets the system choose.
-Calls are answered with UNAVAILABLE while the backend cannot be reached.
+    notes: `ADDRESS and TARGET are HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 to listen lets the
+system choose. Calls are answered with UNAVAILABLE while their backend cannot be reached, and with
+UNIMPLEMENTED where no route leads.
 SIGINT or SIGTERM closes after the calls that are under way, a second one at once.`,
     run: serve,
   },
@@ -71,7 +72,7 @@ function dispatch(args: readonly string[], terminal: Terminal): Promise<number> 
   const command = findCommand(first);
   const commandArgs = rest.map((arg) => (arg === "-h" ? "--help" : arg));
   if (commandArgs.includes("--help")) return show(terminal, commandHelp(command));
-  return command.run(parseFlags(commandArgs, [...command.flags, HELP_FLAG]), terminal);
+  return command.run(parseFlags(commandArgs, [...command.flags, HELP_FLAG]), terminal, args);
 }
 
 function findCommand(name: string | undefined): Command {

@@ -1,12 +1,13 @@
 // `grpc-relay serve`: one backend, mirrors, any number of listening sockets.
 
-import { readFile } from "node:fs/promises";
-import { createSecureContext } from "node:tls";
 import {
+  type CallOptions,
   type ClientConn,
   type Destination,
+  ErrorReason,
+  GrpcError,
   Server,
-  type ServerTlsOptions,
+  Status,
   type StreamDirector,
   StreamParameters,
   type TransportName,
@@ -14,15 +15,17 @@ import {
 } from "../index.ts";
 import { parseAddress } from "../transport/address.ts";
 import { selectTransport } from "../transport/select.ts";
-import { opensslReason } from "../transport/tls.ts";
-import { CommandError, checkFlag, messageOf, usageError } from "./command-error.ts";
+import { checkFlag, messageOf, usageError } from "./command-error.ts";
 import type { Flag, GivenFlags } from "./flags.ts";
 import { listen } from "./listen.ts";
 import { RefusalLog } from "./refusal-log.ts";
+import { BACKEND, ROUTE, RouteTable, readRoutes } from "./routes.ts";
 import { sessionFlags, sessionOptions } from "./session-flags.ts";
 import { closeAll, SignalWatch } from "./shutdown.ts";
 import type { Terminal } from "./terminal.ts";
+import { backendTlsFiles, backendTlsFlags, serverTlsFiles, serverTlsFlags } from "./tls-files.ts";
 import { dialUpstream, type UpstreamRole } from "./upstream.ts";
+import { serveWithWorkers } from "./workers.ts";
 
 const LISTEN: Flag = {
   name: "listen",
@@ -30,15 +33,19 @@ const LISTEN: Flag = {
   repeatable: true,
   text: "where to take calls",
 };
-const BACKEND: Flag = { name: "backend", value: "ADDRESS", text: "where to pass them on to" };
 const DEFAULT_GRACE_MS = 10_000;
+/** More than any machine has cores for; a number beyond is a mistake. */
+const MAX_WORKERS = 1_024;
+/** setTimeout takes no more. */
+const MAX_MS = 0x7fffffff;
 
 export const serveFlags: readonly Flag[] = [
   LISTEN,
   BACKEND,
+  ROUTE,
   {
     name: "secondary",
-    value: "ADDRESS",
+    value: "TARGET",
     repeatable: true,
     text: "gets a copy of every request; its answers and failures are dropped, no call waits\nfor it, and it is dropped when it is 1 MiB behind or 30 s late",
   },
@@ -51,9 +58,19 @@ export const serveFlags: readonly Flag[] = [
     value: "NAME",
     text: "HTTP/2 implementation: engine or node (default engine)",
   },
-  { name: "tls-cert", value: "FILE", text: "listen with TLS: certificate chain, PEM" },
-  { name: "tls-key", value: "FILE", text: "and its private key, PEM" },
+  {
+    name: "workers",
+    value: "N",
+    text: "processes that serve, each with connections of its own (default: this one alone);\none that dies is started again, and SIGUSR2 replaces them one by one",
+  },
+  ...serverTlsFlags,
+  ...backendTlsFlags,
   ...sessionFlags,
+  {
+    name: "max-call-ms",
+    value: "MS",
+    text: "deadline of calls that have none or a later one, in milliseconds (default none)",
+  },
   {
     name: "grace-ms",
     value: "MS",
@@ -61,22 +78,33 @@ export const serveFlags: readonly Flag[] = [
   },
 ];
 
-export async function serve(flags: GivenFlags, terminal: Terminal): Promise<number> {
+export async function serve(
+  flags: GivenFlags,
+  terminal: Terminal,
+  args: readonly string[],
+): Promise<number> {
   const addresses = flags
     .required(LISTEN)
     .map((text) => checkFlag("listen", () => parseAddress(text)));
-  const [backend = ""] = flags.required(BACKEND);
-  const graceMs = checkFlag("grace-ms", () => milliseconds(flags.one("grace-ms")));
+  const routes = readRoutes(flags);
+  const graceMs = wholeNumber(flags, "grace-ms", 0, MAX_MS) ?? DEFAULT_GRACE_MS;
+  const maxCallMs = wholeNumber(flags, "max-call-ms", 1, MAX_MS);
+  const workers = wholeNumber(flags, "workers", 1, MAX_WORKERS);
   const transport = checkFlag("transport", () => transportName(flags.one("transport")));
   requireTransport(transport);
   const session = sessionOptions(flags);
-  const tls = await readTls(flags);
+  const listenTls = serverTlsFiles(flags);
+  const backendTls = backendTlsFiles(flags);
+  if (workers !== undefined && terminal.worker === undefined) {
+    return serveWithWorkers({ count: workers, args, graceMs }, terminal);
+  }
+  const tls = await listenTls?.read();
+  const upstreamTls = await backendTls?.read();
 
   const conns: ClientConn[] = [];
   const upstream = (role: UpstreamRole, target: string): ClientConn => {
-    const conn = checkFlag(role, () =>
-      dialUpstream(role, target, { ...session, transport }, terminal),
-    );
+    const dialOptions = { ...session, transport, ...(upstreamTls && { tls: upstreamTls }) };
+    const conn = checkFlag(role, () => dialUpstream(role, target, dialOptions, terminal));
     conns.push(conn);
     return conn;
   };
@@ -84,12 +112,19 @@ export async function serve(flags: GivenFlags, terminal: Terminal): Promise<numb
   const refusals = new RefusalLog(terminal);
   const signals = new SignalWatch(terminal);
   try {
-    const primary = upstream("backend", backend);
+    const primaries = routes.map(({ path, target }) => {
+      const role = path === undefined ? "backend" : "route";
+      return [path, upstream(role, target)] as const;
+    });
     const secondaries = flags.all("secondary").map((target) => upstream("secondary", target));
+    const callOptions = maxCallMs === undefined ? undefined : { timeoutMs: maxCallMs };
+    const table = new RouteTable(
+      primaries.map(([path, conn]) => [path, parameters(conn, secondaries, callOptions)] as const),
+    );
     const server = new Server({
       ...session,
       transport,
-      unknownServiceHandler: transparentHandler(director(primary, secondaries, flags.has("peek"))),
+      unknownServiceHandler: transparentHandler(director(table, flags.has("peek"))),
       onConnectionError: refusals.onConnectionError,
       ...(tls === undefined ? {} : { tls }),
     });
@@ -98,6 +133,7 @@ export async function serve(flags: GivenFlags, terminal: Terminal): Promise<numb
       terminal.print(`listening on ${await listen(server, address)}`);
     }
     for (const conn of conns) conn.connect();
+    terminal.serving();
   } catch (error) {
     await closeAll({ servers, conns }, 0);
     signals.end();
@@ -111,15 +147,26 @@ export async function serve(flags: GivenFlags, terminal: Terminal): Promise<numb
   }
 }
 
-function director(
+function parameters(
   primary: ClientConn,
   secondaries: readonly ClientConn[],
-  peek: boolean,
-): StreamDirector {
+  callOptions: CallOptions | undefined,
+): StreamParameters {
   const mirrors = secondaries.map((conn): Destination => ({ conn, need: "detached" }));
-  const params = new StreamParameters({ conn: primary }, mirrors);
-  if (!peek) return () => params;
-  return async (_ctx, _fullMethodName, peeker) => {
+  return new StreamParameters({ conn: primary }, mirrors, undefined, callOptions);
+}
+
+function director(routes: RouteTable<StreamParameters>, peek: boolean): StreamDirector {
+  const find = (fullMethodName: string): StreamParameters => {
+    const params = routes.find(fullMethodName);
+    if (params !== undefined) return params;
+    throw new GrpcError(Status.UNIMPLEMENTED, `no route for ${fullMethodName}`, {
+      reason: ErrorReason.UNIMPLEMENTED,
+    });
+  };
+  if (!peek) return (_ctx, fullMethodName) => find(fullMethodName);
+  return async (_ctx, fullMethodName, peeker) => {
+    const params = find(fullMethodName);
     // What it holds is of no interest, nor whether it can be read: none, one above the limit or one
     // in an unknown compression is passed on as well. A call that has ended meanwhile gets its own
     // error from the relay.
@@ -128,10 +175,24 @@ function director(
   };
 }
 
-function milliseconds(text: string | undefined): number {
-  if (text === undefined) return DEFAULT_GRACE_MS;
-  if (/^[0-9]{1,9}$/.test(text)) return Number(text);
-  throw new RangeError(`expected a whole number of milliseconds, got ${JSON.stringify(text)}`);
+/**
+ * The value of a flag that takes whole numbers; `undefined` when it was not given.
+ * @throws {CommandError} usage
+ */
+function wholeNumber(
+  flags: GivenFlags,
+  name: string,
+  lowest: number,
+  highest: number,
+): number | undefined {
+  const text = flags.one(name);
+  if (text === undefined) return undefined;
+  const value = /^[0-9]{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= lowest && value <= highest) return value;
+  const unit = name.endsWith("-ms") ? " of milliseconds" : "";
+  throw usageError(
+    `--${name}: expected a whole number${unit} from ${lowest} to ${highest}, got ${JSON.stringify(text)}`,
+  );
 }
 
 function transportName(text: string | undefined): TransportName {
@@ -147,37 +208,5 @@ function requireTransport(name: TransportName): void {
   } catch (error) {
     // Its message begins with `transport:`.
     throw usageError(`--${messageOf(error)}`, error);
-  }
-}
-
-async function readTls(flags: GivenFlags): Promise<ServerTlsOptions | undefined> {
-  const cert = flags.one("tls-cert");
-  const key = flags.one("tls-key");
-  if (cert === undefined && key === undefined) return undefined;
-  if (cert === undefined || key === undefined) {
-    const [given, missing] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
-    throw usageError(`expected --tls-${missing} FILE beside --tls-${given}, got none`);
-  }
-  const tls = { cert: await readPem("tls-cert", cert), key: await readPem("tls-key", key) };
-  try {
-    // Listening would do this, too, and blame the address.
-    createSecureContext(tls);
-  } catch (error) {
-    throw new CommandError(
-      `--tls-cert, --tls-key: expected a certificate chain and its private key, as PEM and not encrypted, got ${cert} and ${key}: ${opensslReason(error)}`,
-      { cause: error },
-    );
-  }
-  return tls;
-}
-
-async function readPem(flag: string, path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    throw new CommandError(
-      `--${flag}: expected a file that can be read, got ${path}: ${messageOf(error)}`,
-      { cause: error },
-    );
   }
 }

@@ -1,12 +1,22 @@
 // What a command sees of the process that runs it, so that tests can run commands within their own.
 
 export interface Terminal {
+  /** The number of this process among the workers of another; `undefined` when it is none. */
+  readonly worker: string | undefined;
   /** One line, or several, to standard output. */
   print(text: string): void;
   /** The same to standard error. */
   warn(text: string): void;
   /** Calls `handler` for every SIGINT and SIGTERM until the returned function is called. */
   onSignal(handler: () => void): () => void;
+  /** The same for SIGHUP: what is in files is to be read again. */
+  onReload(handler: () => void): () => void;
+  /** The same for SIGUSR2: workers are to be replaced. */
+  onReplace(handler: () => void): () => void;
+  /** The command listens on all of its addresses. */
+  serving(): void;
+  /** The command has ended. */
+  end(): void;
 }
 
 export function processTerminal(): Terminal {
@@ -17,17 +27,24 @@ export function processTerminal(): Terminal {
     });
   }
   return {
+    worker: undefined,
     print: (text) => {
       process.stdout.write(`${text}\n`);
     },
     warn: (text) => {
       process.stderr.write(`${text}\n`);
     },
-    onSignal: (handler) => {
-      process.on("SIGINT", handler).on("SIGTERM", handler);
-      return () => {
-        process.off("SIGINT", handler).off("SIGTERM", handler);
-      };
-    },
+    onSignal: (handler) => onSignals(["SIGINT", "SIGTERM"], handler),
+    onReload: (handler) => onSignals(["SIGHUP"], handler),
+    onReplace: (handler) => onSignals(["SIGUSR2"], handler),
+    serving: () => {},
+    end: () => {},
+  };
+}
+
+function onSignals(signals: readonly NodeJS.Signals[], handler: () => void): () => void {
+  for (const signal of signals) process.on(signal, handler);
+  return () => {
+    for (const signal of signals) process.off(signal, handler);
   };
 }

@@ -12,11 +12,12 @@ const BACKOFF = { initialMs: 250, maxMs: 5_000 };
  */
 const RECONNECT_MS = 250;
 
-export type UpstreamRole = "backend" | "secondary";
+export type UpstreamRole = "backend" | "route" | "secondary";
 
 /** What becomes of calls while it cannot be reached. */
 const MEANWHILE: Readonly<Record<UpstreamRole, string>> = {
   backend: "calls get UNAVAILABLE",
+  route: "calls get UNAVAILABLE",
   secondary: "calls go on without it",
 };
 

@@ -1,54 +1,14 @@
 // The command as a process of its own, from the build that `npm test` makes first.
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { describe, expect, it, vi } from "vitest";
 import { dial } from "../../src/index.ts";
 import { closeAtEnd, socketPath, within } from "../support/cleanup.ts";
 import { PROCESS_LIMIT_MS } from "../support/patience.ts";
+import { grpcRelay } from "./process.ts";
 
 // Each test starts a process or two.
 vi.setConfig({ testTimeout: 2 * PROCESS_LIMIT_MS });
-
-interface Child {
-  readonly process: ChildProcess;
-  output: string;
-  readonly exit: Promise<number | null>;
-  /** Waits until the output matches. */
-  printed(pattern: RegExp): Promise<void>;
-}
-
-function grpcRelay(...args: string[]): Child {
-  const process_ = spawn(process.execPath, ["dist/cli.js", ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  closeAtEnd(() => process_.kill("SIGKILL"));
-  const child: Child = {
-    process: process_,
-    output: "",
-    exit: once(process_, "close").then(([code]: (number | null)[]) => code ?? null),
-    printed: (pattern) =>
-      within(
-        `output like ${pattern}`,
-        new Promise((resolve) => {
-          const look = (): void => {
-            if (pattern.test(child.output)) resolve();
-          };
-          process_.stdout.on("data", look);
-          process_.stderr.on("data", look);
-          look();
-        }),
-        PROCESS_LIMIT_MS,
-      ),
-  };
-  for (const stream of [process_.stdout, process_.stderr]) {
-    stream.prependListener("data", (chunk: Buffer) => {
-      child.output += chunk.toString();
-    });
-  }
-  return child;
-}
 
 describe("grpc-relay as a process", () => {
   it("runs the demo once and exits with 0", async () => {

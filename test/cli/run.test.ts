@@ -5,7 +5,7 @@ import { runToEnd } from "./terminal.ts";
 describe("grpc-relay", () => {
   it.each([["--help"], ["-h"], ["help"]])("shows the commands for %s", async (flag) => {
     const { code, out, err } = await runToEnd(flag);
-    expect(out).toContain("serve  pass every gRPC call on to a backend");
+    expect(out).toContain("serve  pass gRPC calls on to backends");
     expect(out).toContain("demo   start");
     expect([code, err]).toEqual([0, ""]);
   });
@@ -42,7 +42,49 @@ describe("grpc-relay", () => {
     ["an unknown command", ["dance"], 'expected a command, serve or demo, got "dance"'],
     ["help for an unknown command", ["help", "dance"], 'got "dance"'],
     ["no address to listen on", ["serve"], "expected --listen ADDRESS, got none"],
-    ["no backend", ["serve", "--listen", "a:1"], "expected --backend ADDRESS, got none"],
+    [
+      "no backend",
+      ["serve", "--listen", "a:1"],
+      "expected --backend TARGET or --route PATH=TARGET, got none",
+    ],
+    [
+      "a route without a service",
+      ["serve", "--listen", "127.0.0.1:0", "--route", "/=a:1"],
+      '--route: expected /pkg.Service/=TARGET or /pkg.Service/Method=TARGET, got "/=a:1"',
+    ],
+    [
+      "a route to nowhere",
+      ["serve", "--listen", "127.0.0.1:0", "--route", "/a.B/="],
+      '--route: expected /pkg.Service/=TARGET or /pkg.Service/Method=TARGET, got "/a.B/="',
+    ],
+    [
+      "a route to a wrong target",
+      ["serve", "--listen", "127.0.0.1:0", "--route", "/a.B/=8080"],
+      '--route: target "8080": expected HOST:PORT',
+    ],
+    [
+      "no worker",
+      ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--workers", "0"],
+      '--workers: expected a whole number from 1 to 1024, got "0"',
+    ],
+    [
+      "a client authority without a certificate of its own",
+      ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--tls-client-ca", "ca.pem"],
+      "expected --tls-cert FILE beside --tls-client-ca, got none",
+    ],
+    [
+      "an authority for backends without TLS",
+      ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--backend-ca", "ca.pem"],
+      "expected --backend-tls beside --backend-ca, got none",
+    ],
+    [
+      "a certificate for backends without its key",
+      [
+        ...["serve", "--listen", "127.0.0.1:0", "--backend", "a:1"],
+        ...["--backend-tls", "--backend-cert", "c.pem"],
+      ],
+      "expected --backend-key FILE beside --backend-cert, got none",
+    ],
     ["an unknown flag", ["serve", "--quick"], "expected one of --listen, --backend"],
     ["an unknown short flag", ["demo", "-q"], "got -q"],
     ["a stray word", ["demo", "now"], 'expected a flag, got "now"'],
@@ -56,8 +98,8 @@ describe("grpc-relay", () => {
     ["a value for a switch", ["demo", "--once=no"], 'expected --once without a value, got "no"'],
     [
       "a flag given twice",
-      ["serve", "--listen", "a:1", "--backend", "b:1", "--backend", "c:1"],
-      "expected --backend once, got it 2 times",
+      ["serve", "--listen", "a:1", "--backend", "b:1", "--grace-ms", "1", "--grace-ms", "2"],
+      "expected --grace-ms once, got it 2 times",
     ],
     [
       "a wrong address",
@@ -82,7 +124,7 @@ describe("grpc-relay", () => {
     [
       "a grace that is no number",
       ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--grace-ms", "5s"],
-      '--grace-ms: expected a whole number of milliseconds, got "5s"',
+      '--grace-ms: expected a whole number of milliseconds from 0 to 2147483647, got "5s"',
     ],
     [
       "a settings timeout that is no whole number",

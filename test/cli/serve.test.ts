@@ -1,46 +1,17 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import {
-  type ClientConn,
-  type ClientStream,
-  type ConnStateEvent,
-  type DialOptions,
-  dial,
-  Frame,
-  Metadata,
-  Server,
-  type StreamHandler,
-  type TransportName,
-} from "../../src/index.ts";
+import { type ConnStateEvent, Frame, Metadata, type StreamHandler } from "../../src/index.ts";
 import { formatAddress, parseAddress } from "../../src/transport/address.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
-import { makeCertificate } from "../support/certificate.ts";
+import { makeCertificate, pemFile } from "../support/certificate.ts";
 import { closeAtEnd, socketPath, within } from "../support/cleanup.ts";
 import { frames, settingsOf } from "../support/frames.ts";
 import { eventually } from "../support/relay-fixture.ts";
 import { ScriptedClient, ScriptedServer } from "../support/scripted-endpoints.ts";
-import { type FakeTerminal, type Running, runToEnd, start } from "./terminal.ts";
-
-/** A backend that answers every call by `handler`; where it listens, and the server itself. */
-async function backend(
-  handler: StreamHandler,
-  address = "127.0.0.1:0",
-): Promise<{ readonly address: string; readonly server: Server }> {
-  const server = new Server({ unknownServiceHandler: handler });
-  closeAtEnd(() => server.close());
-  return { address: formatAddress(await server.listen(address)), server };
-}
-
-function client(address: string, options?: DialOptions): ClientConn {
-  const conn = dial(address, options);
-  closeAtEnd(() => conn.close());
-  return conn;
-}
-
-const listening = (terminal: FakeTerminal): Promise<string> => terminal.line(/^listening on (.*)$/);
+import { backend, callEcho, client, echo, echoed, listening, startServe } from "./serving.ts";
+import { runToEnd, start } from "./terminal.ts";
 
 /** Waits for the next attempt at `target` that fails. */
 function failedToConnect(target: string): Promise<void> {
@@ -53,35 +24,6 @@ function failedToConnect(target: string): Promise<void> {
     closeAtEnd(() => unsubscribe("grpc-relay:conn:state", look));
   });
   return within(`a failed attempt at ${target}`, failed);
-}
-
-const echo: StreamHandler<Frame, Frame> = async (stream) => {
-  for await (const message of stream) await stream.sendMessage(message);
-};
-
-function callEcho(conn: ClientConn, text: string): ClientStream {
-  const call = conn.newStream("/echo.Echo/Echo");
-  void call.sendMessage(Buffer.from(text));
-  call.closeSend();
-  return call;
-}
-
-async function echoed(conn: ClientConn, text: string): Promise<string> {
-  const answer = await callEcho(conn, text).recvMessage();
-  return answer instanceof Frame ? answer.payload.toString() : String(answer);
-}
-
-function pemFile(name: string, text: string): string {
-  const folder = mkdtempSync(join(socketPath(), "..", "tls-"));
-  closeAtEnd(() => rmSync(folder, { recursive: true }));
-  const path = join(folder, `${name}.pem`);
-  writeFileSync(path, text);
-  return path;
-}
-
-/** `grpc-relay serve` with one transport on both sides. */
-function startServe(transport: TransportName, ...args: readonly string[]): Running {
-  return start("serve", "--transport", transport, ...args);
 }
 
 describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (transport) => {

@@ -6,9 +6,11 @@ import type { Terminal } from "../../src/cli/terminal.ts";
 import { closeAtEnd, within } from "../support/cleanup.ts";
 
 export class FakeTerminal implements Terminal {
+  readonly worker = undefined;
   readonly out: string[] = [];
   readonly err: string[] = [];
   readonly #handlers = new Set<() => void>();
+  readonly #reloading = new Set<() => void>();
   readonly #waiting = new Set<() => void>();
 
   print(text: string): void {
@@ -26,8 +28,26 @@ export class FakeTerminal implements Terminal {
     return () => this.#handlers.delete(handler);
   }
 
+  onReload(handler: () => void): () => void {
+    this.#reloading.add(handler);
+    return () => this.#reloading.delete(handler);
+  }
+
+  onReplace(): () => void {
+    return () => {};
+  }
+
+  serving(): void {}
+
+  end(): void {}
+
+  /** As SIGHUP. */
+  reload(): void {
+    for (const handler of [...this.#reloading]) handler();
+  }
+
   get signalHandlerCount(): number {
-    return this.#handlers.size;
+    return this.#handlers.size + this.#reloading.size;
   }
 
   signal(): void {

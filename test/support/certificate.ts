@@ -3,6 +3,10 @@
 // X.509 certificate needs.
 
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { closeAtEnd } from "./cleanup.ts";
 
 export interface TestCertificate {
   readonly cert: string;
@@ -101,4 +105,13 @@ function utcTime(ms: number): Buffer {
 function pem(label: string, content: Buffer): string {
   const lines = content.toString("base64").match(/.{1,64}/g) ?? [];
   return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ""].join("\n");
+}
+
+/** A file with `text` that is gone at the end of the test; its path. */
+export function pemFile(name: string, text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "relay-tls-"));
+  closeAtEnd(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, `${name}.pem`);
+  writeFileSync(path, text);
+  return path;
 }

@@ -1,0 +1,154 @@
+// `serve --workers`: processes from the build that `npm test` makes first.
+
+import { writeFileSync } from "node:fs";
+import { describe, expect, it, vi } from "vitest";
+import { type ClientConn, dial, GrpcError, Server } from "../../src/index.ts";
+import { formatAddress } from "../../src/transport/address.ts";
+import { makeCertificate, pemFile } from "../support/certificate.ts";
+import { closeAtEnd, within } from "../support/cleanup.ts";
+import { PROCESS_LIMIT_MS } from "../support/patience.ts";
+import { type Child, grpcRelay } from "./process.ts";
+
+// Each test starts some processes, one after the other.
+vi.setConfig({ testTimeout: 4 * PROCESS_LIMIT_MS });
+
+async function echoBackend(): Promise<string> {
+  const server = new Server({
+    unknownServiceHandler: async (stream) => {
+      for await (const message of stream) await stream.sendMessage(message);
+    },
+  });
+  closeAtEnd(() => server.close());
+  return formatAddress(await server.listen("127.0.0.1:0"));
+}
+
+function workers(backend: string, ...args: readonly string[]): Child {
+  return grpcRelay(
+    ...["serve", "--listen", "127.0.0.1:0", "--backend", backend, "--workers", "2", ...args],
+  );
+}
+
+const listening = (child: Child): Promise<string> => child.printed(/listening on (\S+)/);
+
+async function begun(child: Child): Promise<void> {
+  for (const number of [1, 2]) await child.printed(new RegExp(`worker ${number} serves`));
+}
+
+function client(address: string): ClientConn {
+  const conn = dial(address);
+  closeAtEnd(() => conn.close());
+  return conn;
+}
+
+/** A call, once more when the server cannot have begun it, as gRPC clients do (gRFC A6). */
+async function retriedUnary(conn: ClientConn): Promise<void> {
+  try {
+    await unary(conn);
+  } catch (error) {
+    if (!(error instanceof GrpcError) || error.retry !== "safe") throw error;
+    await unary(conn);
+  }
+}
+
+async function unary(conn: ClientConn): Promise<void> {
+  const call = conn.newStream("/a.B/Unary");
+  await call.sendMessage(Buffer.from("x"));
+  call.closeSend();
+  await call.recvMessage();
+  await call.trailer();
+}
+
+describe("grpc-relay serve --workers", () => {
+  it("says once where it listens, deals connections out in turn, and exits with 0", async () => {
+    const child = workers(await echoBackend());
+    const address = await listening(child);
+    await begun(child);
+    const conns = Array.from({ length: 10 }, () => client(address));
+    await Promise.all(conns.map(unary));
+    child.process.kill("SIGTERM");
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
+    expect(child.output.match(/listening on/g)).toHaveLength(1);
+    expect(child.output).toMatch(/worker 1: closing/);
+    expect(child.output).toMatch(/worker 2: closing/);
+  });
+
+  it("says once what is wrong, and exits with the code that a process alone has", async () => {
+    const taken = await echoBackend();
+    const child = grpcRelay(
+      ...["serve", "--listen", taken, "--backend", "127.0.0.1:1", "--workers", "3"],
+    );
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(1);
+    expect(child.output).toBe(
+      `grpc-relay: expected an address to listen on, got ${taken}: it is in use (EADDRINUSE)\n`,
+    );
+  });
+
+  it("starts another worker when one dies", async () => {
+    const child = workers(await echoBackend());
+    const address = await listening(child);
+    await begun(child);
+    process.kill(Number(await child.printed(/worker 1 serves, process (\d+)/)), "SIGKILL");
+    await child.printed(/worker 1 died: SIGKILL; another one starts in 250 ms/);
+    await child.printed(/worker 1 died.*\n(?:.*\n)*worker 1 serves/);
+    await Promise.all(Array.from({ length: 4 }, () => unary(client(address))));
+    child.process.kill("SIGINT");
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
+  });
+
+  it.each(["engine", "node"])(
+    "replaces its workers on SIGUSR2 without a failed call (%s)",
+    async (transport) => {
+      const child = workers(await echoBackend(), "--transport", transport);
+      const address = await listening(child);
+      await begun(child);
+      const conns = Array.from({ length: 8 }, () => client(address));
+      const failed: unknown[] = [];
+      let replaced = false;
+      let callCount = 0;
+      const busy = conns.map(async (conn) => {
+        while (!replaced) {
+          await retriedUnary(conn).catch((error: unknown) => failed.push(error));
+          callCount++;
+        }
+      });
+      // Open before, and used in the middle and after: the old workers wait for them.
+      const streams = conns.map((conn) => conn.newStream("/a.B/Stream"));
+      for (const stream of streams) {
+        await stream.sendMessage(Buffer.from("before"));
+        await stream.recvMessage();
+      }
+      child.process.kill("SIGUSR2");
+      await child.printed(/worker 1: closing: \d+ calls? under way/);
+      for (const stream of streams) {
+        await stream.sendMessage(Buffer.from("meanwhile"));
+        await stream.recvMessage();
+        stream.closeSend();
+        await stream.trailer();
+      }
+      await child.printed(/worker 1 is replaced/);
+      await child.printed(/worker 2 is replaced/);
+      replaced = true;
+      await Promise.all(busy);
+      expect(failed).toEqual([]);
+      expect(callCount).toBeGreaterThan(0);
+      child.process.kill("SIGTERM");
+      expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
+    },
+  );
+
+  it("keeps its workers when it is told to replace them and the new ones cannot begin", async () => {
+    const { cert, key } = makeCertificate();
+    const [certPath, keyPath] = [pemFile("cert", cert), pemFile("key", key)];
+    const child = workers(await echoBackend(), "--tls-cert", certPath, "--tls-key", keyPath);
+    const address = await listening(child);
+    await begun(child);
+    writeFileSync(certPath, "no certificate");
+    child.process.kill("SIGUSR2");
+    await child.printed(/worker 1 is not replaced: the new one ended \(exit code 1\)/);
+    const conn = dial(address, { tls: { ca: cert } });
+    closeAtEnd(() => conn.close());
+    await unary(conn);
+    child.process.kill("SIGTERM");
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
+  });
+});

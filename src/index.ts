@@ -54,6 +54,7 @@ export {
   Server,
   type ServerOptions,
 } from "./server/server.ts";
+export type { ServerListener } from "./server/server-listener.ts";
 export { ServerStream } from "./server/server-stream.ts";
 export type {
   HandedOverClientSession,

@@ -58,6 +58,6 @@ const server = new Server({
   ...serverTls,
   unknownServiceHandler: transparentHandler(director()),
 });
-const address = await server.listen("127.0.0.1:0");
+const { address } = await server.listen("127.0.0.1:0");
 if ("port" in address) announce({ port: address.port });
 followParent();

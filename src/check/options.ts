@@ -30,6 +30,8 @@ interface OptionTableSettings<Options extends object = object> {
   readonly instead?: Readonly<Record<string, string>>;
   /** Options that are taken, but that no message offers. @default none */
   readonly unsaid?: readonly string[];
+  /** A function is taken, too: it is asked for the object later. @default false */
+  readonly orFunction?: boolean;
   /** What several options say together, checked after each of them. @default nothing */
   together?(options: Options): void;
 }
@@ -77,6 +79,7 @@ export class OptionTable {
    * have
    */
   check(given: unknown): void {
+    if (this.#settings.orFunction === true && typeof given === "function") return;
     checkObject(this.#what, given);
     const options = given as Readonly<Record<string, unknown>>;
     for (const option in options) {

@@ -15,14 +15,14 @@ const PROBE_TIMEOUT_MS = 1_000;
  */
 export async function listen(server: Server, address: SocketAddress): Promise<string> {
   try {
-    return formatAddress(await server.listen(address));
+    return formatAddress((await server.listen(address)).address);
   } catch (error) {
     if (systemCode(error) !== "EADDRINUSE" || !("path" in address)) throw refused(address, error);
     if (!(await isStaleSocket(address.path))) throw refused(address, error);
   }
   try {
     await unlink(address.path);
-    return formatAddress(await server.listen(address));
+    return formatAddress((await server.listen(address)).address);
   } catch (error) {
     throw refused(address, error);
   }

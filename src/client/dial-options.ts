@@ -18,9 +18,11 @@ export interface DialOptions extends SessionOptions {
   readonly transport?: TransportName | Transport;
   /**
    * Makes the connection TLS (ALPN `h2`); `{}` trusts the system's certificate authorities.
+   * A function is asked each time that it connects, so that certificates can change. It answers at
+   * once, not with a promise; what it throws is a failure to connect.
    * @default plain HTTP/2 with prior knowledge
    */
-  readonly tls?: ClientTlsOptions;
+  readonly tls?: ClientTlsOptions | (() => ClientTlsOptions);
   /** `:authority` of calls, also what virtual hosts are chosen by. @default the target */
   readonly authority?: string;
   /**

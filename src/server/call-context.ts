@@ -6,11 +6,11 @@ import { checkNumber } from "../check/check.ts";
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import { Status } from "../grpc/status.ts";
-import { currentScope } from "../observe/scope.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
 import type { PeerInfo } from "../transport/transport.ts";
 import type { HeaderList } from "../wire/field.ts";
+import { Abort } from "./abort.ts";
 
 /** Told once when a context is cancelled or its deadline passes. */
 export interface ContextListener {
@@ -25,20 +25,6 @@ export interface CallOrigin {
   readonly clock: Clock;
   /** The metadata that the client sent. */
   readonly requestMetadata: HeaderList;
-}
-
-/** The signal of a context. It is aborted in the async context of whoever asked for it first. */
-class Abort {
-  readonly #controller = new AbortController();
-  readonly #scope = currentScope();
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  now(reason: GrpcError): void {
-    this.#scope.runInAsyncScope(this.#controller.abort, this.#controller, reason);
-  }
 }
 
 /**

@@ -48,6 +48,11 @@ export class Connections implements ListenerEvents {
     this.#sources.add(source);
   }
 
+  /** It has been closed by itself. */
+  remove(source: ConnectionSource): void {
+    this.#sources.delete(source);
+  }
+
   onSession(session: Session): ServerSessionListener {
     const { dispatcher, onSession } = this.#options;
     this.#sessions.add(session);

@@ -9,6 +9,7 @@ import { fromUserCode } from "../grpc/user-error.ts";
 import { refused } from "../observe/channels.ts";
 import { currentScope } from "../observe/scope.ts";
 import type { Stream, StreamListener } from "../transport/transport.ts";
+import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { isTold, publishStart } from "./call-events.ts";
 import {
@@ -84,7 +85,8 @@ export class Dispatcher {
 
   #begin(call: ServerCall, timeoutMs: number | undefined): void {
     const { cutOff } = this.#calls;
-    if (cutOff !== undefined) call.finishError(cutOff);
+    // Its client may send it elsewhere, which a status would not tell.
+    if (cutOff !== undefined) call.finishByReset(cutOff, ErrorCode.REFUSED_STREAM);
     else if (timeoutMs === undefined) call.finishError(malformedTimeout(call.head.timeout));
     else this.#dispatch(call);
   }

@@ -9,7 +9,7 @@ import type { CallOwner, ServerCall } from "./server-call.ts";
 export class OpenCalls implements CallOwner {
   readonly clock: Clock;
   readonly leftovers: Leftovers = new Leftovers();
-  /** Why calls were cut off. One that comes all the same is over before it has begun. */
+  /** Why calls were cut off. One that comes all the same is refused before it has begun. */
   cutOff: GrpcError | undefined;
   /** The list goes through the calls themselves, so that nothing is made for one to be on it. */
   #first: ServerCall | undefined;

@@ -285,9 +285,9 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
    * Ends the call with an error by a reset, which says less than trailers, where the client could
    * make nothing of those.
    */
-  finishByReset(error: GrpcError): void {
+  finishByReset(error: GrpcError, code: number = errorCodeFromStatus(error.status)): void {
     if (!this.ended) this.error = error;
-    if (this.end(error.status)) this.stream.reset(errorCodeFromStatus(error.status));
+    if (this.end(error.status)) this.stream.reset(code);
   }
 
   /** Nobody is there to be answered: the call just ends. */

@@ -16,6 +16,7 @@ import { Dispatcher } from "./dispatcher.ts";
 import type { StreamHandler, StreamInterceptor } from "./interceptor.ts";
 import type { Leftovers } from "./leftovers.ts";
 import { OpenCalls } from "./open-calls.ts";
+import { ServerListener } from "./server-listener.ts";
 import { Shutdown } from "./shutdown.ts";
 
 export interface ServerOptions extends SessionOptions {
@@ -102,6 +103,15 @@ export class Server {
     return this.#connections.count;
   }
 
+  /**
+   * Aborted when `close` is called, so that handlers of calls without an end can finish them while
+   * the grace lasts. Its reason is a `GrpcError`, UNAVAILABLE: a handler may throw it, and its
+   * client tries elsewhere.
+   */
+  get draining(): AbortSignal {
+    return this.#shutdown.draining;
+  }
+
   /** @internal What goes on although its call is over. */
   get leftovers(): Leftovers {
     return this.#calls.leftovers;
@@ -120,14 +130,15 @@ export class Server {
   /**
    * Listens on `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; port 0 lets the system choose. May be
    * called several times.
-   * @returns where it listens, with the port that the system chose
+   * @returns the listener: where it listens, with the port that the system chose, new certificates
+   * for it, and its end
    * @throws the system's error (`EADDRINUSE`, ...) when it cannot, and `TypeError` for an address
    * that is none and settings that are unknown or wrong
    */
   async listen(
     address: string | SocketAddress,
     settings: ListenSettings = {},
-  ): Promise<SocketAddress> {
+  ): Promise<ServerListener> {
     LISTEN_SETTINGS.check(settings);
     if (this.#shutdown.hasBegun) throw new Error("the server is closed");
     const transport =
@@ -143,7 +154,7 @@ export class Server {
     );
     this.#connections.add(listener);
     if (this.#shutdown.hasBegun) await listener.close();
-    return listener.address;
+    return new ServerListener(listener, this.#connections);
   }
 
   /**

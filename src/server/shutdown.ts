@@ -6,6 +6,7 @@ import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import type { Session } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
+import { Abort } from "./abort.ts";
 import type { Connections } from "./connections.ts";
 import type { OpenCalls } from "./open-calls.ts";
 
@@ -36,11 +37,22 @@ export class Shutdown implements TimerOwner {
   readonly #clock: Clock;
   readonly #timer = new Timer(this);
   #state: State = { kind: "open" };
+  /** Made when somebody asks. */
+  #draining: Abort | undefined;
 
   constructor(connections: Connections, calls: OpenCalls) {
     this.#connections = connections;
     this.#calls = calls;
     this.#clock = calls.clock;
+  }
+
+  /** Aborted when the end begins. */
+  get draining(): AbortSignal {
+    if (this.#draining === undefined) {
+      this.#draining = new Abort();
+      if (this.hasBegun) this.#draining.now(shuttingDown());
+    }
+    return this.#draining.signal;
   }
 
   /** The server takes nothing new. */
@@ -83,6 +95,7 @@ export class Shutdown implements TimerOwner {
     });
     const draining = { kind: "draining", done } as const;
     this.#state = draining;
+    this.#draining?.now(shuttingDown());
     return draining;
   }
 

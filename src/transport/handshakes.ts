@@ -13,15 +13,22 @@ export class Handshakes {
   readonly #sockets = new Set<Socket>();
   /** Asked for when they come: a socket that its client has closed has forgotten its address. */
   readonly #peers = new WeakMap<Socket, string>();
+  readonly #onError: (error: Error, peer: string) => void;
 
-  /** @param server that does not listen yet */
-  constructor(server: Server, onError: (error: Error, peer: string) => void) {
-    server.prependListener("connection", (socket: Socket) => {
-      this.#sockets.add(socket);
-      this.#peers.set(socket, remoteAddressOf(socket));
-      // Closed together with the TLS socket that is made on it, whichever is destroyed.
-      socket.once("close", () => this.#sockets.delete(socket));
-    });
+  constructor(onError: (error: Error, peer: string) => void) {
+    this.#onError = onError;
+  }
+
+  /** A connection that is about to begin its handshake. */
+  add(socket: Socket): void {
+    this.#sockets.add(socket);
+    this.#peers.set(socket, remoteAddressOf(socket));
+    // Closed together with the TLS socket that is made on it, whichever is destroyed.
+    socket.once("close", () => this.#sockets.delete(socket));
+  }
+
+  /** @param server that makes the handshakes from now on */
+  watch(server: Server): void {
     server.prependListener("secureConnection", (socket: OverSocket) => {
       // Were it unknown, any of them could be a session's by now.
       if (socket._parent instanceof Socket) this.#sockets.delete(socket._parent);
@@ -32,7 +39,7 @@ export class Handshakes {
       const peer = this.#peers.get(below) ?? remoteAddressOf(socket);
       // Of a handshake that took too long Node tells, and leaves the rest to us.
       socket.destroy();
-      onError(handshakeError(peer, error), peer);
+      this.#onError(handshakeError(peer, error), peer);
     });
   }
 

@@ -9,7 +9,7 @@ import {
   type SecureContextOptions,
   type TlsOptions,
 } from "node:tls";
-import { checkBoolean, checkFunction, shown } from "../check/check.ts";
+import { checkBoolean, checkFunction, checkObject, shown } from "../check/check.ts";
 import { anything, type OptionChecks, type OptionTable, optionTable } from "../check/options.ts";
 
 /**
@@ -150,8 +150,36 @@ export const CLIENT_TLS_OPTIONS: OptionTable = optionTable<
       timeout: "the option connectTimeoutMs of dial",
     },
     together: checkMaterial,
+    orFunction: true,
   },
 );
+
+/**
+ * What the option `tls` of a client says now.
+ * @throws what its function throws, and `TypeError` for what no client could connect with
+ */
+export function currentTls(
+  tls: ClientTlsOptions | (() => ClientTlsOptions) | undefined,
+): ClientTlsOptions | undefined {
+  if (typeof tls !== "function") return tls;
+  let given: unknown;
+  try {
+    given = tls();
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : shown(cause);
+    throw new Error(`the function tls threw: ${text}`, { cause });
+  }
+  if (given instanceof Promise) {
+    // Whatever becomes of it: nobody waits for it.
+    given.catch(() => {});
+    throw new TypeError(
+      "tls: expected a function that returns an object, got one that returns a promise: read files before, or with readFileSync",
+    );
+  }
+  checkObject("what the function tls returned", given);
+  CLIENT_TLS_OPTIONS.check(given);
+  return given as ClientTlsOptions;
+}
 
 /** Refuses what no server could accept a connection with. */
 export const SERVER_TLS_OPTIONS: OptionTable = optionTable<

@@ -281,8 +281,11 @@ export type SocketAddress =
 
 export interface ConnectOptions extends SessionOptions {
   readonly address: SocketAddress;
-  /** With `tls` the connection is TLS with ALPN `h2`; without, HTTP/2 with prior knowledge. */
-  readonly tls?: ClientTlsOptions;
+  /**
+   * With `tls` the connection is TLS with ALPN `h2`; without, HTTP/2 with prior knowledge. A
+   * function is asked at each connect.
+   */
+  readonly tls?: ClientTlsOptions | (() => ClientTlsOptions);
   /**
    * How long connecting, the TLS handshake and the server's SETTINGS may take together. @default
    * 20_000
@@ -310,6 +313,12 @@ export interface ListenerEvents {
 export interface Listener {
   /** Where it listens, with the port that the system chose. */
   readonly address: SocketAddress;
+  /**
+   * What handshakes that begin from now on use, all of it; sessions go on.
+   * @throws where it listens without TLS, and for what TLS cannot be made of: what was used before
+   *   stays
+   */
+  setTls(tls: ServerTlsOptions): void;
   /** Stops accepting; sessions go on. Resolves when the socket is closed. */
   close(): Promise<void>;
 }

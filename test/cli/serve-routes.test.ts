@@ -81,7 +81,7 @@ describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (t
       tls: { ...theirs, ca: mine.cert, requestCert: true },
     });
     closeAtEnd(() => tlsBackend.close());
-    const address = formatAddress(await tlsBackend.listen("127.0.0.1:0"));
+    const address = formatAddress((await tlsBackend.listen("127.0.0.1:0")).address);
     const files = { cert: pemFile("cert", mine.cert), key: pemFile("key", mine.key) };
     const { terminal } = startServe(
       transport,

@@ -21,7 +21,7 @@ export async function backend(
 ): Promise<{ readonly address: string; readonly server: Server }> {
   const server = new Server({ unknownServiceHandler: handler });
   closeAtEnd(() => server.close());
-  return { address: formatAddress(await server.listen(address)), server };
+  return { address: formatAddress((await server.listen(address)).address), server };
 }
 
 export function client(address: string, options?: DialOptions): ClientConn {

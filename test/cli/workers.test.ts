@@ -19,7 +19,7 @@ async function echoBackend(): Promise<string> {
     },
   });
   closeAtEnd(() => server.close());
-  return formatAddress(await server.listen("127.0.0.1:0"));
+  return formatAddress((await server.listen("127.0.0.1:0")).address);
 }
 
 function workers(backend: string, ...args: readonly string[]): Child {

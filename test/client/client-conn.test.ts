@@ -40,7 +40,12 @@ function setUp() {
     const finish = (): void => {
       for (const resolve of waiting.splice(0)) resolve();
     };
-    return { server, waiting, finish, target: formatAddress(await server.listen(address)) };
+    return {
+      server,
+      waiting,
+      finish,
+      target: formatAddress((await server.listen(address)).address),
+    };
   }
 
   function dialMemory(target: string, options: DialOptions = {}) {

@@ -227,7 +227,7 @@ async function relay(backendPort: number, secure: boolean): Promise<number> {
     await server.close();
     await conn.close();
   });
-  const address = await server.listen("127.0.0.1:0");
+  const { address } = await server.listen("127.0.0.1:0");
   if (!("port" in address)) throw new Error("not a TCP address");
   return address.port;
 }

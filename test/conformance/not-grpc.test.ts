@@ -22,7 +22,7 @@ async function connect(transport: "engine" | "node"): Promise<Fixture> {
   const clock = new FakeClock();
   const server = new Server({ transport, clock });
   closeAtEnd(() => server.close());
-  const address = await server.listen("127.0.0.1:0");
+  const { address } = await server.listen("127.0.0.1:0");
   return { server, clock, peer: await ScriptedClient.connect(address) };
 }
 

@@ -120,5 +120,5 @@ process.on("message", async ({ id, command }) => {
   process.send({ id, answer: await COMMANDS[command]() });
 });
 
-const address = await server.listen("127.0.0.1:0");
+const { address } = await server.listen("127.0.0.1:0");
 process.send({ id: 0, answer: address });

@@ -17,7 +17,7 @@ import { closeAtEnd } from "../support/cleanup.ts";
 /** Where `server` now listens; it is closed at the end of the test. */
 export async function listen(server: Server): Promise<string> {
   closeAtEnd(() => server.close());
-  return formatAddress(await server.listen("127.0.0.1:0"));
+  return formatAddress((await server.listen("127.0.0.1:0")).address);
 }
 
 export function connect(address: string, options?: DialOptions): ClientConn {

@@ -41,7 +41,7 @@ describe("the engine on sockets", () => {
       },
     });
     closeAtEnd(() => server.close());
-    const address = await server.listen("127.0.0.1:0");
+    const { address } = await server.listen("127.0.0.1:0");
     if (!("port" in address)) throw new Error("not a TCP address");
     const peer = await ScriptedClient.connect(address, { refillWindows: true });
     const start = frames.bytes(

@@ -340,7 +340,7 @@ it("a connection is made where its ClientConn was, not where the call is that wa
   });
   const server = watchServer(new Server({ transport }));
   server.register("test.Service", { Method: () => {} });
-  const target = formatAddress(await server.listen("127.0.0.1:0"));
+  const target = formatAddress((await server.listen("127.0.0.1:0")).address);
   const conn = store.run("maker", () => watchConn(dial(target, { transport })));
   const call = store.run("call", () => conn.newStream("/test.Service/Method"));
   call.closeSend();

@@ -1,22 +1,27 @@
 // The end of a server: calls may finish, or are cut off with a status; nothing stays open.
 
+import { AsyncLocalStorage } from "node:async_hooks";
 import { connect as connectSocket } from "node:net";
 import { describe, expect, it } from "vitest";
+import { dial } from "../../src/client/dial.ts";
 import { Status } from "../../src/grpc/status.ts";
 import { StreamParameters } from "../../src/proxy/director.ts";
 import { Server } from "../../src/server/server.ts";
+import { formatAddress } from "../../src/transport/address.ts";
 import type { ListenerEvents, Session } from "../../src/transport/transport.ts";
 import { ErrorCode, errorCodeName } from "../../src/wire/error-code.ts";
 import { fieldValue } from "../../src/wire/field.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, message, request, response, trailersOnly } from "../support/frames.ts";
+import { memoryTransport } from "../support/memory-transport.ts";
 import {
   eventually,
   listen,
   PATH,
   scriptedRelay,
   statusOf,
+  watchConn,
   watchServer,
 } from "../support/relay-fixture.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
@@ -210,7 +215,7 @@ describe("Server.close", () => {
     const transport = transportOf("by hand", {
       listen: async (_options, given) => {
         events = given;
-        return { address: { path: "by hand" }, close: async () => {} };
+        return { address: { path: "by hand" }, setTls: () => {}, close: async () => {} };
       },
     });
     const server = new Server({ transport, clock });
@@ -280,7 +285,7 @@ describe("Server.close", () => {
     await closed;
   });
 
-  it("answers a call that crosses with GOAWAY after the cut-off, and begins it no more", async () => {
+  it("refuses a call that crosses with GOAWAY after the cut-off, so that it can be sent elsewhere", async () => {
     const methods: string[] = [];
     const server = watchServer(
       new Server({
@@ -288,16 +293,59 @@ describe("Server.close", () => {
         unknownServiceHandler: ({ method }) => void methods.push(method),
       }),
     );
-    const client = await ScriptedClient.connect(await server.listen("127.0.0.1:0"), {
+    const client = await ScriptedClient.connect((await server.listen("127.0.0.1:0")).address, {
       ackPings: false,
     });
     const closed = server.close();
     expect((await client.expectGoAway(ErrorCode.NO_ERROR)).lastStreamId).toBe(0x7fffffff);
     client.send(frames.headers(1, request(PATH)).end());
-    expect(statusOf(await client.expectTrailers(1))).toBe(Status.UNAVAILABLE);
+    await client.expectReset(1, ErrorCode.REFUSED_STREAM);
     expect(methods).toEqual([]);
     client.end();
     await closed;
+  });
+
+  it("aborts server.draining, so that handlers can finish while the grace lasts", async () => {
+    const transport = memoryTransport();
+    const server = watchServer(new Server({ transport }));
+    const told: unknown[] = [];
+    const { draining } = server;
+    server.register("test.Service", {
+      Method: async ({ context }) => {
+        await new Promise((resolve) => server.draining.addEventListener("abort", resolve));
+        told.push(context.reason, server.draining.reason);
+        throw server.draining.reason;
+      },
+    });
+    const { address } = await server.listen("127.0.0.1:0");
+    const call = watchConn(dial(formatAddress(address), { transport })).newStream(PATH);
+    const end = call.trailer().catch((error) => error);
+    await eventually("the call has come", () => server.openCallCount === 1);
+    expect(draining.aborted).toBe(false);
+    await server.close(Number.POSITIVE_INFINITY);
+    expect(draining.aborted).toBe(true);
+    expect(told).toMatchObject([undefined, { status: Status.UNAVAILABLE, reason: "SHUTDOWN" }]);
+    expect(await end).toMatchObject({
+      status: Status.UNAVAILABLE,
+      details: "the server is shutting down",
+    });
+  });
+
+  it("has aborted server.draining for whoever asks afterwards", async () => {
+    const server = new Server();
+    const closed = server.close();
+    expect(server.draining.reason).toMatchObject({ reason: "SHUTDOWN" });
+    await closed;
+  });
+
+  it("tells of draining in the async context of who asked first", async () => {
+    const server = new Server();
+    const storage = new AsyncLocalStorage<string>();
+    const told: unknown[] = [];
+    storage.run("who asked", () => server.draining);
+    server.draining.addEventListener("abort", () => told.push(storage.getStore()));
+    await server.close();
+    expect(told).toEqual(["who asked"]);
   });
 
   it("of a closed server sets no timer", async () => {

@@ -34,19 +34,19 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
   }
 
   it("returns the port that the system chose", async () => {
-    const address = await makeServer().listen("127.0.0.1:0");
+    const { address } = await makeServer().listen("127.0.0.1:0");
     expect(address).toEqual({ host: "127.0.0.1", port: expect.any(Number) });
     await expectOk(await ScriptedClient.connect(address));
   });
 
   it("may be called several times, also for other kinds of sockets", async () => {
     const server = makeServer();
-    const addresses = [
+    const listeners = [
       await server.listen("127.0.0.1:0"),
       await server.listen({ host: "127.0.0.1", port: 0 }),
       await server.listen(`unix:${socketPath()}`),
     ];
-    for (const address of addresses) await expectOk(await ScriptedClient.connect(address));
+    for (const { address } of listeners) await expectOk(await ScriptedClient.connect(address));
     expect(server.sessionCount).toBe(3);
   });
 
@@ -70,7 +70,7 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
     ).rejects.toMatchObject({
       code: "EADDRINUSE",
     });
-    await expectOk(await ScriptedClient.connect(await server.listen("127.0.0.1:0")));
+    await expectOk(await ScriptedClient.connect((await server.listen("127.0.0.1:0")).address));
   });
 
   it.each([
@@ -98,7 +98,7 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
   it("takes another transport for one socket", async () => {
     const server = makeServer();
     for (const transport of ["engine", "node"] as const) {
-      const address = await server.listen("127.0.0.1:0", { transport });
+      const { address } = await server.listen("127.0.0.1:0", { transport });
       await expectOk(await ScriptedClient.connect(address));
     }
   });
@@ -107,7 +107,7 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
     const server = makeServer();
     const listening = server.listen("127.0.0.1:0");
     await server.close();
-    const address = (await listening) as { host: string; port: number };
+    const address = (await listening).address as { host: string; port: number };
     const refused = await new Promise<NodeJS.ErrnoException>((resolve) => {
       connect(address).once("error", resolve);
     });
@@ -202,8 +202,8 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
   it("takes TLS for one listener and none for another", async () => {
     const { cert, key } = makeCertificate();
     const server = makeServer();
-    const secure = await server.listen("127.0.0.1:0", { tls: { cert, key } });
-    const plain = await server.listen("127.0.0.1:0");
+    const { address: secure } = await server.listen("127.0.0.1:0", { tls: { cert, key } });
+    const { address: plain } = await server.listen("127.0.0.1:0");
     await expectOk(await ScriptedClient.connect(secure, { tls: { ca: cert } }));
     await expectOk(await ScriptedClient.connect(plain));
   });
@@ -211,7 +211,7 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
   it("is dialled by our own client, over TLS too, which checks the name", async () => {
     const { cert, key } = makeCertificate();
     const server = makeServer();
-    const secure = await server.listen("127.0.0.1:0", { tls: { cert, key } });
+    const { address: secure } = await server.listen("127.0.0.1:0", { tls: { cert, key } });
     const good = dialTo(combo, secure, { tls: { ca: cert } }).newStream(PATH);
     good.closeSend();
     await good.trailer();

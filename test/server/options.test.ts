@@ -72,7 +72,9 @@ it("ends every call when its grace is over, also where the end of one ends anoth
         });
       }),
   });
-  const conn = watchConn(dial(formatAddress(await server.listen("127.0.0.1:0")), { transport }));
+  const conn = watchConn(
+    dial(formatAddress((await server.listen("127.0.0.1:0")).address), { transport }),
+  );
   const calls = Array.from({ length: 6 }, () => conn.newStream(PATH));
   const ends = calls.map((call) => call.trailer().catch((error) => error.status));
   await eventually("all calls have come", () => server.openCallCount === 6);

@@ -21,7 +21,7 @@ interface Address {
 async function listening(transport: "engine" | "node", clock?: FakeClock) {
   const server = new Server({ transport, ...(clock === undefined ? {} : { clock }) });
   closeAtEnd(() => server.close());
-  return { server, address: (await server.listen("127.0.0.1:0")) as Address };
+  return { server, address: (await server.listen("127.0.0.1:0")).address as Address };
 }
 
 function refusals(): RefusedEvent[] {

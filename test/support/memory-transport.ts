@@ -68,6 +68,9 @@ export class MemoryTransport extends Transport {
     });
     return {
       address,
+      setTls(): void {
+        throw new Error("TLS is not modelled");
+      },
       async close(): Promise<void> {
         network.unlisten(address);
       },

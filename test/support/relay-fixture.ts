@@ -8,6 +8,7 @@ import type { DialOptions } from "../../src/client/dial-options.ts";
 import { type StreamDirector, StreamParameters } from "../../src/proxy/director.ts";
 import { transparentHandler } from "../../src/proxy/transparent-handler.ts";
 import { Server, type ServerOptions } from "../../src/server/server.ts";
+import type { ServerListener } from "../../src/server/server-listener.ts";
 import { formatAddress } from "../../src/transport/address.ts";
 import type { SocketAddress } from "../../src/transport/transport.ts";
 import { fieldValue, type HeaderList } from "../../src/wire/field.ts";
@@ -82,14 +83,22 @@ export function watchConn(conn: ClientConn): ClientConn {
   return conn;
 }
 
+export interface Listening {
+  readonly server: Server;
+  readonly listener: ServerListener;
+  /** Of `listener`. */
+  readonly address: SocketAddress;
+}
+
 /** A server on a free port that leaves no call open. */
 export async function listen(
   combo: TransportCombo,
   options: ServerOptions = {},
   address: SocketAddress | string = "127.0.0.1:0",
-): Promise<{ readonly server: Server; readonly address: SocketAddress }> {
+): Promise<Listening> {
   const server = watchServer(new Server({ transport: combo.server, ...options }));
-  return { server, address: await server.listen(address) };
+  const listener = await server.listen(address);
+  return { server, listener, address: listener.address };
 }
 
 /** `server`, closed at the end of the test, when no call may be left on it. */
@@ -109,7 +118,7 @@ export function listenRelay(
   combo: TransportCombo,
   director: StreamDirector,
   options: ServerOptions & { readonly maxPeekBytes?: number } = {},
-): Promise<{ readonly server: Server; readonly address: SocketAddress }> {
+): Promise<Listening> {
   const { maxPeekBytes, ...rest } = options;
   const unknownServiceHandler = transparentHandler(
     director,

@@ -43,7 +43,7 @@ it("takes a transport as it is", () => {
 describe("what is spoken", () => {
   it.each(choices)("by a listening socket is %s with %j", async (name, options) => {
     const server = watchServer(new Server(options));
-    const address = await server.listen("127.0.0.1:0");
+    const { address } = await server.listen("127.0.0.1:0");
     expect(spokenTo(await ScriptedClient.connect(address))).toBe(name);
   });
 
@@ -51,7 +51,7 @@ describe("what is spoken", () => {
     "by one socket of a server is %s with %j for it alone",
     async (name, options) => {
       const server = watchServer(new Server());
-      const address = await server.listen("127.0.0.1:0", options);
+      const { address } = await server.listen("127.0.0.1:0", options);
       expect(spokenTo(await ScriptedClient.connect(address))).toBe(name);
     },
   );

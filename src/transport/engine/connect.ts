@@ -8,6 +8,7 @@ import { tlsConnectOptions } from "../client-tls.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, resolveSessionOptions } from "../defaults.ts";
 import { FailedSession } from "../failed-session.ts";
 import { peerInfo } from "../peer-info.ts";
+import { currentTls } from "../tls.ts";
 import type {
   ClientSession,
   ClientSessionListener,
@@ -23,13 +24,14 @@ export function connect(
   listener: ClientSessionListener,
 ): ClientSession {
   const resolved = { ...resolveSessionOptions(options), limits };
-  const { address, tls, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
+  const { address, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
   const path = "path" in address ? address.path : undefined;
   const peer = { remoteAddress: formatAddress(address), localAddress: "" };
-  const reader = tls === undefined ? socketReader() : undefined;
+  const reader = options.tls === undefined ? socketReader() : undefined;
   let secure: TLSSocket | undefined;
   let socket: Socket;
   try {
+    const tls = currentTls(options.tls);
     secure = tls === undefined ? undefined : connectTls(tlsConnectOptions(address, tls));
     socket = secure ?? openPlain(address, reader);
   } catch (error) {

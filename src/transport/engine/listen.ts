@@ -1,14 +1,18 @@
-// A listening socket whose connections are server sessions: TCP or UNIX, plain or TLS with ALPN h2.
+// Sessions of what a listening socket accepts: TCP or UNIX, plain or TLS with ALPN h2.
 
-import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
+import type { Socket } from "node:net";
+import {
+  createServer as createTlsServer,
+  type TlsOptions,
+  type Server as TlsServer,
+} from "node:tls";
 import type { EngineLimits } from "../../h2/limits.ts";
+import { accept } from "../acceptor.ts";
 import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
-import { Handshakes } from "../handshakes.ts";
 import { peerInfo, remoteAddressOf } from "../peer-info.ts";
-import type { ServerTlsOptions } from "../tls.ts";
-import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "../transport.ts";
+import type { Listener, ListenerEvents, ListenOptions } from "../transport.ts";
 import { ServerSession } from "./server-session.ts";
+import type { EngineSessionOptions } from "./session.ts";
 import { acceptedBy, type SocketReader, socketReader } from "./socket-reader.ts";
 
 export function listen(
@@ -17,102 +21,59 @@ export function listen(
   events: ListenerEvents,
 ): Promise<Listener> {
   const resolved = { ...resolveSessionOptions(options), limits };
-  const { address, tls } = options;
+  const { address } = options;
   const path = "path" in address ? address.path : undefined;
-  const accept = (socket: Socket, reader: SocketReader | undefined): void => {
-    const session = new ServerSession(
-      "server",
-      socket,
-      reader,
-      peerInfo(socket, path, "server"),
-      resolved,
-    );
-    session.open((opened) => events.onSession(opened));
-  };
-  let server: Server;
-  let handshakes: Handshakes | undefined;
-  if (tls === undefined) {
-    server = plainServer(accept);
-  } else {
-    const secure = tlsServer(
-      tls,
-      handshakeTimeoutMs(resolved),
-      (socket) => accept(socket, undefined),
-      (error, peer) => events.onError(error, peer),
-    );
-    handshakes = new Handshakes(secure, (error, peer) => events.onError(error, peer));
-    server = secure;
+  const begin = (socket: Socket, reader: SocketReader | undefined): void =>
+    beginSession(socket, reader, path, resolved, events);
+  return accept(
+    options,
+    {
+      handshakeTimeoutMs: handshakeTimeoutMs(resolved),
+      pausesPlain: true,
+      onPlain: (socket) => takePlain(socket, begin),
+      makeSecureServer: (tls) => secureServer(tls, begin, events),
+    },
+    events,
+  );
+}
+
+function beginSession(
+  socket: Socket,
+  reader: SocketReader | undefined,
+  path: string | undefined,
+  options: EngineSessionOptions,
+  events: ListenerEvents,
+): void {
+  const peer = peerInfo(socket, path, "server");
+  const session = new ServerSession("server", socket, reader, peer, options);
+  session.open((opened) => events.onSession(opened));
+}
+
+type Begin = (socket: Socket, reader: SocketReader | undefined) => void;
+
+/** @param accepted with `pauseOnConnect` */
+function takePlain(accepted: Socket, begin: Begin): void {
+  const reader = socketReader();
+  const socket = reader === undefined ? undefined : acceptedBy(reader, accepted);
+  if (socket !== undefined) {
+    begin(socket, reader);
+    return;
   }
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(address, () => {
-      server.off("error", reject);
-      server.on("error", (error: Error) => events.onError(error, undefined));
-      resolve(new EngineListener(server, handshakes, boundAddress(server, address)));
-    });
-  });
+  begin(accepted, undefined);
+  accepted.resume();
 }
 
-function plainServer(accept: (socket: Socket, reader: SocketReader | undefined) => void): Server {
-  return createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
-    const reader = socketReader();
-    const socket = reader === undefined ? undefined : acceptedBy(reader, accepted);
-    if (socket !== undefined) {
-      accept(socket, reader);
-      return;
-    }
-    accept(accepted, undefined);
-    accepted.resume();
-  });
-}
-
-function tlsServer(
-  tls: ServerTlsOptions,
-  handshakeTimeout: number,
-  accept: (socket: Socket) => void,
-  onError: (error: Error, peer: string) => void,
-): TlsServer {
+function secureServer(tls: TlsOptions, begin: Begin, events: ListenerEvents): TlsServer {
   // A client that offers protocols without h2 fails the handshake; one that offers none gets here.
-  const options = {
-    ...tls,
-    noDelay: true,
-    ALPNProtocols: ["h2"],
-    handshakeTimeout,
-  };
-  return createTlsServer(options, (socket) => {
+  return createTlsServer({ ...tls, ALPNProtocols: ["h2"] }, (socket) => {
     if (socket.alpnProtocol === "h2") {
-      accept(socket);
+      socket.setNoDelay(true);
+      begin(socket, undefined);
       return;
     }
     const who = remoteAddressOf(socket);
     // Not end(): a peer that keeps its side open would keep the socket.
     socket.destroy();
-    onError(new Error(`${who} did not negotiate HTTP/2 (ALPN h2)`), who);
+    events.onError(new Error(`${who} did not negotiate HTTP/2 (ALPN h2)`), who);
   });
-}
-
-function boundAddress(server: Server, asked: SocketAddress): SocketAddress {
-  const bound = server.address();
-  return bound === null || typeof bound === "string"
-    ? asked
-    : { host: bound.address, port: bound.port };
-}
-
-class EngineListener implements Listener {
-  readonly address: SocketAddress;
-  readonly #server: Server;
-  readonly #handshakes: Handshakes | undefined;
-
-  constructor(server: Server, handshakes: Handshakes | undefined, address: SocketAddress) {
-    this.#server = server;
-    this.#handshakes = handshakes;
-    this.address = address;
-  }
-
-  close(): Promise<void> {
-    // The server's own callback would wait for the connections, too.
-    this.#server.close();
-    this.#handshakes?.destroyAll();
-    return Promise.resolve();
-  }
 }

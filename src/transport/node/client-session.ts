@@ -23,6 +23,7 @@ import { errorText } from "../error-text.ts";
 import { FailedSession } from "../failed-session.ts";
 import { peerInfo } from "../peer-info.ts";
 import { SilenceWatch } from "../silence-watch.ts";
+import { currentTls } from "../tls.ts";
 import {
   type ClientSession,
   type ClientSessionListener,
@@ -302,10 +303,9 @@ export function connect(options: ConnectOptions, listener: ClientSessionListener
   const peer = { remoteAddress: formatAddress(address), localAddress: "" };
   let socket: Socket;
   try {
+    const tls = currentTls(options.tls);
     socket =
-      options.tls === undefined
-        ? connectSocket(address)
-        : connectTls(tlsConnectOptions(address, options.tls));
+      tls === undefined ? connectSocket(address) : connectTls(tlsConnectOptions(address, tls));
   } catch (error) {
     return new FailedSession(peer, resolved.clock, error, listener);
   }

@@ -1,0 +1,16 @@
+// A signal that is aborted in the async context of whoever asked for it first.
+
+import { currentScope } from "../observe/scope.ts";
+
+export class Abort {
+  readonly #controller = new AbortController();
+  readonly #scope = currentScope();
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  now(reason: Error): void {
+    this.#scope.runInAsyncScope(this.#controller.abort, this.#controller, reason);
+  }
+}

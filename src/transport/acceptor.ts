@@ -1,0 +1,124 @@
+// A listening socket, and what comes of its connections before they speak HTTP/2. A transport makes
+// sessions of what it is handed.
+
+import { createServer, type Server, type Socket } from "node:net";
+import type { TlsOptions, Server as TlsServer } from "node:tls";
+import { Handshakes } from "./handshakes.ts";
+import type { ServerTlsOptions } from "./tls.ts";
+import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "./transport.ts";
+
+interface AcceptorOptions {
+  readonly handshakeTimeoutMs: number;
+  /** Nothing of a plain connection is read before `onPlain` has it. */
+  readonly pausesPlain: boolean;
+  /** A plain connection has come. */
+  onPlain(socket: Socket): void;
+  /**
+   * A server that never listens. Connections are emitted on it, and it makes sessions of those that
+   * agree on h2.
+   */
+  makeSecureServer(options: TlsOptions): TlsServer;
+}
+
+/** Listens, as `Transport.listen` does. */
+export function accept(
+  { address, tls }: ListenOptions,
+  options: AcceptorOptions,
+  events: ListenerEvents,
+): Promise<Listener> {
+  const secure = tls === undefined ? undefined : new SecureSide(tls, options, events);
+  const server = createServer(
+    {
+      noDelay: true,
+      pauseOnConnect: secure === undefined && options.pausesPlain,
+      ...keepAliveOf(tls),
+    },
+    (socket) => {
+      if (secure === undefined) options.onPlain(socket);
+      else secure.take(socket);
+    },
+  );
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(address, () => {
+      server.off("error", reject);
+      server.on("error", (error: Error) => events.onError(error, undefined));
+      resolve(new Acceptor(server, secure, boundAddress(server, address)));
+    });
+  });
+}
+
+function keepAliveOf(
+  tls: ServerTlsOptions = {},
+): Pick<ServerTlsOptions, "keepAlive" | "keepAliveInitialDelay"> {
+  const { keepAlive = false, keepAliveInitialDelay = 0 } = tls;
+  return { keepAlive, keepAliveInitialDelay };
+}
+
+function boundAddress(server: Server, asked: SocketAddress): SocketAddress {
+  const bound = server.address();
+  return bound === null || typeof bound === "string"
+    ? asked
+    : { host: bound.address, port: bound.port };
+}
+
+/** The TLS of a listening socket, which can be replaced while it listens. */
+class SecureSide {
+  readonly #options: AcceptorOptions;
+  readonly #handshakes: Handshakes;
+  /** Whoever begins handshakes now; those before it finish theirs. */
+  #server: TlsServer;
+
+  constructor(tls: ServerTlsOptions, options: AcceptorOptions, events: ListenerEvents) {
+    this.#options = options;
+    this.#handshakes = new Handshakes((error, peer) => events.onError(error, peer));
+    this.#server = this.#make(tls);
+  }
+
+  /** @throws what OpenSSL and node:tls refuse; the TLS before it stays */
+  replace(tls: ServerTlsOptions): void {
+    this.#server = this.#make(tls);
+  }
+
+  take(socket: Socket): void {
+    this.#handshakes.add(socket);
+    this.#server.emit("connection", socket);
+  }
+
+  destroyHandshakes(): void {
+    this.#handshakes.destroyAll();
+  }
+
+  #make(tls: ServerTlsOptions): TlsServer {
+    const { handshakeTimeoutMs } = this.#options;
+    const server = this.#options.makeSecureServer({ ...tls, handshakeTimeout: handshakeTimeoutMs });
+    this.#handshakes.watch(server);
+    return server;
+  }
+}
+
+class Acceptor implements Listener {
+  readonly address: SocketAddress;
+  readonly #server: Server;
+  readonly #secure: SecureSide | undefined;
+
+  constructor(server: Server, secure: SecureSide | undefined, address: SocketAddress) {
+    this.#server = server;
+    this.#secure = secure;
+    this.address = address;
+  }
+
+  setTls(tls: ServerTlsOptions): void {
+    if (this.#secure === undefined) {
+      throw new TypeError("setTls: expected a listener with TLS, got one without");
+    }
+    this.#secure.replace(tls);
+  }
+
+  close(): Promise<void> {
+    // The server's own callback would wait for the connections, too.
+    this.#server.close();
+    this.#secure?.destroyHandshakes();
+    return Promise.resolve();
+  }
+}

@@ -51,26 +51,26 @@ class Waiter {
   /** It was asked for the first message, not for a list. */
   readonly single: boolean;
   readonly promise: Promise<Buffer | Buffer[]>;
-  #resolve: (payloads: Buffer | Buffer[]) => void = () => {};
-  #reject: (error: unknown) => void = () => {};
+  private resolvePromise: (payloads: Buffer | Buffer[]) => void = () => {};
+  private rejectPromise: (error: unknown) => void = () => {};
 
   constructor(count: number, single: boolean) {
     this.count = count;
     this.single = single;
     this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
+      this.resolvePromise = resolve;
+      this.rejectPromise = reject;
     });
   }
 
   resolve(payloads: readonly Buffer[]): void {
-    this.#resolve(this.single ? (payloads[0] as Buffer) : payloads.slice(0, this.count));
+    this.resolvePromise(this.single ? (payloads[0] as Buffer) : payloads.slice(0, this.count));
   }
 
   reject(error: unknown): void {
     // The director may not be waiting.
     this.promise.catch(NOTHING);
-    this.#reject(error);
+    this.rejectPromise(error);
   }
 }
 
@@ -116,156 +116,156 @@ export class CallPeeker implements StreamPeeker {
 
 /** What has been seen of the request, and who waits to see more. */
 class PeekWindow implements RequestTap {
-  readonly #call: ServerCall;
-  readonly #maxPeekBytes: number;
+  private readonly call: ServerCall;
+  private readonly maxPeekBytes: number;
   /** Made when something has come that is not exactly the first message. */
-  #parser: MessageParser | undefined;
+  private parser: MessageParser | undefined;
   // Nearly always one of each at most: a list that is made with its only entry takes a seventh of
   // one that has grown.
-  #frames: Frame[] = [];
-  #payloads: Buffer[] = [];
+  private frames: Frame[] = [];
+  private payloads: Buffer[] = [];
   /** All of them together. */
-  #payloadBytes = 0;
-  #waiters: Waiter[] = [];
-  #seenBytes = 0;
+  private payloadBytes = 0;
+  private waiters: Waiter[] = [];
+  private seenBytes = 0;
   /** Of them, what the client was given credit for ahead of its destination. */
-  #acknowledgedBytes = 0;
-  #ended = false;
-  #closed = false;
-  #error: unknown;
+  private acknowledgedBytes = 0;
+  private ended = false;
+  private closed = false;
+  private error: unknown;
 
   constructor(call: ServerCall, maxPeekBytes: number) {
-    this.#call = call;
-    this.#maxPeekBytes = maxPeekBytes;
+    this.call = call;
+    this.maxPeekBytes = maxPeekBytes;
     const { context, requestEnded, buffered } = call;
     if (context.reason !== undefined) {
-      this.#error = context.reason;
+      this.error = context.reason;
       return;
     }
     call.setTap(this);
-    this.#ended = requestEnded;
-    if (buffered !== undefined) for (const chunk of buffered) this.#take(chunk);
+    this.ended = requestEnded;
+    if (buffered !== undefined) for (const chunk of buffered) this.take(chunk);
   }
 
   peek(count: number, single: boolean): Promise<Buffer | Buffer[]> {
     const waiter = new Waiter(count, single);
-    if (this.#waiters.length === 0) this.#waiters = [waiter];
-    else this.#waiters.push(waiter);
-    this.#settle();
+    if (this.waiters.length === 0) this.waiters = [waiter];
+    else this.waiters.push(waiter);
+    this.settle();
     return waiter.promise;
   }
 
   /** The payloads of the first messages, as many as there are up to `count`. */
-  #payloadsUpTo(count: number): readonly Buffer[] {
-    const end = Math.min(count, this.#frames.length);
-    for (let i = this.#payloads.length; i < end; i++) {
-      const frame = this.#frames[i] as Frame;
+  private payloadsUpTo(count: number): readonly Buffer[] {
+    const end = Math.min(count, this.frames.length);
+    for (let i = this.payloads.length; i < end; i++) {
+      const frame = this.frames[i] as Frame;
       const payload = frame.compressed
         ? decompress(
             frame.payload,
-            this.#call.head.messageEncoding,
-            this.#maxPeekBytes - this.#payloadBytes,
+            this.call.head.messageEncoding,
+            this.maxPeekBytes - this.payloadBytes,
           )
         : frame.payload;
-      const bytes = this.#payloadBytes + payload.length;
-      if (bytes > this.#maxPeekBytes) throw tooLarge(this.#maxPeekBytes, `${bytes} bytes`);
-      this.#payloadBytes = bytes;
-      if (i === 0) this.#payloads = [payload];
-      else this.#payloads.push(payload);
+      const bytes = this.payloadBytes + payload.length;
+      if (bytes > this.maxPeekBytes) throw tooLarge(this.maxPeekBytes, `${bytes} bytes`);
+      this.payloadBytes = bytes;
+      if (i === 0) this.payloads = [payload];
+      else this.payloads.push(payload);
     }
-    return this.#payloads;
+    return this.payloads;
   }
 
   close(): void {
-    this.#closed = true;
-    this.#settle();
+    this.closed = true;
+    this.settle();
   }
 
   onBuffered(chunk: Buffer, endStream: boolean): void {
-    this.#take(chunk);
-    if (endStream) this.#ended = true;
-    this.#settle();
+    this.take(chunk);
+    if (endStream) this.ended = true;
+    this.settle();
   }
 
   onCancelled(reason: GrpcError): void {
-    this.#error ??= reason;
-    this.#settle();
+    this.error ??= reason;
+    this.settle();
   }
 
-  #take(chunk: Buffer): void {
-    if (this.#error !== undefined || chunk.length === 0) return;
-    this.#seenBytes += chunk.length;
-    if (this.#parser === undefined && this.#takeFirst(chunk)) return;
-    this.#parse(chunk);
+  private take(chunk: Buffer): void {
+    if (this.error !== undefined || chunk.length === 0) return;
+    this.seenBytes += chunk.length;
+    if (this.parser === undefined && this.takeFirst(chunk)) return;
+    this.parse(chunk);
   }
 
   /** Nearly always the first chunk is the first message. */
-  #takeFirst(chunk: Buffer): boolean {
-    if (this.#frames.length > 0 || chunk.length < PREFIX_BYTES) return false;
+  private takeFirst(chunk: Buffer): boolean {
+    if (this.frames.length > 0 || chunk.length < PREFIX_BYTES) return false;
     const flag = chunk[0];
     const length = payloadBytesAt(chunk, 0);
-    if (length !== chunk.length - PREFIX_BYTES || length > this.#maxPeekBytes) return false;
+    if (length !== chunk.length - PREFIX_BYTES || length > this.maxPeekBytes) return false;
     if (flag !== 0 && flag !== 1) return false;
-    this.#frames = [new Frame(chunk.subarray(PREFIX_BYTES), flag === 1)];
+    this.frames = [new Frame(chunk.subarray(PREFIX_BYTES), flag === 1)];
     return true;
   }
 
-  #parse(chunk: Buffer): void {
-    this.#parser ??= new MessageParser({
-      maxMessageBytes: this.#maxPeekBytes,
+  private parse(chunk: Buffer): void {
+    this.parser ??= new MessageParser({
+      maxMessageBytes: this.maxPeekBytes,
       source: "downstream",
     });
-    this.#parser.push(chunk);
+    this.parser.push(chunk);
     try {
-      for (let frame = this.#parser.next(); frame !== undefined; frame = this.#parser.next()) {
-        this.#frames.push(frame);
+      for (let frame = this.parser.next(); frame !== undefined; frame = this.parser.next()) {
+        this.frames.push(frame);
       }
     } catch (error) {
-      this.#error = this.#refusal(error);
+      this.error = this.refusal(error);
     }
   }
 
-  #settle(): void {
-    const waiting = this.#waiters;
+  private settle(): void {
+    const waiting = this.waiters;
     if (waiting.length === 0) return;
     if (waiting.length === 1) {
-      if (this.#settleOne(waiting[0] as Waiter)) waiting.pop();
+      if (this.settleOne(waiting[0] as Waiter)) waiting.pop();
     } else {
-      this.#waiters = waiting.filter((waiter) => !this.#settleOne(waiter));
+      this.waiters = waiting.filter((waiter) => !this.settleOne(waiter));
     }
-    if (this.#waiters.length === 0) return;
+    if (this.waiters.length === 0) return;
     // A message may be larger than the window: while somebody waits, the client may send on, up to
     // the limit.
-    const bytes = this.#seenBytes - this.#acknowledgedBytes;
-    this.#acknowledgedBytes = this.#seenBytes;
-    if (bytes > 0) this.#call.acknowledgeAhead(bytes);
+    const bytes = this.seenBytes - this.acknowledgedBytes;
+    this.acknowledgedBytes = this.seenBytes;
+    if (bytes > 0) this.call.acknowledgeAhead(bytes);
   }
 
-  #settleOne(waiter: Waiter): boolean {
+  private settleOne(waiter: Waiter): boolean {
     const { count } = waiter;
-    const seen = this.#frames.length;
-    if (seen >= count || (this.#ended && seen > 0)) {
+    const seen = this.frames.length;
+    if (seen >= count || (this.ended && seen > 0)) {
       try {
-        waiter.resolve(this.#payloadsUpTo(count));
+        waiter.resolve(this.payloadsUpTo(count));
       } catch (error) {
-        waiter.reject(this.#refusal(error));
+        waiter.reject(this.refusal(error));
       }
       return true;
     }
-    if (this.#ended) this.#error ??= endedWithoutMessage(this.#seenBytes);
-    if (this.#seenBytes > this.#maxPeekBytes + count * PREFIX_BYTES) {
-      this.#error ??= tooLarge(this.#maxPeekBytes, `${this.#seenBytes} bytes`);
+    if (this.ended) this.error ??= endedWithoutMessage(this.seenBytes);
+    if (this.seenBytes > this.maxPeekBytes + count * PREFIX_BYTES) {
+      this.error ??= tooLarge(this.maxPeekBytes, `${this.seenBytes} bytes`);
     }
-    if (this.#closed) this.#error ??= answeredAlready();
-    if (this.#error === undefined) return false;
-    waiter.reject(this.#error);
+    if (this.closed) this.error ??= answeredAlready();
+    if (this.error === undefined) return false;
+    waiter.reject(this.error);
     return true;
   }
 
-  #refusal(error: unknown): unknown {
+  private refusal(error: unknown): unknown {
     if (!(error instanceof GrpcError) || error.reason !== ErrorReason.MESSAGE_TOO_LARGE)
       return error;
-    return tooLarge(this.#maxPeekBytes, error.details);
+    return tooLarge(this.maxPeekBytes, error.details);
   }
 }
 

@@ -160,10 +160,10 @@ function settled(
  * makes of one which is over is told to whoever it names, but no longer here.
  */
 class HandlerListener implements DirectedListener, ContextListener {
-  readonly #stream: ServerStream;
-  readonly #call: ServerCall;
-  readonly #resolve: () => void;
-  readonly #reject: (error: GrpcError) => void;
+  private readonly stream: ServerStream;
+  private readonly call: ServerCall;
+  private readonly resolve: () => void;
+  private readonly reject: (error: GrpcError) => void;
 
   constructor(
     stream: ServerStream,
@@ -171,40 +171,43 @@ class HandlerListener implements DirectedListener, ContextListener {
     resolve: () => void,
     reject: (error: GrpcError) => void,
   ) {
-    this.#stream = stream;
-    this.#call = call;
-    this.#resolve = resolve;
-    this.#reject = reject;
+    this.stream = stream;
+    this.call = call;
+    this.resolve = resolve;
+    this.reject = reject;
   }
 
   onWaiting(): void {
-    this.#stream.context.subscribe(this);
+    this.stream.context.subscribe(this);
   }
 
   onAnswered(): void {
-    this.#stream.context.unsubscribe(this);
+    this.stream.context.unsubscribe(this);
   }
 
   onContextDone(reason: GrpcError): void {
-    this.onRefused(this.#call, reason);
+    this.onRefused(this.call, reason);
   }
 
   onRelayEnd(relay: Relay, error: GrpcError | undefined): void {
-    this.#tell((outcome) => relay.answer(outcome), error);
+    this.tell((outcome) => relay.answer(outcome), error);
   }
 
   onRefused(call: ServerCall, error: GrpcError): void {
-    this.#tell((outcome) => {
+    this.tell((outcome) => {
       // A handler that swallows the refusal and returns means OK.
       if (outcome === undefined) call.finishOk(new Metadata());
       else call.finishError(outcome);
     }, error);
   }
 
-  #tell(answer: (outcome: GrpcError | undefined) => void, error: GrpcError | undefined): void {
-    this.#stream.relayDone(answer, error);
-    if (error === undefined) this.#resolve();
-    else this.#reject(error);
+  private tell(
+    answer: (outcome: GrpcError | undefined) => void,
+    error: GrpcError | undefined,
+  ): void {
+    this.stream.relayDone(answer, error);
+    if (error === undefined) this.resolve();
+    else this.reject(error);
   }
 }
 

@@ -20,13 +20,13 @@ export interface MessageCallOptions {
 }
 
 export class MessageCall implements RequestSink {
-  readonly #call: ServerCall;
-  readonly #reader: MessageReader;
-  readonly #writer: MessageWriter;
+  private readonly call: ServerCall;
+  private readonly reader: MessageReader;
+  private readonly writer: MessageWriter;
 
   constructor(call: ServerCall, options: MessageCallOptions) {
-    this.#call = call;
-    this.#reader = new MessageReader(
+    this.call = call;
+    this.reader = new MessageReader(
       {
         codec: options.codec,
         maxMessageBytes: options.maxRequestMessageBytes,
@@ -34,32 +34,32 @@ export class MessageCall implements RequestSink {
       },
       call,
     );
-    this.#reader.encoding = call.head.messageEncoding;
-    this.#writer = new MessageWriter(options.codec, call);
+    this.reader.encoding = call.head.messageEncoding;
+    this.writer = new MessageWriter(options.codec, call);
     call.attach(this);
   }
 
   recv(): Promise<unknown> {
-    return this.#reader.read();
+    return this.reader.read();
   }
 
   async send(message: unknown): Promise<void> {
-    if (this.#call.ended) throw this.#over();
-    if (!this.#call.headersSent) this.#sendHeaders();
-    await this.#writer.write(message);
+    if (this.call.ended) throw this.over();
+    if (!this.call.headersSent) this.sendHeaders();
+    await this.writer.write(message);
   }
 
   sendHeader(metadata: Metadata | undefined): void {
-    if (this.#call.ended) throw this.#over();
+    if (this.call.ended) throw this.over();
     // Also refuses to send them twice.
-    this.#call.addHeader(metadata ?? new Metadata());
-    this.#sendHeaders();
+    this.call.addHeader(metadata ?? new Metadata());
+    this.sendHeaders();
   }
 
-  #sendHeaders(): void {
-    const contentType = this.#call.head.contentType ?? CONTENT_TYPE_GRPC;
+  private sendHeaders(): void {
+    const contentType = this.call.head.contentType ?? CONTENT_TYPE_GRPC;
     try {
-      this.#call.sendHeaders([HTTP_STATUS_200, contentType]);
+      this.call.sendHeaders([HTTP_STATUS_200, contentType]);
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
       throw invalidHeader(error);
@@ -71,50 +71,50 @@ export class MessageCall implements RequestSink {
    * were.
    */
   release(): boolean {
-    const rest = this.#reader.takeRest();
-    this.#call.detach(rest.chunks, rest.creditedBytes);
-    return this.#reader.hasRead;
+    const rest = this.reader.takeRest();
+    this.call.detach(rest.chunks, rest.creditedBytes);
+    return this.reader.hasRead;
   }
 
   /** The handler has returned. */
   finishOk(): void {
-    this.#call.finishOk(new Metadata());
-    this.#close();
+    this.call.finishOk(new Metadata());
+    this.close();
   }
 
   /** The handler has thrown. */
   finishError(error: GrpcError): void {
-    this.#call.finishError(error);
-    this.#close();
+    this.call.finishError(error);
+    this.close();
   }
 
-  #close(): void {
-    const error = this.#over();
-    this.#reader.fail(error);
-    this.#writer.fail(error);
+  private close(): void {
+    const error = this.over();
+    this.reader.fail(error);
+    this.writer.fail(error);
   }
 
-  #over(): GrpcError {
+  private over(): GrpcError {
     return (
-      this.#call.context.reason ??
+      this.call.context.reason ??
       failure(Status.INTERNAL, "the call is over", { reason: ErrorReason.HANDLER })
     );
   }
 
   onRequestData(chunk: LentBytes, endStream: boolean): void {
-    this.#reader.push(chunk, endStream);
+    this.reader.push(chunk, endStream);
   }
 
   onResponseWritable(bytes: number): void {
-    this.#writer.onWritable(bytes);
+    this.writer.onWritable(bytes);
   }
 
   onCancelled(reason: GrpcError): void {
-    this.#reader.fail(reason);
-    this.#writer.fail(reason);
+    this.reader.fail(reason);
+    this.writer.fail(reason);
     // The handler may take its time to notice; the client is not kept waiting.
-    if (this.#call.gone) this.#call.abandon(reason);
-    else this.#call.finishError(reason);
+    if (this.call.gone) this.call.abandon(reason);
+    else this.call.finishError(reason);
   }
 }
 

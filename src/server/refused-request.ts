@@ -27,14 +27,14 @@ const NOTHING: Buffer = Buffer.alloc(0);
  * too long is told to stop by RST_STREAM(NO_ERROR).
  */
 export class RefusedRequest implements StreamListener {
-  readonly #stream: Stream;
-  readonly #clock: Clock;
-  readonly #timer = new Timer(this);
-  #drainedBytes = 0;
+  private readonly stream: Stream;
+  private readonly clock: Clock;
+  private readonly timer = new Timer(this);
+  private drainedBytes = 0;
 
   constructor(stream: Stream, clock: Clock) {
-    this.#stream = stream;
-    this.#clock = clock;
+    this.stream = stream;
+    this.clock = clock;
   }
 
   /** Sends 415 with `text`, or its headers alone to a HEAD request. */
@@ -43,42 +43,42 @@ export class RefusedRequest implements StreamListener {
     const length = new HeaderField("content-length", `${body.length}`);
     const done = requestEnded || isHead;
     try {
-      this.#stream.sendHeaders([STATUS, CONTENT_TYPE, length], isHead);
+      this.stream.sendHeaders([STATUS, CONTENT_TYPE, length], isHead);
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
       // The client takes no header list to speak of.
-      this.#stream.reset(ErrorCode.INTERNAL_ERROR);
+      this.stream.reset(ErrorCode.INTERNAL_ERROR);
       return;
     }
-    if (!isHead) this.#stream.sendData(body, done);
-    if (!done) this.#clock.schedule(this.#timer, LINGER_MS);
+    if (!isHead) this.stream.sendData(body, done);
+    if (!done) this.clock.schedule(this.timer, LINGER_MS);
   }
 
   onHeaders(): void {}
 
   onData(chunk: LentBytes, endStream: boolean): void {
-    this.#drainedBytes += chunk.length;
-    if (endStream || this.#drainedBytes > MAX_DRAINED_BYTES) this.#end();
-    else this.#stream.acknowledge(chunk.length);
+    this.drainedBytes += chunk.length;
+    if (endStream || this.drainedBytes > MAX_DRAINED_BYTES) this.end();
+    else this.stream.acknowledge(chunk.length);
   }
 
   onTrailers(): void {
-    this.#end();
+    this.end();
   }
 
   onWritable(): void {}
 
   onReset(): void {
-    this.#clock.cancel(this.#timer);
+    this.clock.cancel(this.timer);
   }
 
   onTimer(): void {
-    this.#end();
+    this.end();
   }
 
-  #end(): void {
-    this.#clock.cancel(this.#timer);
-    this.#stream.sendData(NOTHING, true);
+  private end(): void {
+    this.clock.cancel(this.timer);
+    this.stream.sendData(NOTHING, true);
   }
 }
 

@@ -21,16 +21,16 @@ export class RequestHead {
   /** `grpc-encoding`: how messages with the compressed flag are compressed. */
   messageEncoding: string | undefined = undefined;
   /** The header list that such a request was last sent on with, and where to. */
-  #forwarded: HeaderList | undefined = undefined;
-  #forwardedTo: object | undefined = undefined;
-  #metadata: HeaderList | undefined = undefined;
+  private forwardedList: HeaderList | undefined = undefined;
+  private forwardedTo: object | undefined = undefined;
+  private metadataList: HeaderList | undefined = undefined;
 
   constructor(headers: HeaderList) {
     this.headers = headers;
-    for (let i = 0; i < headers.length; i++) this.#take(headers[i] as HeaderField);
+    for (let i = 0; i < headers.length; i++) this.take(headers[i] as HeaderField);
   }
 
-  #take(field: HeaderField): void {
+  private take(field: HeaderField): void {
     switch (field.name) {
       case ":method":
         this.httpMethod = field.value;
@@ -64,8 +64,8 @@ export class RequestHead {
    * list.
    */
   get metadata(): HeaderList {
-    this.#metadata ??= forwardableRequestMetadata(this.headers);
-    return this.#metadata;
+    this.metadataList ??= forwardableRequestMetadata(this.headers);
+    return this.metadataList;
   }
 
   /** Full method name; empty when the client sent no path. */
@@ -75,7 +75,7 @@ export class RequestHead {
 
   /** The list that `keepForwarded` was given last, if that was for `origin`. */
   forwarded(origin: object): HeaderList | undefined {
-    return this.#forwardedTo === origin ? this.#forwarded : undefined;
+    return this.forwardedTo === origin ? this.forwardedList : undefined;
   }
 
   /**
@@ -83,8 +83,8 @@ export class RequestHead {
    * difference.
    */
   keepForwarded(origin: object, headers: HeaderList): void {
-    this.#forwardedTo = origin;
-    this.#forwarded = headers;
+    this.forwardedTo = origin;
+    this.forwardedList = headers;
   }
 
   /**
@@ -112,19 +112,19 @@ const RECENT_HEADS = 8;
 
 /** The heads of the lists that came last, whatever connection they came on. */
 export class RecentHeads {
-  private readonly heads: RequestHead[] = [];
-  private next = 0;
+  readonly #heads: RequestHead[] = [];
+  #next = 0;
 
   /** The head of this very list. */
   of(headers: HeaderList): RequestHead {
-    const { heads } = this;
+    const heads = this.#heads;
     for (let i = 0; i < heads.length; i++) {
       const head = heads[i] as RequestHead;
       if (head.headers === headers) return head;
     }
     const head = new RequestHead(headers);
-    heads[this.next] = head;
-    this.next = (this.next + 1) % RECENT_HEADS;
+    heads[this.#next] = head;
+    this.#next = (this.#next + 1) % RECENT_HEADS;
     return head;
   }
 }

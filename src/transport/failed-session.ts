@@ -12,11 +12,11 @@ export class FailedSession implements ClientSession {
   readonly availableStreamCount = 0;
   readonly accepting = false;
   readonly answered = false;
-  readonly #clock: Clock;
+  private readonly clock: Clock;
 
   constructor(peer: PeerInfo, clock: Clock, cause: unknown, listener: ClientSessionListener) {
     this.peer = peer;
-    this.#clock = clock;
+    this.clock = clock;
     const reason = cause instanceof Error ? errorText(cause, peer.remoteAddress) : String(cause);
     const message = `cannot connect to ${peer.remoteAddress}: ${reason}`;
     const end = { kind: "connect", code: ErrorCode.NO_ERROR, message, reason, cause } as const;
@@ -24,7 +24,7 @@ export class FailedSession implements ClientSession {
   }
 
   get nowMs(): number {
-    return this.#clock.nowMs();
+    return this.clock.nowMs();
   }
 
   drain(): void {}

@@ -15,18 +15,18 @@ const GARBAGE_BYTES = 16_777_216;
 export type Collect = () => void;
 
 export class ReadGarbage {
-  private uncollectedBytes = 0;
-  private readonly collect: Collect;
+  #uncollectedBytes = 0;
+  readonly #collect: Collect;
 
   constructor(collect: Collect) {
-    this.collect = collect;
+    this.#collect = collect;
   }
 
   count(bytes: number): void {
-    this.uncollectedBytes += bytes;
-    if (this.uncollectedBytes < GARBAGE_BYTES) return;
-    this.uncollectedBytes = 0;
-    this.collect();
+    this.#uncollectedBytes += bytes;
+    if (this.#uncollectedBytes < GARBAGE_BYTES) return;
+    this.#uncollectedBytes = 0;
+    this.#collect();
   }
 }
 

@@ -28,19 +28,19 @@ export class SilenceWatch {
   /** HEADERS or DATA was sent, and none was read since. */
   isDue = false;
   /** Bytes that had been read when it was last looked, and when that was. */
-  #readBytes = 0;
-  #readMs = 0;
+  private readBytes = 0;
+  private readMs = 0;
   /** When the PING was sent that nothing has followed yet. */
-  #askedMs: number | undefined;
-  #lastPingMs = Number.NEGATIVE_INFINITY;
+  private askedMs: number | undefined;
+  private lastPingMs = Number.NEGATIVE_INFINITY;
 
   /** HEADERS or DATA was sent. While an answer is due already, it is no news. */
   sent(readBytes: number, nowMs: number): void {
     if (this.isDue) return;
     this.isDue = true;
-    this.#readBytes = readBytes;
-    this.#readMs = nowMs;
-    this.#askedMs = undefined;
+    this.readBytes = readBytes;
+    this.readMs = nowMs;
+    this.askedMs = undefined;
   }
 
   /**
@@ -48,9 +48,9 @@ export class SilenceWatch {
    * counted when they send any.
    */
   heard(readBytes: number): void {
-    this.#lastPingMs = Number.NEGATIVE_INFINITY;
+    this.lastPingMs = Number.NEGATIVE_INFINITY;
     // It may be told after it was read, and something sent between.
-    if (readBytes !== this.#readBytes) this.isDue = false;
+    if (readBytes !== this.readBytes) this.isDue = false;
   }
 
   /**
@@ -60,20 +60,20 @@ export class SilenceWatch {
    */
   check(readBytes: number, isAwaited: boolean, nowMs: number): SilenceVerdict {
     if (!this.isDue) return "answered";
-    if (readBytes !== this.#readBytes) {
-      this.#readBytes = readBytes;
-      this.#readMs = nowMs;
-      this.#askedMs = undefined;
+    if (readBytes !== this.readBytes) {
+      this.readBytes = readBytes;
+      this.readMs = nowMs;
+      this.askedMs = undefined;
       this.isDue = isAwaited;
       return isAwaited ? "waiting" : "answered";
     }
-    if (this.#askedMs !== undefined) {
-      return nowMs < this.#askedMs + ANSWER_MS ? "waiting" : "dead";
+    if (this.askedMs !== undefined) {
+      return nowMs < this.askedMs + ANSWER_MS ? "waiting" : "dead";
     }
-    if (nowMs < this.#readMs + SILENCE_MS) return "waiting";
-    if (nowMs < this.#lastPingMs + PING_INTERVAL_MS) return "waiting";
-    this.#askedMs = nowMs;
-    this.#lastPingMs = nowMs;
+    if (nowMs < this.readMs + SILENCE_MS) return "waiting";
+    if (nowMs < this.lastPingMs + PING_INTERVAL_MS) return "waiting";
+    this.askedMs = nowMs;
+    this.lastPingMs = nowMs;
     return "ping";
   }
 }

@@ -66,13 +66,13 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   readonly opensStreams = true;
   answered = false;
   protected readonly listener: ClientSessionListener;
-  readonly #node: ClientHttp2Session;
+  declare protected readonly node: ClientHttp2Session;
   /** The server's SETTINGS have arrived. */
-  #ready = false;
-  #peerMaxConcurrentStreams = 0;
-  readonly #connectTimer = new Timer(this);
+  private ready = false;
+  private peerMaxConcurrentStreams = 0;
+  private readonly connectTimer = new Timer(this);
   /** Of a session that was handed over the owner decides which PINGs its server gets. */
-  #silence: SilenceWatch | undefined;
+  private silence: SilenceWatch | undefined;
 
   constructor(
     node: ClientHttp2Session,
@@ -82,28 +82,27 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     listener: ClientSessionListener,
   ) {
     super(node, socket, peer, options);
-    this.#node = node;
     this.listener = listener;
-    node.on("remoteSettings", () => this.#recvSettings());
+    node.on("remoteSettings", () => this.recvSettings());
     // A pushed stream would be nobody's; ENABLE_PUSH 0 makes it a connection error, except on a
     // session of the user.
     node.on("stream", refusePush);
   }
 
   get availableStreamCount(): number {
-    if (!this.#ready || !this.accepting) return 0;
-    return Math.max(0, this.#peerMaxConcurrentStreams - this.streams.size);
+    if (!this.ready || !this.accepting) return 0;
+    return Math.max(0, this.peerMaxConcurrentStreams - this.streams.size);
   }
 
   override get accepting(): boolean {
-    return this.#ready && super.accepting;
+    return this.ready && super.accepting;
   }
 
   openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream {
     if (this.availableStreamCount === 0)
       throw new Error(`${this.remoteAddress} takes no stream now`);
-    checkSent(SENT.request(headers), this.#node);
-    const node = this.#request(headers, endStream);
+    checkSent(SENT.request(headers), this.node);
+    const node = this.request(headers, endStream);
     const stream = new NodeClientStream(node, this, listener, endStream);
     this.streams.set(stream.id, stream);
     this.sent();
@@ -111,14 +110,14 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     return stream;
   }
 
-  #request(headers: HeaderList, endStream: boolean): ClientHttp2Stream {
+  private request(headers: HeaderList, endStream: boolean): ClientHttp2Stream {
     const options = endStream ? WITHOUT_BODY : WITH_BODY;
     try {
       const list = REQUEST_TAKES_LISTS ? toNodeList(headers) : toNodeObject(headers);
-      return this.#node.request(list, options);
+      return this.node.request(list, options);
     } catch (error) {
       if (isSingleValueRefusal(error)) {
-        return this.#node.request(toJoinedNodeObject(headers), options);
+        return this.node.request(toJoinedNodeObject(headers), options);
       }
       throw new HeaderError(error instanceof Error ? error.message : String(error), {
         cause: error,
@@ -127,40 +126,40 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   }
 
   override forget(stream: NodeClientStream): void {
-    const wasFull = this.streams.size >= this.#peerMaxConcurrentStreams;
+    const wasFull = this.streams.size >= this.peerMaxConcurrentStreams;
     super.forget(stream);
     if (wasFull && this.availableStreamCount > 0) this.listener.onAvailable();
   }
 
   /** @param timeoutMs for everything up to the server's SETTINGS */
   connecting(timeoutMs: number, path: string | undefined, socket: Socket): void {
-    this.options.clock.schedule(this.#connectTimer, timeoutMs);
+    this.options.clock.schedule(this.connectTimer, timeoutMs);
     const expectsTls = "encrypted" in socket;
     // Of a TLS socket whose handshake is over for us, but not for the server, node:http2 hears no
     // error: not that our certificate is refused. It listens only while it has the socket, and
     // without a listener a late error would end the process.
     socket.on("error", (error) => {
-      if (!this.#ready) this.end(this.#connectFailure(errorText(error, this.remoteAddress), error));
+      if (!this.ready) this.end(this.connectFailure(errorText(error, this.remoteAddress), error));
     });
-    this.#node.on("connect", () => {
-      if (this.#node.destroyed) return;
-      if (expectsTls && this.#node.alpnProtocol !== "h2") {
-        this.end(this.#connectFailure("the server did not choose h2 by ALPN"));
+    this.node.on("connect", () => {
+      if (this.node.destroyed) return;
+      if (expectsTls && this.node.alpnProtocol !== "h2") {
+        this.end(this.connectFailure("the server did not choose h2 by ALPN"));
         return;
       }
       this.peer = peerInfo(socket, path, "client");
       this.started();
-      this.#silence = new SilenceWatch();
+      this.silence = new SilenceWatch();
     });
-    this.#noticeClose();
+    this.noticeClose();
   }
 
   /**
    * node:http2 closes a session of its own accord when a frame cannot be sent, and tells nobody:
    * the session would stand for ever and take no stream.
    */
-  #noticeClose(): void {
-    const node = this.#node;
+  private noticeClose(): void {
+    const node = this.node;
     const close = node.close;
     node.close = (callback) => {
       close.call(node, callback);
@@ -175,83 +174,83 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
 
   /** Takes up a session that a user opened. */
   adopt(): void {
-    const node = this.#node;
+    const node = this.node;
     if (node.destroyed || node.closed) {
       // One that is closing stands until its owner's streams have ended, but takes none of ours.
-      this.life = { kind: "ending", end: this.#connectFailure("the session was closed before") };
+      this.life = { kind: "ending", end: this.connectFailure("the session was closed before") };
       setImmediate(() => this.finish());
     } else if (node.connecting) {
       node.on("connect", () => {
         if (node.destroyed) return;
-        this.#learnPeer();
+        this.learnPeer();
         this.started();
       });
     } else {
-      this.#learnPeer();
+      this.learnPeer();
       this.started();
       // Its SETTINGS may have come before us. They come before any acknowledgement of a PING.
       node.ping((error) => {
-        if (error === null) this.#recvSettings();
+        if (error === null) this.recvSettings();
       });
     }
   }
 
   sent(): void {
-    const silence = this.#silence;
+    const silence = this.silence;
     if (silence === undefined || silence.isDue || this.isOver) return;
-    silence.sent(this.#readBytes, this.nowMs);
+    silence.sent(this.readBytes, this.nowMs);
     joinRounds(this);
   }
 
   heard(): void {
     this.answered = true;
-    const silence = this.#silence;
-    if (silence?.isDue) silence.heard(this.#readBytes);
+    const silence = this.silence;
+    if (silence?.isDue) silence.heard(this.readBytes);
   }
 
-  get #readBytes(): number {
+  private get readBytes(): number {
     return this.socket?.bytesRead ?? 0;
   }
 
   override takeRound(): boolean {
     const more = super.takeRound();
-    return this.#watchSilence() || more;
+    return this.watchSilence() || more;
   }
 
-  #watchSilence(): boolean {
-    const silence = this.#silence;
+  private watchSilence(): boolean {
+    const silence = this.silence;
     // Behind GOAWAY node:http2 sends no PING.
     if (silence === undefined || !this.accepting) return false;
-    const readBytes = this.#readBytes;
+    const readBytes = this.readBytes;
     const verdict = silence.check(readBytes, this.streams.size > 0, this.nowMs);
     if (verdict === "ping") this.ping(() => {});
     if (verdict !== "dead") return verdict !== "answered";
     // What came while the process was busy is read first.
     setImmediate(() => {
-      if (this.#readBytes !== readBytes) return;
+      if (this.readBytes !== readBytes) return;
       this.end({ kind: "timeout", code: ErrorCode.NO_ERROR, ...this.told("did not answer PING") });
     });
     return true;
   }
 
-  #learnPeer(): void {
-    const { socket } = this.#node;
+  private learnPeer(): void {
+    const { socket } = this.node;
     this.peer = peerInfo(socket, undefined, "client");
     this.remoteAddress = this.peer.remoteAddress;
   }
 
-  #recvSettings(): void {
-    if (this.#node.destroyed) return;
+  private recvSettings(): void {
+    if (this.node.destroyed) return;
     const before = this.availableStreamCount;
-    this.#peerMaxConcurrentStreams =
-      this.#node.remoteSettings.maxConcurrentStreams ?? Number.MAX_SAFE_INTEGER;
-    this.#ready = true;
-    this.options.clock.cancel(this.#connectTimer);
+    this.peerMaxConcurrentStreams =
+      this.node.remoteSettings.maxConcurrentStreams ?? Number.MAX_SAFE_INTEGER;
+    this.ready = true;
+    this.options.clock.cancel(this.connectTimer);
     if (before === 0 && this.availableStreamCount > 0) this.listener.onAvailable();
   }
 
   override drain(): void {
-    if (this.#node.connecting) {
+    if (this.node.connecting) {
       const told = this.told("not needed any more");
       this.end({ kind: "closed", code: ErrorCode.NO_ERROR, ...told });
     } else {
@@ -264,27 +263,27 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   }
 
   override onTimer(timer: Timer): void {
-    if (timer === this.#connectTimer) this.end(this.#connectFailure("timed out"));
+    if (timer === this.connectTimer) this.end(this.connectFailure("timed out"));
     else super.onTimer(timer);
   }
 
   protected override cleanUp(): void {
-    this.options.clock.cancel(this.#connectTimer);
+    this.options.clock.cancel(this.connectTimer);
   }
 
   protected override lossEnd(wasDraining: boolean): SessionEnd {
-    if (this.#ready) return super.lossEnd(wasDraining);
+    if (this.ready) return super.lossEnd(wasDraining);
     const { error } = this;
     return error === undefined
-      ? this.#connectFailure("connection closed before SETTINGS")
-      : this.#connectFailure(errorText(error, this.remoteAddress), error);
+      ? this.connectFailure("connection closed before SETTINGS")
+      : this.connectFailure(errorText(error, this.remoteAddress), error);
   }
 
   protected override breachEnd(): SessionEnd {
-    return this.#ready ? super.breachEnd() : this.#connectFailure("the server broke the protocol");
+    return this.ready ? super.breachEnd() : this.connectFailure("the server broke the protocol");
   }
 
-  #connectFailure(reason: string, cause?: unknown): SessionEnd {
+  private connectFailure(reason: string, cause?: unknown): SessionEnd {
     const message = `${this.remoteAddress} not connected: ${reason}`;
     const end = { kind: "connect", code: ErrorCode.NO_ERROR, message, reason } as const;
     return cause === undefined ? end : { ...end, cause };

@@ -18,11 +18,11 @@ export interface ClientStreamOwner extends StreamOwner {
 
 export class NodeClientStream extends NodeStream {
   declare readonly session: ClientStreamOwner;
-  #headersSeen = false;
+  private headersSeen = false;
   /**
    * DATA that came in the same read as the response headers: node:http2 emits those a tick later.
    */
-  #early: Buffer[] | undefined;
+  private early: Buffer[] | undefined;
 
   constructor(
     node: ClientHttp2Stream,
@@ -56,17 +56,17 @@ export class NodeClientStream extends NodeStream {
 
   override response(headers: HeaderList, endStream: boolean): void {
     this.session.heard();
-    if (this.over || this.#headersSeen) return;
-    this.#headersSeen = true;
-    if (this.#isTooLarge(headers)) return;
+    if (this.over || this.headersSeen) return;
+    this.headersSeen = true;
+    if (this.isTooLarge(headers)) return;
     const { problem, list } = RECEIVED.response(headers);
     if (this.refuses(problem)) return;
     this.recvEnded = endStream;
     this.listener.onHeaders(list, endStream);
-    if (endStream) this.#dropUnsent();
-    const early = this.#early;
+    if (endStream) this.dropUnsent();
+    const early = this.early;
     if (early === undefined) return;
-    this.#early = undefined;
+    this.early = undefined;
     for (const chunk of early) this.listener.onData(chunk, false);
   }
 
@@ -74,9 +74,9 @@ export class NodeClientStream extends NodeStream {
     this.session.heard();
     if (this.over) return;
     this.received(chunk.length);
-    if (this.#headersSeen) this.listener.onData(chunk, false);
-    else if (this.#early === undefined) this.#early = [chunk];
-    else this.#early.push(chunk);
+    if (this.headersSeen) this.listener.onData(chunk, false);
+    else if (this.early === undefined) this.early = [chunk];
+    else this.early.push(chunk);
   }
 
   trailers(trailers: HeaderList): void {
@@ -84,12 +84,12 @@ export class NodeClientStream extends NodeStream {
     if (this.over || this.recvEnded) return;
     // Data that node:http2 has not emitted yet goes first.
     while (this.node.readableLength > 0 && this.node.read() !== null);
-    if (this.#isTooLarge(trailers)) return;
+    if (this.isTooLarge(trailers)) return;
     const { problem, list } = RECEIVED.trailers(trailers);
     if (this.refuses(problem)) return;
     this.recvEnded = true;
     this.listener.onTrailers(list);
-    this.#dropUnsent();
+    this.dropUnsent();
   }
 
   /**
@@ -97,12 +97,12 @@ export class NodeClientStream extends NodeStream {
    * and would keep the stream, and its place in the server's limit, for as long as the server gives
    * no credit. `queuedBytes` does not tell: node:http2 holds some of what it accepted.
    */
-  #dropUnsent(): void {
+  private dropUnsent(): void {
     if (this.sendEnded && !this.node.writableFinished) this.reset(ErrorCode.NO_ERROR);
   }
 
   /** On the client side node:http2 announces the limit and does not hold the server to it. */
-  #isTooLarge(fields: HeaderList): boolean {
+  private isTooLarge(fields: HeaderList): boolean {
     const { maxHeaderListBytes } = this.session;
     const bytes = listBytes(fields);
     if (bytes <= maxHeaderListBytes) return false;
@@ -128,10 +128,10 @@ export class NodeClientStream extends NodeStream {
     if (this.recvEnded) return;
     // node:http2 adds one listener on 'end' for END_STREAM on DATA and one when the stream closes.
     const seen = this.node.listenerCount("end");
-    if (this.#headersSeen && seen >= (this.node.closed ? 2 : 1)) {
+    if (this.headersSeen && seen >= (this.node.closed ? 2 : 1)) {
       this.recvEnded = true;
       this.listener.onData(Buffer.alloc(0), true);
-      this.#dropUnsent();
+      this.dropUnsent();
     } else {
       this.failAsReset();
     }

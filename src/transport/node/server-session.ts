@@ -14,9 +14,9 @@ import { onError, resetBare } from "./stream.ts";
 export class NodeServerSession extends NodeSession {
   readonly opensStreams = false;
   protected readonly listener: ServerSessionListener;
-  #lastStreamId = 0;
+  private lastStreamId = 0;
   /** Once the drain was announced. */
-  #lastTakenId: number | undefined;
+  private lastTakenId: number | undefined;
 
   constructor(
     node: ServerHttp2Session,
@@ -32,7 +32,7 @@ export class NodeServerSession extends NodeSession {
 
   override drain(): void {
     // As node:http2 announces it: nothing above it is begun any more.
-    this.#lastTakenId ??= this.#lastStreamId;
+    this.lastTakenId ??= this.lastStreamId;
     super.drain();
   }
 
@@ -45,14 +45,14 @@ export class NodeServerSession extends NodeSession {
       return;
     }
     const id = node.id ?? 0;
-    if (this.#lastTakenId !== undefined && id > this.#lastTakenId) {
+    if (this.lastTakenId !== undefined && id > this.lastTakenId) {
       // nghttp2 ignores it once our GOAWAY is sent, which it is not while it reads: the client will
       // open it elsewhere.
       node.on("error", onError);
       setImmediate(resetBare, node, ErrorCode.REFUSED_STREAM);
       return;
     }
-    this.#lastStreamId = id;
+    this.lastStreamId = id;
     const { problem, list } = RECEIVED.request(headers);
     if (problem !== undefined) {
       // nghttp2 lets some header lists pass that are malformed.

@@ -21,31 +21,31 @@ const WITH_TRAILERS = { endStream: false, waitForTrailers: true, sendDate: false
 const TRAILERS_ONLY = { endStream: true, sendDate: false };
 
 export class NodeServerStream extends NodeStream {
-  readonly #server: ServerHttp2Stream;
-  #trailers: NodeHeaders | undefined;
+  private readonly server: ServerHttp2Stream;
+  private responseTrailers: NodeHeaders | undefined;
   /** node:http2 has seen END_STREAM, and may still hold data that came before it. */
-  #endSeen: boolean;
+  private endSeen: boolean;
 
   constructor(node: ServerHttp2Stream, session: StreamOwner, endStream: boolean) {
     super(node, session);
-    this.#server = node;
+    this.server = node;
     this.recvEnded = endStream;
-    this.#endSeen = endStream;
+    this.endSeen = endStream;
   }
 
   /** From here on events flow. */
   listen(listener: StreamListener): void {
     if (this.over) return;
     this.listener = listener;
-    const node = this.#server;
+    const node = this.server;
     // END_STREAM may have come before anyone listened here.
-    if (!this.recvEnded) this.#endSeen = node.listenerCount("end") > 0 && !node.closed;
+    if (!this.recvEnded) this.endSeen = node.listenerCount("end") > 0 && !node.closed;
     // Starts the flow; the event itself goes to `data`.
     node.on("data", onError);
   }
 
   sendHeaders(headers: HeaderList, endStream: boolean): void {
-    const node = this.#server;
+    const node = this.server;
     if (this.over || this.sendEnded || node.destroyed || node.closed || node.headersSent) return;
     checkSent(SENT.response(headers), node.session);
     const options = endStream ? TRAILERS_ONLY : WITH_TRAILERS;
@@ -66,14 +66,14 @@ export class NodeServerStream extends NodeStream {
   }
 
   sendTrailers(trailers: HeaderList): void {
-    if (this.over || this.sendEnded || this.#server.destroyed) return;
-    this.#trailers = checkedTrailers(trailers, this.#server.session);
+    if (this.over || this.sendEnded || this.server.destroyed) return;
+    this.responseTrailers = checkedTrailers(trailers, this.server.session);
     this.sendEnded = true;
-    this.#server.end();
+    this.server.end();
   }
 
   override wantTrailers(): void {
-    this.#server.sendTrailers(this.#trailers ?? {});
+    this.server.sendTrailers(this.responseTrailers ?? {});
     // node:http2 submits them in an immediate; this one comes after it.
     if (!this.recvEnded) setImmediate(closeEarly, this);
   }
@@ -84,13 +84,13 @@ export class NodeServerStream extends NodeStream {
   closeEarly(): void {
     if (this.over || this.recvEnded) return;
     this.finish();
-    resetBare(this.#server, ErrorCode.NO_ERROR);
+    resetBare(this.server, ErrorCode.NO_ERROR);
   }
 
   data(chunk: Buffer): void {
     if (this.over) return;
     this.received(chunk.length);
-    const last = this.#endSeen && this.#server.readableLength === 0;
+    const last = this.endSeen && this.server.readableLength === 0;
     if (last) this.recvEnded = true;
     this.listener.onData(chunk, last);
   }
@@ -98,9 +98,9 @@ export class NodeServerStream extends NodeStream {
   /** A tick before 'end' itself: early enough to forward END_STREAM on the last DATA frame. */
   override endListened(): void {
     // When the stream closes, node:http2 marks it so before it listens.
-    if (this.over || this.recvEnded || this.#server.closed) return;
-    this.#endSeen = true;
-    if (this.#server.readableLength > 0) return;
+    if (this.over || this.recvEnded || this.server.closed) return;
+    this.endSeen = true;
+    if (this.server.readableLength > 0) return;
     this.recvEnded = true;
     this.listener.onData(Buffer.alloc(0), true);
   }
@@ -109,7 +109,7 @@ export class NodeServerStream extends NodeStream {
   trailers(trailers: HeaderList): void {
     if (this.over || this.recvEnded) return;
     // Data that node:http2 has not emitted yet goes first.
-    while (this.#server.readableLength > 0 && this.#server.read() !== null);
+    while (this.server.readableLength > 0 && this.server.read() !== null);
     const { problem, list } = RECEIVED.trailers(trailers);
     if (this.refuses(problem)) return;
     this.recvEnded = true;
@@ -118,7 +118,7 @@ export class NodeServerStream extends NodeStream {
 
   ended(): void {
     if (this.over || this.recvEnded) return;
-    if (this.#server.closed && !this.#endSeen) {
+    if (this.server.closed && !this.endSeen) {
       this.failAsReset();
       return;
     }

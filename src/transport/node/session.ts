@@ -59,12 +59,12 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   protected goAway: GoAway | undefined;
   protected life: Life = STANDING;
   /** Others have streams on it, so its connection is not ours to end. */
-  #shared = false;
-  #lostStream = false;
+  private shared = false;
+  private lostStream = false;
   /** What node:http2 said before the session closed. */
   protected error: Error | undefined;
-  readonly #settingsTimer = new Timer(this);
-  readonly #lingerTimer = new Timer(this);
+  private readonly settingsTimer = new Timer(this);
+  private readonly lingerTimer = new Timer(this);
 
   constructor(
     node: Http2Session,
@@ -85,9 +85,9 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
       this.error ??= error;
     });
     node.on("goaway", (code, lastStreamId, debugData) => {
-      this.#recvGoAway(code, lastStreamId, debugData);
+      this.recvGoAway(code, lastStreamId, debugData);
     });
-    node.on("localSettings", () => options.clock.cancel(this.#settingsTimer));
+    node.on("localSettings", () => options.clock.cancel(this.settingsTimer));
     node.on("close", () => {
       this.finish();
       // By then those streams are freed that node:http2 never told of.
@@ -111,10 +111,10 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   }
 
   get accepting(): boolean {
-    return this.#takesStreams;
+    return this.takesStreams;
   }
 
-  get #takesStreams(): boolean {
+  private get takesStreams(): boolean {
     if (this.life.kind !== "standing" || this.goAway !== undefined) return false;
     return !this.node.closed && !this.node.destroyed;
   }
@@ -125,14 +125,14 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     // SETTINGS has no say in the connection's window (RFC 9113 §6.9.2).
     this.node.setLocalWindowSize(Math.min(this.options.connectionWindowBytes, MAX_WINDOW_BYTES));
     if (this.node.pendingSettingsAck) {
-      this.options.clock.schedule(this.#settingsTimer, this.options.settingsTimeoutMs);
+      this.options.clock.schedule(this.settingsTimer, this.options.settingsTimeoutMs);
     }
     if (SESSIONS_GO_DEAF) joinRounds(this);
   }
 
   /** From now on its end is the end of our streams on it alone. */
   share(): void {
-    this.#shared = true;
+    this.shared = true;
   }
 
   drain(): void {
@@ -165,18 +165,18 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   }
 
   takeRound(): boolean {
-    if (SESSIONS_GO_DEAF) this.#endIfDeaf();
+    if (SESSIONS_GO_DEAF) this.endIfDeaf();
     return SESSIONS_GO_DEAF;
   }
 
-  #endIfDeaf(): void {
+  private endIfDeaf(): void {
     if (this.life.kind === "ending" || !isGivenUp(this.node)) return;
     // On a session that takes no more streams it proves nothing, unless one is open. One that was
     // handed over may be such.
-    const proven = this.socket !== undefined && !this.#shared && this.#takesStreams;
+    const proven = this.socket !== undefined && !this.shared && this.takesStreams;
     if (!proven && !this.streams.toArray().some((stream) => stream.isOpenOnWire)) return;
     // Nothing will ever come of the streams of others either.
-    this.#shared = false;
+    this.shared = false;
     this.end(this.breachEnd());
   }
 
@@ -192,14 +192,14 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   protected end(end: SessionEnd): void {
     if (this.life.kind === "ending" || this.isOver) return;
     this.life = { kind: "ending", end };
-    if (this.node.connecting) this.#destroyNode(end);
+    if (this.node.connecting) this.destroyNode(end);
     // Not within nghttp2's receive function, as with the reset of a stream.
-    else setImmediate(() => this.#destroyNode(end));
+    else setImmediate(() => this.destroyNode(end));
   }
 
-  #destroyNode(end: SessionEnd): void {
-    if (this.#shared) {
-      this.#leave();
+  private destroyNode(end: SessionEnd): void {
+    if (this.shared) {
+      this.leave();
       return;
     }
     const connecting = this.node.connecting;
@@ -207,10 +207,10 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     else this.node.destroy(new Error(end.message), end.code);
     // Where there was no connection yet, nobody waits for GOAWAY.
     if (connecting || end.kind === "connect") this.socket?.destroy();
-    else this.#linger();
+    else this.linger();
   }
 
-  #leave(): void {
+  private leave(): void {
     this.finish((stream) => stream.leave());
     // GOAWAY; the connection closes when the streams of the others have ended.
     if (!this.node.destroyed) this.node.close();
@@ -220,7 +220,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     const { goAway } = this;
     const unprocessed = this.isUnprocessed(id);
     if (goAway !== undefined && (goAway.code !== ErrorCode.NO_ERROR || unprocessed)) {
-      if (!unprocessed) this.#lostStream = true;
+      if (!unprocessed) this.lostStream = true;
       return {
         kind: "goaway",
         code: goAway.code,
@@ -229,9 +229,9 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
       };
     }
     if (!this.node.destroyed && !this.isOver) return undefined;
-    this.#lostStream = true;
+    this.lostStream = true;
     const { ownEnd } = this;
-    const { message, reason = message } = ownEnd ?? this.#loss();
+    const { message, reason = message } = ownEnd ?? this.loss();
     const code = ownEnd?.code ?? ErrorCode.NO_ERROR;
     return { kind: "session", code, unprocessed: false, message, reason };
   }
@@ -246,7 +246,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     return life.kind === "ending" || life.kind === "over" ? life.end : undefined;
   }
 
-  #loss(): Told {
+  private loss(): Told {
     const { error, remoteAddress } = this;
     const reason = error === undefined ? "connection closed" : errorText(error, remoteAddress);
     return { message: `${this.remoteAddress} lost: ${reason}`, reason };
@@ -262,39 +262,39 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   }
 
   protected endIfDrained(): void {
-    if (this.streams.size > 0 || !this.#endsWithStreams) return;
+    if (this.streams.size > 0 || !this.endsWithStreams) return;
     // In an immediate: closed in the same turn, the session would lose a response that is still
     // being written.
     setImmediate(() => {
       // An end of our own comes in an immediate, too, and has to find the session as it is:
       // closed, it would wait for the peer.
-      if (this.streams.size > 0 || !this.#endsWithStreams) return;
-      if (this.#shared) {
-        this.#leave();
+      if (this.streams.size > 0 || !this.endsWithStreams) return;
+      if (this.shared) {
+        this.leave();
         return;
       }
       this.node.close();
-      this.#linger();
+      this.linger();
     });
   }
 
   /** Nothing but its last streams keeps it. */
-  get #endsWithStreams(): boolean {
+  private get endsWithStreams(): boolean {
     const { kind } = this.life;
     return kind === "draining" || (kind === "standing" && this.goAway !== undefined);
   }
 
   /** A peer that reads nothing or never closes its end keeps no connection of ours. */
-  #linger(): void {
-    if (this.socket !== undefined && !this.#lingerTimer.scheduled) {
-      this.options.clock.schedule(this.#lingerTimer, LINGER_MS);
+  private linger(): void {
+    if (this.socket !== undefined && !this.lingerTimer.scheduled) {
+      this.options.clock.schedule(this.lingerTimer, LINGER_MS);
     }
   }
 
   onTimer(timer: Timer): void {
-    if (timer === this.#lingerTimer) {
+    if (timer === this.lingerTimer) {
       this.socket?.destroy();
-    } else if (timer === this.#settingsTimer) {
+    } else if (timer === this.settingsTimer) {
       const rule = "did not acknowledge SETTINGS";
       const limit = { name: "settingsTimeoutMs", value: this.options.settingsTimeoutMs };
       this.refused({ scope: "connection", streamId: 0, rule, limit });
@@ -302,7 +302,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     }
   }
 
-  #recvGoAway(code: number, lastStreamId: number, debugData: Uint8Array | undefined): void {
+  private recvGoAway(code: number, lastStreamId: number, debugData: Uint8Array | undefined): void {
     if (this.isOver) return;
     this.goAway = { code, lastStreamId };
     const text = debugData === undefined ? "" : Buffer.from(debugData).toString("latin1");
@@ -317,8 +317,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     this.life = { kind: "over", end: ownEnd };
     for (const stream of this.streams.toArray()) tell(stream);
     const { clock } = this.options;
-    clock.cancel(this.#settingsTimer);
-    clock.cancel(this.#lingerTimer);
+    clock.cancel(this.settingsTimer);
+    clock.cancel(this.lingerTimer);
     leaveRounds(this);
     this.cleanUp();
     const end = ownEnd ?? this.lossEnd(life.kind === "draining");
@@ -355,15 +355,15 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
       return {
         kind: isProtocol ? "protocol" : "socket",
         code: isProtocol ? ErrorCode.PROTOCOL_ERROR : ErrorCode.NO_ERROR,
-        ...this.#loss(),
+        ...this.loss(),
         cause: error,
       };
     }
-    const orderly = (wasDraining || goAway !== undefined) && !this.#lostStream;
+    const orderly = (wasDraining || goAway !== undefined) && !this.lostStream;
     return {
       kind: orderly ? "closed" : "socket",
       code: ErrorCode.NO_ERROR,
-      ...(orderly ? this.told("drained") : this.#loss()),
+      ...(orderly ? this.told("drained") : this.loss()),
     };
   }
 }

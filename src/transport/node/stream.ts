@@ -71,9 +71,9 @@ export abstract class NodeStream implements Stream {
   protected sendEnded = false;
   /** Nothing passes any more in either direction. */
   protected over = false;
-  #unacknowledgedBytes = 0;
-  #creditHeld = false;
-  #onWritten: (() => void) | undefined;
+  private unacknowledgedBytes = 0;
+  private isHoldingCredit = false;
+  private onWritten: (() => void) | undefined;
 
   constructor(node: NodeHttp2Stream, session: StreamOwner) {
     this.node = node;
@@ -115,8 +115,8 @@ export abstract class NodeStream implements Stream {
       } else {
         accepted = 0;
         this.queuedBytes += bytes;
-        this.#onWritten ??= () => this.#reportWritten();
-        node.write(kept, this.#onWritten);
+        this.onWritten ??= () => this.reportWritten();
+        node.write(kept, this.onWritten);
       }
     }
     if (endStream) {
@@ -127,7 +127,7 @@ export abstract class NodeStream implements Stream {
     return accepted;
   }
 
-  #reportWritten(): void {
+  private reportWritten(): void {
     // What a reset throws away is called written, too; from Node 26 on before 'close' says that it
     // was one.
     if (this.over || this.node.closed || this.node.destroyed) return;
@@ -147,15 +147,15 @@ export abstract class NodeStream implements Stream {
   }
 
   acknowledge(bytes: number): void {
-    this.#unacknowledgedBytes -= bytes;
-    if (this.#creditHeld && this.#unacknowledgedBytes * 2 <= this.session.holdBytes) {
-      this.#creditHeld = false;
+    this.unacknowledgedBytes -= bytes;
+    if (this.isHoldingCredit && this.unacknowledgedBytes * 2 <= this.session.holdBytes) {
+      this.isHoldingCredit = false;
       if (!this.node.destroyed) this.node._read(0);
     }
   }
 
   get creditHeld(): boolean {
-    return this.#creditHeld;
+    return this.isHoldingCredit;
   }
 
   /** nghttp2 waits for more of it, from either side. */
@@ -166,9 +166,9 @@ export abstract class NodeStream implements Stream {
   /** Counts what the peer sent before it is passed on. */
   protected received(bytes: number): void {
     countRead(bytes);
-    this.#unacknowledgedBytes += bytes;
-    if (this.#unacknowledgedBytes >= this.session.holdBytes && !this.#creditHeld) {
-      this.#creditHeld = true;
+    this.unacknowledgedBytes += bytes;
+    if (this.unacknowledgedBytes >= this.session.holdBytes && !this.isHoldingCredit) {
+      this.isHoldingCredit = true;
       holdCredit(this.node);
     }
   }
@@ -181,7 +181,7 @@ export abstract class NodeStream implements Stream {
       this.finish();
       return;
     }
-    this.fail(this.session.sessionEndOf(this.id) ?? this.#resetEnd(this.node.rstCode ?? 0));
+    this.fail(this.session.sessionEndOf(this.id) ?? this.resetEnd(this.node.rstCode ?? 0));
   }
 
   /** As `closed`, for a stream whose session goes on without us. */
@@ -232,11 +232,11 @@ export abstract class NodeStream implements Stream {
   }
 
   protected failAsReset(): void {
-    this.fail(this.session.sessionEndOf(this.id) ?? this.#resetEnd(this.node.rstCode ?? 0));
+    this.fail(this.session.sessionEndOf(this.id) ?? this.resetEnd(this.node.rstCode ?? 0));
     this.node.destroy();
   }
 
-  #resetEnd(code: number): StreamEnd {
+  private resetEnd(code: number): StreamEnd {
     const reason = `reset stream ${this.id}: ${errorCodeName(code)}`;
     return {
       kind: "reset",

@@ -16,39 +16,39 @@ export type MessageSource = "downstream" | "upstream";
  * judge the flag byte: that is for whoever reads the message.
  */
 export class MessageCounter {
-  #messageCount = 0;
+  private passedCount = 0;
   /**
    * Of the message under way: bytes of its prefix seen so far, 0 to 4; 0 also while its payload
    * passes.
    */
-  #prefixSeen = 0;
+  private prefixSeen = 0;
   /** Length as far as its bytes have been seen. */
-  #length = 0;
+  private length = 0;
   /** Bytes of the payload still to come. */
-  #payloadLeft = 0;
+  private payloadLeft = 0;
   /**
    * `undefined` for no limit: a number as large as that would be an object of its own for each
    * counter.
    */
-  readonly #maxMessageBytes: number | undefined;
-  readonly #source: MessageSource;
+  private readonly maxMessageBytes: number | undefined;
+  private readonly source: MessageSource;
 
   /**
    * @param maxMessageBytes largest payload; no limit but the format's by default
    */
   constructor(maxMessageBytes: number = MAX_PAYLOAD_BYTES, source: MessageSource = "downstream") {
-    this.#maxMessageBytes = maxMessageBytes < MAX_PAYLOAD_BYTES ? maxMessageBytes : undefined;
-    this.#source = source;
+    this.maxMessageBytes = maxMessageBytes < MAX_PAYLOAD_BYTES ? maxMessageBytes : undefined;
+    this.source = source;
   }
 
   /** Messages whose last byte has passed. */
   get messageCount(): number {
-    return this.#messageCount;
+    return this.passedCount;
   }
 
   /** No message is under way: a stream may end here. */
   get atMessageBoundary(): boolean {
-    return this.#payloadLeft === 0 && this.#prefixSeen === 0;
+    return this.payloadLeft === 0 && this.prefixSeen === 0;
   }
 
   /**
@@ -58,40 +58,40 @@ export class MessageCounter {
    */
   push(chunk: LentBytes): void {
     const size = chunk.length;
-    const from = this.#prefixSeen === 0 ? 0 : this.#readPrefix(chunk, 0);
+    const from = this.prefixSeen === 0 ? 0 : this.readPrefix(chunk, 0);
     // Where the message under way ends and the next prefix begins; 0 for nearly every chunk that is
     // relayed.
-    let next = from + this.#payloadLeft;
-    if (next > from && next <= size) this.#messageCount++;
+    let next = from + this.payloadLeft;
+    if (next > from && next <= size) this.passedCount++;
     while (next + PREFIX_BYTES <= size) {
       const length = payloadBytesAt(chunk, next);
-      this.#checkLength(length);
+      this.checkLength(length);
       next += PREFIX_BYTES + length;
-      if (next <= size) this.#messageCount++;
+      if (next <= size) this.passedCount++;
     }
-    this.#payloadLeft = Math.max(0, next - size);
-    if (next < size) this.#readPrefix(chunk, next);
+    this.payloadLeft = Math.max(0, next - size);
+    if (next < size) this.readPrefix(chunk, next);
   }
 
   /**
    * Reads what `chunk` holds, from `at` on, of a prefix that spans chunks; returns where that ends.
    */
-  #readPrefix(chunk: LentBytes, at: number): number {
-    const end = Math.min(chunk.length, at + PREFIX_BYTES - this.#prefixSeen);
-    this.#length = payloadBytesOn(this.#length, this.#prefixSeen, chunk, at, end);
-    this.#prefixSeen += end - at;
-    if (this.#prefixSeen === PREFIX_BYTES) {
-      this.#checkLength(this.#length);
-      this.#prefixSeen = 0;
-      this.#payloadLeft = this.#length;
-      if (this.#length === 0) this.#messageCount++;
+  private readPrefix(chunk: LentBytes, at: number): number {
+    const end = Math.min(chunk.length, at + PREFIX_BYTES - this.prefixSeen);
+    this.length = payloadBytesOn(this.length, this.prefixSeen, chunk, at, end);
+    this.prefixSeen += end - at;
+    if (this.prefixSeen === PREFIX_BYTES) {
+      this.checkLength(this.length);
+      this.prefixSeen = 0;
+      this.payloadLeft = this.length;
+      if (this.length === 0) this.passedCount++;
     }
     return end;
   }
 
-  #checkLength(length: number): void {
-    const most = this.#maxMessageBytes;
-    if (most !== undefined && length > most) throw messageTooLarge(length, most, this.#source);
+  private checkLength(length: number): void {
+    const most = this.maxMessageBytes;
+    if (most !== undefined && length > most) throw messageTooLarge(length, most, this.source);
   }
 }
 
@@ -111,40 +111,40 @@ interface MessageParserOptions {
  */
 export class MessageParser {
   /** What has not been taken, and where in the first chunk it begins. No chunk is empty. */
-  #chunks: Buffer[] = [];
-  #offset = 0;
-  #bufferedBytes = 0;
+  private chunks: Buffer[] = [];
+  private offset = 0;
+  private untakenBytes = 0;
   /** With `retain`: the chunks before those. */
-  readonly #taken: Buffer[] = [];
+  private readonly taken: Buffer[] = [];
   /** Payload length of the next message; -1 while its prefix has not been read. */
-  #payloadBytes = -1;
-  #compressed = false;
-  readonly #maxMessageBytes: number;
-  readonly #source: MessageSource;
-  readonly #retain: boolean;
+  private payloadBytes = -1;
+  private compressed = false;
+  private readonly maxMessageBytes: number;
+  private readonly source: MessageSource;
+  private readonly retain: boolean;
 
   constructor(options?: MessageParserOptions) {
-    this.#maxMessageBytes = options?.maxMessageBytes ?? MAX_PAYLOAD_BYTES;
-    this.#source = options?.source ?? "downstream";
-    this.#retain = options?.retain ?? false;
+    this.maxMessageBytes = options?.maxMessageBytes ?? MAX_PAYLOAD_BYTES;
+    this.source = options?.source ?? "downstream";
+    this.retain = options?.retain ?? false;
   }
 
   /** Bytes pushed that belong to no message taken yet. */
   get bufferedBytes(): number {
-    return this.#bufferedBytes;
+    return this.untakenBytes;
   }
 
   /** Every byte pushed belongs to a message that was taken: the stream may end here. */
   get atMessageBoundary(): boolean {
-    return this.#bufferedBytes === 0;
+    return this.untakenBytes === 0;
   }
 
   /** Takes the next bytes of the stream, by reference where their memory stays. */
   push(bytes: LentBytes): void {
     if (bytes.length === 0) return;
     const chunk = keep(bytes);
-    this.#bufferedBytes += chunk.length;
-    appendChunk(this.#chunks, chunk);
+    this.untakenBytes += chunk.length;
+    appendChunk(this.chunks, chunk);
   }
 
   /**
@@ -154,24 +154,24 @@ export class MessageParser {
    * then; asking again throws again.
    */
   next(): Frame | undefined {
-    if (this.#payloadBytes === -1) {
-      if (this.#bufferedBytes < PREFIX_BYTES) return undefined;
-      this.#readPrefix();
+    if (this.payloadBytes === -1) {
+      if (this.untakenBytes < PREFIX_BYTES) return undefined;
+      this.readPrefix();
     }
-    const wireBytes = PREFIX_BYTES + this.#payloadBytes;
-    if (this.#bufferedBytes < wireBytes) return undefined;
+    const wireBytes = PREFIX_BYTES + this.payloadBytes;
+    if (this.untakenBytes < wireBytes) return undefined;
     const payload =
-      this.#view(PREFIX_BYTES, wireBytes) ?? this.#copy(wireBytes).subarray(PREFIX_BYTES);
-    this.#skip(wireBytes);
-    this.#payloadBytes = -1;
-    return new Frame(payload, this.#compressed);
+      this.view(PREFIX_BYTES, wireBytes) ?? this.copy(wireBytes).subarray(PREFIX_BYTES);
+    this.skip(wireBytes);
+    this.payloadBytes = -1;
+    return new Frame(payload, this.compressed);
   }
 
   /** Everything after the messages taken, uncopied, in order. The parser is empty afterwards. */
   drainRest(): Buffer[] {
-    const [first, ...others] = this.#chunks;
-    const rest = first === undefined ? [] : [first.subarray(this.#offset), ...others];
-    this.#clear();
+    const [first, ...others] = this.chunks;
+    const rest = first === undefined ? [] : [first.subarray(this.offset), ...others];
+    this.clear();
     return rest;
   }
 
@@ -181,51 +181,51 @@ export class MessageParser {
    * it had not been.
    */
   drainAll(): Buffer[] {
-    const all = [...this.#taken, ...this.#chunks];
-    this.#clear();
+    const all = [...this.taken, ...this.chunks];
+    this.clear();
     return all;
   }
 
-  #clear(): void {
-    this.#chunks = [];
-    this.#taken.length = 0;
-    this.#offset = 0;
-    this.#bufferedBytes = 0;
-    this.#payloadBytes = -1;
+  private clear(): void {
+    this.chunks = [];
+    this.taken.length = 0;
+    this.offset = 0;
+    this.untakenBytes = 0;
+    this.payloadBytes = -1;
   }
 
   /** Reads the prefix at the front and leaves it there. */
-  #readPrefix(): void {
-    const prefix = this.#view(0, PREFIX_BYTES) ?? this.#copy(PREFIX_BYTES);
+  private readPrefix(): void {
+    const prefix = this.view(0, PREFIX_BYTES) ?? this.copy(PREFIX_BYTES);
     const flag = prefix.readUInt8(0);
     if (flag > 1) {
       throw failure(Status.INTERNAL, `grpc: received unexpected payload format ${flag}`, {
-        reason: protocolReason(this.#source),
-        source: this.#source,
+        reason: protocolReason(this.source),
+        source: this.source,
       });
     }
     const payloadBytes = payloadBytesAt(prefix, 0);
-    if (payloadBytes > this.#maxMessageBytes) {
-      throw messageTooLarge(payloadBytes, this.#maxMessageBytes, this.#source);
+    if (payloadBytes > this.maxMessageBytes) {
+      throw messageTooLarge(payloadBytes, this.maxMessageBytes, this.source);
     }
-    this.#compressed = flag === 1;
-    this.#payloadBytes = payloadBytes;
+    this.compressed = flag === 1;
+    this.payloadBytes = payloadBytes;
   }
 
   /** Bytes `from` to `to` of what is buffered as a view, if the first chunk holds them. */
-  #view(from: number, to: number): Buffer | undefined {
-    const first = this.#chunks[0];
-    return first !== undefined && this.#offset + to <= first.length
-      ? first.subarray(this.#offset + from, this.#offset + to)
+  private view(from: number, to: number): Buffer | undefined {
+    const first = this.chunks[0];
+    return first !== undefined && this.offset + to <= first.length
+      ? first.subarray(this.offset + from, this.offset + to)
       : undefined;
   }
 
   /** The first `bytes` of what is buffered, joined; there are at least that many. */
-  #copy(bytes: number): Buffer {
+  private copy(bytes: number): Buffer {
     const target = Buffer.allocUnsafe(bytes);
     let filled = 0;
-    let from = this.#offset;
-    for (const chunk of this.#chunks) {
+    let from = this.offset;
+    for (const chunk of this.chunks) {
       filled += chunk.copy(target, filled, from);
       if (filled === bytes) break;
       from = 0;
@@ -234,18 +234,18 @@ export class MessageParser {
   }
 
   /** Drops the first `bytes`. */
-  #skip(bytes: number): void {
-    this.#bufferedBytes -= bytes;
-    this.#offset += bytes;
+  private skip(bytes: number): void {
+    this.untakenBytes -= bytes;
+    this.offset += bytes;
     let usedUp = 0;
-    for (const chunk of this.#chunks) {
-      if (this.#offset < chunk.length) break;
-      this.#offset -= chunk.length;
+    for (const chunk of this.chunks) {
+      if (this.offset < chunk.length) break;
+      this.offset -= chunk.length;
       usedUp++;
     }
     for (; usedUp > 0; usedUp--) {
-      const chunk = this.#chunks.shift();
-      if (this.#retain && chunk !== undefined) this.#taken.push(chunk);
+      const chunk = this.chunks.shift();
+      if (this.retain && chunk !== undefined) this.taken.push(chunk);
     }
   }
 }

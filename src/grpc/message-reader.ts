@@ -30,23 +30,23 @@ export class MessageReader {
   encoding: string | undefined = undefined;
   /** Some message was read. */
   hasRead = false;
-  readonly #codec: Codec;
-  readonly #maxMessageBytes: number;
-  readonly #source: MessageSource;
-  readonly #parser: MessageParser;
-  readonly #credit: CreditSink;
-  readonly #waiters: Waiter[] = [];
-  #ended = false;
-  #error: GrpcError | undefined;
+  private readonly codec: Codec;
+  private readonly maxMessageBytes: number;
+  private readonly source: MessageSource;
+  private readonly parser: MessageParser;
+  private readonly credit: CreditSink;
+  private readonly waiters: Waiter[] = [];
+  private ended = false;
+  private error: GrpcError | undefined;
   /** Bytes received for which the sender has been given no credit. */
-  #owedBytes = 0;
+  private owedBytes = 0;
 
   constructor(options: MessageReaderOptions, credit: CreditSink) {
-    this.#codec = options.codec;
-    this.#maxMessageBytes = options.maxMessageBytes;
-    this.#source = options.source;
-    this.#credit = credit;
-    this.#parser = new MessageParser({
+    this.codec = options.codec;
+    this.maxMessageBytes = options.maxMessageBytes;
+    this.source = options.source;
+    this.credit = credit;
+    this.parser = new MessageParser({
       maxMessageBytes: options.maxMessageBytes,
       source: options.source,
     });
@@ -54,22 +54,22 @@ export class MessageReader {
 
   /** Takes the next bytes. Credit is given when the message they belong to is asked for. */
   push(chunk: LentBytes, endStream: boolean): void {
-    this.#owedBytes += chunk.length;
-    this.#parser.push(chunk);
-    if (endStream) this.#ended = true;
-    this.#settle();
+    this.owedBytes += chunk.length;
+    this.parser.push(chunk);
+    if (endStream) this.ended = true;
+    this.settle();
   }
 
   /** No more bytes come. */
   end(): void {
-    this.#ended = true;
-    this.#settle();
+    this.ended = true;
+    this.settle();
   }
 
   /** Every message that is complete can still be read; then comes the error. */
   fail(error: GrpcError): void {
-    this.#error ??= error;
-    this.#settle();
+    this.error ??= error;
+    this.settle();
   }
 
   /**
@@ -77,9 +77,9 @@ export class MessageReader {
    * sender has credit for already.
    */
   takeRest(): { readonly chunks: Buffer[]; readonly creditedBytes: number } {
-    const { bufferedBytes } = this.#parser;
-    const creditedBytes = Math.max(0, bufferedBytes - this.#owedBytes);
-    return { chunks: this.#parser.drainRest(), creditedBytes };
+    const { bufferedBytes } = this.parser;
+    const creditedBytes = Math.max(0, bufferedBytes - this.owedBytes);
+    return { chunks: this.parser.drainRest(), creditedBytes };
   }
 
   /**
@@ -88,50 +88,50 @@ export class MessageReader {
    */
   async read(): Promise<unknown> {
     const frame = await new Promise<Frame | undefined>((resolve, reject) => {
-      this.#waiters.push({ resolve, reject });
-      this.#settle();
+      this.waiters.push({ resolve, reject });
+      this.settle();
     });
-    return frame === undefined ? undefined : this.#decode(frame);
+    return frame === undefined ? undefined : this.decode(frame);
   }
 
-  #decode(frame: Frame): unknown {
-    if (!frame.compressed || takesRawFrames(this.#codec)) return decodeMessage(this.#codec, frame);
-    const payload = decompress(frame.payload, this.encoding, this.#maxMessageBytes);
-    return decodeMessage(this.#codec, new Frame(payload));
+  private decode(frame: Frame): unknown {
+    if (!frame.compressed || takesRawFrames(this.codec)) return decodeMessage(this.codec, frame);
+    const payload = decompress(frame.payload, this.encoding, this.maxMessageBytes);
+    return decodeMessage(this.codec, new Frame(payload));
   }
 
-  #settle(): void {
-    while (this.#waiters.length > 0) {
+  private settle(): void {
+    while (this.waiters.length > 0) {
       let frame: Frame | undefined;
       try {
-        frame = this.#parser.next();
+        frame = this.parser.next();
       } catch (error) {
-        this.#error = GrpcError.from(error);
+        this.error = GrpcError.from(error);
       }
       if (frame !== undefined) {
         this.hasRead = true;
-        this.#giveCredit(frame.wireBytes);
-        this.#waiters.shift()?.resolve(frame);
+        this.giveCredit(frame.wireBytes);
+        this.waiters.shift()?.resolve(frame);
         continue;
       }
-      if (this.#error === undefined && this.#ended && !this.#parser.atMessageBoundary) {
-        this.#error = truncatedMessage(this.#source);
+      if (this.error === undefined && this.ended && !this.parser.atMessageBoundary) {
+        this.error = truncatedMessage(this.source);
       }
-      if (this.#error !== undefined) this.#waiters.shift()?.reject(this.#error);
-      else if (this.#ended) this.#waiters.shift()?.resolve(undefined);
+      if (this.error !== undefined) this.waiters.shift()?.reject(this.error);
+      else if (this.ended) this.waiters.shift()?.resolve(undefined);
       else {
         // Somebody waits for a message that may be larger than the window: its limit bounds what is
         // held.
-        this.#giveCredit(this.#owedBytes);
+        this.giveCredit(this.owedBytes);
         return;
       }
     }
   }
 
-  #giveCredit(bytes: number): void {
-    const given = Math.min(bytes, this.#owedBytes);
+  private giveCredit(bytes: number): void {
+    const given = Math.min(bytes, this.owedBytes);
     if (given === 0) return;
-    this.#owedBytes -= given;
-    this.#credit.acknowledge(given);
+    this.owedBytes -= given;
+    this.credit.acknowledge(given);
   }
 }

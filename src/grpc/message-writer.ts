@@ -17,15 +17,16 @@ const HIGH_WATER_BYTES = 65_536;
 
 export class MessageWriter {
   messageCount = 0;
-  readonly #codec: Codec;
-  readonly #sink: ByteSink;
-  #queuedBytes = 0;
-  #error: GrpcError | undefined;
-  #waiters: { readonly resolve: () => void; readonly reject: (error: GrpcError) => void }[] = [];
+  private readonly codec: Codec;
+  private readonly sink: ByteSink;
+  private queuedBytes = 0;
+  private error: GrpcError | undefined;
+  private waiters: { readonly resolve: () => void; readonly reject: (error: GrpcError) => void }[] =
+    [];
 
   constructor(codec: Codec, sink: ByteSink) {
-    this.#codec = codec;
-    this.#sink = sink;
+    this.codec = codec;
+    this.sink = sink;
   }
 
   /**
@@ -33,37 +34,37 @@ export class MessageWriter {
    * @throws {GrpcError} when the codec cannot encode it, and when the call is over
    */
   write(message: unknown): Promise<void> {
-    if (this.#error !== undefined) return Promise.reject(this.#error);
+    if (this.error !== undefined) return Promise.reject(this.error);
     let chunks: Buffer[];
     try {
-      const frame = encodeMessage(this.#codec, message);
+      const frame = encodeMessage(this.codec, message);
       chunks = frameChunks(frame.payload, frame.compressed);
     } catch (error) {
       return Promise.reject(error);
     }
     this.messageCount++;
-    for (const chunk of chunks) this.#queuedBytes += chunk.length - this.#sink.sendData(chunk);
-    if (this.#queuedBytes <= HIGH_WATER_BYTES) return DONE;
+    for (const chunk of chunks) this.queuedBytes += chunk.length - this.sink.sendData(chunk);
+    if (this.queuedBytes <= HIGH_WATER_BYTES) return DONE;
     return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject });
+      this.waiters.push({ resolve, reject });
     });
   }
 
   /** `bytes` of what was queued were accepted for the socket. */
   onWritable(bytes: number): void {
-    this.#queuedBytes -= bytes;
-    if (this.#queuedBytes > HIGH_WATER_BYTES || this.#waiters.length === 0) return;
-    const waiters = this.#waiters;
-    this.#waiters = [];
+    this.queuedBytes -= bytes;
+    if (this.queuedBytes > HIGH_WATER_BYTES || this.waiters.length === 0) return;
+    const waiters = this.waiters;
+    this.waiters = [];
     for (const waiter of waiters) waiter.resolve();
   }
 
   /** The call is over: whoever waits, and every later write, gets `error`. */
   fail(error: GrpcError): void {
-    this.#error ??= error;
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const waiter of waiters) waiter.reject(this.#error);
+    this.error ??= error;
+    const waiters = this.waiters;
+    this.waiters = [];
+    for (const waiter of waiters) waiter.reject(this.error);
   }
 }
 

@@ -10,10 +10,10 @@ const MAX_SHOWN_CODE = 64;
 export class ReceivedStatus {
   readonly status: Status;
   /** As it came, until it is decoded. */
-  #wireMessage: string;
+  private wireMessage: string;
   /** What came in the place of a status. */
-  readonly #badCode: string | undefined;
-  #details: string | undefined;
+  private readonly badCode: string | undefined;
+  private decodedDetails: string | undefined;
 
   /**
    * @param badCode a `grpc-status` that is none; the status is UNKNOWN then, and the details say
@@ -21,8 +21,8 @@ export class ReceivedStatus {
    */
   constructor(status: Status, wireMessage: string, badCode?: string) {
     this.status = status;
-    this.#wireMessage = wireMessage;
-    this.#badCode = badCode;
+    this.wireMessage = wireMessage;
+    this.badCode = badCode;
   }
 
   /**
@@ -30,12 +30,13 @@ export class ReceivedStatus {
    * time.
    */
   get details(): string {
-    if (this.#details === undefined) {
-      const message = decodeGrpcMessage(this.#wireMessage);
-      this.#wireMessage = "";
-      this.#details = this.#badCode === undefined ? message : withComplaint(this.#badCode, message);
+    if (this.decodedDetails === undefined) {
+      const message = decodeGrpcMessage(this.wireMessage);
+      this.wireMessage = "";
+      this.decodedDetails =
+        this.badCode === undefined ? message : withComplaint(this.badCode, message);
     }
-    return this.#details;
+    return this.decodedDetails;
   }
 }
 

@@ -14,39 +14,39 @@ const KEPT_SLABS = 64;
  */
 export class SlabPool {
   readonly slabBytes: number;
-  private readonly maxCount: number;
-  private readonly free: Buffer[] = [];
+  readonly #maxCount: number;
+  readonly #free: Buffer[] = [];
   /** The fewest that were free since the last trim. */
-  private unneededCount = 0;
-  private untilTrim = TRIM_EVERY;
+  #unneededCount = 0;
+  #untilTrim = TRIM_EVERY;
 
   constructor(slabBytes: number, maxCount: number) {
     this.slabBytes = slabBytes;
-    this.maxCount = maxCount;
+    this.#maxCount = maxCount;
   }
 
   get freeCount(): number {
-    return this.free.length;
+    return this.#free.length;
   }
 
   acquire(): Buffer {
-    this.untilTrim--;
-    if (this.untilTrim === 0) this.trim();
-    const slab = this.free.pop();
-    if (this.free.length < this.unneededCount) this.unneededCount = this.free.length;
+    this.#untilTrim--;
+    if (this.#untilTrim === 0) this.#trim();
+    const slab = this.#free.pop();
+    if (this.#free.length < this.#unneededCount) this.#unneededCount = this.#free.length;
     return slab ?? Buffer.allocUnsafeSlow(this.slabBytes);
   }
 
   /** Nobody may look at `slab` any more. */
   release(slab: Buffer): void {
-    if (this.free.length < this.maxCount) this.free.push(slab);
+    if (this.#free.length < this.#maxCount) this.#free.push(slab);
   }
 
   /** What one burst needed is not held for ever. Those that have lain longest go. */
-  private trim(): void {
-    const surplus = Math.min(this.unneededCount >> 1, this.free.length - KEPT_SLABS);
-    if (surplus > 0) this.free.splice(0, surplus);
-    this.unneededCount = this.free.length;
-    this.untilTrim = TRIM_EVERY;
+  #trim(): void {
+    const surplus = Math.min(this.#unneededCount >> 1, this.#free.length - KEPT_SLABS);
+    if (surplus > 0) this.#free.splice(0, surplus);
+    this.#unneededCount = this.#free.length;
+    this.#untilTrim = TRIM_EVERY;
   }
 }

@@ -2,19 +2,19 @@
 
 /** A bucket that is looked at again only when it is empty, so a frame costs one decrement. */
 export class TokenBucket {
-  readonly #burst: number;
-  readonly #perMs: number;
-  readonly #perWorkFrame: number;
-  #tokens: number;
-  #refilledMs: number;
-  #workFrames = 0;
+  private readonly burst: number;
+  private readonly perMs: number;
+  private readonly perWorkFrame: number;
+  private tokens: number;
+  private refilledMs: number;
+  private workFrames = 0;
 
   constructor(burst: number, perSecond: number, perWorkFrame: number, nowMs: number) {
-    this.#burst = burst;
-    this.#perMs = perSecond / 1_000;
-    this.#perWorkFrame = perWorkFrame;
-    this.#tokens = burst;
-    this.#refilledMs = nowMs;
+    this.burst = burst;
+    this.perMs = perSecond / 1_000;
+    this.perWorkFrame = perWorkFrame;
+    this.tokens = burst;
+    this.refilledMs = nowMs;
   }
 
   /**
@@ -23,18 +23,17 @@ export class TokenBucket {
    *   time does
    */
   take(nowMs: number, workFrames: number): boolean {
-    if (this.#tokens >= 1) {
-      this.#tokens -= 1;
+    if (this.tokens >= 1) {
+      this.tokens -= 1;
       return true;
     }
     const earned =
-      (nowMs - this.#refilledMs) * this.#perMs +
-      (workFrames - this.#workFrames) * this.#perWorkFrame;
-    this.#tokens = Math.min(this.#burst, this.#tokens + earned);
-    this.#refilledMs = nowMs;
-    this.#workFrames = workFrames;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+      (nowMs - this.refilledMs) * this.perMs + (workFrames - this.workFrames) * this.perWorkFrame;
+    this.tokens = Math.min(this.burst, this.tokens + earned);
+    this.refilledMs = nowMs;
+    this.workFrames = workFrames;
+    if (this.tokens < 1) return false;
+    this.tokens -= 1;
     return true;
   }
 }

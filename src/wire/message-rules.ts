@@ -86,37 +86,39 @@ const NO_VERDICT: Verdict = new Verdict(undefined, [], NO_LENGTH, 0, false, 0);
 
 /** Judges header lists. */
 class MessageRules {
-  private readonly receives: boolean;
+  readonly #receives: boolean;
   /**
    * Of the last list of each kind. HPACK gives the same list for a block that comes again, and so
    * does the relay: it is not judged again, nor is there a new verdict of it.
    */
-  private knownRequest: Verdict = NO_VERDICT;
-  private knownResponse: Verdict = NO_VERDICT;
-  private knownTrailers: Verdict = NO_VERDICT;
+  #knownRequest: Verdict = NO_VERDICT;
+  #knownResponse: Verdict = NO_VERDICT;
+  #knownTrailers: Verdict = NO_VERDICT;
 
   // Of the list that is being judged.
-  private list: HeaderList = NO_VERDICT.list;
-  private contentLength: number = NO_LENGTH;
-  private status = 0;
-  private listBytes = 0;
-  private method = "";
-  private host = "";
+  #list: HeaderList = NO_VERDICT.list;
+  #contentLength: number = NO_LENGTH;
+  #status = 0;
+  #listBytes = 0;
+  #method = "";
+  #host = "";
 
   /** @param receives to be lenient; otherwise to be exact, and to measure `listBytes` */
   constructor(receives: boolean) {
-    this.receives = receives;
+    this.#receives = receives;
   }
 
   request(fields: HeaderList): Verdict {
-    if (fields === this.knownRequest.list) return this.knownRequest;
-    const seen = this.judge(fields, OF_REQUESTS);
-    this.knownRequest = this.verdict(typeof seen === "string" ? seen : this.requestProblem(seen));
-    return this.knownRequest;
+    if (fields === this.#knownRequest.list) return this.#knownRequest;
+    const seen = this.#judge(fields, OF_REQUESTS);
+    this.#knownRequest = this.#verdict(
+      typeof seen === "string" ? seen : this.#requestProblem(seen),
+    );
+    return this.#knownRequest;
   }
 
-  private requestProblem(seen: number): string | undefined {
-    if (this.method === "CONNECT") {
+  #requestProblem(seen: number): string | undefined {
+    if (this.#method === "CONNECT") {
       // §8.5
       const isConnect = (seen & OF_REQUESTS) === (METHOD | AUTHORITY);
       return isConnect ? undefined : "CONNECT takes :authority alone";
@@ -125,39 +127,47 @@ class MessageRules {
   }
 
   response(fields: HeaderList): Verdict {
-    if (fields === this.knownResponse.list) return this.knownResponse;
-    const seen = this.judge(fields, STATUS);
-    this.knownResponse = this.verdict(typeof seen === "string" ? seen : this.responseProblem(seen));
-    return this.knownResponse;
+    if (fields === this.#knownResponse.list) return this.#knownResponse;
+    const seen = this.#judge(fields, STATUS);
+    this.#knownResponse = this.#verdict(
+      typeof seen === "string" ? seen : this.#responseProblem(seen),
+    );
+    return this.#knownResponse;
   }
 
-  private responseProblem(seen: number): string | undefined {
+  #responseProblem(seen: number): string | undefined {
     if ((seen & STATUS) === 0) return ":status is missing";
     // §8.6
-    return this.status === 101 ? "status 101 does not exist in HTTP/2" : undefined;
+    return this.#status === 101 ? "status 101 does not exist in HTTP/2" : undefined;
   }
 
   trailers(fields: HeaderList): Verdict {
-    if (fields === this.knownTrailers.list) return this.knownTrailers;
-    const seen = this.judge(fields, 0);
-    this.knownTrailers = this.verdict(typeof seen === "string" ? seen : undefined);
-    return this.knownTrailers;
+    if (fields === this.#knownTrailers.list) return this.#knownTrailers;
+    const seen = this.#judge(fields, 0);
+    this.#knownTrailers = this.#verdict(typeof seen === "string" ? seen : undefined);
+    return this.#knownTrailers;
   }
 
-  private verdict(problem: string | undefined): Verdict {
-    const { list, contentLength, status, listBytes } = this;
-    return new Verdict(problem, list, contentLength, status, this.method === "HEAD", listBytes);
+  #verdict(problem: string | undefined): Verdict {
+    return new Verdict(
+      problem,
+      this.#list,
+      this.#contentLength,
+      this.#status,
+      this.#method === "HEAD",
+      this.#listBytes,
+    );
   }
 
   /** What there is, as a mask; or what is wrong with the list. */
-  private judge(fields: HeaderList, allowed: number): number | string {
+  #judge(fields: HeaderList, allowed: number): number | string {
     let seen = 0;
     let regular = false;
-    this.list = fields;
-    this.contentLength = NO_LENGTH;
-    this.status = 0;
-    this.method = "";
-    if (!this.receives) this.listBytes = listBytes(fields);
+    this.#list = fields;
+    this.#contentLength = NO_LENGTH;
+    this.#status = 0;
+    this.#method = "";
+    if (!this.#receives) this.#listBytes = listBytes(fields);
     for (const field of fields) {
       const found = classOf(field);
       if (found === REGULAR) {
@@ -168,20 +178,20 @@ class MessageRules {
         if ((seen & bit) !== 0) return `${field.name} comes twice`;
         if (regular) return `${field.name} after a regular field`;
         seen |= bit;
-        if (found === PSEUDO_METHOD) this.method = field.value;
-        else if (found === PSEUDO_STATUS) this.status = Number(field.value);
+        if (found === PSEUDO_METHOD) this.#method = field.value;
+        else if (found === PSEUDO_STATUS) this.#status = Number(field.value);
       } else if (found === CONTENT_TYPE && (seen & TYPE) === 0) {
         // Every list but trailers has one, so this is not left to `judgeSpecial`.
         regular = true;
         seen |= TYPE;
       } else {
         regular = true;
-        const withIt = this.judgeSpecial(field, found, seen, allowed);
+        const withIt = this.#judgeSpecial(field, found, seen, allowed);
         if (typeof withIt === "string") return withIt;
         seen = withIt;
       }
     }
-    if ((seen & UNTIDY_LIST) !== 0) this.list = tidiedList(fields, this.knowsAuthority(seen));
+    if ((seen & UNTIDY_LIST) !== 0) this.#list = tidiedList(fields, this.#knowsAuthority(seen));
     return seen;
   }
 
@@ -189,35 +199,30 @@ class MessageRules {
    * What there is with this field, which is neither ordinary nor a pseudo-header field; or what is
    * wrong.
    */
-  private judgeSpecial(
-    field: HeaderField,
-    found: number,
-    seen: number,
-    allowed: number,
-  ): number | string {
-    if (found >= FIRST_MALFORMED || (found >= FIRST_UNSENT && !this.receives)) {
+  #judgeSpecial(field: HeaderField, found: number, seen: number, allowed: number): number | string {
+    if (found >= FIRST_MALFORMED || (found >= FIRST_UNSENT && !this.#receives)) {
       return describeRefusal(field);
     }
     switch (found) {
       case CONTENT_TYPE:
         if ((seen & TYPE) === 0) return seen | TYPE;
         // The first one counts.
-        return this.receives ? seen | UNTIDY_LIST : "content-type comes twice";
+        return this.#receives ? seen | UNTIDY_LIST : "content-type comes twice";
       case CONTENT_LENGTH: {
         const length = Number(field.value);
-        if (this.contentLength !== NO_LENGTH && this.contentLength !== length) {
+        if (this.#contentLength !== NO_LENGTH && this.#contentLength !== length) {
           return "content-length fields disagree";
         }
-        this.contentLength = length;
+        this.#contentLength = length;
         return seen;
       }
       case HOST:
-        return allowed === OF_REQUESTS ? this.judgeHost(field, seen) : seen;
+        return allowed === OF_REQUESTS ? this.#judgeHost(field, seen) : seen;
       case UNTIDY: {
         const tidy = tidied(field);
         const tidyClass = classOf(tidy);
         if (tidyClass === REGULAR) return seen | UNTIDY_LIST;
-        return this.judgeSpecial(tidy, tidyClass, seen | UNTIDY_LIST, allowed);
+        return this.#judgeSpecial(tidy, tidyClass, seen | UNTIDY_LIST, allowed);
       }
       default:
         // http2-settings
@@ -229,17 +234,17 @@ class MessageRules {
    * §8.3.1: `:authority` stands before `host`. Without it, fields that disagree would be read one
    * way here and another behind us.
    */
-  private judgeHost(field: HeaderField, seen: number): number | string {
-    if (this.knowsAuthority(seen)) return this.receives ? seen | UNTIDY_LIST : seen;
+  #judgeHost(field: HeaderField, seen: number): number | string {
+    if (this.#knowsAuthority(seen)) return this.#receives ? seen | UNTIDY_LIST : seen;
     if (!isAuthority(field.value)) return 'bad value of field "host": userinfo, a space or a tab';
     const host = field.value.toLowerCase();
-    if ((seen & HOST_FIELD) !== 0 && this.host !== host) return "host fields disagree";
-    this.host = host;
+    if ((seen & HOST_FIELD) !== 0 && this.#host !== host) return "host fields disagree";
+    this.#host = host;
     return seen | HOST_FIELD;
   }
 
-  private knowsAuthority(seen: number): boolean {
-    return (seen & AUTHORITY) !== 0 && fieldValue(this.list, ":authority") !== "";
+  #knowsAuthority(seen: number): boolean {
+    return (seen & AUTHORITY) !== 0 && fieldValue(this.#list, ":authority") !== "";
   }
 }
 

@@ -3,14 +3,14 @@
 import { currentScope } from "../observe/scope.ts";
 
 export class Abort {
-  readonly #controller = new AbortController();
-  readonly #scope = currentScope();
+  private readonly controller = new AbortController();
+  private readonly scope = currentScope();
 
   get signal(): AbortSignal {
-    return this.#controller.signal;
+    return this.controller.signal;
   }
 
   now(reason: Error): void {
-    this.#scope.runInAsyncScope(this.#controller.abort, this.#controller, reason);
+    this.scope.runInAsyncScope(this.controller.abort, this.controller, reason);
   }
 }

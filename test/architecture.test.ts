@@ -1,10 +1,12 @@
 // The rules that ARCHITECTURE.md states, held against the tree.
 
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ErrorReason } from "../src/index.ts";
 import { documents, linksOf } from "./support/documents.ts";
+import { hidingClasses, unneededEntries, wronglyHashed } from "./support/hidden-members.ts";
+import { filesIn, roomOf, type SourceFile, slashes } from "./support/sources.ts";
 
 /**
  * Which rooms the files of a room may import from, besides their own. A folder within a room is a
@@ -66,24 +68,6 @@ const BUILT_INS: Readonly<Record<string, readonly string[]>> = {
 
 const MAX_LINES = 500;
 
-interface SourceFile {
-  /** From the root, with forward slashes. */
-  readonly path: string;
-  readonly text: string;
-}
-
-function filesIn(folder: string): SourceFile[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter((path) => !path.includes("node_modules"))
-    .map((path) => ({ path: slashes(path), text: readFileSync(path, "utf8") }));
-}
-
-function slashes(path: string): string {
-  return path.replaceAll("\\", "/");
-}
-
 const STATEMENT = /^(?:import|export)\b[^;]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"/gm;
 const EXPRESSION = /\bimport\(\s*["'`]([^"'`]+)/g;
 
@@ -135,13 +119,6 @@ function unusedExports(files: readonly SourceFile[]): string[] {
     for (const [, name] of text.matchAll(EXPORTED)) exported.push(`${path}: ${name}`);
   }
   return exported.filter((name) => !used.has(name) && !/^src\/(?:index|cli)\.ts: /.test(name));
-}
-
-/** `h2/hpack` for src/h2/hpack/decoder.ts; a file that lies in src/ itself is its own room. */
-function roomOf(path: string): string {
-  const inSource = slashes(relative("src", path));
-  const folder = dirname(inSource);
-  return folder === "." ? inSource : slashes(folder);
 }
 
 /**
@@ -349,6 +326,40 @@ describe("every file", () => {
     expect(everything.filter(({ text }) => unwanted.test(text)).map(({ path }) => path)).toEqual(
       [],
     );
+  });
+});
+
+describe("the search for classes that hide members", () => {
+  it("knows each form, and what is none", () => {
+    const members = {
+      A: ["#a = 1;"],
+      B: ["readonly #b: number;", "protected constructor() {}"],
+      C: ["async *#c(): AsyncGenerator {}"],
+      D: ["private d = 1;"],
+      E: ["protected abstract readonly e: number;"],
+      F: ["static #f = 1;", "private readonly f = 1;"],
+      G: ["private constructor() {}", "// private #g", "g = this.#h;"],
+    };
+    const text = Object.entries(members).map(
+      ([name, lines]) => `export abstract class ${name} {\n  ${lines.join("\n  ")}\n}\n`,
+    );
+    const found = hidingClasses([{ path: "src/x/a.ts", text: text.join("\n") }]);
+    expect(found.map(({ name, forms }) => `${name}:${forms}`).join(" ")).toBe(
+      "A:# B:# C:# D:private E:private F:#private G:",
+    );
+  });
+});
+
+describe("the classes of src/", () => {
+  const classes = hidingClasses(sources);
+
+  it("hide their members in one form each: by # or by private", () => {
+    expect(classes.filter(({ forms }) => forms === "#private")).toEqual([]);
+  });
+
+  it("hide them by private in what is made per call, stream, frame, chunk or session", () => {
+    expect(wronglyHashed(classes)).toEqual([]);
+    expect(unneededEntries(classes)).toEqual([]);
   });
 });
 

@@ -6,7 +6,6 @@ import type { ResolvedCallOptions } from "../client/call-options.ts";
 import { failure, GrpcError, thrownText } from "../grpc/error.ts";
 import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
 import { Status } from "../grpc/status.ts";
-import { CONTENT_TYPE_GRPC } from "../grpc/trailers.ts";
 import { fromUserCode } from "../grpc/user-error.ts";
 import { detachedEnd } from "../observe/channels.ts";
 import { currentScope } from "../observe/scope.ts";
@@ -14,7 +13,7 @@ import type { CallContext } from "../server/call-context.ts";
 import type { RequestHead } from "../server/request-head.ts";
 import type { RequestSink, ServerCall } from "../server/server-call.ts";
 import type { Clock } from "../time/clock.ts";
-import { HeaderError } from "../transport/transport.ts";
+import type { HeaderError } from "../transport/transport.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
 import { answerClient } from "./answer.ts";
@@ -82,7 +81,8 @@ export class Relay implements RequestSink, LegOwner {
     this.listener = listener;
     this.replacesFirst = replacesFirst;
     this.path = path;
-    this.contentType = call.head.contentType ?? CONTENT_TYPE_GRPC;
+    // A request without one has been refused.
+    this.contentType = call.head.contentType as HeaderField;
     this.callOptions = params.resolvedCallOptions;
     this.timeoutAtMs =
       this.callOptions.timeoutMs === Number.POSITIVE_INFINITY
@@ -235,8 +235,8 @@ export class Relay implements RequestSink, LegOwner {
     try {
       this.call.sendHeaders(headers);
     } catch (error) {
-      if (!(error instanceof HeaderError)) throw error;
-      leg.cancel(unsendableHeaders(leg.conn.target, error));
+      // Nothing else is thrown there.
+      leg.cancel(unsendableHeaders(leg.conn.target, error as HeaderError));
     }
   }
 

@@ -249,10 +249,9 @@ export class UpstreamLeg
     this.stream?.acknowledge(bytes);
   }
 
-  // The upstream stream's events.
+  // The upstream stream's events. None follows its end, nor a reset by this.
 
   onHeaders(headers: HeaderList, endStream: boolean): void {
-    if (this.ended) return;
     this.commit();
     const head = this.conn.responses.judge(headers);
     if (typeof head === "object") this.fail(notGrpcError(this.conn.target, head));
@@ -274,7 +273,6 @@ export class UpstreamLeg
   }
 
   onData(chunk: LentBytes, endStream: boolean): void {
-    if (this.ended) return;
     if (chunk.length > 0) {
       if (this.responseCounter === undefined) {
         this.releaseHeaders();
@@ -311,11 +309,10 @@ export class UpstreamLeg
 
   onWritable(bytes: number): void {
     this.acceptedBytes += bytes;
-    if (!this.ended) this.owner.onLegProgress(this);
+    this.owner.onLegProgress(this);
   }
 
   onReset(end: StreamEnd): void {
-    if (this.ended) return;
     this.stream = undefined;
     // Not processed for certain, and all of it is still here: once more, at once (gRFC A6
     // "transparent retries").

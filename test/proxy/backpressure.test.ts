@@ -9,11 +9,13 @@ import { transportCombos } from "../support/combos.ts";
 import { frames, message, request, response, trailers } from "../support/frames.ts";
 import {
   connectTo,
+  expectCall,
   listenRelay,
   PATH,
   type ScriptedRelay,
   scriptedBackend,
   scriptedRelay,
+  sendCall,
   statusOf,
 } from "../support/relay-fixture.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
@@ -24,9 +26,8 @@ const MiB = 1024 * 1024;
 describe.each(transportCombos)("backpressure, server on $server, client on $client", (combo) => {
   /** A call whose response has begun. */
   async function responding(relay: ScriptedRelay): Promise<number> {
-    relay.client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
-    const { streamId } = await relay.backend.expectRequest(PATH);
-    await relay.backend.expectBody(streamId);
+    sendCall(relay.client);
+    const streamId = await expectCall(relay.backend);
     relay.backend.send(frames.headers(streamId, response()));
     await relay.client.expectHeaders(1);
     return streamId;

@@ -23,14 +23,19 @@ import {
   trailersOnly,
 } from "../support/frames.ts";
 import {
+  ABC,
+  answerCall,
   connectTo,
   eventually,
+  expectCall,
+  fanOutRelay,
   listenRelay,
   PATH,
   scriptedBackend,
   statusOf,
 } from "../support/relay-fixture.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
+import type { ScriptedPeer } from "../support/scripted-peer.ts";
 
 interface Options {
   readonly primary?: Omit<Destination, "conn">;
@@ -45,26 +50,20 @@ describe.each(transportCombos)("how a call ends, server on $server, client on $c
    */
   async function callUnderWay(options: Options = {}) {
     const clock = new FakeClock();
-    const first = await scriptedBackend(combo, {}, { clock });
-    const second = await scriptedBackend(combo, {}, { clock });
-    const { address, server } = await listenRelay(
-      combo,
-      () =>
+    const { server, client, peers } = await fanOutRelay(combo, {
+      backends: [{}, {}],
+      params: ([first, second]) =>
         new StreamParameters(
-          { ...options.primary, conn: first.conn },
-          [{ ...options.secondary, conn: second.conn }],
+          { ...options.primary, conn: first! },
+          [{ ...options.secondary, conn: second! }],
           options.finalizer,
         ),
-      { clock },
-    );
-    const [primary, secondary] = [await connectTo(first), await connectTo(second)];
-    const client = await ScriptedClient.connect(address, { refillWindows: true });
-    client.send(frames.headers(1, request(PATH, ["grpc-timeout", "10S"])));
-    client.send(frames.data(1, message("abc")));
-    const primaryId = (await primary.expectRequest(PATH)).streamId;
-    const secondaryId = (await secondary.expectRequest(PATH)).streamId;
-    await primary.expectData(primaryId);
-    await secondary.expectData(secondaryId);
+      clock,
+    });
+    const [primary, secondary] = peers as [ScriptedPeer, ScriptedPeer];
+    client.send(frames.headers(1, request(PATH, ["grpc-timeout", "10S"])), frames.data(1, ABC));
+    const primaryId = await expectCall(primary, false);
+    const secondaryId = await expectCall(secondary, false);
     return { clock, server, client, primary, secondary, primaryId, secondaryId };
   }
 
@@ -81,7 +80,7 @@ describe.each(transportCombos)("how a call ends, server on $server, client on $c
   }
 
   function answerSecondary({ secondary, secondaryId }: Call, status = 0): void {
-    secondary.send(frames.headers(secondaryId, trailersOnly(status), { endStream: true }));
+    answerCall(secondary, secondaryId, status);
   }
 
   describe("primary trailers", () => {

@@ -16,7 +16,7 @@ import {
   response,
   trailers,
 } from "../support/frames.ts";
-import { eventually, PATH, scriptedRelay } from "../support/relay-fixture.ts";
+import { eventually, expectCall, PATH, scriptedRelay, sendCall } from "../support/relay-fixture.ts";
 
 const STATUS: readonly FieldInput[] = [
   ["grpc-status", "5"],
@@ -36,11 +36,8 @@ describe.each(transportCombos)(
           new StreamParameters({ conn }, [], ({ primary }) => void results.push(primary)),
       });
       const { client, backend } = relay;
-      const data = frames.data(1, message("abc"));
-      client.send(frames.headers(1, request(PATH)), complete ? data.end() : data);
-      const { streamId } = await backend.expectRequest(PATH);
-      if (complete) await backend.expectBody(streamId);
-      else await backend.expectData(streamId);
+      sendCall(client, complete);
+      const streamId = await expectCall(backend, complete);
       return { ...relay, streamId, results };
     }
 
@@ -119,9 +116,8 @@ describe.each(transportCombos)(
               maxResponseMessageBytes: 0,
             }),
         });
-        client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
-        const { streamId } = await backend.expectRequest(PATH);
-        await backend.expectBody(streamId);
+        sendCall(client);
+        const streamId = await expectCall(backend);
         backend.send(frames.headers(streamId, [...EARLY, ["x-long", "v".repeat(300)]]));
         if (what === "trailers") backend.send(frames.headers(streamId, trailers(0)).end());
         else {
@@ -191,7 +187,7 @@ describe.each(transportCombos)(
             secondaries.push(...result.secondaries);
           }),
       });
-      client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+      sendCall(client);
       const [first, second] = [
         await backend.expectRequest(PATH),
         await backend.expectRequest(PATH),

@@ -15,9 +15,11 @@ import {
   connectTo,
   dialTo,
   eventually,
+  fanOutRelay,
   listenRelay,
   PATH,
   scriptedBackend,
+  sendCall,
   statusOf,
 } from "../support/relay-fixture.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
@@ -46,25 +48,20 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     extra: Omit<Destination, "conn" | "onError"> = {},
     swallows = true,
   ): Promise<Pair> {
-    const first = await scriptedBackend(combo);
-    const second = await scriptedBackend(combo, { refillWindows: false });
     const results: CallResult[] = [];
     const told: GrpcError[] = [];
-    const { address } = await listenRelay(combo, () => {
-      const secondary: Destination = {
-        ...extra,
-        conn: second.conn,
-        onError: (error) => {
-          told.push(error);
-          return swallows ? undefined : error;
-        },
-      };
-      return new StreamParameters({ conn: first.conn }, [secondary], (result) => {
-        results.push(result);
-      });
+    const onError = (error: GrpcError) => {
+      told.push(error);
+      return swallows ? undefined : error;
+    };
+    const { client, peers } = await fanOutRelay(combo, {
+      backends: [{}, { refillWindows: false }],
+      params: ([first, second]) =>
+        new StreamParameters({ conn: first! }, [{ ...extra, conn: second!, onError }], (result) => {
+          results.push(result);
+        }),
     });
-    const [primary, secondary] = [await connectTo(first), await connectTo(second)];
-    const client = await ScriptedClient.connect(address);
+    const [primary, secondary] = peers as [ScriptedPeer, ScriptedPeer];
     const begin = async () => {
       client.send(frames.headers(1, request(PATH)));
       const { streamId } = await primary.expectRequest(PATH);
@@ -220,7 +217,7 @@ describe.each(transportCombos)("opening, server on $server, client on $client", 
     });
     const primary = await connectTo(first);
     const client = await ScriptedClient.connect(address);
-    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    sendCall(client);
     const { streamId } = await primary.expectRequest(PATH);
     primary.send(frames.headers(streamId, response()));
     await client.expectHeaders(1);
@@ -243,7 +240,7 @@ describe.each(transportCombos)("opening, server on $server, client on $client", 
     });
     const primary = await connectTo(first);
     const client = await ScriptedClient.connect(address);
-    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    sendCall(client);
     const refused = await primary.expectRequest(PATH);
     primary.send(frames.rst(refused.streamId, ErrorCode.REFUSED_STREAM));
     const { streamId } = await primary.expectRequest(PATH);
@@ -319,7 +316,7 @@ describe.each(transportCombos)("opening, server on $server, client on $client", 
       { clock },
     );
     const client = await ScriptedClient.connect(address);
-    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    sendCall(client);
     await eventually("it is at work", () => server.openCallCount > 0);
     clock.advance(44);
     expect(statusOf(await client.expectTrailers(1))).toBe(Status.DEADLINE_EXCEEDED);
@@ -351,7 +348,7 @@ describe.each(transportCombos)("opening, server on $server, client on $client", 
         );
         await connectTo(first);
         const client = await ScriptedClient.connect(address);
-        client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+        sendCall(client);
         await eventually("it is at work", () => server.openCallCount > 0 || runs > 0);
         clock.advance(44);
         expect(statusOf(await client.expectTrailers(1))).toBe(status);
@@ -378,7 +375,7 @@ describe.each(transportCombos)("opening, server on $server, client on $client", 
     });
     const primary = await connectTo(first);
     const client = await ScriptedClient.connect(address);
-    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    sendCall(client);
     expect(statusOf(await client.expectTrailers(1))).toBe(Status.UNAVAILABLE);
     expect(told.sort()).toEqual(["primary UPSTREAM_CONNECT", "secondary UPSTREAM_CONNECT"]);
     const { streamId } = await primary.expectRequest(PATH);

@@ -14,67 +14,53 @@ import { incomingToOutgoing } from "../../src/server/call-context.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { fieldValue } from "../../src/wire/field.ts";
 import { transportCombos } from "../support/combos.ts";
+import { frames, message, pairsOf, request, response, trailers } from "../support/frames.ts";
 import {
-  frames,
-  message,
-  pairsOf,
-  request,
-  response,
-  trailers,
-  trailersOnly,
-} from "../support/frames.ts";
-import {
+  answerCall,
   connectTo,
   eventually,
+  type FanOut,
+  fanOutRelay,
   listenRelay,
   PATH,
   type ScriptedBackend,
   scriptedBackend,
+  sendCall,
   statusOf,
 } from "../support/relay-fixture.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
-import type { ScriptedPeer } from "../support/scripted-peer.ts";
 
 type Extra = Omit<Destination, "conn">;
 
 describe.each(transportCombos)("fan-out, server on $server, client on $client", (combo) => {
-  interface FanOut {
-    readonly client: ScriptedPeer;
-    readonly peers: readonly ScriptedPeer[];
-    readonly backends: readonly ScriptedBackend[];
-    readonly results: CallResult[];
-  }
-
   /** The first of `destinations` is the primary. All are connected before the test goes on. */
   async function fanOut(
     destinations: readonly Extra[],
     options: { readonly finalizer?: RequestFinalizer; readonly peeks?: boolean } = {},
-  ): Promise<FanOut> {
-    const backends: ScriptedBackend[] = [];
-    for (const _ of destinations) backends.push(await scriptedBackend(combo));
+  ): Promise<FanOut & { readonly results: CallResult[] }> {
     const results: CallResult[] = [];
-    const { address } = await listenRelay(combo, async (_ctx, _method, peeker) => {
-      if (options.peeks) await peeker.peek();
-      const [primary, ...secondaries] = destinations.map((extra, i) => ({
-        ...extra,
-        conn: backends[i]!.conn,
-      }));
-      return new StreamParameters(primary!, secondaries, async (result) => {
-        results.push(result);
-        await options.finalizer?.(result);
-      });
+    const relay = await fanOutRelay(combo, {
+      backends: destinations.map(() => ({})),
+      params: async (conns, peeker) => {
+        if (options.peeks) await peeker.peek();
+        const [primary, ...secondaries] = destinations.map((extra, i) => ({
+          ...extra,
+          conn: conns[i]!,
+        }));
+        return new StreamParameters(primary!, secondaries, async (result) => {
+          results.push(result);
+          await options.finalizer?.(result);
+        });
+      },
     });
-    const peers: ScriptedPeer[] = [];
-    for (const backend of backends) peers.push(await connectTo(backend));
-    const client = await ScriptedClient.connect(address, { refillWindows: true });
-    return { client, peers, backends, results };
+    return { ...relay, results };
   }
 
   /**
    * Sends a whole request of one message; returns the backends' stream ids when all have got it.
    */
   async function unary({ client, peers }: FanOut): Promise<number[]> {
-    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    sendCall(client);
     const ids: number[] = [];
     for (const peer of peers) {
       const { streamId } = await peer.expectRequest(PATH);
@@ -82,10 +68,6 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
       ids.push(streamId);
     }
     return ids;
-  }
-
-  function answer(peer: ScriptedPeer, streamId: number, status: number, text?: string): void {
-    peer.send(frames.headers(streamId, trailersOnly(status, text), { endStream: true }));
   }
 
   it("gives a primary and three secondaries their own first messages and metadata, and the rest alike", async () => {
@@ -112,7 +94,7 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
       expect(await peer.expectBody(streamId)).toEqual(
         Buffer.concat([message(`first for ${"n".repeat(i)}`), message("second"), message("third")]),
       );
-      answer(peer, streamId, 0);
+      answerCall(peer, streamId, 0);
     }
     expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
   });
@@ -142,7 +124,7 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
   it("tells the finalizer of each destination: status, details, trailers, bytes, messages", async () => {
     const call = await fanOut([{}, { onError: () => {} }, { message: Buffer.from("other") }]);
     const { client, peers, results } = call;
-    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
+    sendCall(client, false);
     client.send(frames.data(1, message("de")).end());
     const ids: number[] = [];
     for (const peer of peers) {
@@ -157,7 +139,7 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
         endStream: true,
       }),
     );
-    answer(peers[1]!, ids[1]!, 10, "lost%20the%20vote");
+    answerCall(peers[1]!, ids[1]!, 10, "lost%20the%20vote");
     peers[2]!.send(frames.headers(ids[2]!, response()), frames.data(ids[2]!, message("333")));
     peers[2]!.send(frames.headers(ids[2]!, trailers(), { endStream: true }));
     await client.expectHeaders(1);
@@ -206,7 +188,7 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
   it("counts a replaced first message once", async () => {
     const call = await fanOut([{ message: Buffer.from("longer") }], { peeks: true });
     const [id] = await unary(call);
-    answer(call.peers[0]!, id!, 0);
+    answerCall(call.peers[0]!, id!, 0);
     await call.client.expectTrailers(1);
     expect(call.results[0]?.primary).toMatchObject({ requestMessages: 1, requestBytes: 11 });
   });
@@ -217,7 +199,7 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
     const [peer] = call.peers;
     peer!.send(frames.rst(id!, ErrorCode.REFUSED_STREAM));
     const again = await peer!.expectRequest(PATH);
-    answer(peer!, again.streamId, 0);
+    answerCall(peer!, again.streamId, 0);
     await call.client.expectTrailers(1);
     expect(call.results[0]?.primary).toMatchObject({ requestMessages: 1, requestBytes: 8 });
   });
@@ -227,8 +209,8 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
       const told: GrpcError[] = [];
       const call = await fanOut([{}, { onError: (error) => void told.push(error) }]);
       const [first, second] = await unary(call);
-      answer(call.peers[1]!, second!, 7, "denied");
-      answer(call.peers[0]!, first!, 0);
+      answerCall(call.peers[1]!, second!, 7, "denied");
+      answerCall(call.peers[0]!, first!, 0);
       expect(statusOf(await call.client.expectTrailers(1))).toBe(Status.OK);
       expect(told).toMatchObject([{ status: Status.PERMISSION_DENIED, details: "denied" }]);
       expect(call.results[0]).toMatchObject({
@@ -240,8 +222,8 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
     it("without onError fails the call, with its status", async () => {
       const call = await fanOut([{}, {}]);
       const [first, second] = await unary(call);
-      answer(call.peers[1]!, second!, 7, "denied");
-      answer(call.peers[0]!, first!, 0);
+      answerCall(call.peers[1]!, second!, 7, "denied");
+      answerCall(call.peers[0]!, first!, 0);
       const fields = await call.client.expectTrailers(1);
       expect([statusOf(fields), fieldValue(fields, "grpc-message")]).toEqual([7, "denied"]);
     });
@@ -257,8 +239,8 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
     ])("is what its onError makes of it when that %s", async (_how, onError) => {
       const call = await fanOut([{}, { onError }]);
       const [first, second] = await unary(call);
-      answer(call.peers[1]!, second!, 7, "denied");
-      answer(call.peers[0]!, first!, 0);
+      answerCall(call.peers[1]!, second!, 7, "denied");
+      answerCall(call.peers[0]!, first!, 0);
       expect(statusOf(await call.client.expectTrailers(1))).toBe(Status.ABORTED);
     });
 
@@ -274,7 +256,7 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
       expect(await peers[0]!.expectBody(first.streamId)).toEqual(
         Buffer.concat([message("one"), message("two")]),
       );
-      answer(peers[0]!, first.streamId, 0);
+      answerCall(peers[0]!, first.streamId, 0);
       expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
       expect(call.results[0]!.secondaries[0]).toMatchObject({ requestMessages: 1, status: 13 });
     });
@@ -293,9 +275,9 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
     it("by its status while the request is under way ends them, too", async () => {
       const call = await fanOut([{}, {}]);
       const { client, peers } = call;
-      client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
+      sendCall(client, false);
       const [first, second] = [await peers[0]!.expectRequest(), await peers[1]!.expectRequest()];
-      answer(peers[0]!, first.streamId, 9, "no");
+      answerCall(peers[0]!, first.streamId, 9, "no");
       await peers[1]!.expectReset(second.streamId, ErrorCode.CANCEL, { skip: ["DATA"] });
       expect(statusOf(await client.expectTrailers(1))).toBe(9);
     });
@@ -303,9 +285,9 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
     it("by its status lets secondaries that have the whole request say what they think", async () => {
       const call = await fanOut([{}, {}]);
       const [first, second] = await unary(call);
-      answer(call.peers[0]!, first!, 9, "no");
+      answerCall(call.peers[0]!, first!, 9, "no");
       await call.peers[1]!.expectQuiet(second!);
-      answer(call.peers[1]!, second!, 9, "no");
+      answerCall(call.peers[1]!, second!, 9, "no");
       expect(statusOf(await call.client.expectTrailers(1))).toBe(9);
       expect(call.results[0]!.secondaries[0]).toMatchObject({ status: 9, details: "no" });
     });
@@ -315,7 +297,7 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
       const [first, second] = await unary(call);
       call.peers[0]!.send(frames.rst(first!, ErrorCode.INTERNAL_ERROR));
       await call.peers[1]!.expectQuiet(second!);
-      answer(call.peers[1]!, second!, 0);
+      answerCall(call.peers[1]!, second!, 0);
       expect(statusOf(await call.client.expectTrailers(1))).toBe(Status.OK);
     });
   });
@@ -338,8 +320,8 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
         });
         const [first, second] = await unary(call);
         // The secondary first: it is not the order of arrival that counts.
-        answer(call.peers[1]!, second!, row.secondary);
-        answer(call.peers[0]!, first!, row.primary);
+        answerCall(call.peers[1]!, second!, row.secondary);
+        answerCall(call.peers[0]!, first!, row.primary);
         expect(statusOf(await call.client.expectTrailers(1))).toBe(row.expected);
       },
     );
@@ -347,7 +329,7 @@ describe.each(transportCombos)("fan-out, server on $server, client on $client", 
     it("the client's cancel stands before the primary's error, whose secondary is still at work", async () => {
       const call = await fanOut([{}, {}]);
       const [first, second] = await unary(call);
-      answer(call.peers[0]!, first!, 9);
+      answerCall(call.peers[0]!, first!, 9);
       await call.peers[1]!.expectQuiet(second!);
       call.client.send(frames.rst(1, ErrorCode.CANCEL));
       await call.peers[1]!.expectReset(second!, ErrorCode.CANCEL);

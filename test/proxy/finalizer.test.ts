@@ -14,6 +14,7 @@ import {
   PATH,
   type ScriptedRelay,
   scriptedRelay,
+  sendCall,
   statusOf,
 } from "../support/relay-fixture.ts";
 import { Upload } from "../support/upload.ts";
@@ -173,7 +174,7 @@ describe.each(transportCombos)("the finalizer, server on $server, client on $cli
         return new StreamParameters({ conn }, [], (result) => void results.push(result));
       },
     });
-    relay.client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
+    sendCall(relay.client, false);
     await eventually("the call is here", () => relay.server.openCallCount === 1);
     relay.client.send(frames.rst(1, ErrorCode.CANCEL));
     await eventually("the call is gone", () => relay.server.openCallCount === 0);

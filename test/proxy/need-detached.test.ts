@@ -8,13 +8,8 @@ import { MAX_LEFTOVER_BYTES } from "../../src/server/leftovers.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, message, request, response, trailers, trailersOnly } from "../support/frames.ts";
-import { eventually, PATH } from "../support/relay-fixture.ts";
-import {
-  ABC,
-  detachedOnly,
-  openedCall,
-  type SecondaryCallOptions,
-} from "../support/secondary-call.ts";
+import { ABC, eventually, PATH } from "../support/relay-fixture.ts";
+import { detachedOnly, openedCall, type SecondaryCallOptions } from "../support/secondary-call.ts";
 import { Upload } from "../support/upload.ts";
 
 const MiB = 1024 * 1024;

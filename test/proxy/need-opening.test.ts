@@ -8,9 +8,8 @@ import { Status } from "../../src/grpc/status.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, trailersOnly } from "../support/frames.ts";
-import { eventually } from "../support/relay-fixture.ts";
+import { ABC, eventually } from "../support/relay-fixture.ts";
 import {
-  ABC,
   detachedOnly,
   others,
   outcomeOf,

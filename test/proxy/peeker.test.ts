@@ -18,6 +18,7 @@ import {
   type ScriptedRelay,
   type ScriptedRelayOptions,
   scriptedRelay,
+  sendCall,
   statusOf,
 } from "../support/relay-fixture.ts";
 import { Upload } from "../support/upload.ts";
@@ -378,7 +379,7 @@ describe.each(transportCombos)("peek, server on $server, client on $client", (co
         await wait;
         await watched(errors)(peeker);
       });
-      client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
+      sendCall(client, false);
       await eventually("it is here", () => server.openCallCount === 1);
       client.send(frames.rst(1, ErrorCode.CANCEL));
       await eventually("it is over", () => server.openCallCount === 0);
@@ -410,7 +411,7 @@ describe.each(transportCombos)("peek, server on $server, client on $client", (co
         kept = peeker;
         await peeker.peek();
       });
-      client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
+      sendCall(client, false);
       const { streamId } = await backend.expectRequest(PATH);
       expect(`${await kept!.peek()}`).toBe("abc");
       await expect(kept!.peek(2)).rejects.toBeInstanceOf(GrpcError);

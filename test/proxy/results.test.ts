@@ -5,9 +5,9 @@ import { Status } from "../../src/grpc/status.ts";
 import { StreamParameters } from "../../src/proxy/director.ts";
 import type { CallResult, DestinationResult } from "../../src/proxy/results.ts";
 import { transportCombos } from "../support/combos.ts";
-import { frames, request, trailersOnly } from "../support/frames.ts";
-import { connectTo, eventually, listenRelay, scriptedBackend } from "../support/relay-fixture.ts";
-import { ScriptedClient } from "../support/scripted-endpoints.ts";
+import { frames, request } from "../support/frames.ts";
+import { answerCall, eventually, fanOutRelay } from "../support/relay-fixture.ts";
+import type { ScriptedPeer } from "../support/scripted-peer.ts";
 
 const SHOWN = [
   "conn",
@@ -36,26 +36,20 @@ function namesOf(object: object): string[] {
 
 it("shows how a destination goes, and nothing to change it by", async () => {
   const combo = transportCombos[0]!;
-  const [one, other] = [await scriptedBackend(combo), await scriptedBackend(combo)];
   const judged: DestinationResult[] = [];
   const results: CallResult[] = [];
-  const { address } = await listenRelay(
-    combo,
-    () =>
+  const { client, backends, peers } = await fanOutRelay(combo, {
+    backends: [{}, {}],
+    params: ([one, other]) =>
       new StreamParameters(
-        { conn: one.conn, onError: (_error, result) => void judged.push(result) },
-        [{ conn: other.conn, need: "detached" }],
+        { conn: one!, onError: (_error, result) => void judged.push(result) },
+        [{ conn: other!, need: "detached" }],
         (result) => void results.push(result),
       ),
-  );
-  const [peer, detached] = [await connectTo(one), await connectTo(other)];
-  const client = await ScriptedClient.connect(address);
+  });
+  const [peer, detached] = peers as [ScriptedPeer, ScriptedPeer];
   client.send(frames.headers(1, request("/test.Service/Method"), { endStream: true }));
-  peer.send(
-    frames.headers((await peer.expectRequest()).streamId, trailersOnly(9, "not now"), {
-      endStream: true,
-    }),
-  );
+  answerCall(peer, (await peer.expectRequest()).streamId, 9, "not now");
   const { streamId } = await detached.expectRequest();
   await eventually("the finalizer has run", () => results.length === 1);
   const { primary, secondaries } = results[0]!;
@@ -78,7 +72,7 @@ it("shows how a destination goes, and nothing to change it by", async () => {
     responseMessages: primary.responseMessages,
     trailers: [...primary.trailers],
   }).toEqual({
-    conn: one.conn,
+    conn: backends[0]!.conn,
     role: "primary",
     index: 0,
     ended: true,
@@ -95,7 +89,7 @@ it("shows how a destination goes, and nothing to change it by", async () => {
   // One that goes on shows how far it is.
   expect(secondary).toMatchObject({ role: "secondary", ended: false, status: Status.UNKNOWN });
   expect(secondary!.details).toBe("");
-  detached.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
+  answerCall(detached, streamId);
   await eventually("the detached one has ended", () => secondary!.ended);
   expect(secondary).toMatchObject({ status: Status.OK, error: undefined });
 });

@@ -7,8 +7,13 @@ import type { CallResult } from "../../src/index.ts";
 import { StreamParameters } from "../../src/proxy/director.ts";
 import { fieldValue } from "../../src/wire/field.ts";
 import { transportCombos } from "../support/combos.ts";
-import { type FieldInput, frames, message, request, response } from "../support/frames.ts";
-import { PATH, type ScriptedRelay, scriptedRelay } from "../support/relay-fixture.ts";
+import { type FieldInput, frames, response } from "../support/frames.ts";
+import {
+  expectCall,
+  type ScriptedRelay,
+  scriptedRelay,
+  sendCall,
+} from "../support/relay-fixture.ts";
 
 vi.mock("../../src/grpc/status-message.ts", async (original) => {
   const real = await original<typeof import("../../src/grpc/status-message.ts")>();
@@ -30,9 +35,8 @@ describe.each(transportCombos)(
       status: number,
       begun: boolean,
     ): Promise<void> {
-      client.send(frames.headers(1, request(PATH)), frames.data(1, message("x")).end());
-      const { streamId } = await backend.expectRequest(PATH);
-      await backend.expectBody(streamId);
+      sendCall(client);
+      const streamId = await expectCall(backend);
       const outcome: FieldInput[] = [
         ["grpc-status", `${status}`],
         ["grpc-message", ESCAPES],

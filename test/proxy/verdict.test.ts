@@ -12,16 +12,14 @@ import type { DestinationResult } from "../../src/proxy/results.ts";
 import { verdictOf } from "../../src/proxy/verdict.ts";
 import { transportCombos } from "../support/combos.ts";
 import { warnings } from "../support/events.ts";
-import { frames, message, request, trailersOnly } from "../support/frames.ts";
 import {
-  connectTo,
+  answerCall,
   eventually,
-  listenRelay,
-  PATH,
-  scriptedBackend,
+  expectCall,
+  fanOutRelay,
+  sendCall,
   statusOf,
 } from "../support/relay-fixture.ts";
-import { ScriptedClient } from "../support/scripted-endpoints.ts";
 
 const PROMISE = "onError must not return a promise: it cannot be waited for";
 
@@ -77,26 +75,23 @@ describe.each(transportCombos)("onError, server on $server, client on $client", 
     role: "primary" | "secondary",
     onError: DestinationErrorHandler,
   ): Promise<readonly [status: number, swallowed: boolean | undefined]> {
-    const [first, second] = [await scriptedBackend(combo), await scriptedBackend(combo)];
     let swallowed: boolean | undefined;
-    const { address } = await listenRelay(combo, () => {
-      const failing = { conn: second.conn, onError };
-      const other = { conn: first.conn };
-      const [primary, secondary] = role === "primary" ? [failing, other] : [other, failing];
-      return new StreamParameters(primary, [secondary], (result) => {
-        swallowed = [result.primary, ...result.secondaries].find(
-          ({ conn }) => conn === second.conn,
-        )?.swallowed;
-      });
+    const { client, peers } = await fanOutRelay(combo, {
+      backends: [{}, {}],
+      params: ([first, second]) => {
+        const failing = { conn: second!, onError };
+        const other = { conn: first! };
+        const [primary, secondary] = role === "primary" ? [failing, other] : [other, failing];
+        return new StreamParameters(primary, [secondary], (result) => {
+          swallowed = [result.primary, ...result.secondaries].find(
+            ({ conn }) => conn === second,
+          )?.swallowed;
+        });
+      },
     });
-    const peers = [await connectTo(first), await connectTo(second)];
-    const client = await ScriptedClient.connect(address);
-    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")).end());
+    sendCall(client);
     for (const [i, peer] of peers.entries()) {
-      const { streamId } = await peer.expectRequest(PATH);
-      await peer.expectBody(streamId);
-      const status = i === 0 ? Status.OK : Status.PERMISSION_DENIED;
-      peer.send(frames.headers(streamId, trailersOnly(status), { endStream: true }));
+      answerCall(peer, await expectCall(peer), i === 0 ? Status.OK : Status.PERMISSION_DENIED);
     }
     return [statusOf(await client.expectTrailers(1)), swallowed];
   }

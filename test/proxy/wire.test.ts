@@ -16,30 +16,25 @@ import {
 } from "../support/frames.ts";
 import {
   eventually,
+  expectCall,
   PATH,
   type ScriptedRelay,
   scriptedRelay,
+  sendCall,
   statusOf,
 } from "../support/relay-fixture.ts";
 
 describe.each(transportCombos)("on the wire, server on $server, client on $client", (combo) => {
   /** A unary request on its way: the client has sent all of it, the backend has got all of it. */
   async function unaryUnderWay(relay: ScriptedRelay, clientStream = 1): Promise<number> {
-    const { client, backend } = relay;
-    client.send(
-      frames.headers(clientStream, request(PATH)),
-      frames.data(clientStream, message("abc")).end(),
-    );
-    const { streamId } = await backend.expectRequest(PATH);
-    expect(await backend.expectBody(streamId)).toEqual(message("abc"));
-    return streamId;
+    sendCall(relay.client, true, clientStream);
+    return expectCall(relay.backend);
   }
 
   it("a client's RST_STREAM(CANCEL) in mid-upload arrives as RST_STREAM(CANCEL), without END_STREAM before it", async () => {
     const { client, backend } = await scriptedRelay(combo);
-    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
-    const { streamId } = await backend.expectRequest(PATH);
-    expect(await backend.expectData(streamId)).toEqual(message("abc"));
+    sendCall(client, false);
+    const streamId = await expectCall(backend, false);
     client.send(frames.rst(1, ErrorCode.CANCEL));
     await backend.expectReset(streamId, ErrorCode.CANCEL);
     backend.expectNoEndStream(streamId);
@@ -49,9 +44,8 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
 
   it("a client's lost connection arrives as RST_STREAM(CANCEL), without END_STREAM before it", async () => {
     const { client, backend, server } = await scriptedRelay(combo);
-    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
-    const { streamId } = await backend.expectRequest(PATH);
-    await backend.expectData(streamId);
+    sendCall(client, false);
+    const streamId = await expectCall(backend, false);
     client.destroy();
     await backend.expectReset(streamId, ErrorCode.CANCEL);
     backend.expectNoEndStream(streamId);
@@ -60,7 +54,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
 
   it("a client's half-close alone ends the upload, and leaves the response open", async () => {
     const { client, backend } = await scriptedRelay(combo);
-    client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
+    sendCall(client, false);
     const { streamId } = await backend.expectRequest(PATH);
     await backend.expectData(streamId, { endStream: false });
     client.send(frames.data(1).end());
@@ -154,7 +148,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
 
     it("but not after the trailers, which count", async () => {
       const relay = await scriptedRelay(combo);
-      relay.client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
+      sendCall(relay.client, false);
       const { streamId } = await relay.backend.expectRequest(PATH);
       relay.backend.send(
         frames.headers(streamId, trailersOnly(0), { endStream: true }),
@@ -353,7 +347,7 @@ describe.each(transportCombos)("on the wire, server on $server, client on $clien
       const { client, backend } = await scriptedRelay(combo, {
         client: { refillWindows: false, settings: { INITIAL_WINDOW_SIZE: 1_000 } },
       });
-      client.send(frames.headers(1, request(PATH)), frames.data(1, message("abc")));
+      sendCall(client, false);
       const { streamId } = await backend.expectRequest(PATH);
       const body = message(Buffer.alloc(40_000, "x"));
       backend.send(frames.headers(streamId, response()));

@@ -2,10 +2,12 @@
 // closed when the test ends, and a call, stream or waiting call that was left over by then fails
 // the test.
 
+import { expect } from "vitest";
 import type { ClientConn } from "../../src/client/client-conn.ts";
 import { dial } from "../../src/client/dial.ts";
 import type { DialOptions } from "../../src/client/dial-options.ts";
 import { type StreamDirector, StreamParameters } from "../../src/proxy/director.ts";
+import type { StreamPeeker } from "../../src/proxy/peeker.ts";
 import { transparentHandler } from "../../src/proxy/transparent-handler.ts";
 import { Server, type ServerOptions } from "../../src/server/server.ts";
 import type { ServerListener } from "../../src/server/server-listener.ts";
@@ -15,6 +17,7 @@ import { fieldValue, type HeaderList } from "../../src/wire/field.ts";
 import { closeAtEnd } from "./cleanup.ts";
 import { FakeClock } from "./clock.ts";
 import type { TransportCombo } from "./combos.ts";
+import { frames, message, request, trailersOnly } from "./frames.ts";
 import { WAIT_LIMIT_MS } from "./patience.ts";
 import {
   ScriptedClient,
@@ -184,6 +187,69 @@ export async function scriptedRelay(
   ]);
   await eventually("the connection to the backend is ready", () => conn.state === "ready");
   return { server, address, conn, scripted: upstream.scripted, backend, client };
+}
+
+/** Where the calls of a relay go: the first is the primary's, all others are secondaries'. */
+export interface FanOut {
+  readonly server: Server;
+  readonly client: ScriptedPeer;
+  readonly backends: readonly ScriptedBackend[];
+  /** Play the backends. */
+  readonly peers: readonly ScriptedPeer[];
+}
+
+export interface FanOutOptions {
+  /** One for each backend. */
+  readonly backends: readonly ScriptedServerOptions[];
+  /** What the director answers; `conns` are the connections to the backends. */
+  readonly params: (
+    conns: readonly ClientConn[],
+    peeker: StreamPeeker,
+  ) => ReturnType<StreamDirector>;
+  /** Of server and connections. @default the clock of the process */
+  readonly clock?: FakeClock;
+}
+
+/** client <-> relay <-> several backends, all ends scripted, all connections standing. */
+export async function fanOutRelay(combo: TransportCombo, options: FanOutOptions): Promise<FanOut> {
+  const clock = options.clock === undefined ? {} : { clock: options.clock };
+  const backends: ScriptedBackend[] = [];
+  for (const each of options.backends) backends.push(await scriptedBackend(combo, each, clock));
+  const conns = backends.map(({ conn }) => conn);
+  const director: StreamDirector = (_ctx, _method, peeker) => options.params(conns, peeker);
+  const { server, address } = await listenRelay(combo, director, clock);
+  const peers: ScriptedPeer[] = [];
+  for (const backend of backends) peers.push(await connectTo(backend));
+  const client = await ScriptedClient.connect(address, { refillWindows: true });
+  return { server, client, backends, peers };
+}
+
+/** The message of a call, as it is on the wire. */
+export const ABC: Buffer = message("abc");
+
+/** Begins a call of one message: all of its request, unless `complete` is false. */
+export function sendCall(client: ScriptedPeer, complete = true, streamId = 1): void {
+  const data = frames.data(streamId, ABC);
+  client.send(frames.headers(streamId, request(PATH)), complete ? data.end() : data);
+}
+
+/** The stream at `backend` of such a call, when it has all that was sent. */
+export async function expectCall(backend: ScriptedPeer, complete = true): Promise<number> {
+  const { streamId } = await backend.expectRequest(PATH);
+  expect(
+    complete ? await backend.expectBody(streamId) : await backend.expectBytes(streamId, ABC.length),
+  ).toEqual(ABC);
+  return streamId;
+}
+
+/** Ends the call at `backend` by headers alone. */
+export function answerCall(
+  backend: ScriptedPeer,
+  streamId: number,
+  status = 0,
+  text?: string,
+): void {
+  backend.send(frames.headers(streamId, trailersOnly(status, text), { endStream: true }));
 }
 
 /** Connects and waits until calls can be made. */

@@ -17,8 +17,10 @@ import { closeAtEnd } from "./cleanup.ts";
 import { FakeClock } from "./clock.ts";
 import type { TransportCombo } from "./combos.ts";
 import { detachedEnds } from "./events.ts";
-import { frames, message, request, trailersOnly } from "./frames.ts";
+import { frames, request } from "./frames.ts";
 import {
+  ABC,
+  answerCall,
   connectTo,
   dialTo,
   eventually,
@@ -31,9 +33,6 @@ import { ScriptedClient } from "./scripted-endpoints.ts";
 import type { ScriptedPeer } from "./scripted-peer.ts";
 
 const HOLDER = "/test.Service/Holder";
-/** The message of the call. */
-export const ABC: Buffer = message("abc");
-
 export type Verdict =
   | "without onError"
   | "whose onError keeps the error"
@@ -182,7 +181,7 @@ export async function secondaryCall(
     const peer = secondary;
     let held = true;
     release = () => {
-      if (held) peer.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
+      if (held) answerCall(peer, streamId);
       held = false;
     };
     closeAtEnd(() =>
@@ -218,7 +217,7 @@ export async function secondaryCall(
       return { peer: secondary, id: (await secondary.expectRequest(PATH)).streamId };
     },
     answerPrimary: (status = 0): void => {
-      primary.send(frames.headers(primaryId, trailersOnly(status), { endStream: true }));
+      answerCall(primary, primaryId, status);
     },
     /** What the client is told. */
     status: async () => statusOf(await client.expectTrailers(1)),

@@ -61,6 +61,7 @@ export type {
   HandedOverRequestHeaders,
   HandedOverServer,
 } from "./transport/handed-over.ts";
+export type { KeepaliveOptions } from "./transport/keepalive.ts";
 export {
   type EngineLimits,
   type EngineOptions,

@@ -221,6 +221,7 @@ describe("the option tables of the reference", () => {
     ["src/server/server.ts", "ServerOptions"],
     ["src/client/dial-options.ts", "DialOptions"],
     ["src/client/subchannel/connection-backoff.ts", "ConnectionBackoffOptions"],
+    ["src/transport/keepalive.ts", "KeepaliveOptions"],
     ["src/client/call-options.ts", "CallOptions"],
     ["src/proxy/director.ts", "Destination"],
     ["src/proxy/transparent-handler.ts", "TransparentHandlerOptions"],

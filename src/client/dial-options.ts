@@ -4,6 +4,7 @@ import { checkFunction, checkInteger, shown } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { SESSION_CHECKS } from "../transport/defaults.ts";
+import { KEEPALIVE_OPTIONS, type KeepaliveOptions } from "../transport/keepalive.ts";
 import { checkTransport, type TransportName } from "../transport/select.ts";
 import { CLIENT_TLS_OPTIONS, type ClientTlsOptions } from "../transport/tls.ts";
 import type { SessionOptions, Transport } from "../transport/transport.ts";
@@ -37,6 +38,13 @@ export interface DialOptions extends SessionOptions {
    */
   readonly backoff?: ConnectionBackoffOptions;
   /**
+   * When the backend is asked by PING whether it is still there: one that is frozen, or gone
+   * without a word, is lost then, and calls on it fail with UNAVAILABLE (gRFC A8).
+   * @default after 310 s without a word while calls are open, 20 s for the answer; see
+   * `KeepaliveOptions`. For sessions that are handed over: none
+   */
+  readonly keepalive?: KeepaliveOptions;
+  /**
    * Calls that may wait for a connection, or for room under the server's MAX_CONCURRENT_STREAMS;
    * one more fails with UNAVAILABLE.
    * @default 10_000
@@ -65,6 +73,7 @@ const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>(
     authority: checkAuthority,
     connectTimeoutMs: checkTimeout,
     backoff: BACKOFF_OPTIONS,
+    keepalive: KEEPALIVE_OPTIONS,
     maxWaitingCalls: (name, value) => checkInteger(name, value, 0),
     random: checkFunction,
   },

@@ -38,6 +38,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
    * the next `turn`.
    */
   ended: ConnectionEnd | undefined = undefined;
+  /** Counts what passes. */
+  readonly guard: FloodGuard;
 
   private readonly role: Role;
   private readonly owner: Owner;
@@ -48,7 +50,6 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   private readonly messages: InboundMessages<Owner>;
   private readonly inbound: Inbound<Owner>;
   private readonly reader: FrameReader;
-  private readonly guard: FloodGuard;
 
   private readonly opening: Opening;
   private draining = false;

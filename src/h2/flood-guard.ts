@@ -18,8 +18,10 @@ import { TokenBucket } from "./token-bucket.ts";
 export class FloodGuard {
   /** The time, as it came with the last chunk. */
   nowMs: number;
-  /** Frames that carried something, either way. */
-  workFrames = 0;
+  /** HEADERS, and DATA that carried something, from the peer. */
+  receivedFrames = 0;
+  /** DATA to the peer. */
+  sentFrames = 0;
 
   private readonly limits: EngineLimits;
   private lateFrames = 0;
@@ -85,7 +87,7 @@ export class FloodGuard {
   }
 
   private take(bucket: TokenBucket, what: string, name: keyof EngineLimits): void {
-    if (bucket.take(this.nowMs, this.workFrames)) return;
+    if (bucket.take(this.nowMs, this.receivedFrames + this.sentFrames)) return;
     throw overLimit(0, `too many: ${what}`, { name, value: this.limits[name] }, "a second");
   }
 }

@@ -172,7 +172,7 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
       stream.contentLeft -= dataBytes;
       this.checkContent(stream, endStream);
     }
-    if (dataBytes > 0) this.guard.workFrames++;
+    if (dataBytes > 0) this.guard.receivedFrames++;
     else if (!endStream) this.guard.countIdleFrame("empty DATA");
     // Padding never reaches the owner, so its credit goes back here.
     if (dataBytes < payloadBytes) this.outbound.giveBack(stream, payloadBytes - dataBytes);
@@ -381,7 +381,7 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
     if (endStream && contentLength > 0) {
       throw malformed(streamId, "content-length without content");
     }
-    this.guard.workFrames++;
+    this.guard.receivedFrames++;
     this.acceptor.acceptStream(streamId, list, endStream, contentLength, undefined);
   }
 
@@ -403,7 +403,7 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
         throw malformed(stream.id, "content-length without content");
       }
     }
-    this.guard.workFrames++;
+    this.guard.receivedFrames++;
     if (endStream) this.endRemote(stream);
     stream.listener.onHeaders(list, endStream);
   }
@@ -413,7 +413,7 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
     const { problem, list } = RECEIVED.trailers(fields);
     if (problem !== undefined) throw malformed(stream.id, problem);
     if (stream.contentLeft !== NO_LENGTH) this.checkContent(stream, true);
-    this.guard.workFrames++;
+    this.guard.receivedFrames++;
     this.endRemote(stream);
     if (!stream.silent) stream.listener.onTrailers(list);
   }

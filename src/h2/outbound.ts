@@ -345,7 +345,7 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
       const end = Math.min(bytes, start + DEFAULT_MAX_FRAME_BYTES);
       this.writer.dataHead(stream.id, end - start, endStream && end === bytes);
       this.writer.dataPayload(chunk, start, end);
-      this.guard.workFrames++;
+      this.guard.sentFrames++;
       start = end;
     } while (start < bytes);
     if (this.output.byteCount >= BULK_BYTES) this.events.onBulk();
@@ -361,7 +361,7 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     const { trailers } = stream;
     const endStream = done && stream.endQueued && trailers === undefined;
     stream.queue.writeFrame(this.writer, stream.id, bytes, endStream);
-    this.guard.workFrames++;
+    this.guard.sentFrames++;
     if (!done) {
       if (stream.sendWindow > 0) this.ready.push(stream);
     } else if (stream.endQueued) {

@@ -8,6 +8,7 @@
 import type { Clock } from "../time/clock.ts";
 import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
+import type { KeepaliveOptions } from "./keepalive.ts";
 import type { ClientTlsOptions, ServerTlsOptions, TlsInfo } from "./tls.ts";
 
 /**
@@ -291,6 +292,8 @@ export interface ConnectOptions extends SessionOptions {
    * 20_000
    */
   readonly connectTimeoutMs?: number;
+  /** When the server is asked by PING whether it is still there. */
+  readonly keepalive?: KeepaliveOptions;
 }
 
 export interface ListenOptions extends SessionOptions {

@@ -23,7 +23,6 @@ const PRIVATE_IN: Readonly<Record<string, readonly string[]>> = {
   "transport/engine": ["EngineTransport"],
   "transport/failed-session.ts": [],
   "transport/node": ["ServerSessions"],
-  "transport/silence-watch.ts": [],
   wire: ["MessageRules"],
 };
 

@@ -9,6 +9,7 @@ import { dataCases } from "./contract/data.ts";
 import { goAwayCases } from "./contract/goaway.ts";
 import type { Contract, Weakness } from "./contract/harness.ts";
 import { headerCases } from "./contract/headers.ts";
+import { keepaliveCases } from "./contract/keepalive.ts";
 import { limitCases } from "./contract/limits.ts";
 import { listenerCases } from "./contract/listener.ts";
 import { peerResetCases } from "./contract/peer-reset.ts";
@@ -49,6 +50,9 @@ export function describeTransport(
     refusalCases(contract);
     breachCases(contract);
     reentrancyCases(contract);
-    if (contract.sockets) listenerCases(contract);
+    if (contract.sockets) {
+      listenerCases(contract);
+      keepaliveCases(contract);
+    }
   });
 }

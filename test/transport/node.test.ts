@@ -17,6 +17,7 @@ describeTransport("node", () => nodeTransport(), {
       ? {}
       : { blanks: "nghttp2 drops such fields, and node:http2 cannot tell it not to" }),
     controlOctets: "nghttp2 drops such fields and tells nobody",
+    goAwayPing: "node:http2 closes the session to PINGs when GOAWAY has come",
     unixAuthority: "nghttp2 resets streams whose :authority is no host",
     streamLimit: "nghttp2 answers it with a connection error",
   },

@@ -6,6 +6,8 @@ import type { ConnectionEnd } from "../../h2/events.ts";
 import { Timer } from "../../time/timer-wheel.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
+import type { KeepaliveTerms } from "../keepalive.ts";
+import { SessionKeepalive, type WatchedSession } from "../session-keepalive.ts";
 import type {
   ClientSession,
   ClientSessionListener,
@@ -17,22 +19,38 @@ import type {
 import { type EngineSessionOptions, SocketSession } from "./session.ts";
 import type { SocketReader } from "./socket-reader.ts";
 
-export class EngineClientSession extends SocketSession implements ClientSession {
+interface EngineClientOptions extends EngineSessionOptions {
+  /** For everything up to the server's SETTINGS. */
+  readonly connectTimeoutMs: number;
+  readonly keepalive: KeepaliveTerms;
+}
+
+export class EngineClientSession extends SocketSession implements ClientSession, WatchedSession {
   private readonly listener: ClientSessionListener;
+  private readonly keepalive: SessionKeepalive;
   private connectTimer: Timer | undefined;
+  /** HEADERS and DATA that had been received when an answer became due. */
+  private receivedFrames = 0;
+  /** DATA that had been sent when the last turn was over. */
+  private sentFrames = 0;
 
   constructor(
     socket: Socket,
     reader: SocketReader | undefined,
     peer: PeerInfo,
-    options: EngineSessionOptions,
-    connectTimeoutMs: number,
+    options: EngineClientOptions,
     listener: ClientSessionListener,
   ) {
     super("client", socket, reader, peer, options);
     this.listener = listener;
+    this.keepalive = new SessionKeepalive(
+      options.keepalive,
+      this.clock,
+      this,
+      Number.POSITIVE_INFINITY,
+    );
     this.connectTimer = new Timer(this);
-    this.clock.schedule(this.connectTimer, connectTimeoutMs);
+    this.clock.schedule(this.connectTimer, options.connectTimeoutMs);
     this.watchSocket();
   }
 
@@ -59,8 +77,33 @@ export class EngineClientSession extends SocketSession implements ClientSession 
   }
 
   openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream {
-    return this.connection.openStream(headers, endStream, listener);
+    const stream = this.connection.openStream(headers, endStream, listener);
+    if (!this.keepalive.isDue) this.expectAnswer();
+    return stream;
   }
+
+  // What the keepalive sees
+
+  get lastReadMs(): number {
+    return this.connection.nowMs;
+  }
+
+  get canPing(): boolean {
+    return this.connection.ended === undefined;
+  }
+
+  onSilent(): void {
+    const reason = "did not answer PING";
+    const message = `${this.peer.remoteAddress} ${reason}`;
+    this.abort({ kind: "timeout", code: ErrorCode.NO_ERROR, message, reason }, true);
+  }
+
+  private expectAnswer(): void {
+    this.receivedFrames = this.connection.guard.receivedFrames;
+    this.keepalive.sent();
+  }
+
+  // The connection
 
   onStream(): StreamListener {
     throw new TypeError("a client session has no incoming streams");
@@ -83,14 +126,29 @@ export class EngineClientSession extends SocketSession implements ClientSession 
   override onClosed(): void {
     super.onClosed();
     this.dropConnectTimer();
+    this.keepalive.stop();
   }
 
   protected tellClosed(end: ConnectionEnd): void {
     this.listener.onClosed(end);
   }
 
-  protected override onSettings(): void {
-    if (this.connectTimer !== undefined && this.connection.settingsReady) this.dropConnectTimer();
+  protected override onRead(): void {
+    const { connection, keepalive } = this;
+    if (this.connectTimer !== undefined && connection.settingsReady) {
+      this.dropConnectTimer();
+      keepalive.start();
+    }
+    if (keepalive.isDue && connection.guard.receivedFrames !== this.receivedFrames) {
+      keepalive.heard();
+    }
+  }
+
+  protected override onTurn(): void {
+    const { sentFrames } = this.connection.guard;
+    if (sentFrames === this.sentFrames) return;
+    this.sentFrames = sentFrames;
+    if (!this.keepalive.isDue) this.expectAnswer();
   }
 
   /** Until the server's SETTINGS have come the connection is not made, whatever the socket says. */

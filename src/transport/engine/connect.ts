@@ -7,6 +7,7 @@ import { formatAddress } from "../address.ts";
 import { tlsConnectOptions } from "../client-tls.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, resolveSessionOptions } from "../defaults.ts";
 import { FailedSession } from "../failed-session.ts";
+import { resolveKeepalive } from "../keepalive.ts";
 import { peerInfo } from "../peer-info.ts";
 import { currentTls } from "../tls.ts";
 import type {
@@ -23,8 +24,9 @@ export function connect(
   limits: EngineLimits,
   listener: ClientSessionListener,
 ): ClientSession {
-  const resolved = { ...resolveSessionOptions(options), limits };
   const { address, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
+  const keepalive = resolveKeepalive(options.keepalive);
+  const resolved = { ...resolveSessionOptions(options), limits, connectTimeoutMs, keepalive };
   const path = "path" in address ? address.path : undefined;
   const peer = { remoteAddress: formatAddress(address), localAddress: "" };
   const reader = options.tls === undefined ? socketReader() : undefined;
@@ -37,14 +39,7 @@ export function connect(
   } catch (error) {
     return new FailedSession(peer, resolved.clock, error, listener);
   }
-  const session = new EngineClientSession(
-    socket,
-    reader,
-    peer,
-    resolved,
-    connectTimeoutMs,
-    listener,
-  );
+  const session = new EngineClientSession(socket, reader, peer, resolved, listener);
   socket.setNoDelay(true);
   if (secure === undefined) {
     socket.once("connect", () => session.connected(peerInfo(socket, path, "client")));

@@ -219,14 +219,18 @@ export abstract class SocketSession
     socket.on("close", () => this.onSocketClosed());
   }
 
-  protected onSettings(): void {}
+  /** The connection has taken what was read. */
+  protected onRead(): void {}
+
+  /** What waited for the end of the turn is in the output. */
+  protected onTurn(): void {}
 
   onSocketData(chunk: Buffer, end: number, isLent: boolean): void {
     const { connection } = this;
     countRead(end);
     connection.receive(chunk, this.clock.nowMs(), end, isLent);
     if (this.settingsTimer !== undefined && connection.settingsAcked) this.dropSettingsTimer();
-    this.onSettings();
+    this.onRead();
     endRead();
   }
 
@@ -254,6 +258,7 @@ export abstract class SocketSession
   takeTurn(): void {
     this.isWaitingForTurn = false;
     this.connection.turn();
+    this.onTurn();
     if (this.socketState.kind !== "closed") this.write();
   }
 

@@ -21,8 +21,9 @@ import {
 } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
 import { FailedSession } from "../failed-session.ts";
+import { type KeepaliveTerms, resolveKeepalive } from "../keepalive.ts";
 import { peerInfo } from "../peer-info.ts";
-import { SilenceWatch } from "../silence-watch.ts";
+import { SessionKeepalive, type WatchedSession } from "../session-keepalive.ts";
 import { currentTls } from "../tls.ts";
 import {
   type ClientSession,
@@ -44,7 +45,6 @@ import {
   toNodeList,
   toNodeObject,
 } from "./header-lists.ts";
-import { joinRounds } from "./rounds.ts";
 import { NodeSession } from "./session.ts";
 import { nodeSessionOptions } from "./session-options.ts";
 
@@ -62,7 +62,13 @@ const PRIORITY = PRESETS_PRIORITY
 const WITH_BODY = { endStream: false, ...PRIORITY };
 const WITHOUT_BODY = { endStream: true, ...PRIORITY };
 
-export class NodeClientSession extends NodeSession implements ClientSession, ClientStreamOwner {
+/** How often a session is looked at to know when it has read something: it tells only how much. */
+const LOOK_MS = 500;
+
+export class NodeClientSession
+  extends NodeSession
+  implements ClientSession, ClientStreamOwner, WatchedSession
+{
   readonly opensStreams = true;
   answered = false;
   protected readonly listener: ClientSessionListener;
@@ -71,8 +77,12 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   private ready = false;
   private peerMaxConcurrentStreams = 0;
   private readonly connectTimer = new Timer(this);
-  /** Of a session that was handed over the owner decides which PINGs its server gets. */
-  private silence: SilenceWatch | undefined;
+  private keepalive: SessionKeepalive | undefined;
+  /** Bytes that had been read when it was last looked, and when that was. */
+  private seenBytes = 0;
+  private seenMs = 0;
+  /** Bytes that had been read when an answer became due. */
+  private dueBytes = 0;
 
   constructor(
     node: ClientHttp2Session,
@@ -132,7 +142,12 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   }
 
   /** @param timeoutMs for everything up to the server's SETTINGS */
-  connecting(timeoutMs: number, path: string | undefined, socket: Socket): void {
+  connecting(
+    timeoutMs: number,
+    keepalive: KeepaliveTerms,
+    path: string | undefined,
+    socket: Socket,
+  ): void {
     this.options.clock.schedule(this.connectTimer, timeoutMs);
     const expectsTls = "encrypted" in socket;
     // Of a TLS socket whose handshake is over for us, but not for the server, node:http2 hears no
@@ -149,7 +164,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
       }
       this.peer = peerInfo(socket, path, "client");
       this.started();
-      this.silence = new SilenceWatch();
+      this.watch(keepalive);
     });
     this.noticeClose();
   }
@@ -172,8 +187,11 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     };
   }
 
-  /** Takes up a session that a user opened. */
-  adopt(): void {
+  /**
+   * Takes up a session that a user opened.
+   * @param keepalive `undefined` where its owner decides which PINGs its server gets
+   */
+  adopt(keepalive: KeepaliveTerms | undefined): void {
     const node = this.node;
     if (node.destroyed || node.closed) {
       // One that is closing stands until its owner's streams have ended, but takes none of ours.
@@ -184,10 +202,12 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
         if (node.destroyed) return;
         this.learnPeer();
         this.started();
+        if (keepalive !== undefined) this.watch(keepalive);
       });
     } else {
       this.learnPeer();
       this.started();
+      if (keepalive !== undefined) this.watch(keepalive);
       // Its SETTINGS may have come before us. They come before any acknowledgement of a PING.
       node.ping((error) => {
         if (error === null) this.recvSettings();
@@ -195,42 +215,51 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     }
   }
 
+  // What the keepalive sees
+
+  private watch(terms: KeepaliveTerms): void {
+    this.seenMs = this.nowMs;
+    this.keepalive = new SessionKeepalive(terms, this.options.clock, this, LOOK_MS);
+    if (this.ready) this.keepalive.start();
+  }
+
   sent(): void {
-    const silence = this.silence;
-    if (silence === undefined || silence.isDue || this.isOver) return;
-    silence.sent(this.readBytes, this.nowMs);
-    joinRounds(this);
+    const { keepalive } = this;
+    if (keepalive === undefined || keepalive.isDue) return;
+    this.dueBytes = this.readBytes;
+    keepalive.sent();
   }
 
   heard(): void {
     this.answered = true;
-    const silence = this.silence;
-    if (silence?.isDue) silence.heard(this.readBytes);
+    const { keepalive } = this;
+    // It may be told after it was read, and something sent between.
+    if (keepalive?.isDue && this.readBytes !== this.dueBytes) keepalive.heard();
+  }
+
+  get lastReadMs(): number {
+    const { readBytes } = this;
+    if (readBytes !== this.seenBytes) {
+      this.seenBytes = readBytes;
+      this.seenMs = this.nowMs;
+    }
+    return this.seenMs;
   }
 
   private get readBytes(): number {
-    return this.socket?.bytesRead ?? 0;
+    return (this.socket ?? this.node.socket)?.bytesRead ?? 0;
   }
 
-  override takeRound(): boolean {
-    const more = super.takeRound();
-    return this.watchSilence() || more;
+  /** Behind the server's GOAWAY node:http2 sends no PING. */
+  get canPing(): boolean {
+    const { kind } = this.life;
+    if (this.node.closed || this.node.destroyed) return false;
+    return this.goAway === undefined && (kind === "standing" || kind === "draining");
   }
 
-  private watchSilence(): boolean {
-    const silence = this.silence;
-    // Behind GOAWAY node:http2 sends no PING.
-    if (silence === undefined || !this.accepting) return false;
-    const readBytes = this.readBytes;
-    const verdict = silence.check(readBytes, this.streams.size > 0, this.nowMs);
-    if (verdict === "ping") this.ping(() => {});
-    if (verdict !== "dead") return verdict !== "answered";
-    // What came while the process was busy is read first.
-    setImmediate(() => {
-      if (this.readBytes !== readBytes) return;
-      this.end({ kind: "timeout", code: ErrorCode.NO_ERROR, ...this.told("did not answer PING") });
-    });
-    return true;
+  onSilent(): void {
+    const told = this.told("did not answer PING");
+    this.end({ kind: "timeout", code: ErrorCode.NO_ERROR, ...told });
   }
 
   private learnPeer(): void {
@@ -244,8 +273,11 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     const before = this.availableStreamCount;
     this.peerMaxConcurrentStreams =
       this.node.remoteSettings.maxConcurrentStreams ?? Number.MAX_SAFE_INTEGER;
-    this.ready = true;
-    this.options.clock.cancel(this.connectTimer);
+    if (!this.ready) {
+      this.ready = true;
+      this.options.clock.cancel(this.connectTimer);
+      this.keepalive?.start();
+    }
     if (before === 0 && this.availableStreamCount > 0) this.listener.onAvailable();
   }
 
@@ -269,6 +301,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
 
   protected override cleanUp(): void {
     this.options.clock.cancel(this.connectTimer);
+    this.keepalive?.stop();
   }
 
   protected override lossEnd(wasDraining: boolean): SessionEnd {
@@ -297,6 +330,7 @@ function refusePush(stream: ClientHttp2Stream): void {
 
 export function connect(options: ConnectOptions, listener: ClientSessionListener): ClientSession {
   const resolved = resolveSessionOptions(options);
+  const keepalive = resolveKeepalive(options.keepalive);
   const { address } = options;
   const path = "path" in address ? address.path : undefined;
   const peer = { remoteAddress: formatAddress(address), localAddress: "" };
@@ -315,6 +349,7 @@ export function connect(options: ConnectOptions, listener: ClientSessionListener
     createConnection: () => socket,
   });
   const session = new NodeClientSession(node, socket, peer, resolved, listener);
-  session.connecting(options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS, path, socket);
+  const { connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
+  session.connecting(connectTimeoutMs, keepalive, path, socket);
   return session;
 }

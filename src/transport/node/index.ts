@@ -4,6 +4,7 @@
 import type { ClientHttp2Session } from "node:http2";
 import { shown } from "../../check/check.ts";
 import { resolveSessionOptions } from "../defaults.ts";
+import { type KeepaliveOptions, resolveKeepalive } from "../keepalive.ts";
 import {
   type ClientSession,
   type ClientSessionListener,
@@ -44,15 +45,21 @@ export function checkClientSession(session: unknown): void {
   throw new TypeError(`session: expected a session of http2.connect, got ${shown(session)}`);
 }
 
+interface HandedOverSessionOptions extends SessionOptions {
+  /** @default none: its owner decides which PINGs its server gets */
+  readonly keepalive?: KeepaliveOptions;
+}
+
 /**
  * Speaks over a session that a user opened, connected or not. Streams that the user opens on it too
  * are not counted against the server's limit. It is closed by `drain` and `destroy` only.
  */
 export function wrapSession(
   session: HandedOverClientSession,
-  options: SessionOptions,
+  options: HandedOverSessionOptions,
   listener: ClientSessionListener,
 ): ClientSession {
+  const { keepalive } = options;
   const peer = { remoteAddress: "upstream", localAddress: "" };
   const wrapped = new NodeClientSession(
     session,
@@ -61,6 +68,6 @@ export function wrapSession(
     resolveSessionOptions(options),
     listener,
   );
-  wrapped.adopt();
+  wrapped.adopt(keepalive === undefined ? undefined : resolveKeepalive(keepalive));
   return wrapped;
 }

@@ -42,6 +42,7 @@ import type { PeerOptions, ScriptedPeer } from "../../support/scripted-peer.ts";
  *   stream.
  * - `blanks`: fields with blanks around their value are lost.
  * - `controlOctets`: fields with control octets are lost, and cost nothing else.
+ * - `goAwayPing`: no PING is sent behind the peer's GOAWAY.
  * - `unixAuthority`: what clients over UNIX sockets send as `:authority` may cost the stream.
  */
 export type Weakness =
@@ -56,6 +57,7 @@ export type Weakness =
   | "streamLimit"
   | "blanks"
   | "controlOctets"
+  | "goAwayPing"
   | "unixAuthority";
 
 export interface Contract {
@@ -77,6 +79,8 @@ export interface Scripted<S extends Session = Session> extends End<S> {
 export interface Options {
   /** For the side under test; for both in a loopback. */
   readonly session?: SessionOptions;
+  /** For the client side alone. */
+  readonly connect?: Pick<ConnectOptions, "keepalive">;
   readonly peer?: PeerOptions;
   readonly streams?: StreamRecorderOptions;
 }
@@ -87,7 +91,8 @@ export async function clientToScript(
   options: Options = {},
 ): Promise<Scripted<ClientSession> & { readonly backend: ScriptedServer }> {
   const backend = await ScriptedServer.listen(options.peer);
-  const end = connect(contract, { address: backend.address, ...options.session }, options.streams);
+  const connectOptions = { address: backend.address, ...options.session, ...options.connect };
+  const end = connect(contract, connectOptions, options.streams);
   const peer = await backend.connection();
   if (options.peer?.handshake !== false && options.peer?.settings?.MAX_CONCURRENT_STREAMS !== 0)
     await end.events.untilAvailable();

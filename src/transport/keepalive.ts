@@ -1,0 +1,180 @@
+// Finds a peer that is gone although its connection stands, by PING (gRFC A8). Pure: it is told the
+// time, when something was read and how many streams are open, and says what is to be done.
+
+import { checkBoolean, checkNumber } from "../check/check.ts";
+import { type OptionTable, optionTable } from "../check/options.ts";
+
+/** When the connections of `dial` ask the backend by PING whether it is still there. */
+export interface KeepaliveOptions {
+  /**
+   * How long nothing may be read while calls are open before the backend is asked, in
+   * milliseconds. From 1,000 up; Infinity for never. Servers end connections that ask more often
+   * than they permit (GOAWAY "too_many_pings"); the interval of later connections to the same
+   * address is then twice as long (gRFC A8).
+   *
+   * The strictest servers by default are those of grpc-go, gRPC C-core and grpc-java, which are
+   * alike: one PING in 5 minutes, only while calls are open, and the third one too many ends the
+   * connection. Those of grpc-js, tonic, Envoy and nginx count floods only. The ten seconds more
+   * are for clocks that do not run alike.
+   * @default 310_000
+   */
+  readonly intervalMs?: number;
+  /**
+   * How long nothing may be read after the PING before the connection counts as lost, in
+   * milliseconds. From 1 up; Infinity for ever. It has to be several round trips long, and longer
+   * than the backend's pauses for garbage.
+   * @default 20_000; 5_000 where something was sent and no answer came
+   */
+  readonly timeoutMs?: number;
+  /**
+   * Ask without open calls, too. The servers named above permit that once in two hours.
+   * @default false
+   */
+  readonly withoutCalls?: boolean;
+}
+
+/** `KeepaliveOptions` with every value present. */
+export interface KeepaliveTerms {
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** The timeout while an answer is due. */
+  readonly answerMs: number;
+  readonly withoutCalls: boolean;
+}
+
+const DEFAULT_INTERVAL_MS = 310_000;
+const DEFAULT_TIMEOUT_MS = 20_000;
+/**
+ * How long nothing may be read after HEADERS or DATA was sent before the peer is asked, in
+ * milliseconds.
+ */
+export const SILENCE_MS = 5_000;
+/** How long nothing may be read after a PING while an answer is due, by default. */
+const ANSWER_MS = 5_000;
+const LOWEST_INTERVAL_MS = 1_000;
+
+export const KEEPALIVE_OPTIONS: OptionTable = optionTable<KeepaliveOptions>(
+  "keepalive",
+  {
+    intervalMs: (name, value) => checkNumber(name, value, LOWEST_INTERVAL_MS),
+    timeoutMs: (name, value) => checkNumber(name, value, 1),
+    withoutCalls: checkBoolean,
+  },
+  { named: (option) => `keepalive.${option}` },
+);
+
+/** @throws {TypeError | RangeError} naming the option, what was expected and what came */
+export function resolveKeepalive(options: KeepaliveOptions = {}): KeepaliveTerms {
+  KEEPALIVE_OPTIONS.check(options);
+  const { intervalMs = DEFAULT_INTERVAL_MS, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { timeoutMs: answerMs = ANSWER_MS, withoutCalls = false } = options;
+  return { intervalMs, timeoutMs, answerMs, withoutCalls };
+}
+
+/** What to do. */
+type KeepaliveVerdict =
+  /** Nothing before `nextMs`. */
+  | "wait"
+  | "ping"
+  /** Nothing was read for too long after a PING. */
+  | "dead";
+
+/**
+ * One connection. It is to be looked at
+ *
+ * - when `nextMs` has come;
+ * - when an answer becomes due, and when a stream is opened while it is not.
+ *
+ * Two rules say when the peer is asked: nothing was read for `intervalMs` while streams are open,
+ * or nothing for `SILENCE_MS` since HEADERS or DATA was sent that nothing of the kind has followed.
+ * Neither asks again before `intervalMs` after the last answer, unless HEADERS or DATA was read
+ * since: servers forget the PINGs that they counted when they send any (gRFC A8). Counted from the
+ * answer, because the server then had the PING at least as long ago.
+ */
+export class Keepalive {
+  /** HEADERS or DATA was sent, and none was read since. */
+  isDue = false;
+  /** When to look again at the latest; Infinity for not before something is sent. */
+  nextMs: number = Number.POSITIVE_INFINITY;
+  private readonly terms: KeepaliveTerms;
+  /** Between two PINGs. */
+  private readonly pauseMs: number;
+  /** Since when it is due, if it is. */
+  private dueMs = 0;
+  /** When the PING was sent that is not acknowledged. */
+  private askedMs: number | undefined = undefined;
+  /** No PING before this. */
+  private restUntilMs: number = Number.NEGATIVE_INFINITY;
+
+  constructor(terms: KeepaliveTerms) {
+    this.terms = terms;
+    this.pauseMs = Number.isFinite(terms.intervalMs) ? terms.intervalMs : DEFAULT_INTERVAL_MS;
+  }
+
+  /** HEADERS or DATA was sent. While an answer is due already, it is no news. */
+  sent(nowMs: number): void {
+    if (this.isDue) return;
+    this.isDue = true;
+    this.dueMs = nowMs;
+  }
+
+  /** HEADERS or DATA was read; no news while no answer is due. */
+  heard(): void {
+    this.isDue = false;
+    this.restUntilMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** The PING is on its way only now. */
+  asked(nowMs: number): void {
+    if (this.askedMs !== undefined) this.askedMs = nowMs;
+  }
+
+  /** The PING was acknowledged. */
+  acknowledged(nowMs: number): void {
+    this.askedMs = undefined;
+    this.restUntilMs = nowMs + this.pauseMs;
+  }
+
+  /**
+   * Who is told "ping" sends one now.
+   * @param lastReadMs when anything was read last
+   * @param openStreams somebody waits for answers on so many streams; where nobody does, any sign
+   * of life will do
+   */
+  look(lastReadMs: number, openStreams: number, nowMs: number): KeepaliveVerdict {
+    if (this.isDue && openStreams === 0 && lastReadMs > this.dueMs) this.isDue = false;
+    if (this.askedMs !== undefined) {
+      this.nextMs = this.deadMs(this.askedMs, lastReadMs);
+      return nowMs < this.nextMs ? "wait" : "dead";
+    }
+    this.nextMs = this.askMs(lastReadMs, openStreams);
+    if (nowMs < this.nextMs) return "wait";
+    this.askedMs = nowMs;
+    this.nextMs = this.deadMs(nowMs, lastReadMs);
+    return "ping";
+  }
+
+  /** When the peer is to be asked. */
+  private askMs(lastReadMs: number, openStreams: number): number {
+    const { intervalMs, withoutCalls } = this.terms;
+    let askMs = Number.POSITIVE_INFINITY;
+    if (openStreams > 0 || withoutCalls) {
+      askMs = lastReadMs + intervalMs;
+    } else if (this.restUntilMs !== Number.NEGATIVE_INFINITY) {
+      // Servers permit no second one now, and nobody waits.
+      this.isDue = false;
+    }
+    if (this.isDue) askMs = Math.min(askMs, Math.max(this.dueMs, lastReadMs) + SILENCE_MS);
+    return Math.max(askMs, this.restUntilMs);
+  }
+
+  /** When the connection counts as lost. */
+  private deadMs(askedMs: number, lastReadMs: number): number {
+    const { timeoutMs, answerMs } = this.terms;
+    const quietMs = Math.max(askedMs, lastReadMs);
+    if (!this.isDue) return quietMs + timeoutMs;
+    // A PING that was sent before, or together with, what is to be answered leaves no less time.
+    const silentMs = Math.max(this.dueMs, lastReadMs) + SILENCE_MS;
+    return Math.min(quietMs + timeoutMs, Math.max(quietMs, silentMs) + answerMs);
+  }
+}

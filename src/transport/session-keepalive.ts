@@ -1,0 +1,118 @@
+// Runs the keepalive of one session: its timer, its PINGs, and the last look before it is given up.
+
+import type { Clock } from "../time/clock.ts";
+import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
+import { Keepalive, type KeepaliveTerms, SILENCE_MS } from "./keepalive.ts";
+
+/** A session as its keepalive sees it. */
+export interface WatchedSession {
+  readonly openStreamCount: number;
+  /** When anything was read last, as far as it is known. */
+  readonly lastReadMs: number;
+  /** A PING can be sent. Once it cannot, it never can again. */
+  readonly canPing: boolean;
+  ping(onAcknowledged: () => void): void;
+  /** Nothing came for too long after a PING. */
+  onSilent(): void;
+}
+
+/**
+ * Asks the peer of one session by PING when it is silent for too long, and tells the session when
+ * it stays so. The timer runs while streams are open, and is moved only when it fires or has to
+ * fire earlier: not for each read.
+ */
+export class SessionKeepalive implements TimerOwner {
+  private readonly keepalive: Keepalive;
+  private readonly clock: Clock;
+  private readonly session: WatchedSession;
+  /** The longest time between two looks. */
+  private readonly lookMs: number;
+  private readonly timer = new Timer(this);
+  private isOver = false;
+
+  /**
+   * @param lookMs how often the session has to be looked at to know when it read something;
+   * Infinity when it knows by itself
+   */
+  constructor(terms: KeepaliveTerms, clock: Clock, session: WatchedSession, lookMs: number) {
+    this.keepalive = new Keepalive(terms);
+    this.clock = clock;
+    this.session = session;
+    this.lookMs = lookMs;
+  }
+
+  /** HEADERS or DATA was sent, and none was read since. */
+  get isDue(): boolean {
+    return this.keepalive.isDue;
+  }
+
+  /** The connection stands: from now on it is looked at, without streams where that is wanted. */
+  start(): void {
+    this.look();
+  }
+
+  /** The session is over. */
+  stop(): void {
+    this.isOver = true;
+    this.clock.cancel(this.timer);
+  }
+
+  /** HEADERS or DATA was sent. To be called while no answer is due. */
+  sent(): void {
+    if (this.isOver) return;
+    const nowMs = this.clock.nowMs();
+    this.keepalive.sent(nowMs);
+    const { timer } = this;
+    if (!timer.scheduled || timer.dueMs > nowMs + SILENCE_MS) this.look();
+  }
+
+  /** HEADERS or DATA was read. To be called while an answer is due. */
+  heard(): void {
+    this.keepalive.heard();
+  }
+
+  onTimer(): void {
+    this.look();
+  }
+
+  private look(): void {
+    if (this.isOver || !this.session.canPing) return;
+    const { keepalive, session } = this;
+    const nowMs = this.clock.nowMs();
+    switch (keepalive.look(session.lastReadMs, session.openStreamCount, nowMs)) {
+      case "wait":
+        this.sleep(nowMs);
+        break;
+      case "ping":
+        session.ping(() => {
+          keepalive.acknowledged(this.clock.nowMs());
+          this.look();
+        });
+        // It is written at the end of the turn, and a process that was busy may be late with it.
+        setImmediate(() => {
+          keepalive.asked(this.clock.nowMs());
+          this.look();
+        });
+        break;
+      case "dead":
+        // What came while the process was busy is read first: in the next round of the event loop.
+        setImmediate(() => setImmediate(() => this.endIfSilent()));
+    }
+  }
+
+  private sleep(nowMs: number): void {
+    const { nextMs } = this.keepalive;
+    if (nextMs === Number.POSITIVE_INFINITY) this.clock.cancel(this.timer);
+    else this.clock.schedule(this.timer, Math.min(nextMs - nowMs, this.lookMs));
+  }
+
+  private endIfSilent(): void {
+    if (this.isOver || !this.session.canPing) return;
+    const { keepalive, session } = this;
+    const nowMs = this.clock.nowMs();
+    if (keepalive.look(session.lastReadMs, session.openStreamCount, nowMs) === "dead") {
+      this.stop();
+      session.onSilent();
+    } else this.look();
+  }
+}

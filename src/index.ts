@@ -48,6 +48,7 @@ export {
 } from "./proxy/transparent-handler.ts";
 export type { AttachOptions } from "./server/attach-options.ts";
 export { CallContext, incomingToOutgoing } from "./server/call-context.ts";
+export type { ServerConnectionOptions } from "./server/connection-options.ts";
 export type { StreamHandler, StreamInterceptor, StreamServerInfo } from "./server/interceptor.ts";
 export {
   type ListenSettings,

@@ -3,6 +3,7 @@
 import { tell } from "../check/check.ts";
 import { publishRefusal, refused } from "../observe/channels.ts";
 import type {
+  Admission,
   ListenerEvents,
   Refusal,
   ServerSessionListener,
@@ -12,6 +13,7 @@ import type {
 } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
+import type { ConnectionLifetime } from "./connection-lifetime.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { answerLargeRequest } from "./refused-request.ts";
 import { RequestHead } from "./request-head.ts";
@@ -27,9 +29,13 @@ interface ConnectionsOptions {
   /** Decides whether a connection that has come may stay. */
   readonly onSession: (session: Session) => void;
   readonly onConnectionError: ((error: Error) => void) | undefined;
+  readonly admission?: Admission | undefined;
+  /** Left out where nothing bounds the life of a connection. */
+  readonly lifetimeOf?: ((session: Session) => ConnectionLifetime) | undefined;
 }
 
 export class Connections implements ListenerEvents {
+  readonly admission: Admission | undefined;
   readonly #options: ConnectionsOptions;
   readonly #sources = new Set<ConnectionSource>();
   readonly #sessions = new Set<Session>();
@@ -38,6 +44,7 @@ export class Connections implements ListenerEvents {
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
+    this.admission = options.admission;
   }
 
   get count(): number {
@@ -54,10 +61,21 @@ export class Connections implements ListenerEvents {
   }
 
   onSession(session: Session): ServerSessionListener {
-    const { dispatcher, onSession } = this.#options;
+    const { dispatcher, lifetimeOf } = this.#options;
+    if (lifetimeOf === undefined) return this.onAttachedSession(session);
+    this.#take(session);
+    return new BoundedListener(session, dispatcher, this, lifetimeOf(session));
+  }
+
+  /** Of a server that was handed over, and whose connections are its own to bound. */
+  onAttachedSession(session: Session): ServerSessionListener {
+    this.#take(session);
+    return new ConnectionListener(session, this.#options.dispatcher, this);
+  }
+
+  #take(session: Session): void {
     this.#sessions.add(session);
-    onSession(session);
-    return new ConnectionListener(session, dispatcher, this);
+    this.#options.onSession(session);
   }
 
   onSessionClosed(session: Session): void {
@@ -123,6 +141,31 @@ class ConnectionListener implements ServerSessionListener {
 
   onClosed(): void {
     this.connections.onSessionClosed(this.session);
+  }
+}
+
+/** A connection that does not live for ever. */
+class BoundedListener extends ConnectionListener {
+  private readonly lifetime: ConnectionLifetime;
+
+  constructor(
+    session: Session,
+    dispatcher: Dispatcher,
+    connections: Connections,
+    lifetime: ConnectionLifetime,
+  ) {
+    super(session, dispatcher, connections);
+    this.lifetime = lifetime;
+  }
+
+  override onStream(stream: Stream, headers: HeaderList, endStream: boolean): StreamListener {
+    this.lifetime.streamCount++;
+    return super.onStream(stream, headers, endStream);
+  }
+
+  override onClosed(): void {
+    this.lifetime.end();
+    super.onClosed();
   }
 }
 

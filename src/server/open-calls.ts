@@ -2,9 +2,13 @@
 
 import type { GrpcError } from "../grpc/error.ts";
 import type { Clock } from "../time/clock.ts";
+import type { Session } from "../transport/transport.ts";
 import { publishEnd } from "./call-events.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { CallOwner, ServerCall } from "./server-call.ts";
+
+/** After the cut-off the statuses of the calls get this long to reach clients that do not read. */
+export const LAST_STATUSES_MS = 100;
 
 export class OpenCalls implements CallOwner {
   readonly clock: Clock;
@@ -45,11 +49,21 @@ export class OpenCalls implements CallOwner {
   /** Ends every call, what is left over of others, and those that still come. */
   cancelAll(reason: GrpcError): void {
     this.cutOff = reason;
-    // All of them first: the end of one may be the end of another, and with it of a walk along the
-    // list.
+    for (const call of this.#list()) call.cancel(reason);
+    this.leftovers.end(reason);
+  }
+
+  /** Ends every call on one connection. */
+  cancelOn(session: Session, reason: GrpcError): void {
+    for (const call of this.#list()) if (call.stream.session === session) call.cancel(reason);
+  }
+
+  /**
+   * All of them: the end of one may be the end of another, and with it of a walk along the links.
+   */
+  #list(): ServerCall[] {
     const calls: ServerCall[] = [];
     for (let call = this.#first; call !== undefined; call = call.next) calls.push(call);
-    for (const call of calls) call.cancel(reason);
-    this.leftovers.end(reason);
+    return calls;
   }
 }

@@ -10,7 +10,14 @@ import { attachServer, checkServer, type HandedOverServer } from "../transport/h
 import { checkTransport, selectTransport, type TransportName } from "../transport/select.ts";
 import { SERVER_TLS_OPTIONS, type ServerTlsOptions } from "../transport/tls.ts";
 import type { SessionOptions, SocketAddress, Transport } from "../transport/transport.ts";
+import { ConnectionAdmission } from "./admission.ts";
 import { type AttachOptions, claimOf } from "./attach-options.ts";
+import { ConnectionLifetime, isBounded } from "./connection-lifetime.ts";
+import {
+  CONNECTION_CHECKS,
+  resolveConnectionOptions,
+  type ServerConnectionOptions,
+} from "./connection-options.ts";
 import { Connections } from "./connections.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { StreamHandler, StreamInterceptor } from "./interceptor.ts";
@@ -19,7 +26,7 @@ import { OpenCalls } from "./open-calls.ts";
 import { ServerListener } from "./server-listener.ts";
 import { Shutdown } from "./shutdown.ts";
 
-export interface ServerOptions extends SessionOptions {
+export interface ServerOptions extends SessionOptions, ServerConnectionOptions {
   /**
    * Which HTTP/2 implementation listening sockets use; attached servers have that of `node:http2`.
    * @default "engine"
@@ -85,8 +92,13 @@ export class Server {
       unknownServiceHandler: options.unknownServiceHandler,
       interceptors: options.interceptors ?? [],
     });
+    const bounds = resolveConnectionOptions(options);
     this.#connections = new Connections({
       dispatcher: this.#dispatcher,
+      admission: ConnectionAdmission.of(bounds),
+      lifetimeOf: isBounded(bounds)
+        ? (session) => new ConnectionLifetime(session, this.#calls, bounds)
+        : undefined,
       onSession: (session) => this.#shutdown.onSession(session),
       onConnectionError: options.onConnectionError,
     });
@@ -176,7 +188,11 @@ export class Server {
         `attach: expected a Server without the option transport or with "node", because the requests of http2Server are read by node:http2, got ${JSON.stringify(this.#transport.name)}; listen takes a transport for one socket`,
       );
     }
-    const detach = attachServer(http2Server, this.#options, claim, this.#connections);
+    const connections = this.#connections;
+    const detach = attachServer(http2Server, this.#options, claim, {
+      onSession: (session) => connections.onAttachedSession(session),
+      onError: (error, peer) => connections.onError(error, peer),
+    });
     this.#connections.add({ close: async () => detach() });
   }
 
@@ -208,6 +224,7 @@ const SERVER_OPTIONS: OptionTable = optionTable<ServerOptions>(
     interceptors: checkInterceptors,
     maxRequestMessageBytes: (name, value) => checkNumber(name, value, 0),
     onConnectionError: checkFunction,
+    ...CONNECTION_CHECKS,
   },
   { unsaid: ["clock"] },
 );

@@ -8,10 +8,7 @@ import type { Session } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import { Abort } from "./abort.ts";
 import type { Connections } from "./connections.ts";
-import type { OpenCalls } from "./open-calls.ts";
-
-/** After the cut-off the statuses of the calls get this long to reach clients that do not read. */
-const LAST_STATUSES_MS = 100;
+import { LAST_STATUSES_MS, type OpenCalls } from "./open-calls.ts";
 
 const SHUTTING_DOWN = "the server is shutting down";
 

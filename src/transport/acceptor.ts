@@ -4,6 +4,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { TlsOptions, Server as TlsServer } from "node:tls";
 import { Handshakes } from "./handshakes.ts";
+import { peerInfo } from "./peer-info.ts";
 import type { ServerTlsOptions } from "./tls.ts";
 import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "./transport.ts";
 
@@ -11,8 +12,8 @@ interface AcceptorOptions {
   readonly handshakeTimeoutMs: number;
   /** Nothing of a plain connection is read before `onPlain` has it. */
   readonly pausesPlain: boolean;
-  /** A plain connection has come. */
-  onPlain(socket: Socket): void;
+  /** A plain connection has come. @returns the socket that it goes on by */
+  onPlain(socket: Socket): Socket;
   /**
    * A server that never listens. Connections are emitted on it, and it makes sessions of those that
    * agree on h2.
@@ -27,16 +28,25 @@ export function accept(
   events: ListenerEvents,
 ): Promise<Listener> {
   const secure = tls === undefined ? undefined : new SecureSide(tls, options, events);
+  const path = "path" in address ? address.path : undefined;
+  const { admission } = events;
+  const take = (socket: Socket): Socket => secure?.take(socket) ?? options.onPlain(socket);
+  const admit = (socket: Socket): void => {
+    if (admission === undefined) {
+      take(socket);
+      return;
+    }
+    const peer = peerInfo(socket, path, "server");
+    if (!admission.admit(peer)) socket.destroy();
+    else take(socket).once("close", () => admission.release(peer));
+  };
   const server = createServer(
     {
       noDelay: true,
       pauseOnConnect: secure === undefined && options.pausesPlain,
       ...keepAliveOf(tls),
     },
-    (socket) => {
-      if (secure === undefined) options.onPlain(socket);
-      else secure.take(socket);
-    },
+    (socket) => admit(socket),
   );
   return new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -80,9 +90,10 @@ class SecureSide {
     this.#server = this.#make(tls);
   }
 
-  take(socket: Socket): void {
+  take(socket: Socket): Socket {
     this.#handshakes.add(socket);
     this.#server.emit("connection", socket);
+    return socket;
   }
 
   destroyHandshakes(): void {

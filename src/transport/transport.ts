@@ -301,8 +301,18 @@ export interface ListenOptions extends SessionOptions {
   readonly tls?: ServerTlsOptions;
 }
 
+/** Decides which connections may come in, before anything of them is read. */
+export interface Admission {
+  /** @returns whether it may stay; otherwise it is closed */
+  admit(peer: PeerInfo): boolean;
+  /** One that was admitted is gone, whatever became of it. */
+  release(peer: PeerInfo): void;
+}
+
 /** What a listening socket reports. */
 export interface ListenerEvents {
+  /** `undefined` where all may come in. */
+  readonly admission?: Admission | undefined;
   /** A connection was accepted; its listener is returned before anything else can happen on it. */
   onSession(session: Session): ServerSessionListener;
   /**

@@ -52,15 +52,16 @@ function beginSession(
 type Begin = (socket: Socket, reader: SocketReader | undefined) => void;
 
 /** @param accepted with `pauseOnConnect` */
-function takePlain(accepted: Socket, begin: Begin): void {
+function takePlain(accepted: Socket, begin: Begin): Socket {
   const reader = socketReader();
   const socket = reader === undefined ? undefined : acceptedBy(reader, accepted);
   if (socket !== undefined) {
     begin(socket, reader);
-    return;
+    return socket;
   }
   begin(accepted, undefined);
   accepted.resume();
+  return accepted;
 }
 
 function secureServer(tls: TlsOptions, begin: Begin, events: ListenerEvents): TlsServer {

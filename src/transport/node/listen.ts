@@ -30,7 +30,10 @@ export function listen(options: ListenOptions, events: ListenerEvents): Promise<
     {
       handshakeTimeoutMs: handshakeTimeoutMs(resolved),
       pausesPlain: false,
-      onPlain: (socket) => plain.emit("connection", socket),
+      onPlain: (socket) => {
+        plain.emit("connection", socket);
+        return socket;
+      },
       makeSecureServer: (tls) => {
         // HTTP/1 has no place here.
         const secure = createSecureServer({ ...tls, allowHTTP1: false, ...sessionOptions });

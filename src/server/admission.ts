@@ -1,0 +1,74 @@
+// Which connections may come in: at most so many, at most so many of one address, and those that
+// the user's own rule takes.
+
+import { checkBoolean, tell } from "../check/check.ts";
+import { publishRefusal } from "../observe/channels.ts";
+import type { Admission, PeerInfo, ReachedLimit } from "../transport/transport.ts";
+import type { ResolvedConnectionOptions } from "./connection-options.ts";
+
+export class ConnectionAdmission implements Admission {
+  readonly #options: ResolvedConnectionOptions;
+  #count = 0;
+  readonly #countOf = new Map<string, number>();
+
+  /** @returns `undefined` where everybody may come in */
+  static of(options: ResolvedConnectionOptions): ConnectionAdmission | undefined {
+    const { maxConnections, maxConnectionsPerAddress, acceptConnection } = options;
+    const isOpen = maxConnections === Infinity && maxConnectionsPerAddress === Infinity;
+    return isOpen && acceptConnection === undefined ? undefined : new ConnectionAdmission(options);
+  }
+
+  private constructor(options: ResolvedConnectionOptions) {
+    this.#options = options;
+  }
+
+  admit(peer: PeerInfo): boolean {
+    const { maxConnections, maxConnectionsPerAddress } = this.#options;
+    const host = hostOf(peer);
+    const countOfHost = this.#countOf.get(host) ?? 0;
+    if (this.#count >= maxConnections) {
+      const limit = { name: "maxConnections", value: maxConnections };
+      return refuse(peer, "is one connection too many", limit);
+    }
+    if (host !== "" && countOfHost >= maxConnectionsPerAddress) {
+      const limit = { name: "maxConnectionsPerAddress", value: maxConnectionsPerAddress };
+      return refuse(peer, "is one connection too many of its address", limit);
+    }
+    if (!this.#isAccepted(peer)) return refuse(peer, "was refused by acceptConnection", undefined);
+    this.#count++;
+    this.#countOf.set(host, countOfHost + 1);
+    return true;
+  }
+
+  release(peer: PeerInfo): void {
+    const host = hostOf(peer);
+    const countOfHost = this.#countOf.get(host) ?? 0;
+    this.#count--;
+    if (countOfHost > 1) this.#countOf.set(host, countOfHost - 1);
+    else this.#countOf.delete(host);
+  }
+
+  #isAccepted(peer: PeerInfo): boolean {
+    const { acceptConnection } = this.#options;
+    if (acceptConnection === undefined) return true;
+    let isAccepted = false;
+    tell("acceptConnection", () => {
+      const answer: unknown = acceptConnection(peer);
+      checkBoolean("acceptConnection", answer);
+      isAccepted = answer === true;
+    });
+    return isAccepted;
+  }
+}
+
+function refuse({ remoteAddress }: PeerInfo, rule: string, limit: ReachedLimit | undefined): false {
+  publishRefusal("downstream", remoteAddress, { scope: "connection", streamId: 0, rule, limit });
+  return false;
+}
+
+/** The address without its port; empty for the peer of a UNIX socket. */
+function hostOf({ remoteAddress }: PeerInfo): string {
+  return remoteAddress.startsWith("unix:")
+    ? ""
+    : remoteAddress.slice(0, remoteAddress.lastIndexOf(":"));
+}

@@ -1,0 +1,103 @@
+// How long one connection lives (gRFC A9): when it is too old, or has been idle for too long, it is
+// drained.
+
+import { ErrorReason, failure } from "../grpc/error.ts";
+import { Status } from "../grpc/status.ts";
+import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
+import type { Session } from "../transport/transport.ts";
+import { ErrorCode } from "../wire/error-code.ts";
+import type { ResolvedConnectionOptions } from "./connection-options.ts";
+import { LAST_STATUSES_MS, type OpenCalls } from "./open-calls.ts";
+
+/** Age is spread by this much to both sides. */
+const AGE_JITTER = 0.1;
+
+/** How often in its time idleness is looked at. Nothing is done for each call. */
+const IDLE_LOOKS = 8;
+
+const TOO_OLD = "the connection has reached its maximum age";
+
+/** What is left of the grace for calls on a connection that is too old. */
+type Age = "young" | "old" | "cutOff";
+
+/** Bounds that nobody has set cost nothing. */
+export function isBounded(options: ResolvedConnectionOptions): boolean {
+  const { maxConnectionAgeMs, maxConnectionIdleMs } = options;
+  return Math.min(maxConnectionAgeMs, maxConnectionIdleMs) < Number.POSITIVE_INFINITY;
+}
+
+export class ConnectionLifetime implements TimerOwner {
+  /** Streams that have come, to be counted by whoever is told of them. */
+  streamCount = 0;
+  private readonly session: Session;
+  private readonly calls: OpenCalls;
+  private readonly options: ResolvedConnectionOptions;
+  private readonly ageTimer: Timer;
+  private readonly idleTimer: Timer;
+  private age: Age = "young";
+  /** When it was seen without a stream, and with one just before. */
+  private idleSinceMs: number;
+  private seenStreamCount = 0;
+
+  constructor(session: Session, calls: OpenCalls, options: ResolvedConnectionOptions) {
+    this.session = session;
+    this.calls = calls;
+    this.options = options;
+    this.ageTimer = new Timer(this);
+    this.idleTimer = new Timer(this);
+    const { clock } = calls;
+    this.idleSinceMs = clock.nowMs();
+    const { maxConnectionAgeMs, maxConnectionIdleMs, random } = options;
+    if (maxConnectionAgeMs < Number.POSITIVE_INFINITY) {
+      const spread = 1 + AGE_JITTER * (2 * random() - 1);
+      clock.schedule(this.ageTimer, maxConnectionAgeMs * spread);
+    }
+    if (maxConnectionIdleMs < Number.POSITIVE_INFINITY) {
+      clock.schedule(this.idleTimer, maxConnectionIdleMs / IDLE_LOOKS);
+    }
+  }
+
+  /** The connection is gone. */
+  end(): void {
+    this.calls.clock.cancel(this.ageTimer);
+    this.calls.clock.cancel(this.idleTimer);
+  }
+
+  onTimer(timer: Timer): void {
+    if (timer === this.idleTimer) this.lookForCalls();
+    else this.grow();
+  }
+
+  private lookForCalls(): void {
+    const { session, streamCount, calls } = this;
+    if (!session.accepting) return;
+    const nowMs = calls.clock.nowMs();
+    if (session.openStreamCount > 0 || streamCount !== this.seenStreamCount) {
+      this.idleSinceMs = nowMs;
+    }
+    this.seenStreamCount = streamCount;
+    const { maxConnectionIdleMs } = this.options;
+    const leftMs = this.idleSinceMs + maxConnectionIdleMs - nowMs;
+    if (leftMs <= 0) session.drain();
+    else calls.clock.schedule(this.idleTimer, Math.min(leftMs, maxConnectionIdleMs / IDLE_LOOKS));
+  }
+
+  private grow(): void {
+    const { session, calls } = this;
+    const { maxConnectionAgeGraceMs } = this.options;
+    if (this.age === "young") {
+      this.age = "old";
+      session.drain();
+      if (maxConnectionAgeGraceMs < Number.POSITIVE_INFINITY) {
+        calls.clock.schedule(this.ageTimer, maxConnectionAgeGraceMs);
+      }
+    } else if (this.age === "old") {
+      this.age = "cutOff";
+      const reason = failure(Status.UNAVAILABLE, TOO_OLD, { reason: ErrorReason.SHUTDOWN });
+      calls.cancelOn(session, reason);
+      calls.clock.schedule(this.ageTimer, LAST_STATUSES_MS);
+    } else {
+      session.destroy(ErrorCode.NO_ERROR, TOO_OLD);
+    }
+  }
+}

@@ -1,0 +1,80 @@
+// How many connections a server takes, from whom, and for how long: options, defaults and checks.
+
+import { checkFunction, checkInteger, checkNumber } from "../check/check.ts";
+import type { OptionCheck, OptionChecks } from "../check/options.ts";
+import type { PeerInfo } from "../transport/transport.ts";
+
+export interface ServerConnectionOptions {
+  /**
+   * How long a connection takes new calls, in milliseconds, spread by 10 % so that those which came
+   * together do not go together (gRFC A9). Then it is drained: calls under way may finish, and the
+   * client connects anew, which spreads clients over servers that were added.
+   * @default Infinity
+   */
+  readonly maxConnectionAgeMs?: number;
+  /**
+   * How long calls may go on after that, in milliseconds; then they are ended with UNAVAILABLE.
+   * @default Infinity
+   */
+  readonly maxConnectionAgeGraceMs?: number;
+  /**
+   * How long a connection may be without a call, in milliseconds, before it is drained. Looked at
+   * eight times in that time, so it may be an eighth more.
+   * @default Infinity
+   */
+  readonly maxConnectionIdleMs?: number;
+  /**
+   * Connections that may stand at a time on all listeners, handshakes under way included; one more
+   * is closed at once. Those of attached servers are not counted.
+   * @default Infinity
+   */
+  readonly maxConnections?: number;
+  /**
+   * The same for each remote address, whatever its ports; UNIX sockets have none.
+   * @default Infinity
+   */
+  readonly maxConnectionsPerAddress?: number;
+  /**
+   * Whether a connection that has come may stay; asked before its TLS handshake, so `peer.tls` is
+   * missing. Has to answer at once. One for which it throws or answers anything but `true` is
+   * closed.
+   * @default all may
+   */
+  readonly acceptConnection?: (peer: PeerInfo) => boolean;
+  /** Source of jitter: numbers from 0 up to but not including 1. @default Math.random */
+  readonly random?: () => number;
+}
+
+export type ResolvedConnectionOptions = Required<
+  Omit<ServerConnectionOptions, "acceptConnection">
+> & { readonly acceptConnection: ServerConnectionOptions["acceptConnection"] };
+
+const checkDuration: OptionCheck = (name, value) => checkNumber(name, value, 1);
+const checkCount: OptionCheck = (name, value) => {
+  if (value !== Number.POSITIVE_INFINITY) checkInteger(name, value, 1);
+};
+
+export const CONNECTION_CHECKS: OptionChecks<ServerConnectionOptions> = {
+  maxConnectionAgeMs: checkDuration,
+  maxConnectionAgeGraceMs: (name, value) => checkNumber(name, value, 0),
+  maxConnectionIdleMs: checkDuration,
+  maxConnections: checkCount,
+  maxConnectionsPerAddress: checkCount,
+  acceptConnection: checkFunction,
+  random: checkFunction,
+};
+
+export function resolveConnectionOptions(
+  options: ServerConnectionOptions,
+): ResolvedConnectionOptions {
+  const NEVER = Number.POSITIVE_INFINITY;
+  return {
+    maxConnectionAgeMs: options.maxConnectionAgeMs ?? NEVER,
+    maxConnectionAgeGraceMs: options.maxConnectionAgeGraceMs ?? NEVER,
+    maxConnectionIdleMs: options.maxConnectionIdleMs ?? NEVER,
+    maxConnections: options.maxConnections ?? NEVER,
+    maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? NEVER,
+    acceptConnection: options.acceptConnection,
+    random: options.random ?? Math.random,
+  };
+}

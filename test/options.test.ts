@@ -71,6 +71,11 @@ describe("an option that is unknown", () => {
       "did you mean message?",
     ],
     [
+      "of a call to one destination",
+      () => new StreamParameters({ conn, callOptions: any({ timeout: 5 }) }),
+      'authority, got "timeout"; did you mean timeoutMs?',
+    ],
+    [
       "of a call that is relayed",
       () => new StreamParameters({ conn }, [], undefined, any({ timeout: 5 })),
       'call options: expected one of timeoutMs, waitForReady, maxRequestMessageBytes, maxResponseMessageBytes, metadata, authority, got "timeout"; did you mean timeoutMs?',

@@ -57,6 +57,16 @@ const DEFAULTS: ResolvedCallOptions = {
 
 const atLeastZero: OptionCheck = (name, value) => checkNumber(name, value, 0);
 
+/** `options` of one destination over those of its call; checked before. */
+export function mergeCallOptions(
+  ofCall: ResolvedCallOptions,
+  options: CallOptions | undefined,
+): ResolvedCallOptions {
+  if (options === undefined) return ofCall;
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...ofCall, ...Object.fromEntries(given) };
+}
+
 /** For the tables of the options that include those of a call. */
 export const CALL_CHECKS: OptionChecks<CallOptions> = {
   timeoutMs: atLeastZero,
@@ -75,7 +85,7 @@ export const CALL_CHECKS: OptionChecks<CallOptions> = {
 /** How messages call a call option. */
 export const namedCallOption = (option: string): string => `call option ${option}`;
 
-const CALL_OPTIONS: OptionTable = optionTable<CallOptions>("call options", CALL_CHECKS, {
+export const CALL_OPTIONS: OptionTable = optionTable<CallOptions>("call options", CALL_CHECKS, {
   named: namedCallOption,
 });
 

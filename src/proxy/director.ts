@@ -3,6 +3,7 @@
 import { checkFunction, checkNumber, checkOneOf, shown } from "../check/check.ts";
 import { anything, type OptionChecks, type OptionTable, optionTable } from "../check/options.ts";
 import {
+  CALL_OPTIONS,
   type CallOptions,
   type ResolvedCallOptions,
   resolveCallOptions,
@@ -95,6 +96,18 @@ export interface Destination {
    * only what it returns does, for the primary as for secondaries.
    */
   readonly onError?: DestinationErrorHandler;
+  /**
+   * Asked in this order when `conn` fails without having begun the call: it cannot be reached, it
+   * refuses the stream, or it goes away. Each is asked once, while the deadline allows; nothing
+   * that may have begun is sent again. With `waitForReady` only the last is waited for.
+   * @default none
+   */
+  readonly fallbacks?: readonly ClientConn[];
+  /**
+   * Call options of this destination alone; those that are left out are the call's. Its
+   * `maxRequestMessageBytes` holds besides that of the call.
+   */
+  readonly callOptions?: CallOptions;
   /** How much it matters; only for secondaries. @default "required" */
   readonly need?: DestinationNeed;
   /**
@@ -209,6 +222,8 @@ function destinationTable(role: string): OptionTable {
         throw new TypeError(`${name}: expected a Uint8Array, got ${shown(value)}`);
       },
       onError: checkFunction,
+      fallbacks: checkConns,
+      callOptions: CALL_OPTIONS,
       ...(role === "primary" ? OF_PRIMARY : OF_SECONDARY),
     },
     { named: (option) => `${option} of the ${role}` },
@@ -217,7 +232,7 @@ function destinationTable(role: string): OptionTable {
 
 function checkDestination(destination: Destination, role: string, table: OptionTable): void {
   const conn = destination?.conn;
-  if (typeof conn?.open !== "function") {
+  if (!isConn(conn)) {
     // One that is spelt otherwise is named, with the name that was meant.
     if (typeof destination === "object" && destination !== null && !("open" in destination)) {
       table.check(destination);
@@ -228,6 +243,16 @@ function checkDestination(destination: Destination, role: string, table: OptionT
     );
   }
   if (!isConnAlone(destination)) table.check(destination);
+}
+
+function checkConns(name: string, value: unknown): void {
+  if (Array.isArray(value) && value.every(isConn)) return;
+  const wrong = Array.isArray(value) ? value.find((conn) => !isConn(conn)) : value;
+  throw new TypeError(`${name}: expected an array of conns made by dial(), got ${shown(wrong)}`);
+}
+
+function isConn(conn: { readonly open?: unknown } | undefined): boolean {
+  return typeof conn?.open === "function";
 }
 
 /** As most are, many of them made for one call each. */

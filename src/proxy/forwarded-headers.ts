@@ -13,7 +13,6 @@ export interface ForwardedCall {
   readonly clock: Clock;
   /** What the client sent. */
   readonly head: RequestHead;
-  readonly callOptions: ResolvedCallOptions;
   readonly path: HeaderField;
   readonly contentType: HeaderField;
 }
@@ -24,11 +23,12 @@ export interface ForwardedCall {
  */
 export function forwardedHeaders(
   call: ForwardedCall,
+  callOptions: ResolvedCallOptions,
   context: CallContext,
   origin: RequestOrigin,
   deadlineMs: number,
 ): HeaderList {
-  const { head, path, callOptions } = call;
+  const { head, path } = call;
   const metadata = context.metadataFields();
   const isPlain =
     deadlineMs === Number.POSITIVE_INFINITY &&

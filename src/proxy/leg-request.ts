@@ -2,8 +2,10 @@
 // be sent again. One object with the UpstreamLeg that extends it: a call has none to spare. Knows
 // no relay, no response and no end.
 
+import { GrpcError } from "../grpc/error.ts";
 import { FirstMessage } from "../grpc/first-message.ts";
 import { frameChunks } from "../grpc/frame.ts";
+import type { MessageCounter } from "../grpc/message-parser.ts";
 import type { Stream } from "../transport/transport.ts";
 import { appendChunk } from "../wire/chunk-list.ts";
 import { keep, type LentBytes } from "../wire/lent-bytes.ts";
@@ -53,6 +55,8 @@ export abstract class LegRequest {
   declare private skippedBytes: number;
   /** The client's first message, while it is being left out. */
   declare private skipping: FirstMessage | undefined;
+  /** Where this destination has a limit of its own for its messages: knows how far they are. */
+  declare protected ownLimit: MessageCounter | undefined;
 
   constructor() {
     this.stream = undefined;
@@ -66,6 +70,7 @@ export abstract class LegRequest {
     this.injectedBytes = 0;
     this.skippedBytes = 0;
     this.skipping = undefined;
+    this.ownLimit = undefined;
   }
 
   /** A leg that has ended is a sink. */
@@ -128,6 +133,7 @@ export abstract class LegRequest {
         return;
       }
     }
+    if (this.ownLimit !== undefined && !this.isWithin(this.ownLimit, rest)) return;
     if (endStream) this.requestEnd = RequestEnd.HERE;
     if (rest.length === 0 && !endStream) return;
     const { stream } = this;
@@ -156,6 +162,19 @@ export abstract class LegRequest {
    * judge then.
    */
   protected abstract onTruncated(): void;
+
+  private isWithin(limit: MessageCounter, chunk: LentBytes): boolean {
+    try {
+      if (chunk.length > 0) limit.push(chunk);
+      return true;
+    } catch (error) {
+      this.onTooLarge(GrpcError.from(error));
+      return false;
+    }
+  }
+
+  /** A message is above the limit that this destination alone has. */
+  protected abstract onTooLarge(error: GrpcError): void;
 
   private enqueue(chunk: Buffer): void {
     const { queue } = this;

@@ -9,7 +9,12 @@ export interface DestinationResult {
   readonly role: "primary" | "secondary";
   /** Position among the secondaries, from 0; 0 for the primary. */
   readonly index: number;
+  /** Where it was sent last: the destination's `conn`, or the one of its `fallbacks` it came to. */
   readonly conn: ClientConn;
+  /** The address of the backend that it was sent to last; `undefined` when no stream was opened. */
+  readonly address: string | undefined;
+  /** Streams that were opened for it: more than one when it was sent again. */
+  readonly attempts: number;
   /** `false` while it is under way: a detached one when the finalizer runs. */
   readonly ended: boolean;
   /** The gRPC status it ended with; UNKNOWN while it has not ended. */
@@ -68,6 +73,14 @@ export class DestinationView implements DestinationResult {
 
   get conn(): ClientConn {
     return this.#of.conn;
+  }
+
+  get address(): string | undefined {
+    return this.#of.address;
+  }
+
+  get attempts(): number {
+    return this.#of.attempts;
   }
 
   get ended(): boolean {

@@ -1,7 +1,6 @@
 // One destination of a call: the stream to it, what has been sent, how it ended. Tells the relay;
 // knows nothing of its siblings.
 
-import { errorFromStreamEnd } from "../client/errors/stream-error.ts";
 import { notGrpcError, upstreamError } from "../client/errors/upstream-error.ts";
 import type { StreamRequest } from "../client/stream-request.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
@@ -23,24 +22,19 @@ import {
 } from "../server/call-context.ts";
 import type { Leftover } from "../server/leftovers.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
-import type { Stream, StreamEnd } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
 import type { Destination, DestinationNeed } from "./director.ts";
 import { type ForwardedCall, forwardedHeaders } from "./forwarded-headers.ts";
+import { type AttemptedCall, LegAttempts, Life } from "./leg-attempts.ts";
 import { detachedTooLong } from "./leg-errors.ts";
-import { LegRequest } from "./leg-request.ts";
 import { type DestinationResult, DestinationView } from "./results.ts";
 
 /** What a leg needs of the call it belongs to. */
-export interface LegOwner extends ForwardedCall {
-  /** Of destinations that have none of their own. */
-  readonly context: CallContext;
+export interface LegOwner extends ForwardedCall, AttemptedCall {
   /** Its end and its deadline are watched by the call. */
   readonly callContext: CallContext;
-  /** When `callOptions.timeoutMs` is over, on the clock; Infinity for never. */
-  readonly timeoutAtMs: number;
   /**
    * A destination's own `message` takes the place of the client's first; otherwise of what a
    * handler has read.
@@ -64,37 +58,16 @@ export interface LegOwner extends ForwardedCall {
   onLegEnd(leg: UpstreamLeg): void;
 }
 
-/** The life of a leg, in this order. It may go from `OPEN` to either end, and ends once. */
-const Life = {
-  /** No stream has been open for it yet. */
-  ASKING: 0,
-  /** Its stream is open, and `owner` has been told. */
-  OPEN: 1,
-  /** Its stream was refused unprocessed: it has none, and asks for another. */
-  ASKING_AGAIN: 2,
-  /** Its second stream is open. There is no third. */
-  OPEN_AGAIN: 3,
-  /** The backend has said how it went: `wireTrailers`, and `error` unless that is OK. */
-  ANSWERED: 4,
-  /** It failed otherwise, with `error`: never opened, reset, cancelled here, or not gRPC. */
-  BROKEN: 5,
-} as const;
-
-type Life = (typeof Life)[keyof typeof Life];
-
 const DEFAULT_MAX_LAG_BYTES = 1_048_576;
 const DEFAULT_MAX_DETACHED_MS = 30_000;
 
 export class UpstreamLeg
-  extends LegRequest
+  extends LegAttempts
   implements StreamRequest, DestinationResult, ContextListener, TimerOwner, Leftover
 {
   readonly role: "primary" | "secondary";
   readonly index: number;
-  readonly destination: Destination;
   readonly need: DestinationNeed;
-  readonly waitForReady: boolean;
-  waitingAt = -1;
   status: number = Status.UNKNOWN;
   error: GrpcError | undefined = undefined;
   swallowed = false;
@@ -102,10 +75,7 @@ export class UpstreamLeg
   wireTrailers: HeaderList | undefined = undefined;
   responseBytes = 0;
 
-  /** Whether it asks for its stream, has it, or has ended, and how. */
-  private life: Life = Life.ASKING;
   private readonly owner: LegOwner;
-  private readonly context: CallContext;
   /** Made for the first bytes: a stream that is only open needs none. */
   private responseCounter: MessageCounter | undefined = undefined;
   private received: ReceivedStatus | undefined = undefined;
@@ -121,34 +91,17 @@ export class UpstreamLeg
     role: "primary" | "secondary",
     index: number,
   ) {
-    super();
+    super(owner, destination);
     this.owner = owner;
-    this.destination = destination;
     this.need = role === "primary" ? "required" : (destination.need ?? "required");
     this.role = role;
     this.index = index;
-    this.context = destination.ctx ?? owner.context;
-    this.waitForReady = owner.callOptions.waitForReady;
-  }
-
-  /** A leg that has ended is a sink. */
-  get ended(): boolean {
-    return this.life >= Life.ANSWERED;
-  }
-
-  /** It failed otherwise than by a status that the backend sent. */
-  get broken(): boolean {
-    return this.life === Life.BROKEN;
   }
 
   /** What the program is shown of it. */
   get result(): DestinationResult {
     this.view ??= new DestinationView(this);
     return this.view;
-  }
-
-  get conn(): Destination["conn"] {
-    return this.destination.conn;
   }
 
   get details(): string {
@@ -194,7 +147,7 @@ export class UpstreamLeg
     return this.responseCounter?.messageCount ?? 0;
   }
 
-  /** Asks for the stream. */
+  /** Asks for its stream for the first time. */
   open(): void {
     const { message } = this.destination;
     if (message !== undefined) this.beginWith(message, this.owner.replacesFirst);
@@ -202,8 +155,7 @@ export class UpstreamLeg
       this.context.subscribe(this);
       if (this.ended) return;
     }
-    const { clock } = this.owner;
-    const deadlineMs = this.deadlineMs;
+    const { clock, deadlineMs } = this;
     if (deadlineMs !== Number.POSITIVE_INFINITY) {
       const remainingMs = deadlineMs - clock.nowMs();
       if (remainingMs <= 0) {
@@ -216,27 +168,23 @@ export class UpstreamLeg
         clock.schedule(this.deadlineTimer, remainingMs);
       }
     }
+    this.ask();
+  }
+
+  protected override ask(): void {
     this.conn.open(this);
   }
 
-  private get deadlineMs(): number {
-    return Math.min(this.context.deadlineMs, this.owner.timeoutAtMs);
-  }
-
   requestHeaders(): HeaderList {
-    return forwardedHeaders(this.owner, this.context, this.conn.origin, this.deadlineMs);
+    const { owner, callOptions, context, conn } = this;
+    return forwardedHeaders(owner, callOptions, context, conn.origin, this.deadlineMs);
   }
 
-  onOpened(stream: Stream): void {
-    this.stream = stream;
-    if (this.released) this.flush();
-    if (this.life === Life.ASKING) {
-      this.life = Life.OPEN;
-      this.owner.onLegOpened(this);
-    } else this.life = Life.OPEN_AGAIN;
+  protected override onFirstOpened(): void {
+    this.owner.onLegOpened(this);
   }
 
-  onOpenFailed(error: GrpcError): void {
+  protected override giveUp(error: GrpcError): void {
     if (this.life === Life.ASKING) this.owner.onLegOpenFailed(this, error);
     else this.fail(error);
   }
@@ -278,7 +226,7 @@ export class UpstreamLeg
         this.releaseHeaders();
         if (this.ended) return;
         this.responseCounter = new MessageCounter(
-          this.owner.callOptions.maxResponseMessageBytes,
+          this.callOptions.maxResponseMessageBytes,
           "upstream",
         );
       }
@@ -312,19 +260,6 @@ export class UpstreamLeg
     this.owner.onLegProgress(this);
   }
 
-  onReset(end: StreamEnd): void {
-    this.stream = undefined;
-    // Not processed for certain, and all of it is still here: once more, at once (gRFC A6
-    // "transparent retries").
-    if (end.unprocessed && this.replayable && this.life === Life.OPEN) {
-      this.life = Life.ASKING_AGAIN;
-      this.rewind();
-      this.conn.open(this);
-      return;
-    }
-    this.fail(errorFromStreamEnd(end, this.conn.target));
-  }
-
   // Ends.
 
   /** The context of this destination alone was cancelled. */
@@ -334,7 +269,7 @@ export class UpstreamLeg
 
   /** The deadline of this destination alone has passed, or it has been detached for too long. */
   onTimer(): void {
-    if (this.owner.clock.nowMs() >= this.deadlineMs) this.cut(deadlineExceeded());
+    if (this.clock.nowMs() >= this.deadlineMs) this.cut(deadlineExceeded());
     else this.cut(detachedTooLong(this.conn.target, this.maxDetachedMs));
   }
 
@@ -344,7 +279,7 @@ export class UpstreamLeg
 
   /** All that the call waits for has ended. From now on nobody else watches how long this takes. */
   detach(): void {
-    const { clock } = this.owner;
+    const { clock } = this;
     const remainingMs = Math.min(this.maxDetachedMs, this.deadlineMs - clock.nowMs());
     if (remainingMs === Number.POSITIVE_INFINITY) return;
     this.deadlineTimer ??= new Timer(this);
@@ -357,7 +292,7 @@ export class UpstreamLeg
   }
 
   private cut(reason: GrpcError): void {
-    if (!this.ended) this.onOpenFailed(reason);
+    if (!this.ended) this.giveUp(reason);
   }
 
   onServerClosed(reason: GrpcError): void {
@@ -397,7 +332,7 @@ export class UpstreamLeg
     this.requestMessagesAtEnd = this.countRequestMessages();
     this.life = life;
     this.forgetRequest();
-    if (this.deadlineTimer !== undefined) this.owner.clock.cancel(this.deadlineTimer);
+    if (this.deadlineTimer !== undefined) this.clock.cancel(this.deadlineTimer);
     if (this.context !== this.owner.callContext) this.context.unsubscribe(this);
     this.owner.onLegEnd(this);
   }

@@ -193,7 +193,7 @@ describe.each(transportCombos)("a relay, server on $server, client on $client", 
     ],
     [
       { conn: undefined as never, con: 5 } as never,
-      'primary destination: expected one of conn, ctx, message, onError, need, maxLagBytes, maxDetachedMs, got "con"; did you mean conn?',
+      'primary destination: expected one of conn, ctx, message, onError, fallbacks, callOptions, need, maxLagBytes, maxDetachedMs, got "con"; did you mean conn?',
     ],
     [{ message: "text" as never }, 'message of the primary: expected a Uint8Array, got "text"'],
     [{ ctx: {} as never }, "ctx of the primary: expected a CallContext, got an object (Object)"],

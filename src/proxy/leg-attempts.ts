@@ -1,0 +1,172 @@
+// The streams of a destination: of which conn each is asked, and when another is. One object with
+// the UpstreamLeg that extends it: a call has none to spare. Knows no relay and no response.
+
+import { mergeCallOptions, type ResolvedCallOptions } from "../client/call-options.ts";
+import type { ClientConn } from "../client/client-conn.ts";
+import { errorFromStreamEnd } from "../client/errors/stream-error.ts";
+import type { GrpcError } from "../grpc/error.ts";
+import { MessageCounter } from "../grpc/message-parser.ts";
+import type { CallContext } from "../server/call-context.ts";
+import type { Clock } from "../time/clock.ts";
+import type { Stream, StreamEnd } from "../transport/transport.ts";
+import type { Destination } from "./director.ts";
+import { LegRequest } from "./leg-request.ts";
+
+/** What the attempts of all destinations of a call have in common. */
+export interface AttemptedCall {
+  readonly clock: Clock;
+  /** Of destinations that have none of their own. */
+  readonly context: CallContext;
+  /** Of destinations that have none of their own. */
+  readonly callOptions: ResolvedCallOptions;
+  /** When `callOptions.timeoutMs` is over, on the clock; Infinity for never. */
+  readonly timeoutAtMs: number;
+}
+
+/** The life of a leg, in this order. It may go from `OPEN` to either end, and ends once. */
+export const Life = {
+  /** No stream has been open for it yet. */
+  ASKING: 0,
+  /** Its stream is open, and `owner` has been told. */
+  OPEN: 1,
+  /** Its stream was refused unprocessed: it has none, and asks for another, here or elsewhere. */
+  ASKING_AGAIN: 2,
+  /** Its stream is open, and not the first. If it is refused, another is asked for elsewhere. */
+  OPEN_AGAIN: 3,
+  /** The backend has said how it went: `wireTrailers`, and `error` unless that is OK. */
+  ANSWERED: 4,
+  /** It failed otherwise, with `error`: never opened, reset, cancelled here, or not gRPC. */
+  BROKEN: 5,
+} as const;
+
+export type Life = (typeof Life)[keyof typeof Life];
+
+// Fields are set by the constructor, as those of LegRequest.
+export abstract class LegAttempts extends LegRequest {
+  declare readonly destination: Destination;
+  /** Where it is sent: the destination's own, then one of its fallbacks. */
+  declare conn: ClientConn;
+  /** Streams that were opened for it. */
+  declare attempts: number;
+  declare waitingAt: number;
+  /** Whether it asks for its stream, has it, or has ended, and how. */
+  declare protected life: Life;
+  declare protected readonly clock: Clock;
+  declare protected readonly context: CallContext;
+  declare protected readonly callOptions: ResolvedCallOptions;
+  /** When its `timeoutMs` is over, unless that is never. Infinity would be an object for each. */
+  declare private readonly timeoutAtMs: number | undefined;
+  /** How many of the destination's fallbacks were asked. */
+  declare private fallbackCount: number;
+  /** Where the stream was that was reset. */
+  declare private lastAddress: string | undefined;
+
+  constructor(call: AttemptedCall, destination: Destination) {
+    super();
+    const { clock, callOptions, timeoutAtMs } = call;
+    this.destination = destination;
+    this.conn = destination.conn;
+    this.attempts = 0;
+    this.waitingAt = -1;
+    this.life = Life.ASKING;
+    this.clock = clock;
+    this.context = destination.ctx ?? call.context;
+    this.fallbackCount = 0;
+    this.lastAddress = undefined;
+    const own = destination.callOptions;
+    this.callOptions = own === undefined ? callOptions : mergeCallOptions(callOptions, own);
+    if (own?.timeoutMs !== undefined) this.timeoutAtMs = clock.nowMs() + own.timeoutMs;
+    else this.timeoutAtMs = timeoutAtMs === Number.POSITIVE_INFINITY ? undefined : timeoutAtMs;
+    if (own?.maxRequestMessageBytes !== undefined) {
+      this.ownLimit = new MessageCounter(own.maxRequestMessageBytes, "downstream");
+    }
+  }
+
+  /** A leg that has ended is a sink. */
+  get ended(): boolean {
+    return this.life >= Life.ANSWERED;
+  }
+
+  /** It failed otherwise than by a status that the backend sent. */
+  get broken(): boolean {
+    return this.life === Life.BROKEN;
+  }
+
+  /** Where its last stream was opened, if one was. */
+  get address(): string | undefined {
+    return this.stream?.session.peer.remoteAddress ?? this.lastAddress;
+  }
+
+  /** Only the last of several is waited for: the others are there to be gone past. */
+  get waitForReady(): boolean {
+    const { fallbacks } = this.destination;
+    if (!this.callOptions.waitForReady) return false;
+    return fallbacks === undefined || this.fallbackCount === fallbacks.length;
+  }
+
+  /** The deadline on the clock of the call; Infinity without one. */
+  protected get deadlineMs(): number {
+    return Math.min(this.context.deadlineMs, this.timeoutAtMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** Asks `conn` for a stream. */
+  protected abstract ask(): void;
+
+  /** There will be no stream, and none is asked for any more, or it was lost. Not ended yet. */
+  protected abstract giveUp(error: GrpcError): void;
+
+  /** Its first stream is open. */
+  protected abstract onFirstOpened(): void;
+
+  onOpened(stream: Stream): void {
+    this.stream = stream;
+    this.attempts++;
+    if (this.released) this.flush();
+    if (this.life === Life.ASKING) {
+      this.life = Life.OPEN;
+      this.onFirstOpened();
+    } else this.life = Life.OPEN_AGAIN;
+  }
+
+  onOpenFailed(error: GrpcError): void {
+    if (!this.asksElsewhere(error)) this.giveUp(error);
+  }
+
+  onReset(end: StreamEnd): void {
+    this.lastAddress = this.address;
+    this.stream = undefined;
+    // Not processed for certain, and all of it is still here: once more, at once (gRFC A6
+    // "transparent retries").
+    if (end.unprocessed && this.replayable && this.life === Life.OPEN) {
+      this.askAgain();
+      return;
+    }
+    const error = errorFromStreamEnd(end, this.conn.target);
+    if (!this.asksElsewhere(error)) this.giveUp(error);
+  }
+
+  protected override onTooLarge(error: GrpcError): void {
+    this.giveUp(error);
+  }
+
+  /**
+   * Asks the next of the fallbacks, if there is one, if the backend that failed with `error` has
+   * begun nothing, and if all of the request is still here.
+   */
+  private asksElsewhere(error: GrpcError): boolean {
+    const next = this.destination.fallbacks?.[this.fallbackCount];
+    if (next === undefined || error.retry !== "safe" || !this.replayable) return false;
+    if (this.clock.nowMs() >= this.deadlineMs) return false;
+    this.fallbackCount++;
+    this.conn = next;
+    this.askAgain();
+    return true;
+  }
+
+  /** From the beginning. */
+  private askAgain(): void {
+    if (this.life !== Life.ASKING) this.life = Life.ASKING_AGAIN;
+    this.rewind();
+    this.ask();
+  }
+}

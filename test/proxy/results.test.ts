@@ -10,6 +10,8 @@ import { answerCall, eventually, fanOutRelay } from "../support/relay-fixture.ts
 import type { ScriptedPeer } from "../support/scripted-peer.ts";
 
 const SHOWN = [
+  "address",
+  "attempts",
   "conn",
   "details",
   "ended",
@@ -60,6 +62,8 @@ it("shows how a destination goes, and nothing to change it by", async () => {
   expect(results[0]!.secondaries).toBe(secondaries);
   expect({
     conn: primary.conn,
+    address: primary.address,
+    attempts: primary.attempts,
     role: primary.role,
     index: primary.index,
     ended: primary.ended,
@@ -73,6 +77,8 @@ it("shows how a destination goes, and nothing to change it by", async () => {
     trailers: [...primary.trailers],
   }).toEqual({
     conn: backends[0]!.conn,
+    address: backends[0]!.conn.target,
+    attempts: 1,
     role: "primary",
     index: 0,
     ended: true,

@@ -5,6 +5,7 @@ import { selectTransport } from "../transport/select.ts";
 import type { ConnectOptions } from "../transport/transport.ts";
 import { ClientConn } from "./client-conn.ts";
 import { type DialOptions, resolveDialOptions } from "./dial-options.ts";
+import { DialledSource } from "./subchannel/dialled-source.ts";
 import { parseTarget } from "./target.ts";
 
 /**
@@ -21,8 +22,6 @@ export function dial(target: string, options: DialOptions = {}): ClientConn {
   const transport = selectTransport(options.transport);
   resolveSessionOptions(options);
   const connectOptions: ConnectOptions = { ...options, address: parsed.address };
-  return ClientConn.create(parsed, resolved, {
-    connect: (listener) => transport.connect(connectOptions, listener),
-    reconnects: true,
-  });
+  const source = new DialledSource(transport, connectOptions);
+  return ClientConn.create(parsed, resolved, source);
 }

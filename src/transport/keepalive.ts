@@ -71,6 +71,11 @@ export function resolveKeepalive(options: KeepaliveOptions = {}): KeepaliveTerms
   return { intervalMs, timeoutMs, answerMs, withoutCalls };
 }
 
+/** The same for a server that was asked too often (gRFC A8). */
+export function slowerKeepalive(options: KeepaliveOptions = {}): KeepaliveOptions {
+  return { ...options, intervalMs: 2 * (options.intervalMs ?? DEFAULT_INTERVAL_MS) };
+}
+
 /** What to do. */
 type KeepaliveVerdict =
   /** Nothing before `nextMs`. */

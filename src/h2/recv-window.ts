@@ -138,9 +138,7 @@ export function returnCredit(
  * @returns credit to announce, 0 for none
  */
 export function relief(stream: StreamRecvWindow): number {
-  return stream.recvWindow === 0 && stream.creditBytes > 0
-    ? announced(stream, stream.creditBytes)
-    : 0;
+  return stream.recvWindow === 0 ? announced(stream, stream.creditBytes) : 0;
 }
 
 function announced(stream: StreamRecvWindow, credit: number): number {

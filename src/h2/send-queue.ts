@@ -56,15 +56,15 @@ export class SendQueue {
 
   /** What goes best into the next frame, at most; there is something in the queue. */
   get frameBytes(): number {
-    const first = this.pieces[0];
-    return first?.isSlab === true ? runBytes(first) : DEFAULT_MAX_FRAME_BYTES;
+    const first = this.pieces[0] as Piece;
+    return first.isSlab ? runBytes(first) : DEFAULT_MAX_FRAME_BYTES;
   }
 
   /** Writes the first `bytes`, which are there, as one DATA frame. */
   writeFrame(writer: FrameWriter, streamId: number, bytes: number, endStream: boolean): void {
     const { output } = writer;
-    const first = this.pieces[0];
-    if (first?.isSlab === true && isAtHead(first) && bytes <= runBytes(first)) {
+    const first = this.pieces[0] as Piece;
+    if (first.isSlab && isAtHead(first) && bytes <= runBytes(first)) {
       writer.dataInPlace(streamId, first.bytes, first.start, bytes, endStream);
       first.start += bytes;
       this.dropWritten(output);

@@ -85,6 +85,20 @@ describe("a send queue", () => {
     expect(bench.queue.frameBytes).toBe(SMALL_SLAB_BYTES - FRAME_HEADER_BYTES + 1);
   });
 
+  it("begins with a small slab for a rest that fits, whatever its chunk was", () => {
+    const small = acquireSmallSlab();
+    releaseSlab(small);
+    for (const rest of [SMALL_SLAB_BYTES - FRAME_HEADER_BYTES, 100]) {
+      const bench = new Bench();
+      bench.lend(BODY, BODY.length - rest);
+      bench.write(rest);
+      const { pieces, data } = bench.take();
+      expect(pieces.map((piece) => piece.buffer === small.buffer)).toEqual([true]);
+      expect(data.equals(BODY.subarray(-rest))).toBe(true);
+      bench.output.settle(0);
+    }
+  });
+
   it("joins what came in parts to full frames", () => {
     const bench = new Bench();
     for (let at = 0; at < BODY.length; at += 5_000) bench.lend(BODY.subarray(at, at + 5_000));
@@ -124,6 +138,45 @@ describe("a send queue", () => {
     const { pieces, data } = bench.take();
     expect(data.equals(BODY.subarray(0, 31_000))).toBe(true);
     expect(pieces.some((piece) => piece.buffer === long.buffer)).toBe(true);
+  });
+
+  it("writes what it refers to whole, and nothing in front of it", () => {
+    const bench = new Bench();
+    const read = Buffer.from(BODY);
+    // There would be room for the header of a frame.
+    bench.queue.push(read, FRAME_HEADER_BYTES);
+    bench.queue.writeFrame(bench.writer, 1, read.length - FRAME_HEADER_BYTES, true);
+    const { pieces, data } = bench.take();
+    expect(pieces.map((piece) => piece.length)).toEqual([
+      FRAME_HEADER_BYTES,
+      read.length - FRAME_HEADER_BYTES,
+    ]);
+    expect(data.equals(BODY.subarray(FRAME_HEADER_BYTES))).toBe(true);
+    expect(read.equals(BODY)).toBe(true);
+  });
+
+  it("writes a frame longer than the run that it begins with", () => {
+    const bench = new Bench();
+    bench.lend(BODY.subarray(0, 10_000));
+    bench.queue.push(Buffer.from(BODY.subarray(10_000, 16_000)), 0);
+    expect(bench.queue.frameBytes).toBe(10_000);
+    bench.queue.writeFrame(bench.writer, 1, 16_000, true);
+    const { data, ends } = bench.take();
+    expect(data.equals(BODY.subarray(0, 16_000))).toBe(true);
+    expect(ends).toEqual([true]);
+  });
+
+  it("keeps no memory that it was only shown, whether that is written or dropped", () => {
+    const shown = Buffer.alloc(SLAB_BYTES);
+    for (const write of [true, false]) {
+      const bench = new Bench();
+      bench.queue.push(shown, 0);
+      if (write) bench.write(SLAB_BYTES);
+      bench.queue.drop(bench.output);
+      bench.take();
+      bench.output.settle(0);
+      expect(acquireSlab()).not.toBe(shown);
+    }
   });
 
   it("copies bytes that stay only where they are short", () => {

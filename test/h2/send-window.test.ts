@@ -2,6 +2,12 @@
 // What else flow control does is in flow-control.test.ts.
 
 import { expect, it } from "vitest";
+import { MAX_WINDOW_BYTES } from "../../src/h2/frame.ts";
+import {
+  growConnectionWindow,
+  growStreamWindow,
+  shiftStreamWindow,
+} from "../../src/h2/send-window.ts";
 import { frames } from "../support/frames.ts";
 import { client } from "./wire.ts";
 
@@ -22,4 +28,19 @@ it("a send window that becomes negative lets DATA out when updates have made it 
   expect(stream.sendWindow).toBe(16_384);
   expect(wire.sent()).toEqual(["DATA(1, 5 bytes)"]);
   expect(stream.sendWindow).toBe(16_379);
+});
+
+it("a send window may be as large as 2^31 - 1 and no larger, and the error says whose it is — §6.9.1", () => {
+  const connection = { windowBytes: MAX_WINDOW_BYTES - 2 };
+  const stream = { id: 1, sendWindow: MAX_WINDOW_BYTES - 2 };
+  growConnectionWindow(connection, 2);
+  growStreamWindow(stream, 1);
+  shiftStreamWindow(stream, 1);
+  expect(connection.windowBytes).toBe(MAX_WINDOW_BYTES);
+  expect(stream.sendWindow).toBe(MAX_WINDOW_BYTES);
+  expect(() => growConnectionWindow(connection, 1)).toThrow("connection window overflow");
+  expect(() => growStreamWindow(stream, 1)).toThrow("stream window overflow");
+  expect(() => shiftStreamWindow(stream, 1)).toThrow("stream window overflow by SETTINGS");
+  expect(connection.windowBytes).toBe(MAX_WINDOW_BYTES);
+  expect(stream.sendWindow).toBe(MAX_WINDOW_BYTES);
 });

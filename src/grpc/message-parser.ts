@@ -212,10 +212,13 @@ export class MessageParser {
     this.payloadBytes = payloadBytes;
   }
 
-  /** Bytes `from` to `to` of what is buffered as a view, if the first chunk holds them. */
+  /**
+   * Bytes `from` to `to` of what is buffered as a view, if the first chunk holds them; there are at
+   * least that many.
+   */
   private view(from: number, to: number): Buffer | undefined {
-    const first = this.chunks[0];
-    return first !== undefined && this.offset + to <= first.length
+    const first = this.chunks[0] as Buffer;
+    return this.offset + to <= first.length
       ? first.subarray(this.offset + from, this.offset + to)
       : undefined;
   }
@@ -241,12 +244,10 @@ export class MessageParser {
     for (const chunk of this.chunks) {
       if (this.offset < chunk.length) break;
       this.offset -= chunk.length;
+      if (this.retain) this.taken.push(chunk);
       usedUp++;
     }
-    for (; usedUp > 0; usedUp--) {
-      const chunk = this.chunks.shift();
-      if (this.retain && chunk !== undefined) this.taken.push(chunk);
-    }
+    for (; usedUp > 0; usedUp--) this.chunks.shift();
   }
 }
 

@@ -372,6 +372,7 @@ describe("truncatedMessage", () => {
       status: Status.INTERNAL,
       reason: "TRUNCATED_MESSAGE",
       source: "upstream",
+      details: "the stream ended in the middle of a message",
     });
   });
 });

@@ -10,6 +10,8 @@ import { type Timer, TimerWheel } from "../../src/time/timer-wheel.ts";
 export class FakeClock implements Clock {
   #nowMs: number;
   readonly #wheel: TimerWheel;
+  /** Those on the wheel; such as fired, too, until they are looked at. */
+  readonly #timers = new Set<Timer>();
 
   constructor(startMs = 1_000_000) {
     this.#nowMs = startMs;
@@ -27,10 +29,12 @@ export class FakeClock implements Clock {
 
   schedule(timer: Timer, delayMs: number): void {
     this.#wheel.schedule(timer, this.#nowMs + delayMs);
+    this.#timers.add(timer);
   }
 
   cancel(timer: Timer): void {
     this.#wheel.cancel(timer);
+    this.#timers.delete(timer);
   }
 
   /**
@@ -39,12 +43,22 @@ export class FakeClock implements Clock {
   advance(ms: number): void {
     const targetMs = this.#nowMs + ms;
     for (;;) {
-      const wakeMs = this.#wheel.nextWakeMs();
-      if (wakeMs === undefined || wakeMs > targetMs) break;
-      this.#nowMs = Math.max(this.#nowMs, wakeMs);
+      const dueMs = this.#nextDueMs();
+      if (dueMs > targetMs) break;
+      this.#nowMs = Math.max(this.#nowMs, dueMs);
       this.#wheel.advance(this.#nowMs);
     }
     this.#nowMs = targetMs;
     this.#wheel.advance(targetMs);
+  }
+
+  /** `nextWakeMs` of the wheel would stop at each of its turns: 262,144 in a month. */
+  #nextDueMs(): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const timer of this.#timers) {
+      if (!timer.scheduled) this.#timers.delete(timer);
+      else if (timer.dueMs < nextMs) nextMs = timer.dueMs;
+    }
+    return nextMs;
   }
 }

@@ -1,3 +1,4 @@
+import "../support/quick-rounds.ts";
 import { nodeTransport } from "../../src/transport/node/index.ts";
 import { NODE_KEEPS_BLANKS } from "../support/node-abilities.ts";
 import { describeTransport } from "./contract.ts";

@@ -10,11 +10,12 @@ import { connectionError, H2Error, overLimit } from "./error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "./events.ts";
 import { writeFirstFlight } from "./first-flight.ts";
 import { FloodGuard } from "./flood-guard.ts";
-import { MAX_STREAM_ID } from "./frame.ts";
 import { FrameReader } from "./frame-reader.ts";
+import { GoAways } from "./goaways.ts";
 import { HpackError } from "./hpack/error.ts";
 import { Inbound, type InboundHost } from "./inbound.ts";
-import { IGNORE, InboundMessages, type StreamAcceptor } from "./inbound-messages.ts";
+import { InboundData } from "./inbound-data.ts";
+import { IGNORE, InboundHeaders, type StreamAcceptor } from "./inbound-headers.ts";
 import { Opening, type OpeningHost } from "./opening.ts";
 import { Outbound } from "./outbound.ts";
 import type { Output } from "./output.ts";
@@ -47,17 +48,13 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   private readonly events: ConnectionEvents<Owner>;
   private readonly streams: StreamTable<Owner>;
   private readonly outbound: Outbound<Owner>;
-  private readonly messages: InboundMessages<Owner>;
+  private readonly headers: InboundHeaders<Owner>;
+  private readonly data: InboundData<Owner>;
   private readonly inbound: Inbound<Owner>;
   private readonly reader: FrameReader;
 
   private readonly opening: Opening;
-  private draining = false;
-  /** The GOAWAY that names the last stream we take was sent. */
-  private lastGoAwaySent = false;
-  /** The stream that it named. */
-  private lastTakenId = MAX_STREAM_ID;
-  private goAway: { readonly lastStreamId: number; readonly code: number } | undefined = undefined;
+  private readonly goAways: GoAways;
   /** Somebody may be waiting to open a stream, which only clients do. */
   private wasFull: boolean;
   /** Output that may lie here, behind what the socket has, before requests wait. */
@@ -84,8 +81,11 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     const { streams, guard } = this;
     const { streamWindowBytes } = options;
     this.outbound = new Outbound(role, streams, guard, streamWindowBytes, events);
-    this.messages = new InboundMessages(role, options, this, this.outbound, streams, guard);
-    this.inbound = new Inbound(role, this, this.messages, this.outbound, streams, guard);
+    const { outbound } = this;
+    this.headers = new InboundHeaders(role, options, this, streams, guard);
+    this.data = new InboundData(role, options.connectionWindowBytes, outbound, streams, guard);
+    this.inbound = new Inbound(role, this, this.headers, this.data, outbound, streams, guard);
+    this.goAways = new GoAways(role, outbound.writer);
     this.reader = new FrameReader(this.inbound);
   }
 
@@ -98,9 +98,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   /** The first flight. */
   start(): void {
     const { writer } = this.outbound;
-    writeFirstFlight(writer, this.role, this.options, openConnectionWindow(this.messages));
+    writeFirstFlight(writer, this.role, this.options, openConnectionWindow(this.data));
     this.opening.started = true;
-    if (this.draining) this.announceDrain();
+    if (this.goAways.isDraining) this.announceDrain();
     for (const onAcknowledged of this.opening.earlyPings ?? []) this.ping(onAcknowledged);
     this.opening.earlyPings = undefined;
     this.events.onDirty();
@@ -113,7 +113,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
    */
   awaitClient(): void {
     this.opening.awaitClient();
-    if (this.draining) this.start();
+    if (this.goAways.isDraining) this.start();
   }
 
   /**
@@ -122,7 +122,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
    */
   receive(chunk: Buffer, nowMs: number, end: number = chunk.length, isLent: boolean = false): void {
     if (this.ended !== undefined) return;
-    this.messages.isLent = isLent;
+    this.data.isLent = isLent;
     this.guard.nowMs = nowMs;
     this.reader.feed(this.opening.read(chunk, end));
     for (let more = true; more; ) {
@@ -145,7 +145,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
       this.outbound.pump();
       if (this.role === "client") this.tellAvailable();
       this.outbound.closeEarlyEnds();
-      if (this.isDrained()) this.end(orderlyEnd(this.peer, this.goAway?.code), undefined);
+      if (this.isDrained()) this.end(orderlyEnd(this.peer, this.goAways.receivedCode), undefined);
     }
     if (this.ended !== undefined && !this.ownerTold) this.tellEnd(this.ended);
   }
@@ -188,7 +188,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   abort(end: ConnectionEnd, sendGoAway: boolean): void {
     // The end of the socket may be what GOAWAY, from either side, had announced.
     if (end.kind === "socket" && this.isEndAnnounced())
-      this.end(orderlyEnd(this.peer, this.goAway?.code), undefined);
+      this.end(orderlyEnd(this.peer, this.goAways.receivedCode), undefined);
     else this.end(end, sendGoAway ? (end.reason ?? end.message) : undefined);
   }
 
@@ -210,7 +210,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
 
   /** Client side: the server has sent response headers. */
   get answered(): boolean {
-    return this.messages.answered;
+    return this.headers.answered;
   }
 
   get accepting(): boolean {
@@ -218,8 +218,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
       this.ended === undefined &&
       // A client's connection stands when the server has spoken.
       (this.settingsReady || this.role === "server") &&
-      !this.draining &&
-      this.goAway === undefined &&
+      !this.goAways.isAnnounced &&
       this.streams.idsLeft > 0
     );
   }
@@ -253,23 +252,16 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
 
   /** Announces the end; see `finishDrain`. It closes when the last stream has ended. */
   drain(): void {
-    if (this.ended !== undefined || this.draining) return;
-    this.draining = true;
+    if (this.ended !== undefined || this.goAways.isDraining) return;
+    this.goAways.isDraining = true;
     // A server's first frame is SETTINGS (§3.4): before it, the drain waits.
     if (this.role === "client" || this.opening.started) this.announceDrain();
     else if (this.opening.awaitsClient) this.start();
   }
 
   private announceDrain(): void {
-    if (this.role === "server") {
-      // In two steps, so that requests under way still count (§6.8): a PING makes sure that the
-      // client has seen the first.
-      this.outbound.writer.goAway(MAX_STREAM_ID, ErrorCode.NO_ERROR, "");
-      this.ping(() => this.finishDrain());
-    } else {
-      this.outbound.writer.goAway(0, ErrorCode.NO_ERROR, "");
-      this.lastGoAwaySent = true;
-    }
+    // A PING makes sure that the peer has seen the first step.
+    if (this.goAways.announce()) this.ping(() => this.finishDrain());
     this.events.onDirty();
   }
 
@@ -278,12 +270,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
    * round trip, or when the binding finds it too long.
    */
   finishDrain(): void {
-    if (this.ended !== undefined || !this.draining || this.lastGoAwaySent || !this.opening.started)
-      return;
-    this.lastGoAwaySent = true;
-    this.lastTakenId = this.streams.lastPeerId;
-    this.outbound.writer.goAway(this.lastTakenId, ErrorCode.NO_ERROR, "");
-    this.events.onDirty();
+    if (this.ended !== undefined || !this.opening.started) return;
+    if (this.goAways.finish(this.streams.lastPeerId)) this.events.onDirty();
   }
 
   ping(onAcknowledged: () => void): void {
@@ -300,7 +288,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   // For the receiving half
 
   refusal(): number | undefined {
-    if (this.lastGoAwaySent) return IGNORE;
+    if (this.goAways.isFinal) return IGNORE;
     return this.streams.count >= this.options.maxConcurrentStreams
       ? ErrorCode.REFUSED_STREAM
       : undefined;
@@ -347,7 +335,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     }
     this.settingsAcked = true;
     const { headerTableBytes, streamWindowBytes } = this.options;
-    this.messages.decoder.setMaxTableBytes(headerTableBytes);
+    this.headers.decoder.setMaxTableBytes(headerTableBytes);
     for (const stream of this.streams.all()) settleStreamWindow(stream, streamWindowBytes);
   }
 
@@ -356,17 +344,13 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   }
 
   goAwayReceived(lastStreamId: number, code: number, debugData: string): void {
-    if (this.goAway !== undefined && lastStreamId > this.goAway.lastStreamId) {
-      // "Endpoints MUST NOT increase the value they send in the last stream identifier" (§6.8).
-      throw connectionError(ErrorCode.PROTOCOL_ERROR, "GOAWAY with a higher last stream id");
-    }
-    const isLower = this.goAway === undefined || lastStreamId < this.goAway.lastStreamId;
-    this.goAway = { lastStreamId, code };
+    const isLower = this.goAways.recv(lastStreamId, code);
     this.events.onGoAway(lastStreamId, code, debugData);
     if (this.role === "client" && isLower) this.giveUpAbove(lastStreamId, code);
     // "After sending the GOAWAY frame for an error condition, the endpoint MUST close the TCP
     // connection" (§5.4.1). A peer that does not would leave the streams below waiting for ever.
-    if (code !== ErrorCode.NO_ERROR) this.end(orderlyEnd(this.peer, this.goAway?.code), undefined);
+    if (code !== ErrorCode.NO_ERROR)
+      this.end(orderlyEnd(this.peer, this.goAways.receivedCode), undefined);
   }
 
   private giveUpAbove(lastStreamId: number, code: number): void {
@@ -426,9 +410,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   private end(end: ConnectionEnd, debugData: string | undefined): void {
     if (this.ended !== undefined) return;
     if (debugData !== undefined && this.opening.started) {
-      // Never higher than it was said before (§6.8), whatever came since and was ignored.
-      const lastStreamId = Math.min(this.streams.lastPeerId, this.lastTakenId);
-      this.outbound.writer.goAway(lastStreamId, end.code, debugData);
+      this.goAways.sendEnd(this.streams.lastPeerId, end.code, debugData);
     }
     this.ended = end;
     this.reader.stop();
@@ -459,12 +441,12 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
 
   /** GOAWAY was said, by either side, and nothing is open. */
   private isEndAnnounced(): boolean {
-    return this.streams.count === 0 && (this.draining || this.goAway !== undefined);
+    return this.streams.count === 0 && this.goAways.isAnnounced;
   }
 
   /** Nothing is open and nothing new can come. */
   private isDrained(): boolean {
-    return this.streams.count === 0 && (this.lastGoAwaySent || this.goAway !== undefined);
+    return this.streams.count === 0 && this.goAways.isBinding;
   }
 
   private wantsTurn(): boolean {

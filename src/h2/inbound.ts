@@ -1,6 +1,6 @@
 // The receiving half of a connection: takes every frame, in an order that is allowed, to what it
-// means. The control frames (RFC 9113 §6.3 - §6.9) are here, messages in inbound-messages.ts.
-// Broken rules are thrown as H2Error; what to answer is the connection's.
+// means. The control frames (RFC 9113 §6.3 - §6.9) are here, messages in inbound-headers.ts and
+// inbound-data.ts. Broken rules are thrown as H2Error; what to answer is the connection's.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { badFrameSize, connectionError, onStreamZero, streamError } from "./error.ts";
@@ -19,7 +19,8 @@ import {
   TYPE_WINDOW_UPDATE,
 } from "./frame.ts";
 import type { FrameHandler } from "./frame-reader.ts";
-import type { InboundMessages } from "./inbound-messages.ts";
+import type { InboundData } from "./inbound-data.ts";
+import type { InboundHeaders } from "./inbound-headers.ts";
 import type { Outbound } from "./outbound.ts";
 import { PeerSettings, type Role } from "./settings.ts";
 import type { H2Stream } from "./stream.ts";
@@ -40,7 +41,8 @@ export class Inbound<Owner> implements FrameHandler {
 
   private readonly role: Role;
   private readonly host: InboundHost<Owner>;
-  private readonly messages: InboundMessages<Owner>;
+  private readonly headers: InboundHeaders<Owner>;
+  private readonly data: InboundData<Owner>;
   private readonly outbound: Outbound<Owner>;
   private readonly streams: StreamTable<Owner>;
   private readonly guard: FloodGuard;
@@ -49,14 +51,16 @@ export class Inbound<Owner> implements FrameHandler {
   constructor(
     role: Role,
     host: InboundHost<Owner>,
-    messages: InboundMessages<Owner>,
+    headers: InboundHeaders<Owner>,
+    data: InboundData<Owner>,
     outbound: Outbound<Owner>,
     streams: StreamTable<Owner>,
     guard: FloodGuard,
   ) {
     this.role = role;
     this.host = host;
-    this.messages = messages;
+    this.headers = headers;
+    this.data = data;
     this.outbound = outbound;
     this.streams = streams;
     this.guard = guard;
@@ -64,20 +68,20 @@ export class Inbound<Owner> implements FrameHandler {
 
   onWholeData(streamId: number, flags: number, chunk: Buffer, start: number, end: number): void {
     this.expectData(streamId);
-    this.messages.recvWholeData(streamId, flags, chunk, start, end);
+    this.data.recvWholeData(streamId, flags, chunk, start, end);
   }
 
   onDataFrame(streamId: number, payloadBytes: number, dataBytes: number, flags: number): void {
     this.expectData(streamId);
-    this.messages.recvData(streamId, payloadBytes, dataBytes, flags);
+    this.data.recvData(streamId, payloadBytes, dataBytes, flags);
   }
 
   onDataPiece(chunk: Buffer, start: number, end: number, last: boolean): void {
-    this.messages.recvDataPiece(chunk, start, end, last);
+    this.data.recvDataPiece(chunk, start, end, last);
   }
 
   private expectData(streamId: number): void {
-    if (this.messages.blockIsOpen || !this.settingsSeen) throw this.outOfOrder();
+    if (this.headers.blockIsOpen || !this.settingsSeen) throw this.outOfOrder();
     if (streamId === 0) throw onStreamZero("DATA");
   }
 
@@ -90,16 +94,16 @@ export class Inbound<Owner> implements FrameHandler {
     end: number,
   ): void {
     if (type === TYPE_CONTINUATION) {
-      this.messages.recvContinuation(flags, streamId, buffer, start, end);
+      this.headers.recvContinuation(flags, streamId, buffer, start, end);
       return;
     }
-    if (this.messages.blockIsOpen) throw this.outOfOrder();
+    if (this.headers.blockIsOpen) throw this.outOfOrder();
     if (!this.settingsSeen && (type !== TYPE_SETTINGS || (flags & FLAG_ACK) !== 0)) {
       throw this.outOfOrder();
     }
     switch (type) {
       case TYPE_HEADERS:
-        this.messages.recvHeaders(flags, streamId, buffer, start, end);
+        this.headers.recvHeaders(flags, streamId, buffer, start, end);
         break;
       case TYPE_WINDOW_UPDATE:
         this.recvWindowUpdate(streamId, buffer, start, end);

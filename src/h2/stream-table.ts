@@ -5,6 +5,7 @@ import { StreamMap } from "../wire/stream-map.ts";
 import { MAX_STREAM_ID } from "./frame.ts";
 import type { Role } from "./settings.ts";
 import type { H2Stream } from "./stream.ts";
+import { CLOSED, nextState, RECV_END_STREAM } from "./stream-state.ts";
 
 /** How a stream ended decides what a late frame on it means. */
 export const NOT_REMEMBERED = 0;
@@ -58,6 +59,12 @@ export class StreamTable<Owner> {
   remove(stream: H2Stream<Owner>, how: HowEnded): void {
     this.streams.delete(stream.id);
     this.remember(stream.id, how);
+  }
+
+  /** The peer's side of `stream` is complete. */
+  endRemote(stream: H2Stream<Owner>): void {
+    stream.state = nextState(stream.state, RECV_END_STREAM);
+    if (stream.state === CLOSED) this.remove(stream, ENDED);
   }
 
   remember(id: number, how: HowEnded): void {

@@ -41,7 +41,7 @@ describe.each(CHUNKINGS)("received DATA, %s", (_, byteByByte) => {
     // The credit of the connection returns in batches of half its window, so its peer has at least
     // half.
     wire.recv(REQUEST);
-    Reflect.get(wire.connection, "messages").windowBytes = 10;
+    Reflect.get(wire.connection, "data").windowBytes = 10;
     wire.recv(frames.data(1, Buffer.alloc(11))).expectConnectionError(FLOW_CONTROL_ERROR);
   });
 

@@ -1,9 +1,8 @@
-// What the peer's messages mean: header blocks, DATA and trailers of each stream, and frames that
-// come too late (RFC 9113 §5.1, §6.1, §6.2, §6.10, §8). Broken rules are thrown as H2Error.
+// Header sections of the peer's messages (RFC 9113 §6.2, §6.10, §8): requests, responses and
+// trailers, put together, decoded and judged. Broken rules are thrown as H2Error.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
-import { give, type LentBytes, lend } from "../wire/lent-bytes.ts";
 import { NO_LENGTH, RECEIVED } from "../wire/message-rules.ts";
 import {
   badFrameSize,
@@ -16,7 +15,6 @@ import {
 import type { ConnectionOptions } from "./events.ts";
 import type { FloodGuard } from "./flood-guard.ts";
 import {
-  DEFAULT_WINDOW_BYTES,
   FLAG_END_HEADERS,
   FLAG_END_STREAM,
   FLAG_PADDED,
@@ -25,23 +23,11 @@ import {
 } from "./frame.ts";
 import { HeaderBlock } from "./header-block.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
-import type { Outbound } from "./outbound.ts";
-import {
-  type ConnectionRecvWindow,
-  recvOnConnection,
-  recvOnStream,
-  relief,
-} from "./recv-window.ts";
+import { checkContent } from "./inbound-data.ts";
 import type { Role } from "./settings.ts";
 import type { H2Stream } from "./stream.ts";
-import { CLOSED, nextState, RECV_END_STREAM, remoteIsOpen } from "./stream-state.ts";
-import {
-  ENDED,
-  NOT_REMEMBERED,
-  RESET_RECEIVED,
-  RESET_SENT,
-  type StreamTable,
-} from "./stream-table.ts";
+import { remoteIsOpen } from "./stream-state.ts";
+import { NOT_REMEMBERED, RESET_RECEIVED, RESET_SENT, type StreamTable } from "./stream-table.ts";
 
 /** Who decides about new streams: the connection. */
 export interface StreamAcceptor {
@@ -63,54 +49,32 @@ export interface StreamAcceptor {
 /** GOAWAY has told the peer that the stream will not be looked at. */
 export const IGNORE = -1;
 
-/**
- * DATA of shorter frames is copied where it is likely to be kept: that costs little more than a
- * view.
- */
-const LEND_FROM_BYTES = 2_048;
-
-const NOTHING: Buffer = Buffer.alloc(0);
 const NO_FIELDS: HeaderList = [];
 
-export class InboundMessages<Owner> implements ConnectionRecvWindow {
+export class InboundHeaders<Owner> {
   readonly decoder: HpackDecoder;
-  readonly connectionWindowBytes: number;
-  windowBytes: number = DEFAULT_WINDOW_BYTES;
-  creditBytes = 0;
   /** A header block has begun: nothing but its CONTINUATION may come (§4.3). */
   blockIsOpen = false;
   /** Client side: response headers have come. */
   answered = false;
-  /** The memory of the chunk being read will be read into again. */
-  isLent = false;
 
   private readonly role: Role;
   private readonly options: ConnectionOptions;
   private readonly acceptor: StreamAcceptor;
-  private readonly outbound: Outbound<Owner>;
   private readonly streams: StreamTable<Owner>;
   private readonly guard: FloodGuard;
   private readonly block: HeaderBlock;
-
-  /** Where the pieces of the DATA frame being read go; nowhere when it is ignored. */
-  private dataStream: H2Stream<Owner> | undefined = undefined;
-  private dataEndsStream = false;
-  /** Of the DATA frame that is being received. */
-  private dataBytes = 0;
 
   constructor(
     role: Role,
     options: ConnectionOptions,
     acceptor: StreamAcceptor,
-    outbound: Outbound<Owner>,
     streams: StreamTable<Owner>,
     guard: FloodGuard,
   ) {
     this.role = role;
     this.options = options;
-    this.connectionWindowBytes = options.connectionWindowBytes;
     this.acceptor = acceptor;
-    this.outbound = outbound;
     this.streams = streams;
     this.guard = guard;
     this.decoder = new HpackDecoder({
@@ -119,141 +83,6 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
     });
     this.block = new HeaderBlock(options.limits, options.maxHeaderListBytes);
   }
-
-  // DATA (§6.1)
-
-  /** A DATA frame without padding, as a whole. */
-  recvWholeData(streamId: number, flags: number, chunk: Buffer, start: number, end: number): void {
-    const bytes = end - start;
-    const stream = this.admitData(streamId, bytes, bytes, flags);
-    if (stream === undefined) return;
-    this.deliver(stream, chunk, start, end, bytes, (flags & FLAG_END_STREAM) !== 0);
-  }
-
-  /** A DATA frame whose data comes by `recvDataPiece`. */
-  recvData(streamId: number, payloadBytes: number, dataBytes: number, flags: number): void {
-    this.dataStream = undefined;
-    this.dataStream = this.admitData(streamId, payloadBytes, dataBytes, flags);
-    this.dataBytes = dataBytes;
-    this.dataEndsStream = (flags & FLAG_END_STREAM) !== 0;
-  }
-
-  recvDataPiece(chunk: Buffer, start: number, end: number, last: boolean): void {
-    const stream = this.dataStream;
-    // The owner may have reset the stream since its first piece.
-    if (stream === undefined || stream.state === CLOSED) return;
-    if (last) this.dataStream = undefined;
-    this.deliver(stream, chunk, start, end, this.dataBytes, last && this.dataEndsStream);
-  }
-
-  /** What a DATA frame means but for its data: returns the stream that is to be given some. */
-  private admitData(
-    streamId: number,
-    payloadBytes: number,
-    dataBytes: number,
-    flags: number,
-  ): H2Stream<Owner> | undefined {
-    const credit = recvOnConnection(this, payloadBytes);
-    if (credit > 0) this.outbound.writer.windowUpdate(0, credit);
-    const stream = this.streams.get(streamId);
-    if (stream === undefined) {
-      this.lateData(streamId);
-      return undefined;
-    }
-    if (!remoteIsOpen(stream.state)) {
-      throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA after END_STREAM");
-    }
-    recvOnStream(stream, payloadBytes, dataBytes);
-    if (!stream.headersReceived) {
-      throw streamError(streamId, ErrorCode.PROTOCOL_ERROR, "DATA before the response headers");
-    }
-    const endStream = (flags & FLAG_END_STREAM) !== 0;
-    if (stream.contentLeft !== NO_LENGTH) {
-      stream.contentLeft -= dataBytes;
-      this.checkContent(stream, endStream);
-    }
-    if (dataBytes > 0) this.guard.receivedFrames++;
-    else if (!endStream) this.guard.countIdleFrame("empty DATA");
-    // Padding never reaches the owner, so its credit goes back here.
-    if (dataBytes < payloadBytes) this.outbound.giveBack(stream, payloadBytes - dataBytes);
-    if (!endStream) this.outbound.announceCredit(stream, relief(stream));
-    if (dataBytes > 0) return stream;
-    if (endStream) {
-      this.endRemote(stream);
-      if (!stream.silent) stream.listener.onData(NOTHING, true);
-    }
-    return undefined;
-  }
-
-  private deliver(
-    stream: H2Stream<Owner>,
-    chunk: Buffer,
-    start: number,
-    end: number,
-    frameBytes: number,
-    endStream: boolean,
-  ): void {
-    if (endStream) this.endRemote(stream);
-    if (stream.silent) return;
-    stream.listener.onData(this.viewOf(stream, chunk, start, end, frameBytes), endStream);
-  }
-
-  /**
-   * Short DATA is given to the owner of a request that has not been answered yet, who is likely to
-   * keep it for another attempt. All else goes on at once, and where it does a view is all it
-   * takes.
-   */
-  private viewOf(
-    stream: H2Stream<Owner>,
-    chunk: Buffer,
-    start: number,
-    end: number,
-    frameBytes: number,
-  ): LentBytes {
-    if (!this.isLent) return chunk.subarray(start, end);
-    return stream.headersSent || frameBytes >= LEND_FROM_BYTES
-      ? lend(chunk, start, end)
-      : give(chunk, start, end);
-  }
-
-  private lateData(streamId: number): void {
-    if (this.streams.isIdle(streamId)) {
-      throw connectionError(ErrorCode.PROTOCOL_ERROR, `DATA on idle stream ${streamId}`);
-    }
-    switch (this.streams.recall(streamId)) {
-      case RESET_SENT:
-        // Under way when we reset the stream; bounded by the window of the connection (§5.1).
-        return;
-      case ENDED:
-        throw connectionError(ErrorCode.STREAM_CLOSED, `DATA on closed stream ${streamId}`);
-      case NOT_REMEMBERED:
-        // A server cannot send on a stream that we did not open: one of many that were reset at
-        // once.
-        if (this.role === "client") return;
-        throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA on a closed stream");
-      default:
-        throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA on a closed stream");
-    }
-  }
-
-  /** The DATA of a message adds up to its content-length (§8.1.1). */
-  private checkContent(stream: H2Stream<Owner>, endStream: boolean): void {
-    if (stream.contentLeft < 0 || (endStream && stream.contentLeft > 0)) {
-      throw streamError(
-        stream.id,
-        ErrorCode.PROTOCOL_ERROR,
-        "DATA does not add up to content-length",
-      );
-    }
-  }
-
-  /** The peer's side of `stream` is complete. */
-  private endRemote(stream: H2Stream<Owner>): void {
-    stream.state = nextState(stream.state, RECV_END_STREAM);
-    if (stream.state === CLOSED) this.streams.remove(stream, ENDED);
-  }
-
-  // HEADERS and CONTINUATION (§6.2, §6.10, §8)
 
   recvHeaders(flags: number, streamId: number, buffer: Buffer, start: number, end: number): void {
     if (streamId === 0) throw onStreamZero("HEADERS");
@@ -404,7 +233,7 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
       }
     }
     this.guard.receivedFrames++;
-    if (endStream) this.endRemote(stream);
+    if (endStream) this.streams.endRemote(stream);
     stream.listener.onHeaders(list, endStream);
   }
 
@@ -412,9 +241,9 @@ export class InboundMessages<Owner> implements ConnectionRecvWindow {
     if (!endStream) throw malformed(stream.id, "trailers without END_STREAM");
     const { problem, list } = RECEIVED.trailers(fields);
     if (problem !== undefined) throw malformed(stream.id, problem);
-    if (stream.contentLeft !== NO_LENGTH) this.checkContent(stream, true);
+    if (stream.contentLeft !== NO_LENGTH) checkContent(stream, true);
     this.guard.receivedFrames++;
-    this.endRemote(stream);
+    this.streams.endRemote(stream);
     if (!stream.silent) stream.listener.onTrailers(list);
   }
 }

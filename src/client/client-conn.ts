@@ -20,8 +20,8 @@ import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "
 import { closedError, queueFullError } from "./errors/upstream-error.ts";
 import { StateListeners } from "./state-listeners.ts";
 import type { StreamRequest } from "./stream-request.ts";
-import { ConnectionBackoff } from "./subchannel/connection-backoff.ts";
-import { type SessionSource, Subchannel, type SubchannelState } from "./subchannel/subchannel.ts";
+import type { SessionSource } from "./subchannel/connector.ts";
+import { Subchannel, type SubchannelState } from "./subchannel/subchannel.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
 
 /** What a conn is called. */
@@ -72,8 +72,7 @@ export class ClientConn {
     this.origin = requestOrigin(options.tls !== undefined, this.authority);
     this.#maxWaitingCalls = options.maxWaitingCalls;
     this.#graceTimer = new Timer({ onTimer: () => this.#endCalls() });
-    const backoff = new ConnectionBackoff(options.backoff, options.random);
-    this.#subchannel = new Subchannel(this.target, source, clock, backoff, {
+    this.#subchannel = new Subchannel(this.target, source, options, {
       isWanted: () => this.#waiting.size > 0,
       onChange: (_, state, reason, error) => this.#onChange(state, reason, error),
       onRoom: () => this.#openWaiting(),
@@ -157,9 +156,8 @@ export class ClientConn {
     const { state } = subchannel;
     switch (state.kind) {
       case "ready":
-        if (this.#waiting.size > 0 || !subchannel.hasRoom) break;
-        subchannel.openStream(request);
-        return;
+        if (this.#waiting.size === 0 && subchannel.openStream(request)) return;
+        break;
       case "transientFailure":
         if (request.waitForReady) break;
         request.onOpenFailed(state.error);

@@ -2,13 +2,14 @@
 
 import { checkFunction, checkInteger, shown } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
-import { type Clock, systemClock } from "../time/clock.ts";
+import { systemClock } from "../time/clock.ts";
 import { SESSION_CHECKS } from "../transport/defaults.ts";
 import { KEEPALIVE_OPTIONS, type KeepaliveOptions } from "../transport/keepalive.ts";
 import { checkTransport, type TransportName } from "../transport/select.ts";
 import { CLIENT_TLS_OPTIONS, type ClientTlsOptions } from "../transport/tls.ts";
 import type { SessionOptions, Transport } from "../transport/transport.ts";
 import { BACKOFF_OPTIONS, type ConnectionBackoffOptions } from "./subchannel/connection-backoff.ts";
+import type { SubchannelOptions } from "./subchannel/subchannel.ts";
 import { checkAuthority } from "./target.ts";
 
 export interface DialOptions extends SessionOptions {
@@ -50,19 +51,36 @@ export interface DialOptions extends SessionOptions {
    * @default 10_000
    */
   readonly maxWaitingCalls?: number;
+  /**
+   * Connections to one address that take calls. Another is made, one at a time, while calls wait
+   * and each that there is has as many streams as the server's MAX_CONCURRENT_STREAMS allows; calls
+   * go to the oldest with room (gRFC A105). The default is the bound that gRPC sets itself. With
+   * servers that allow 100 streams, as HAProxy and nghttpx do by default, it is 1,000 calls at a
+   * time: what a server of ours allows on one connection. It takes at most 10 connections from a
+   * server that allows a few streams because it wants no more. 1 makes all other calls wait.
+   * @default 10
+   */
+  readonly maxConnectionsPerAddress?: number;
+  /**
+   * A connection is closed when it has had no call for this long, in milliseconds, or up to a
+   * quarter longer; the next call makes another. It is gRPC's idle timeout. Connections to an
+   * address besides the oldest are closed after 60,000 already. Infinity keeps the oldest.
+   * @default 1_800_000
+   */
+  readonly idleTimeoutMs?: number;
+  /**
+   * A connection takes no more calls when it is this old, in milliseconds, spread by 10 % to either
+   * side; those that it has go on. Where calls use it and it is the only one, the next is made
+   * before. It spreads clients over servers behind a balancer of connections.
+   * @default no limit
+   */
+  readonly maxConnectionAgeMs?: number;
   /** @internal For tests: gives numbers from 0 up to but not including 1. @default Math.random */
   readonly random?: () => number;
 }
 
-export type ResolvedDialOptions = Omit<
-  DialOptions,
-  "clock" | "maxWaitingCalls" | "random" | "backoff"
-> & {
-  readonly clock: Clock;
-  readonly maxWaitingCalls: number;
-  readonly random: () => number;
-  readonly backoff: ConnectionBackoffOptions;
-};
+export type ResolvedDialOptions = Omit<DialOptions, keyof SubchannelOptions | "maxWaitingCalls"> &
+  SubchannelOptions & { readonly maxWaitingCalls: number };
 
 const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>(
   "options of dial",
@@ -75,6 +93,9 @@ const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>(
     backoff: BACKOFF_OPTIONS,
     keepalive: KEEPALIVE_OPTIONS,
     maxWaitingCalls: (name, value) => checkInteger(name, value, 0),
+    maxConnectionsPerAddress: (name, value) => checkInteger(name, value, 1),
+    idleTimeoutMs: checkTimeout,
+    maxConnectionAgeMs: checkTimeout,
     random: checkFunction,
   },
   { unsaid: ["clock", "random"] },
@@ -86,6 +107,9 @@ export function resolveDialOptions(options: DialOptions): ResolvedDialOptions {
   return {
     ...options,
     maxWaitingCalls: options.maxWaitingCalls ?? 10_000,
+    maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 10,
+    idleTimeoutMs: options.idleTimeoutMs ?? 1_800_000,
+    maxConnectionAgeMs: options.maxConnectionAgeMs ?? Number.POSITIVE_INFINITY,
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,
     backoff: options.backoff ?? {},

@@ -229,13 +229,14 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     return Math.max(0, Math.min(free, this.streams.idsLeft));
   }
 
+  /** As many streams are open as the peer's MAX_CONCURRENT_STREAMS allows (§5.1.2). */
+  get atStreamLimit(): boolean {
+    return this.streams.count >= this.inbound.peerSettings.maxConcurrentStreams;
+  }
+
   /** No stream can be opened. */
   private get isFull(): boolean {
-    return (
-      !this.accepting ||
-      this.streams.count >= this.inbound.peerSettings.maxConcurrentStreams ||
-      this.output.byteCount > this.requestRoomBytes
-    );
+    return !this.accepting || this.atStreamLimit || this.output.byteCount > this.requestRoomBytes;
   }
 
   openStream(headers: HeaderList, endStream: boolean, listener: StreamEvents): H2Stream<Owner> {

@@ -10,6 +10,7 @@ export class FailedSession implements ClientSession {
   readonly peer: PeerInfo;
   readonly openStreamCount = 0;
   readonly availableStreamCount = 0;
+  readonly atStreamLimit = false;
   readonly accepting = false;
   readonly answered = false;
   private readonly clock: Clock;

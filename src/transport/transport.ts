@@ -182,6 +182,11 @@ export interface ClientSession extends Session {
    * its MAX_CONCURRENT_STREAMS.
    */
   readonly availableStreamCount: number;
+  /**
+   * As many streams are open as the server's MAX_CONCURRENT_STREAMS allows: more of them need
+   * another session. `availableStreamCount` is 0 for other reasons, too.
+   */
+  readonly atStreamLimit: boolean;
   /** The server has sent response headers on some stream. */
   readonly answered: boolean;
   /**

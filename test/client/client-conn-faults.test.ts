@@ -171,7 +171,7 @@ describe("a conn", () => {
     const [first] = sessions as [StubSession];
     first.openStream = (_headers, _end, listener) => {
       first.accepting = false;
-      first.availableStreamCount = 0;
+      first.isBlocked = true;
       first.opened.push(listener);
       return { reset: () => {}, queuedBytes: 0 } as unknown as Stream;
     };
@@ -306,7 +306,7 @@ describe("a listener of onState", () => {
     const call = conn.newStream(PATH);
     sessions[0]?.becomeReady();
     const [first] = sessions as [StubSession];
-    first.availableStreamCount = 0;
+    first.isBlocked = true;
     const waiting = conn.newStream(PATH);
     first.listener.onGoAway(1, 0, "");
     expect([conn.state, sessions.length]).toEqual(["connecting", 2]);

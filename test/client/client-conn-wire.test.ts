@@ -34,8 +34,9 @@ function failureOf(promise: Promise<unknown>): Promise<GrpcError> {
 }
 
 describe.each(transportCombos)("ClientConn on $client", (combo) => {
-  it("at MAX_CONCURRENT_STREAMS 1 has one stream open at a time, and ten calls at once all succeed", async () => {
-    const backend = await scriptedBackend(combo, { settings: { MAX_CONCURRENT_STREAMS: 1 } });
+  it("with one connection at MAX_CONCURRENT_STREAMS 1 has one stream open at a time, and ten calls at once all succeed", async () => {
+    const settings = { MAX_CONCURRENT_STREAMS: 1 };
+    const backend = await scriptedBackend(combo, { settings }, { maxConnectionsPerAddress: 1 });
     const calls = Array.from({ length: 10 }, () => {
       const stream = backend.conn.newStream(PATH);
       stream.closeSend();
@@ -54,7 +55,8 @@ describe.each(transportCombos)("ClientConn on $client", (combo) => {
   });
 
   it("opens more streams when the backend raises the limit", async () => {
-    const backend = await scriptedBackend(combo, { settings: { MAX_CONCURRENT_STREAMS: 1 } });
+    const settings = { MAX_CONCURRENT_STREAMS: 1 };
+    const backend = await scriptedBackend(combo, { settings }, { maxConnectionsPerAddress: 1 });
     const calls = [backend.conn.newStream(PATH), backend.conn.newStream(PATH)];
     const peer = await backend.peer();
     const first = await peer.expectRequest(PATH);
@@ -226,7 +228,8 @@ describe.each(transportCombos)("ClientConn on $client", (combo) => {
 
   it("whose backend says GOAWAY when it has taken 16 calls, before it answers them, connects at once for those that are left", async () => {
     const settings = { MAX_CONCURRENT_STREAMS: 16 };
-    const backend = await scriptedBackend(combo, { settings }, { clock: new FakeClock() });
+    const options = { clock: new FakeClock(), maxConnectionsPerAddress: 1 };
+    const backend = await scriptedBackend(combo, { settings }, options);
     const calls = Promise.all(
       Array.from({ length: 80 }, () => backend.conn.newStream(PATH).trailer()),
     );

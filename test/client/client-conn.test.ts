@@ -129,7 +129,7 @@ describe("ClientConn", () => {
   it("that is lost while calls wait for room is made again for them", async () => {
     const { serve, dialMemory, network } = setUp();
     const { target, waiting, finish } = await serve("127.0.0.1:0", { maxConcurrentStreams: 1 });
-    const conn = dialMemory(target);
+    const conn = dialMemory(target, { maxConnectionsPerAddress: 1 });
     const under = failureOf(conn.newStream("/test.Service/Wait").trailer());
     await eventually("it is under way", () => waiting.length === 1);
     const queued = [echo(conn, "a"), echo(conn, "b")];
@@ -226,11 +226,13 @@ describe("ClientConn", () => {
     });
   });
 
-  describe("at the backend's MAX_CONCURRENT_STREAMS", () => {
+  describe("with one connection at the backend's MAX_CONCURRENT_STREAMS", () => {
+    const one = { maxConnectionsPerAddress: 1 };
+
     it("of 1, ten calls at once all succeed, one after the other", async () => {
       const { serve, dialMemory } = setUp();
       const { target, server } = await serve("127.0.0.1:0", { maxConcurrentStreams: 1 });
-      const conn = dialMemory(target);
+      const conn = dialMemory(target, one);
       const texts = Array.from({ length: 10 }, (_, i) => `call ${i}`);
       expect(await Promise.all(texts.map((text) => echo(conn, text)))).toEqual(texts);
       expect(server.sessionCount).toBe(1);
@@ -239,7 +241,7 @@ describe("ClientConn", () => {
     it("opens waiting calls in order of arrival", async () => {
       const { serve, dialMemory } = setUp();
       const { target } = await serve("127.0.0.1:0", { maxConcurrentStreams: 1 });
-      const conn = dialMemory(target);
+      const conn = dialMemory(target, one);
       const order: number[] = [];
       await Promise.all([0, 1, 2, 3].map((i) => echo(conn).then(() => order.push(i))));
       expect(order).toEqual([0, 1, 2, 3]);
@@ -248,7 +250,7 @@ describe("ClientConn", () => {
     it("no more calls wait than allowed: the next fails at once, safe to retry", async () => {
       const { serve, dialMemory } = setUp();
       const { target, waiting, finish } = await serve("127.0.0.1:0", { maxConcurrentStreams: 1 });
-      const conn = dialMemory(target, { maxWaitingCalls: 2 });
+      const conn = dialMemory(target, { maxWaitingCalls: 2, ...one });
       const under = conn.newStream("/test.Service/Wait");
       await eventually("it is under way", () => waiting.length === 1);
       const queued = [echo(conn), echo(conn)];
@@ -266,7 +268,7 @@ describe("ClientConn", () => {
     it("a call that is cancelled while it waits is forgotten; those behind it move up", async () => {
       const { serve, dialMemory } = setUp();
       const { target, waiting, finish } = await serve("127.0.0.1:0", { maxConcurrentStreams: 1 });
-      const conn = dialMemory(target);
+      const conn = dialMemory(target, one);
       const under = conn.newStream("/test.Service/Wait");
       await eventually("it is under way", () => waiting.length === 1);
       const abandoned = conn.newStream(PATH);

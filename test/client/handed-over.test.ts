@@ -14,7 +14,6 @@ function failureOf(promise: Promise<unknown>): Promise<GrpcError> {
 
 /** Its SETTINGS have come before it was handed over. */
 function readyAlready(session: StubSession): void {
-  session.availableStreamCount = 100;
   session.accepting = true;
 }
 
@@ -95,7 +94,7 @@ describe("a conn over a session", () => {
     const { conn, sessions } = stubConnOver(readyAlready);
     const under = conn.newStream(PATH);
     const [session] = sessions as [StubSession];
-    session.availableStreamCount = 0;
+    session.isBlocked = true;
     const failure = failureOf(conn.newStream(PATH, { waitForReady: true }).trailer());
     session.listener.onGoAway(1, 0, "");
     expect(await failure).toMatchObject({ reason: "CONN_CLOSED", retry: "safe" });

@@ -83,6 +83,10 @@ describe("dial", () => {
   it.each([
     [{ maxWaitingCalls: -1 }, "maxWaitingCalls"],
     [{ maxWaitingCalls: 1.5 }, "maxWaitingCalls"],
+    [{ maxConnectionsPerAddress: 0 }, "maxConnectionsPerAddress: expected an integer from 1 up"],
+    [{ maxConnectionsPerAddress: 1.5 }, "maxConnectionsPerAddress"],
+    [{ idleTimeoutMs: 0 }, "idleTimeoutMs: expected a number above 0"],
+    [{ maxConnectionAgeMs: -1 }, "maxConnectionAgeMs: expected a number above 0"],
     [{ backoff: { initialMs: -1 } }, "backoff.initialMs"],
     [{ backoff: { initialMs: 10, maxMs: 5 } }, "backoff.maxMs"],
     [{ backoff: { multiplier: 0.5 } }, "backoff.multiplier"],

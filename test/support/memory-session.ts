@@ -109,6 +109,10 @@ export class MemorySession implements ClientSession {
     return this.accepting ? Math.max(0, this.#peerMaxStreams - this.#streams.size) : 0;
   }
 
+  get atStreamLimit(): boolean {
+    return this.#streams.size >= this.#peerMaxStreams;
+  }
+
   get closed(): boolean {
     return this.#closed;
   }

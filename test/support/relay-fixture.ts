@@ -68,7 +68,9 @@ export function dialTo(
   options: DialOptions = {},
 ): ClientConn {
   const target = typeof address === "string" ? address : formatAddress(address);
-  return watchConn(dial(target, { transport: combo.client, ...options }));
+  // So that a clock of the test has the timers of calls alone.
+  const idleTimeoutMs = Number.POSITIVE_INFINITY;
+  return watchConn(dial(target, { transport: combo.client, idleTimeoutMs, ...options }));
 }
 
 /** `conn`, closed at the end of the test, when no stream may be left on it. */

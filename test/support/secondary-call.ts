@@ -124,7 +124,7 @@ export async function secondaryCall(
       : way === "full"
         ? { settings: { MAX_CONCURRENT_STREAMS: 1 } }
         : { refillWindows: options.refillWindows ?? true },
-    { clock },
+    { clock, maxConnectionsPerAddress: 1 },
   );
   const conn =
     way === "unreachable" ? dialTo(combo, "unix:/nowhere/at/all", { clock }) : second.conn;

@@ -13,13 +13,18 @@ import { FakeClock } from "./clock.ts";
 import { transportOf } from "./transport-of.ts";
 
 export class StubSession implements ClientSession {
-  availableStreamCount = 0;
   accepting = false;
   answered = false;
   openStreamCount = 0;
   nowMs = 0;
   peer = { remoteAddress: "stub", localAddress: "" } as ClientSession["peer"];
   drained = 0;
+  /** The server's MAX_CONCURRENT_STREAMS. */
+  streamLimit = 100;
+  /** Its socket takes nothing. */
+  isBlocked = false;
+  /** What happens when a stream is opened. */
+  onOpenStream: (session: StubSession) => void = () => {};
   readonly opened: StreamListener[] = [];
   readonly listener: ClientSessionListener;
 
@@ -27,25 +32,48 @@ export class StubSession implements ClientSession {
     this.listener = listener;
   }
 
+  get availableStreamCount(): number {
+    if (!this.accepting || this.isBlocked) return 0;
+    return Math.max(0, this.streamLimit - this.openStreamCount);
+  }
+
+  get atStreamLimit(): boolean {
+    return this.openStreamCount >= this.streamLimit;
+  }
+
   /** The server's SETTINGS have come. */
   becomeReady(): void {
-    this.availableStreamCount = 100;
     this.accepting = true;
     this.listener.onAvailable();
   }
 
+  /** One of its streams is over. */
+  endStream(): void {
+    this.openStreamCount--;
+    if (this.openStreamCount === this.streamLimit - 1) this.listener.onAvailable();
+  }
+
   closed(): void {
+    this.accepting = false;
+    this.openStreamCount = 0;
     this.listener.onClosed({ kind: "closed", code: 0, message: "stub closed" });
   }
 
   openStream(_headers: unknown, _end: boolean, listener: StreamListener): Stream {
     this.opened.push(listener);
-    const stream = { session: this, reset: () => {}, queuedBytes: 0, sendData: () => 0 };
-    return stream as unknown as Stream;
+    this.openStreamCount++;
+    this.onOpenStream(this);
+    let isOpen = true;
+    const reset = (): void => {
+      if (isOpen && this.openStreamCount > 0) this.openStreamCount--;
+      isOpen = false;
+    };
+    return { session: this, reset, queuedBytes: 0, sendData: () => 0 } as unknown as Stream;
   }
 
   drain(): void {
     this.drained++;
+    this.accepting = false;
   }
 
   destroy(): void {
@@ -80,7 +108,8 @@ export function stubConn(
     },
   });
   const clock = new FakeClock();
-  const conn = dial("127.0.0.1:1", { transport, clock, random: () => 0.5, ...options });
+  const own = { transport, clock, random: () => 0.5 };
+  const conn = dial("127.0.0.1:1", { ...own, ...options });
   return { conn, sessions, clock };
 }
 

@@ -11,7 +11,7 @@ import type {
   Transport,
 } from "../../transport/transport.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
-import type { SessionSource } from "./subchannel.ts";
+import type { SessionSource } from "./connector.ts";
 
 /** What servers say with GOAWAY(ENHANCE_YOUR_CALM) to a client that sends too many PINGs. */
 const TOO_MANY_PINGS = "too_many_pings";

@@ -1,50 +1,53 @@
-// Connectivity to one address (gRPC's "subchannel"): which session takes calls, when to connect,
-// and how long to wait before connecting again. Knows no calls but the one that it opens a stream
-// for.
+// Connectivity to one address (gRPC's "subchannel"): which sessions take calls, when another is
+// made (gRFC A105), and how long to wait before that after a failure. Knows no calls but the one
+// that it opens a stream for.
 
 import type { GrpcError } from "../../grpc/error.ts";
 import type { ConnState } from "../../observe/channels.ts";
-import { currentScope, type Scope } from "../../observe/scope.ts";
 import type { Clock } from "../../time/clock.ts";
-import { Timer, type TimerOwner } from "../../time/timer-wheel.ts";
-import { errorText } from "../../transport/error-text.ts";
 import type {
   ClientSession,
-  ClientSessionListener,
   PeerInfo,
   Session,
   SessionEnd,
   Stream,
   StreamListener,
 } from "../../transport/transport.ts";
-import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import {
   closedError,
-  connectError,
   goingAwayError,
   lostError,
   unsendableHeadersError,
 } from "../errors/upstream-error.ts";
-import { Attempt, type AttemptOwner, Attempts } from "./attempts.ts";
-import type { ConnectionBackoff } from "./connection-backoff.ts";
+import { Attempt, type AttemptOwner, Attempts, type SessionAttempt } from "./attempts.ts";
+import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
+import { Connector, type SessionSource } from "./connector.ts";
 
-/** Where sessions come from. */
-export interface SessionSource {
-  connect(listener: ClientSessionListener): ClientSession;
-  /** It can be asked again. */
-  readonly reconnects: boolean;
+/** What `dial` was told of sessions. */
+export interface SubchannelOptions {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly backoff: ConnectionBackoffOptions;
+  readonly maxConnectionsPerAddress: number;
+  /** Infinity for never. */
+  readonly idleTimeoutMs: number;
+  /** Before jitter; Infinity for none. */
+  readonly maxConnectionAgeMs: number;
 }
 
-/** What is known of the address (gRPC's connectivity states). */
+/**
+ * What is known of the address (gRPC's connectivity states). The first of these that holds, in this
+ * order: shutdown, ready, connecting, transientFailure, idle. So from ready it may go to any other.
+ */
 export type SubchannelState =
   /** Nobody is connecting, and nobody waits for a backoff. */
   | { readonly kind: "idle" }
-  /** Its first session is being made. */
+  /** No session takes calls, and one is being made. */
   | { readonly kind: "connecting" }
-  /** A session takes calls; whether there is room on it says `Subchannel.hasRoom`. */
+  /** At least one session takes calls; whether there is room says `Subchannel.hasRoom`. */
   | { readonly kind: "ready" }
-  /** It could not be reached, and is tried again after the backoff. `error` says why. */
+  /** It could not be reached, and is tried again after the backoff if it is wanted then. */
   | { readonly kind: "transientFailure"; readonly error: GrpcError }
   /** For good. Calls that waited for it fail with `error`. */
   | { readonly kind: "shutdown"; readonly error: GrpcError };
@@ -67,7 +70,10 @@ export interface StreamOpener extends StreamListener {
  * are called synchronously, and may call the subchannel again: it looks at its state anew then.
  */
 interface SubchannelOwner {
-  /** Calls wait that may go to `subchannel`: it is to connect without being asked. */
+  /**
+   * Calls wait that may go to `subchannel`: it is to connect without being asked, and to make
+   * another session when all that it has are at the server's MAX_CONCURRENT_STREAMS.
+   */
   isWanted(subchannel: Subchannel): boolean;
   /**
    * `subchannel` has another state. Told before a session that it begins is begun, and before
@@ -99,65 +105,59 @@ const CONNECTING: SubchannelState = { kind: "connecting" };
 const READY: SubchannelState = { kind: "ready" };
 
 const CALLS_WAIT = "calls wait for it";
+const TOO_OLD = "the connection is as old as it may be";
 
 /**
- * A session that has taken this many calls did work, though it goes away before it has answered
- * one: there are servers that say GOAWAY to the hundredth request of each connection, and need
- * their time.
+ * A session besides the oldest is closed after this time without a call, in milliseconds: calls go
+ * to the oldest with room, so one that gets none is not needed.
  */
-const WORKING_CALLS = 16;
+const EXTRA_IDLE_MS = 60_000;
+
+/** gRFC A9: so that sessions which were made together do not end together. */
+const AGE_JITTER = 0.1;
 
 /**
- * Keeps one address within reach: a session that takes calls, made when it is wanted, and others
+ * Keeps one address within reach: sessions that take calls, made when they are wanted, and others
  * that drain.
  *
- * Its owner makes it idle, calls `connect` or `wantRoom` to have it connect, opens streams while
- * `hasRoom`, and ends it with `shutDown`, which drains, and `destroy`, which cuts.
+ * Its owner makes it idle, calls `connect` or `wantRoom` to have it connect, opens streams with
+ * `openStream`, and ends it with `shutDown`, which drains, and `destroy`, which cuts.
+ *
+ * Sessions: one attempt to connect is under way at a time, whatever it is for, and after a failure
+ * none before the backoff is over. Another session is made while calls wait, all that take calls
+ * are at the server's MAX_CONCURRENT_STREAMS, and there are fewer than `maxConnectionsPerAddress`.
+ * A session is left, and drains, on GOAWAY, when much was reset on it, when its stream ids are used
+ * up, when it is idle, and when it is too old and another is ready in its place.
  */
-export class Subchannel implements TimerOwner, AttemptOwner {
+export class Subchannel implements AttemptOwner {
   static readonly #ofSession = new WeakMap<Session, Subchannel>();
 
   /** The address as text, for messages. */
   readonly target: string;
-  readonly #clock: Clock;
-  readonly #source: SessionSource;
+  readonly #options: SubchannelOptions;
   readonly #owner: SubchannelOwner;
-  #state: SubchannelState = IDLE;
-  /** While `connecting` and `ready`: the session that will take calls, or does. */
-  #current: Attempt | undefined;
-  /** Where it was made: what happens to its sessions has to do with no single call. */
-  readonly #scope: Scope = currentScope();
-  readonly #backoff: ConnectionBackoff;
-  readonly #backoffTimer: Timer;
+  readonly #reconnects: boolean;
+  readonly #connector: Connector;
   readonly #attempts = new Attempts();
-  /** A session was asked for. */
-  #hasConnected = false;
-  /**
-   * The latest to which the backend said GOAWAY. What became of it is looked at when the next is
-   * made.
-   */
-  #goneAway: Attempt | undefined;
-  /** How many in a row were gone before they had answered a call. */
-  #goneUnanswered = 0;
+  /** Those that take calls, the oldest first. */
+  readonly #ready: SessionAttempt[] = [];
+  #state: SubchannelState = IDLE;
 
   /**
    * It is idle at first.
    * @param target the address as text, for messages
-   * @param backoff its own: no other subchannel has it
    */
   constructor(
     target: string,
     source: SessionSource,
-    clock: Clock,
-    backoff: ConnectionBackoff,
+    options: SubchannelOptions,
     owner: SubchannelOwner,
   ) {
     this.target = target;
-    this.#source = source;
-    this.#clock = clock;
+    this.#options = options;
     this.#owner = owner;
-    this.#backoff = backoff;
-    this.#backoffTimer = new Timer(this);
+    this.#reconnects = source.reconnects;
+    this.#connector = new Connector(this, this.#attempts, source, options);
   }
 
   /** The subchannel that has made `session`, if one has. */
@@ -173,20 +173,21 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     return this.#state.kind;
   }
 
-  /** It is ready, and a stream can be opened now. */
+  /** A stream can be opened now. */
   get hasRoom(): boolean {
-    return this.room > 0;
+    return this.#withRoom() !== undefined;
   }
 
-  /** How many streams can be opened now; 0 unless it is ready. */
+  /** How many streams can be opened now, on all of its sessions; 0 unless it is ready. */
   get room(): number {
-    if (this.#state.kind !== "ready") return 0;
-    return this.#current?.session?.availableStreamCount ?? 0;
+    let room = 0;
+    for (const { session } of this.#ready) room += session.availableStreamCount;
+    return room;
   }
 
-  /** Who is at the other end of the session that takes calls; `undefined` unless it is ready. */
+  /** Who is at the other end of the oldest session; `undefined` unless it is ready. */
   get peer(): PeerInfo | undefined {
-    return this.#state.kind === "ready" ? this.#current?.session?.peer : undefined;
+    return this.#ready[0]?.session.peer;
   }
 
   /** Sessions that stand or are being made, those that drain included. */
@@ -205,40 +206,47 @@ export class Subchannel implements TimerOwner, AttemptOwner {
    * @param why for people, one line
    */
   connect(why: string): void {
-    if (this.#state.kind === "idle") this.#begin(why);
+    if (this.#state.kind === "idle") this.#connector.begin(why);
   }
 
   /**
-   * A call waits that may go here, after `isWanted` has become true: connects if it is idle.
-   * `onRoom` follows when there is room, within this call or later; when it cannot be reached,
-   * `onChange` with `transientFailure`.
+   * A call waits that may go here, after `isWanted` has become true: connects if it is idle, and
+   * makes another session if none has room. `onRoom` follows when there is some, within this call
+   * or later; when it cannot be reached, `onChange` with `transientFailure`.
    */
   wantRoom(): void {
-    this.connect("a call wants it");
+    if (this.#state.kind === "idle") this.#connector.begin("a call wants it");
+    else this.#grow();
   }
 
   /**
-   * Opens a stream for `opener`: only while `hasRoom`. Tells it before this returns: `onOpened`, or
-   * `onOpenFailed` when its headers cannot be sent. That is its fault alone.
+   * Opens a stream for `opener` on the oldest session with room. Tells it before this returns:
+   * `onOpened`, or `onOpenFailed` when its headers cannot be sent, which is its fault alone.
+   * @returns `false` when no session has room: nothing has happened
    */
-  openStream(opener: StreamOpener): void {
-    const attempt = this.#current;
-    const session = attempt?.session;
-    if (attempt === undefined || session === undefined) throw new Error("expected hasRoom");
+  openStream(opener: StreamOpener): boolean {
+    const attempt = this.#withRoom();
+    if (attempt === undefined) return false;
+    const { session } = attempt;
     let stream: Stream;
     try {
       stream = session.openStream(opener.requestHeaders(), false, opener);
     } catch (error) {
       opener.onOpenFailed(unsendableHeadersError(this.target, error));
-      return;
+      return true;
     }
     attempt.isUsed = true;
-    if (!session.accepting) {
-      // It has used up its stream ids (RFC 9113 §5.1.1): the next call takes another.
-      session.drain();
-      this.#leave(attempt, "its stream ids are used up");
-    }
+    // RFC 9113 §5.1.1: the next call takes another session.
+    if (!session.accepting) this.#retire(attempt, "its stream ids are used up");
     opener.onOpened(stream);
+    return true;
+  }
+
+  #withRoom(): SessionAttempt | undefined {
+    for (const attempt of this.#ready) {
+      if (attempt.session.availableStreamCount > 0) return attempt;
+    }
+    return undefined;
   }
 
   /**
@@ -247,11 +255,10 @@ export class Subchannel implements TimerOwner, AttemptOwner {
    * those of other clients do not suffer.
    */
   onStreamReset(session: Session): void {
-    const attempt = this.#current;
-    if (this.#state.kind !== "ready" || attempt?.session !== session) return;
-    if (attempt.resets.take(this.#clock.nowMs()) || !this.#source.reconnects) return;
-    attempt.session.drain();
-    this.#leave(attempt, "too many of its streams were reset");
+    const attempt = this.#ready.find((ready) => ready.session === session);
+    if (attempt === undefined || !this.#reconnects) return;
+    if (attempt.resets.take(this.#options.clock.nowMs())) return;
+    this.#retire(attempt, "too many of its streams were reset");
   }
 
   /**
@@ -260,11 +267,10 @@ export class Subchannel implements TimerOwner, AttemptOwner {
    * @param reason for people, one line
    */
   shutDown(reason: string): void {
-    this.#clock.cancel(this.#backoffTimer);
-    this.#setState({ kind: "shutdown", error: closedError(this.target) }, reason);
+    this.#end(closedError(this.target), reason);
     this.#attempts.drain();
     // A session that was handed over and never used is still to be closed.
-    if (!this.#source.reconnects && !this.#hasConnected) this.#connect(this.#newAttempt());
+    if (!this.#reconnects && !this.#connector.wasAsked) this.#connector.connect(this.newAttempt());
   }
 
   /** Ends all sessions and the calls on them. Where it was not shut down it may connect again. */
@@ -272,42 +278,36 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     this.#attempts.destroy(message);
   }
 
-  #begin(why: string): void {
-    const waitMs = this.#waitAfterGoAway();
-    if (waitMs > 0) {
-      const reason = "the server went away before it answered a call";
-      this.#connectFailed(connectEnd(this.target, reason), waitMs);
-      return;
-    }
-    const attempt = this.#newAttempt();
-    this.#setState(CONNECTING, why, undefined, attempt);
-    // Whoever was told may have shut it down.
-    if (this.#isCurrent(attempt)) this.#connect(attempt);
+  // Which sessions there are.
+
+  /** Calls may wait: makes a session if there is none, or none with room. */
+  #supply(): void {
+    if (!this.#owner.isWanted(this)) return;
+    this.connect(CALLS_WAIT);
+    this.#grow();
   }
 
-  #newAttempt(): Attempt {
-    return new Attempt(this, this.#clock.nowMs());
+  /** Makes another session if all are full (gRFC A105). A call waits. */
+  #grow(): void {
+    if (this.#state.kind !== "ready" || !this.#reconnects || !this.#mayConnect) return;
+    if (this.#ready.length >= this.#options.maxConnectionsPerAddress) return;
+    if (this.#ready.every(({ session }) => session.atStreamLimit))
+      this.#connector.begin(CALLS_WAIT);
   }
 
-  /** It is the one that takes calls, or will. */
-  #isCurrent(attempt: Attempt): boolean {
-    return this.#current === attempt;
+  get #mayConnect(): boolean {
+    return this.#connector.connecting === undefined && this.#connector.failure === undefined;
   }
 
-  #connect(attempt: Attempt): void {
-    this.#hasConnected = true;
-    this.#attempts.add(attempt);
-    let session: ClientSession;
-    try {
-      // The session outlives the call that it is made for, and what is stored in the context of
-      // that.
-      session = this.#scope.runInAsyncScope(this.#source.connect, this.#source, attempt);
-    } catch (cause) {
-      const reason = cause instanceof Error ? errorText(cause, this.target) : String(cause);
-      this.onSessionClosed(attempt, { ...connectEnd(this.target, reason), cause });
-      return;
-    }
-    attempt.session = session;
+  newAttempt(): Attempt {
+    return new Attempt(this, this.#options.clock);
+  }
+
+  onConnecting(why: string): void {
+    this.#settle(why);
+  }
+
+  onSession(attempt: Attempt, session: ClientSession): void {
     Subchannel.#ofSession.set(session, this);
     // A `lookup` of the user's runs while a socket is made, and may have shut it down.
     if (this.#state.kind === "shutdown") session.drain();
@@ -315,111 +315,126 @@ export class Subchannel implements TimerOwner, AttemptOwner {
     else if (session.availableStreamCount > 0) this.onSessionAvailable(attempt);
   }
 
-  /**
-   * A session that is gone before it has answered anything is a failure to connect: the wait counts
-   * from when it was begun. The first of a row is none, for a server may be about to go at any
-   * time, and what it did not begin is sent once more. Nor is one that stood for as long as the
-   * wait, or has taken `WORKING_CALLS`.
-   */
-  #waitAfterGoAway(): number {
-    const gone = this.#goneAway;
-    this.#goneAway = undefined;
-    if (gone === undefined) return 0;
-    const worked = gone.session?.answered === true || gone.takenCount >= WORKING_CALLS;
-    this.#goneUnanswered = worked ? 0 : this.#goneUnanswered + 1;
-    if (this.#goneUnanswered < 2) return 0;
-    const waitMs = this.#backoff.nextMs();
-    const { startedMs, goneMs } = gone;
-    if (goneMs - startedMs < waitMs) return Math.max(0, startedMs + waitMs - this.#clock.nowMs());
-    this.#goneUnanswered = 0;
-    return 0;
+  onConnectFailed(error: GrpcError, reason: string): void {
+    if (this.#reconnects) this.#settle(reason, error);
+    else this.#end(error, reason, error);
   }
 
-  /** @param current the session that takes calls in this state, or will */
-  #setState(state: SubchannelState, reason: string, error?: GrpcError, current?: Attempt): void {
-    const changed = state.kind !== this.#state.kind;
-    this.#state = state;
-    this.#current = current;
-    if (changed) this.#owner.onChange(this, state, reason, error);
+  onBackoffOver(): void {
+    const needsOne = this.#ready.some(({ life }) => life === "outlived");
+    if (needsOne) this.#connector.begin(TOO_OLD);
+    else if (this.#state.kind === "ready") this.#supply();
+    else if (this.#owner.isWanted(this)) this.#connector.begin(CALLS_WAIT);
+    else this.#settle("the backoff is over, and nobody waits");
   }
+
+  // What is told of sessions.
 
   /** The session can take streams: it is new, or one of its streams ended. */
   onSessionAvailable(attempt: Attempt): void {
-    // While `#connect` still runs, it looks again.
-    if (attempt.session === undefined) return;
-    if (this.#state.kind === "connecting" && this.#isCurrent(attempt)) {
-      if (this.#goneUnanswered === 0) this.#backoff.reset();
-      this.#setState(READY, "the server has sent its SETTINGS", undefined, attempt);
-    }
+    // While the connector still asks for it, `onSession` looks again.
+    if (this.#connector.connecting === attempt && attempt.hasSession()) this.#becomeReady(attempt);
+    if (!attempt.isReady()) return;
     this.#owner.onRoom(this);
+    this.#supply();
+  }
+
+  #becomeReady(attempt: SessionAttempt): void {
+    this.#connector.succeeded();
+    attempt.life = "ready";
+    this.#ready.push(attempt);
+    const { maxConnectionAgeMs, random } = this.#options;
+    if (this.#reconnects) {
+      attempt.lifetime.start(maxConnectionAgeMs * (1 + AGE_JITTER * (2 * random() - 1)));
+    }
+    for (const other of [...this.#ready]) {
+      if (other.life === "outlived") this.#retire(other, TOO_OLD);
+    }
+    this.#settle("the server has sent its SETTINGS");
   }
 
   /** GOAWAY: streams under way go on, new ones need another session. */
   onSessionDraining(attempt: Attempt, reason: string): void {
-    if (!this.#isCurrent(attempt)) return;
-    if (this.#state.kind === "connecting") {
-      // It never took a call. Without backoff a server that goes away at once would be connected to
-      // in a loop.
-      this.#connectFailed(connectEnd(this.target, reason));
-      return;
+    if (attempt.isReady()) {
+      this.#connector.left(attempt);
+      this.#leave(attempt, reason, goingAwayError(this.target, reason));
+    } else if (this.#connector.connecting === attempt) {
+      attempt.life = "draining";
+      this.#connector.goneAway(reason);
     }
-    // Without a call nothing is left behind.
-    if (attempt.isUsed) {
-      attempt.goneMs = this.#clock.nowMs();
-      // Our stream ids are the odd ones (RFC 9113 §5.1.1).
-      const idsTaken = (attempt.lastStreamId + 1) >>> 1;
-      attempt.takenCount = Math.min(attempt.session?.openStreamCount ?? 0, idsTaken);
-      this.#goneAway = attempt;
+  }
+
+  /** Only the oldest is kept for calls that may come. */
+  idleLimitMs(attempt: Attempt): number {
+    const { idleTimeoutMs } = this.#options;
+    return attempt === this.#ready[0] ? idleTimeoutMs : Math.min(idleTimeoutMs, EXTRA_IDLE_MS);
+  }
+
+  onSessionIdle(attempt: Attempt): void {
+    this.#retire(attempt, "the connection was idle");
+  }
+
+  /** Where it is the only one, and in use, another is made first. */
+  onSessionOld(attempt: Attempt): void {
+    const hasOther = this.#ready.some((other) => other !== attempt && other.life === "ready");
+    if (hasOther || !attempt.takeBusy()) this.#retire(attempt, TOO_OLD);
+    else {
+      attempt.life = "outlived";
+      if (this.#mayConnect) this.#connector.begin(TOO_OLD);
     }
-    this.#leave(attempt, reason, goingAwayError(this.target, reason));
   }
 
   onSessionClosed(attempt: Attempt, end: SessionEnd): void {
     this.#attempts.delete(attempt);
-    if (this.#isCurrent(attempt)) {
-      if (this.#state.kind === "connecting") this.#connectFailed(end);
-      else {
-        this.#goneUnanswered = 0;
-        this.#leave(attempt, end.reason ?? end.message, lostError(this.target, end));
-      }
-    }
+    if (attempt.isReady()) {
+      this.#connector.lost();
+      this.#leave(attempt, end.reason ?? end.message, lostError(this.target, end));
+    } else if (this.#connector.connecting === attempt) this.#connector.failed(end);
     if (this.#attempts.size === 0) this.#owner.onEmpty(this);
   }
 
-  /** Its session takes no more calls. @param error when that was not our wish */
-  #leave(attempt: Attempt, reason: string, error?: GrpcError): void {
-    if (!this.#isCurrent(attempt)) return;
-    if (!this.#source.reconnects) {
-      this.#setState({ kind: "shutdown", error: closedError(this.target) }, reason, error);
-      return;
-    }
-    // The connection did work, so there is no backoff: the next call, or one that waits, connects
-    // at once.
-    this.#setState(IDLE, reason, error);
-    if (this.#owner.isWanted(this)) this.connect(CALLS_WAIT);
+  /** Its session takes no more calls, by our wish. */
+  #retire(attempt: Attempt, reason: string): void {
+    if (attempt.isReady()) this.#leave(attempt, reason);
+    attempt.session?.drain();
   }
 
-  #connectFailed(end: SessionEnd, waitMs: number = this.#backoff.nextMs()): void {
-    const error = connectError(this.target, end);
-    const { reason = end.message } = end;
-    if (!this.#source.reconnects) {
-      this.#setState({ kind: "shutdown", error }, reason, error);
-      return;
-    }
-    this.#clock.schedule(this.#backoffTimer, waitMs);
-    this.#setState({ kind: "transientFailure", error }, reason, error);
+  /**
+   * Its session takes no more calls. It did work, so there is no backoff: calls that wait connect
+   * at once.
+   * @param error when that was not our wish
+   */
+  #leave(attempt: SessionAttempt, reason: string, error?: GrpcError): void {
+    attempt.leave();
+    this.#ready.splice(this.#ready.indexOf(attempt), 1);
+    if (this.#reconnects) {
+      this.#settle(reason, error);
+      this.#supply();
+    } else this.#end(closedError(this.target), reason, error);
   }
 
-  /** The backoff is over. */
-  onTimer(): void {
-    // Nobody waits: stay lazy, the next call connects.
-    if (this.#owner.isWanted(this)) this.#begin(CALLS_WAIT);
-    else this.#setState(IDLE, "the backoff is over, and nobody waits");
-  }
-}
+  // What is known of the address.
 
-/** @param reason without the address */
-function connectEnd(target: string, reason: string): SessionEnd {
-  const message = `${target} not connected: ${reason}`;
-  return { kind: "connect", code: ErrorCode.NO_ERROR, message, reason };
+  /** Tells the owner if it has changed. */
+  #settle(reason: string, error?: GrpcError): void {
+    if (this.#state.kind === "shutdown") return;
+    const { connecting, failure } = this.#connector;
+    if (this.#ready.length > 0) this.#setState(READY, reason, error);
+    else if (connecting !== undefined) this.#setState(CONNECTING, reason, error);
+    else if (failure === undefined) this.#setState(IDLE, reason, error);
+    else this.#setState({ kind: "transientFailure", error: failure }, reason, error);
+  }
+
+  /** @param stateError what calls fail with that wait or come later */
+  #end(stateError: GrpcError, reason: string, error?: GrpcError): void {
+    this.#connector.stop();
+    for (const attempt of this.#ready.splice(0)) attempt.leave();
+    this.#setState({ kind: "shutdown", error: stateError }, reason, error);
+  }
+
+  #setState(state: SubchannelState, reason: string, error: GrpcError | undefined): void {
+    const changed = state.kind !== this.#state.kind;
+    this.#state = state;
+    if (changed) this.#owner.onChange(this, state, reason, error);
+  }
 }

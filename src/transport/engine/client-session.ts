@@ -72,6 +72,10 @@ export class EngineClientSession extends SocketSession implements ClientSession,
     return this.connection.availableStreamCount;
   }
 
+  get atStreamLimit(): boolean {
+    return this.connection.atStreamLimit;
+  }
+
   get answered(): boolean {
     return this.connection.answered;
   }

@@ -104,6 +104,10 @@ export class NodeClientSession
     return Math.max(0, this.peerMaxConcurrentStreams - this.streams.size);
   }
 
+  get atStreamLimit(): boolean {
+    return this.ready && this.streams.size >= this.peerMaxConcurrentStreams;
+  }
+
   override get accepting(): boolean {
     return this.ready && super.accepting;
   }
@@ -288,6 +292,17 @@ export class NodeClientSession
     } else {
       super.drain();
     }
+  }
+
+  /**
+   * nghttp2 sends GOAWAY before requests that wait, and its server may then refuse those. Where
+   * some still wait, GOAWAY comes with the end of the session.
+   */
+  protected override announceDrain(): void {
+    setImmediate(() => {
+      const { closed, destroyed, state } = this.node;
+      if (!closed && !destroyed && state.outboundQueueSize === 0) super.announceDrain();
+    });
   }
 
   protected isUnprocessed(id: number): boolean {

@@ -142,8 +142,12 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     // nghttp2 ignores new streams, so GOAWAY(2^31-1) would lose them. Those under way now are above
     // the last stream id: the client may open them again. Not close(): node:http2 would send no
     // PING after it.
-    if (!this.node.closed && !this.node.destroyed) this.node.goaway(ErrorCode.NO_ERROR);
+    this.announceDrain();
     this.endIfDrained();
+  }
+
+  protected announceDrain(): void {
+    if (!this.node.closed && !this.node.destroyed) this.node.goaway(ErrorCode.NO_ERROR);
   }
 
   destroy(code: number, message: string): void {

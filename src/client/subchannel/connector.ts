@@ -1,0 +1,187 @@
+// Makes the sessions of one address: one at a time, and after a failure none before the backoff is
+// over (grpc/grpc doc/connection-backoff.md).
+
+import type { GrpcError } from "../../grpc/error.ts";
+import { currentScope, type Scope } from "../../observe/scope.ts";
+import type { Clock } from "../../time/clock.ts";
+import { Timer, type TimerOwner } from "../../time/timer-wheel.ts";
+import { errorText } from "../../transport/error-text.ts";
+import type {
+  ClientSession,
+  ClientSessionListener,
+  SessionEnd,
+} from "../../transport/transport.ts";
+import { ErrorCode } from "../../wire/error-code.ts";
+import { connectError } from "../errors/upstream-error.ts";
+import type { Attempt, Attempts, SessionAttempt } from "./attempts.ts";
+import { ConnectionBackoff, type ConnectionBackoffOptions } from "./connection-backoff.ts";
+import { GoAways } from "./go-aways.ts";
+
+/** Where sessions come from. */
+export interface SessionSource {
+  connect(listener: ClientSessionListener): ClientSession;
+  /** It can be asked again. */
+  readonly reconnects: boolean;
+}
+
+interface ConnectorOptions {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly backoff: ConnectionBackoffOptions;
+}
+
+/** Whose sessions these are. */
+interface ConnectorOwner {
+  /** The address as text, for messages. */
+  readonly target: string;
+  /** An attempt that tells the owner of its session. */
+  newAttempt(): Attempt;
+  /** `attempt` is what `connecting` is now; its session is asked for when this returns. */
+  onConnecting(why: string): void;
+  /** There is a session; whether it takes calls is told by its own events. */
+  onSession(attempt: Attempt, session: ClientSession): void;
+  /** The backoff has begun; not for a source that cannot be asked again. */
+  onConnectFailed(error: GrpcError, reason: string): void;
+  onBackoffOver(): void;
+}
+
+export class Connector implements TimerOwner {
+  readonly #owner: ConnectorOwner;
+  readonly #attempts: Attempts;
+  readonly #source: SessionSource;
+  readonly #clock: Clock;
+  /** Where it was made: what happens to its sessions has to do with no single call. */
+  readonly #scope: Scope = currentScope();
+  readonly #backoff: ConnectionBackoff;
+  readonly #backoffTimer: Timer;
+  readonly #goAways: GoAways;
+  #connecting: Attempt | undefined;
+  #failure: GrpcError | undefined;
+  #wasAsked = false;
+
+  /** @param attempts of all sessions of the address, to which those that this makes are added */
+  constructor(
+    owner: ConnectorOwner,
+    attempts: Attempts,
+    source: SessionSource,
+    options: ConnectorOptions,
+  ) {
+    this.#owner = owner;
+    this.#attempts = attempts;
+    this.#source = source;
+    this.#clock = options.clock;
+    this.#backoff = new ConnectionBackoff(options.backoff, options.random);
+    this.#backoffTimer = new Timer(this);
+    this.#goAways = new GoAways(this.#clock, this.#backoff);
+  }
+
+  /** The attempt whose session is being made. */
+  get connecting(): Attempt | undefined {
+    return this.#connecting;
+  }
+
+  /** While the backoff runs: why the latest attempt failed. */
+  get failure(): GrpcError | undefined {
+    return this.#failure;
+  }
+
+  /** A session was asked for, at any time. */
+  get wasAsked(): boolean {
+    return this.#wasAsked;
+  }
+
+  /**
+   * Makes a session, or waits for the backoff before it does. Only while none is being made, and no
+   * backoff runs.
+   * @param why for people, one line
+   */
+  begin(why: string): void {
+    const waitMs = this.#goAways.takeWaitMs();
+    if (waitMs > 0) {
+      const reason = "the server went away before it answered a call";
+      this.#failed(connectEnd(this.#owner.target, reason), waitMs);
+      return;
+    }
+    const attempt = this.#owner.newAttempt();
+    this.#connecting = attempt;
+    this.#owner.onConnecting(why);
+    // Whoever was told may have shut it down.
+    if (this.#connecting === attempt) this.connect(attempt);
+  }
+
+  /** Asks for the session of `attempt`. */
+  connect(attempt: Attempt): void {
+    this.#wasAsked = true;
+    this.#attempts.add(attempt);
+    let session: ClientSession;
+    try {
+      // The session outlives the call that it is made for, and what is stored in the context of
+      // that.
+      session = this.#scope.runInAsyncScope(this.#source.connect, this.#source, attempt);
+    } catch (cause) {
+      const { target } = this.#owner;
+      const reason = cause instanceof Error ? errorText(cause, target) : String(cause);
+      attempt.onClosed({ ...connectEnd(target, reason), cause });
+      return;
+    }
+    attempt.session = session;
+    this.#owner.onSession(attempt, session);
+  }
+
+  /** The session of `connecting` takes calls. */
+  succeeded(): void {
+    if (this.#goAways.isHealthy) this.#backoff.reset();
+    this.#connecting = undefined;
+  }
+
+  /** The session of `connecting` is over. */
+  failed(end: SessionEnd): void {
+    this.#failed(end, this.#backoff.nextMs());
+  }
+
+  /**
+   * The session of `connecting` has never taken a call, and goes away. Without backoff a server
+   * that goes away at once would be connected to in a loop.
+   */
+  goneAway(reason: string): void {
+    this.failed(connectEnd(this.#owner.target, reason));
+  }
+
+  /** The server says GOAWAY on a session that took calls. */
+  left(attempt: SessionAttempt): void {
+    this.#goAways.add(attempt);
+  }
+
+  /** A session that took calls was lost otherwise. */
+  lost(): void {
+    this.#goAways.forgive();
+  }
+
+  /** Nothing more is wanted. */
+  stop(): void {
+    this.#clock.cancel(this.#backoffTimer);
+    this.#connecting = undefined;
+    this.#failure = undefined;
+  }
+
+  #failed(end: SessionEnd, waitMs: number): void {
+    const error = connectError(this.#owner.target, end);
+    this.#connecting = undefined;
+    if (this.#source.reconnects) {
+      this.#failure = error;
+      this.#clock.schedule(this.#backoffTimer, waitMs);
+    }
+    this.#owner.onConnectFailed(error, end.reason ?? end.message);
+  }
+
+  onTimer(): void {
+    this.#failure = undefined;
+    this.#owner.onBackoffOver();
+  }
+}
+
+/** @param reason without the address */
+function connectEnd(target: string, reason: string): SessionEnd {
+  const message = `${target} not connected: ${reason}`;
+  return { kind: "connect", code: ErrorCode.NO_ERROR, message, reason };
+}

@@ -1,0 +1,72 @@
+// Servers that say GOAWAY again and again before they have answered a call: connecting to them in a
+// loop would help nobody.
+
+import type { Clock } from "../../time/clock.ts";
+import type { SessionAttempt } from "./attempts.ts";
+import type { ConnectionBackoff } from "./connection-backoff.ts";
+
+/**
+ * A session that has taken this many calls did work, though it goes away before it has answered
+ * one: there are servers that say GOAWAY to the hundredth request of each connection, and need
+ * their time.
+ */
+const WORKING_CALLS = 16;
+
+/** Says how long to wait before the next connection to an address, by what became of the latest. */
+export class GoAways {
+  readonly #clock: Clock;
+  readonly #backoff: ConnectionBackoff;
+  /**
+   * The latest to which the backend said GOAWAY. What became of it is looked at when the next is
+   * made.
+   */
+  #latest: SessionAttempt | undefined;
+  /** How many in a row were gone before they had answered a call. */
+  #unanswered = 0;
+
+  constructor(clock: Clock, backoff: ConnectionBackoff) {
+    this.#clock = clock;
+    this.#backoff = backoff;
+  }
+
+  /** The latest session that went away had answered. */
+  get isHealthy(): boolean {
+    return this.#unanswered === 0;
+  }
+
+  /** The backend said GOAWAY to `attempt`. Without a call nothing is left behind. */
+  add(attempt: SessionAttempt): void {
+    if (!attempt.everUsed) return;
+    attempt.goneMs = this.#clock.nowMs();
+    // Our stream ids are the odd ones (RFC 9113 §5.1.1).
+    const idsTaken = (attempt.lastStreamId + 1) >>> 1;
+    attempt.takenCount = Math.min(attempt.openStreamCount, idsTaken);
+    this.#latest = attempt;
+  }
+
+  /** A session that took calls was lost otherwise: that is not what this is about. */
+  forgive(): void {
+    this.#unanswered = 0;
+  }
+
+  /**
+   * A session that is gone before it has answered anything is a failure to connect: the wait counts
+   * from when it was begun. The first of a row is none, for a server may be about to go at any
+   * time, and what it did not begin is sent once more. Nor is one that stood for as long as the
+   * wait, or has taken `WORKING_CALLS`.
+   * @returns milliseconds; 0 to connect now
+   */
+  takeWaitMs(): number {
+    const gone = this.#latest;
+    this.#latest = undefined;
+    if (gone === undefined) return 0;
+    const worked = gone.session.answered || gone.takenCount >= WORKING_CALLS;
+    this.#unanswered = worked ? 0 : this.#unanswered + 1;
+    if (this.#unanswered < 2) return 0;
+    const waitMs = this.#backoff.nextMs();
+    const { startedMs, goneMs } = gone;
+    if (goneMs - startedMs < waitMs) return Math.max(0, startedMs + waitMs - this.#clock.nowMs());
+    this.#unanswered = 0;
+    return 0;
+  }
+}

@@ -12,7 +12,7 @@ import {
   statusName,
   transparentHandler,
 } from "../index.ts";
-import { parseAddress } from "../transport/address.ts";
+import { formatAddress, parseAddress } from "../transport/address.ts";
 import { checkFlag, EXIT_OK } from "./command-error.ts";
 import { createDemoBackend, DEMO_SERVICE, PEEKED_HEADER } from "./demo-backend.ts";
 import { addedLatencyMs, DEMO_CALLS, type DemoCall, makeCall, type Seen } from "./demo-calls.ts";
@@ -46,7 +46,7 @@ export async function demo(flags: GivenFlags, terminal: Terminal): Promise<numbe
   const opened: { servers: Server[]; conns: ClientConn[] } = { servers: [], conns: [] };
   const start = async (server: Server, where: typeof address): Promise<string> => {
     opened.servers.push(server);
-    return listen(server, where);
+    return formatAddress((await listen(server, where)).address);
   };
   const open = (target: string): ClientConn => {
     const conn = dial(target);

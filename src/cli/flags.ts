@@ -3,6 +3,9 @@
 import { parseArgs } from "node:util";
 import { usageError } from "./command-error.ts";
 
+/** The longest time that a timer takes. */
+export const MAX_MS = 0x7fffffff;
+
 export interface Flag {
   readonly name: string;
   /** What its value is called in the help text; a flag without one is a switch. */
@@ -90,6 +93,26 @@ function checkedValue(flag: Flag, value: string | undefined, inline: boolean): s
     throw usageError(`expected ${flag.value} after --${flag.name}, got ${got}`);
   }
   return value;
+}
+
+/**
+ * The value of a flag that takes whole numbers; `undefined` when it was not given.
+ * @throws {CommandError} usage
+ */
+export function wholeNumber(
+  flags: GivenFlags,
+  name: string,
+  lowest: number,
+  highest: number,
+): number | undefined {
+  const text = flags.one(name);
+  if (text === undefined) return undefined;
+  const value = /^[0-9]{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= lowest && value <= highest) return value;
+  const unit = name.endsWith("-ms") ? " of milliseconds" : "";
+  throw usageError(
+    `--${name}: expected a whole number${unit} from ${lowest} to ${highest}, got ${JSON.stringify(text)}`,
+  );
 }
 
 /** The flags as lines of a help text. */

@@ -2,27 +2,24 @@
 // dead process in the way.
 
 import { lstat, unlink } from "node:fs/promises";
-import { dial, type Server, type SocketAddress } from "../index.ts";
+import { dial, type Server, type ServerListener, type SocketAddress } from "../index.ts";
 import { formatAddress } from "../transport/address.ts";
 import { CommandError, messageOf, systemCode } from "./command-error.ts";
 
 /** Asking a socket whether somebody listens on it takes no longer than this. */
 const PROBE_TIMEOUT_MS = 1_000;
 
-/**
- * @returns where it listens, as text
- * @throws {CommandError} saying why it cannot
- */
-export async function listen(server: Server, address: SocketAddress): Promise<string> {
+/** @throws {CommandError} saying why it cannot */
+export async function listen(server: Server, address: SocketAddress): Promise<ServerListener> {
   try {
-    return formatAddress((await server.listen(address)).address);
+    return await server.listen(address);
   } catch (error) {
     if (systemCode(error) !== "EADDRINUSE" || !("path" in address)) throw refused(address, error);
     if (!(await isStaleSocket(address.path))) throw refused(address, error);
   }
   try {
     await unlink(address.path);
-    return formatAddress((await server.listen(address)).address);
+    return await server.listen(address);
   } catch (error) {
     throw refused(address, error);
   }

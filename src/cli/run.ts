@@ -26,7 +26,8 @@ const COMMANDS: readonly Command[] = [
     notes: `ADDRESS and TARGET are HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 to listen lets the
 system choose. Calls are answered with UNAVAILABLE while their backend cannot be reached, and with
 UNIMPLEMENTED where no route leads.
-SIGINT or SIGTERM closes after the calls that are under way, a second one at once.`,
+SIGINT or SIGTERM closes after the calls that are under way, a second one at once. SIGHUP reads
+certificates again, which also happens when their files change. SIGUSR2 replaces workers.`,
     run: serve,
   },
   {

@@ -3,20 +3,29 @@
 import {
   type CallOptions,
   type ClientConn,
+  type ClientTlsOptions,
   type Destination,
   ErrorReason,
   GrpcError,
   Server,
+  type ServerListener,
+  type ServerTlsOptions,
   Status,
   type StreamDirector,
   StreamParameters,
   type TransportName,
   transparentHandler,
 } from "../index.ts";
-import { parseAddress } from "../transport/address.ts";
+import { formatAddress, parseAddress } from "../transport/address.ts";
 import { selectTransport } from "../transport/select.ts";
 import { checkFlag, messageOf, usageError } from "./command-error.ts";
-import type { Flag, GivenFlags } from "./flags.ts";
+import {
+  backendConnectionFlags,
+  backendConnectionOptions,
+  clientConnectionFlags,
+  clientConnectionOptions,
+} from "./connection-flags.ts";
+import { type Flag, type GivenFlags, MAX_MS, wholeNumber } from "./flags.ts";
 import { listen } from "./listen.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { BACKEND, ROUTE, RouteTable, readRoutes } from "./routes.ts";
@@ -24,6 +33,7 @@ import { sessionFlags, sessionOptions } from "./session-flags.ts";
 import { closeAll, SignalWatch } from "./shutdown.ts";
 import type { Terminal } from "./terminal.ts";
 import { backendTlsFiles, backendTlsFlags, serverTlsFiles, serverTlsFlags } from "./tls-files.ts";
+import { TlsWatch } from "./tls-watch.ts";
 import { dialUpstream, type UpstreamRole } from "./upstream.ts";
 import { serveWithWorkers } from "./workers.ts";
 
@@ -36,8 +46,6 @@ const LISTEN: Flag = {
 const DEFAULT_GRACE_MS = 10_000;
 /** More than any machine has cores for; a number beyond is a mistake. */
 const MAX_WORKERS = 1_024;
-/** setTimeout takes no more. */
-const MAX_MS = 0x7fffffff;
 
 export const serveFlags: readonly Flag[] = [
   LISTEN,
@@ -66,6 +74,8 @@ export const serveFlags: readonly Flag[] = [
   ...serverTlsFlags,
   ...backendTlsFlags,
   ...sessionFlags,
+  ...clientConnectionFlags,
+  ...backendConnectionFlags,
   {
     name: "max-call-ms",
     value: "MS",
@@ -93,17 +103,23 @@ export async function serve(
   const transport = checkFlag("transport", () => transportName(flags.one("transport")));
   requireTransport(transport);
   const session = sessionOptions(flags);
+  const clientConnections = clientConnectionOptions(flags);
+  const backendConnections = backendConnectionOptions(flags);
   const listenTls = serverTlsFiles(flags);
   const backendTls = backendTlsFiles(flags);
   if (workers !== undefined && terminal.worker === undefined) {
     return serveWithWorkers({ count: workers, args, graceMs }, terminal);
   }
   const tls = await listenTls?.read();
-  const upstreamTls = await backendTls?.read();
+  let upstreamTls = await backendTls?.read();
 
   const conns: ClientConn[] = [];
   const upstream = (role: UpstreamRole, target: string): ClientConn => {
-    const dialOptions = { ...session, transport, ...(upstreamTls && { tls: upstreamTls }) };
+    const dialOptions = {
+      ...{ ...session, ...backendConnections, transport },
+      // Asked at each connect, so that certificates can change.
+      ...(upstreamTls && { tls: () => upstreamTls ?? {} }),
+    };
     const conn = checkFlag(role, () => dialUpstream(role, target, dialOptions, terminal));
     conns.push(conn);
     return conn;
@@ -111,6 +127,12 @@ export async function serve(
   const servers: Server[] = [];
   const refusals = new RefusalLog(terminal);
   const signals = new SignalWatch(terminal);
+  const watches: { end(): void }[] = [];
+  const end = (): void => {
+    signals.end();
+    refusals.end();
+    for (const watch of watches) watch.end();
+  };
   try {
     const primaries = routes.map(({ path, target }) => {
       const role = path === undefined ? "backend" : "route";
@@ -123,27 +145,42 @@ export async function serve(
     );
     const server = new Server({
       ...session,
+      ...clientConnections,
       transport,
       unknownServiceHandler: transparentHandler(director(table, flags.has("peek"))),
       onConnectionError: refusals.onConnectionError,
       ...(tls === undefined ? {} : { tls }),
     });
     servers.push(server);
+    const listeners: ServerListener[] = [];
     for (const address of addresses) {
-      terminal.print(`listening on ${await listen(server, address)}`);
+      const listener = await listen(server, address);
+      listeners.push(listener);
+      terminal.print(`listening on ${formatAddress(listener.address)}`);
+    }
+    if (listenTls !== undefined) {
+      const apply = (material: ServerTlsOptions): void => {
+        for (const listener of listeners) listener.setTls(material);
+      };
+      watches.push(new TlsWatch(listenTls, terminal, apply));
+    }
+    if (backendTls !== undefined) {
+      const apply = (material: ClientTlsOptions): void => {
+        upstreamTls = material;
+      };
+      watches.push(new TlsWatch(backendTls, terminal, apply));
     }
     for (const conn of conns) conn.connect();
     terminal.serving();
   } catch (error) {
     await closeAll({ servers, conns }, 0);
-    signals.end();
-    refusals.end();
+    end();
     throw error;
   }
   try {
     return await signals.serve({ servers, conns }, graceMs);
   } finally {
-    refusals.end();
+    end();
   }
 }
 
@@ -173,26 +210,6 @@ function director(routes: RouteTable<StreamParameters>, peek: boolean): StreamDi
     await peeker.peek().catch(() => undefined);
     return params;
   };
-}
-
-/**
- * The value of a flag that takes whole numbers; `undefined` when it was not given.
- * @throws {CommandError} usage
- */
-function wholeNumber(
-  flags: GivenFlags,
-  name: string,
-  lowest: number,
-  highest: number,
-): number | undefined {
-  const text = flags.one(name);
-  if (text === undefined) return undefined;
-  const value = /^[0-9]{1,10}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= lowest && value <= highest) return value;
-  const unit = name.endsWith("-ms") ? " of milliseconds" : "";
-  throw usageError(
-    `--${name}: expected a whole number${unit} from ${lowest} to ${highest}, got ${JSON.stringify(text)}`,
-  );
 }
 
 function transportName(text: string | undefined): TransportName {

@@ -33,7 +33,7 @@ export const backendTlsFlags: readonly Flag[] = [
 ];
 
 /** The files of one side. */
-interface TlsFiles<Options> {
+export interface TlsFiles<Options> {
   readonly paths: readonly string[];
   /**
    * Reads all of them.

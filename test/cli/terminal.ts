@@ -56,9 +56,18 @@ export class FakeTerminal implements Terminal {
 
   /** The first line, printed or still to come, that matches; its first group, or all of it. */
   line(pattern: RegExp): Promise<string> {
+    return this.#lineOf(() => [...this.out, ...this.err], pattern);
+  }
+
+  /** The same of what is said on standard error behind its first `count` lines. */
+  lineAfter(count: number, pattern: RegExp): Promise<string> {
+    return this.#lineOf(() => this.err.slice(count), pattern);
+  }
+
+  #lineOf(lines: () => readonly string[], pattern: RegExp): Promise<string> {
     const found = new Promise<string>((resolve) => {
       const look = (): void => {
-        for (const line of [...this.out, ...this.err]) {
+        for (const line of lines()) {
           const match = pattern.exec(line);
           if (match === null) continue;
           this.#waiting.delete(look);

@@ -1,0 +1,83 @@
+// Flags of `serve` that say how many connections there are, how long they live, and when backends
+// are asked whether they are still there.
+
+import type { DialOptions, ServerOptions } from "../index.ts";
+import { type Flag, type GivenFlags, MAX_MS, wholeNumber } from "./flags.ts";
+
+export const clientConnectionFlags: readonly Flag[] = [
+  {
+    name: "max-connections",
+    value: "N",
+    text: "connections of clients at a time, of each worker (default no limit)",
+  },
+  {
+    name: "max-connections-per-address",
+    value: "N",
+    text: "the same for each remote address",
+  },
+  {
+    name: "max-connection-age-ms",
+    value: "MS",
+    text: "how long a client's connection takes new calls, in milliseconds, give or take 10 %\n(default no limit)",
+  },
+  {
+    name: "max-connection-age-grace-ms",
+    value: "MS",
+    text: "how long its calls may go on after that, in milliseconds (default no limit)",
+  },
+  {
+    name: "max-connection-idle-ms",
+    value: "MS",
+    text: "how long a client's connection may be without a call, in milliseconds (default no\nlimit)",
+  },
+];
+
+export const backendConnectionFlags: readonly Flag[] = [
+  {
+    name: "keepalive-ms",
+    value: "MS",
+    text: "ask a backend by PING when nothing came from it for this long while calls are open,\nin milliseconds (default 310000, which every server permits)",
+  },
+  {
+    name: "keepalive-timeout-ms",
+    value: "MS",
+    text: "and leave it when nothing follows for this long, in milliseconds (default 20000,\nor 5000 where an answer is due)",
+  },
+];
+
+type ClientConnectionOptions = Pick<
+  ServerOptions,
+  | "maxConnections"
+  | "maxConnectionsPerAddress"
+  | "maxConnectionAgeMs"
+  | "maxConnectionAgeGraceMs"
+  | "maxConnectionIdleMs"
+>;
+
+const MAX_COUNT = 1_000_000_000;
+
+/** @throws {CommandError} usage, naming the flag */
+export function clientConnectionOptions(flags: GivenFlags): ClientConnectionOptions {
+  return given({
+    maxConnections: wholeNumber(flags, "max-connections", 1, MAX_COUNT),
+    maxConnectionsPerAddress: wholeNumber(flags, "max-connections-per-address", 1, MAX_COUNT),
+    maxConnectionAgeMs: wholeNumber(flags, "max-connection-age-ms", 1, MAX_MS),
+    maxConnectionAgeGraceMs: wholeNumber(flags, "max-connection-age-grace-ms", 0, MAX_MS),
+    maxConnectionIdleMs: wholeNumber(flags, "max-connection-idle-ms", 1, MAX_MS),
+  });
+}
+
+/** @throws {CommandError} usage, naming the flag */
+export function backendConnectionOptions(flags: GivenFlags): Pick<DialOptions, "keepalive"> {
+  const keepalive = given({
+    intervalMs: wholeNumber(flags, "keepalive-ms", 1_000, MAX_MS),
+    timeoutMs: wholeNumber(flags, "keepalive-timeout-ms", 1, MAX_MS),
+  });
+  return { keepalive };
+}
+
+/** Those that are there. */
+function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}

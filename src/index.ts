@@ -5,6 +5,7 @@ export { ClientConn } from "./client/client-conn.ts";
 export { ClientStream, type ClientStreamOptions } from "./client/client-stream.ts";
 export { dial } from "./client/dial.ts";
 export type { DialOptions } from "./client/dial-options.ts";
+export type { PingOptions } from "./client/ping.ts";
 export type { ConnectionBackoffOptions } from "./client/subchannel/connection-backoff.ts";
 export { type Codec, codecWithParent, newCodec } from "./grpc/codec.ts";
 export {

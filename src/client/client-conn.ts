@@ -14,10 +14,12 @@ import {
   type HandedOverClientSession,
   wrapSession,
 } from "../transport/handed-over.ts";
+import { resolveKeepalive } from "../transport/keepalive.ts";
 import type { Stream } from "../transport/transport.ts";
 import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
 import { closedError, queueFullError } from "./errors/upstream-error.ts";
+import { type PingListener, type PingOptions, ping } from "./ping.ts";
 import { StateListeners } from "./state-listeners.ts";
 import type { StreamRequest } from "./stream-request.ts";
 import type { SessionSource } from "./subchannel/connector.ts";
@@ -57,6 +59,8 @@ export class ClientConn {
   /** Calls that wait for a session or for room on it, in order of arrival. */
   readonly #waiting = new WaitingQueue<StreamRequest>();
   readonly #maxWaitingCalls: number;
+  /** How long a PING may take. */
+  readonly #answerMs: number;
   readonly #listeners = new StateListeners();
   /** Of `close`: calls under way that last longer are ended. */
   readonly #graceTimer: Timer;
@@ -71,6 +75,7 @@ export class ClientConn {
     this.clock = clock;
     this.origin = requestOrigin(options.tls !== undefined, this.authority);
     this.#maxWaitingCalls = options.maxWaitingCalls;
+    this.#answerMs = resolveKeepalive(options.keepalive).timeoutMs;
     this.#graceTimer = new Timer({ onTimer: () => this.#endCalls() });
     this.#subchannel = new Subchannel(this.target, source, options, {
       isWanted: () => this.#waiting.size > 0,
@@ -132,6 +137,25 @@ export class ClientConn {
   /** Connects now instead of with the first call. */
   connect(): void {
     this.#subchannel.connect("asked to connect");
+  }
+
+  /**
+   * Asks the backend by PING, and connects for it if need be: like a call, it fails with
+   * UNAVAILABLE when there is no connection. So it does when the connection is lost, or no answer
+   * comes within `keepalive.timeoutMs`. Servers of gRPC count these PINGs, too: see
+   * `KeepaliveOptions` for how many they permit.
+   * @returns how long the answer took, in milliseconds
+   */
+  async ping(options: PingOptions = {}): Promise<number> {
+    const pinged = {
+      target: this.target,
+      clock: this.clock,
+      state: () => this.#subchannel.state,
+      connect: () => this.connect(),
+      onState: (listener: PingListener) => this.onState(listener),
+      sendPing: (onAcknowledged: () => void) => this.#subchannel.ping(onAcknowledged),
+    };
+    return await ping(pinged, this.#answerMs, options);
   }
 
   /**

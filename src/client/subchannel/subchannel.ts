@@ -250,6 +250,14 @@ export class Subchannel implements AttemptOwner {
   }
 
   /**
+   * Sends PING on the oldest session that takes calls: only while it is ready. `onAcknowledged`
+   * runs when it is answered, never if the session dies first.
+   */
+  ping(onAcknowledged: () => void): void {
+    this.#ready[0]?.session.ping(onAcknowledged);
+  }
+
+  /**
    * A stream of `session`, which this has made, was reset from our side. A session on which much is
    * reset makes room for another before the backend ends it: calls under way finish on it, and
    * those of other clients do not suffer.

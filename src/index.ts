@@ -70,7 +70,13 @@ export {
   engineTransport,
   type TransportName,
 } from "./transport/select.ts";
-export type { ClientTlsOptions, ServerTlsOptions, TlsInfo, TlsMaterial } from "./transport/tls.ts";
+export type {
+  ClientTlsOptions,
+  ServerCertificate,
+  ServerTlsOptions,
+  TlsInfo,
+  TlsMaterial,
+} from "./transport/tls.ts";
 export type {
   PeerInfo,
   SessionOptions,

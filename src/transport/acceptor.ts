@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { TlsOptions, Server as TlsServer } from "node:tls";
 import { Handshakes } from "./handshakes.ts";
 import { peerInfo } from "./peer-info.ts";
+import { withServerNames } from "./server-names.ts";
 import type { ServerTlsOptions } from "./tls.ts";
 import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "./transport.ts";
 
@@ -102,7 +103,10 @@ class SecureSide {
 
   #make(tls: ServerTlsOptions): TlsServer {
     const { handshakeTimeoutMs } = this.#options;
-    const server = this.#options.makeSecureServer({ ...tls, handshakeTimeout: handshakeTimeoutMs });
+    const server = this.#options.makeSecureServer({
+      ...withServerNames(tls),
+      handshakeTimeout: handshakeTimeoutMs,
+    });
     this.#handshakes.watch(server);
     return server;
   }

@@ -16,12 +16,22 @@ export function errorText(error: Error, peer = ""): string {
   return wrongNameText(error, peer) ?? withoutAddress(opensslReason(error), error, peer);
 }
 
-/** Of a handshake that `peer` failed. */
-export function handshakeError(peer: string, error: Error): Error {
-  const told = new Error(`${peer} failed the TLS handshake: ${errorText(error, peer)}`, {
-    cause: error,
-  });
+/**
+ * Of a handshake that `peer` failed.
+ * @param untrusted why its certificate does not verify, as node:tls says it, if that was looked at
+ */
+export function handshakeError(peer: string, error: Error, untrusted?: unknown): Error {
+  const reason = handshakeReason(errorText(error, peer), untrusted);
+  const told = new Error(`${peer} failed the TLS handshake: ${reason}`, { cause: error });
   return "code" in error ? Object.assign(told, { code: error.code }) : told;
+}
+
+/** Whichever side closes a socket within a handshake, Node says that it hung up. */
+function handshakeReason(text: string, untrusted: unknown): string {
+  if (text !== "socket hang up") return text;
+  return typeof untrusted === "string"
+    ? `its certificate was not accepted (${untrusted})`
+    : "it closed the connection, as clients do that do not accept the certificate";
 }
 
 /** Node says the host twice, and ends with white space where the certificate has no names. */

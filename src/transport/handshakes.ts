@@ -39,7 +39,7 @@ export class Handshakes {
       const peer = this.#peers.get(below) ?? remoteAddressOf(socket);
       // Of a handshake that took too long Node tells, and leaves the rest to us.
       socket.destroy();
-      this.#onError(handshakeError(peer, error), peer);
+      this.#onError(handshakeError(peer, error, socket.authorizationError), peer);
     });
   }
 

@@ -44,7 +44,18 @@ export type TlsMaterial = Pick<
   Pick<ConnectionOptions, "enableTrace"> &
   Pick<ServerOpts, "keepAlive" | "keepAliveInitialDelay">;
 
+/** What a server shows to clients that ask for one of its names. */
+export type ServerCertificate = Pick<TlsMaterial, "cert" | "key" | "passphrase" | "pfx">;
+
 export interface ServerTlsOptions extends TlsMaterial, Pick<TlsOptions, "SNICallback"> {
+  /**
+   * Certificates by the name that a client asks for (SNI): `{ "a.example": { cert, key } }`. A name
+   * `*.a.example` stands for each name with one label more. Whoever asks for another name, or for
+   * none, is shown `cert` of `tls`; without that its handshake fails. Not together with
+   * `SNICallback`.
+   * @default `cert` for everybody
+   */
+  readonly certificates?: Readonly<Record<string, ServerCertificate>>;
   /** Ask clients for a certificate (mutual TLS). @default false */
   readonly requestCert?: boolean;
   /**
@@ -191,6 +202,7 @@ export const SERVER_TLS_OPTIONS: OptionTable = optionTable<
     requestCert: checkBoolean,
     rejectUnauthorized: checkBoolean,
     SNICallback: checkFunction,
+    certificates: checkCertificates,
     pskCallback: checkFunction,
     pskIdentityHint: anything,
   },
@@ -202,21 +214,68 @@ export const SERVER_TLS_OPTIONS: OptionTable = optionTable<
 );
 
 function checkServerMaterial(tls: ServerTlsOptions): void {
-  const { cert, key, pfx } = tls;
-  if (pfx === undefined && (cert === undefined || key === undefined)) {
-    const got = cert !== undefined ? "cert alone" : key !== undefined ? "key alone" : "neither";
-    throw new TypeError(`tls: expected cert and key, or pfx, got ${got}`);
+  const { cert, key, pfx, certificates = {}, SNICallback } = tls;
+  const hosts = Object.keys(certificates);
+  if (hosts.length > 0 && SNICallback !== undefined) {
+    throw new TypeError("tls: expected certificates or SNICallback, got both");
   }
+  const isByNameAlone =
+    hosts.length > 0 && cert === undefined && key === undefined && pfx === undefined;
+  if (!isByNameAlone) checkPair("tls", tls);
   checkMaterial(tls);
+  for (const host of hosts) {
+    const what = certificateName(host);
+    const certificate = certificates[host] as ServerCertificate;
+    checkPair(what, certificate);
+    checkMaterial(contextOptionsOf(tls, certificate), what);
+  }
+}
+
+function checkPair(what: string, { cert, key, pfx }: ServerCertificate): void {
+  if (pfx !== undefined || (cert !== undefined && key !== undefined)) return;
+  const got = cert !== undefined ? "cert alone" : key !== undefined ? "key alone" : "neither";
+  throw new TypeError(`${what}: expected cert and key, or pfx, got ${got}`);
+}
+
+/** All of `tls` but what identifies the server, which `certificate` does. */
+export function contextOptionsOf(
+  tls: ServerTlsOptions,
+  certificate: ServerCertificate,
+): SecureContextOptions {
+  const { cert, key, passphrase, pfx, certificates, SNICallback, ...shared } = tls;
+  return { ...shared, ...certificate };
+}
+
+/** A host name, or one whose first label stands for any. */
+const HOST_NAME = /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_-]{1,63}$/i;
+
+const certificateName = (host: string): string => `tls.certificates[${JSON.stringify(host)}]`;
+
+function checkCertificates(name: string, value: unknown): void {
+  checkObject(name, value);
+  for (const [host, certificate] of Object.entries(value as object)) {
+    if (host.length > 253 || !HOST_NAME.test(host)) {
+      throw new TypeError(
+        `${name}: expected host names like "a.example" or "*.a.example", got ${shown(host)}`,
+      );
+    }
+    const what = certificateName(host);
+    const table = optionTable<ServerCertificate>(
+      what,
+      { cert: pem, key: pem, passphrase: anything, pfx: anything },
+      { named: (option) => `${what}.${option}` },
+    );
+    table.check(certificate);
+  }
 }
 
 /** What OpenSSL refuses it refuses now, not when the first connection is made. */
-function checkMaterial(tls: TlsMaterial): void {
+function checkMaterial(tls: TlsMaterial, what = "tls"): void {
   try {
     createSecureContext(tls);
   } catch (cause) {
     throw new TypeError(
-      `tls: expected certificates, keys and settings that OpenSSL takes, got: ${opensslReason(cause)}`,
+      `${what}: expected certificates, keys and settings that OpenSSL takes, got: ${opensslReason(cause)}`,
       { cause },
     );
   }
@@ -255,9 +314,13 @@ export function opensslReason(error: unknown): string {
   return meaning === undefined ? line : `${line} (${meaning})`;
 }
 
+const NO_CERTIFICATE = "there is no certificate for this client, or for the name that it asks for";
+
 /** Of the reasons that do not say what they mean. */
 const MEANINGS: Readonly<Record<string, string>> = {
   "wrong version number": "the other side does not speak TLS",
   "packet length too long": "the other side does not speak TLS",
   "http request": "the other side speaks HTTP without TLS",
+  "no shared cipher": NO_CERTIFICATE,
+  "no suitable signature algorithm": NO_CERTIFICATE,
 };

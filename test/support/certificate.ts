@@ -16,8 +16,9 @@ export interface TestCertificate {
 /**
  * A new certificate whose subject is `commonName`; it is its own authority, so `cert` also serves
  * as `ca`.
+ * @param expired a minute ago
  */
-export function makeCertificate(commonName = "localhost"): TestCertificate {
+export function makeCertificate(commonName = "localhost", expired = false): TestCertificate {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
   const ecdsaWithSha256 = sequence(oid("1.2.840.10045.4.3.2"));
   const name = sequence(set(sequence(oid("2.5.4.3"), der(0x0c, Buffer.from(commonName)))));
@@ -27,7 +28,7 @@ export function makeCertificate(commonName = "localhost"): TestCertificate {
     der(0x02, Buffer.concat([Buffer.from([1]), randomBytes(15)])), // serial number
     ecdsaWithSha256,
     name,
-    sequence(utcTime(Date.now() - year), utcTime(Date.now() + year)),
+    sequence(utcTime(Date.now() - year), utcTime(Date.now() + (expired ? -60_000 : year))),
     name,
     publicKey.export({ type: "spki", format: "der" }),
     der(

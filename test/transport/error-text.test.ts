@@ -86,10 +86,18 @@ describe("errorText", () => {
     expect(errorText(error, peer)).toBe(text);
   });
 
+  it.each([
+    [undefined, "it closed the connection, as clients do that do not accept the certificate"],
+    ["CERT_HAS_EXPIRED", "its certificate was not accepted (CERT_HAS_EXPIRED)"],
+  ])("of a handshake says who hung up, and why: %s", (untrusted, reason) => {
+    const { message } = handshakeError("a:1", new Error("socket hang up"), untrusted);
+    expect(message).toBe(`a:1 failed the TLS handshake: ${reason}`);
+  });
+
   it("of a handshake keeps the code and the error", () => {
-    const cause = at({ code: "ECONNRESET" }, "socket hang up");
+    const cause = at({ code: "ECONNRESET" }, "read ECONNRESET");
     expect(handshakeError("10.0.0.9:4711", cause)).toMatchObject({
-      message: "10.0.0.9:4711 failed the TLS handshake: socket hang up",
+      message: "10.0.0.9:4711 failed the TLS handshake: read ECONNRESET",
       code: "ECONNRESET",
       cause,
     });

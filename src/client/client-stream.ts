@@ -59,6 +59,7 @@ class ClientCall implements StreamRequest, TimerOwner {
   readonly writer: MessageWriter;
   readonly header: Promise<Metadata>;
   readonly status: Promise<Metadata>;
+  readonly refusedOn = undefined;
   waitingAt = -1;
   ended = false;
   private readonly source: StreamSource;

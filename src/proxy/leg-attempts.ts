@@ -8,7 +8,7 @@ import type { GrpcError } from "../grpc/error.ts";
 import { MessageCounter } from "../grpc/message-parser.ts";
 import type { CallContext } from "../server/call-context.ts";
 import type { Clock } from "../time/clock.ts";
-import type { Stream, StreamEnd } from "../transport/transport.ts";
+import type { Session, Stream, StreamEnd } from "../transport/transport.ts";
 import type { Destination } from "./director.ts";
 import { LegRequest } from "./leg-request.ts";
 
@@ -48,6 +48,7 @@ export abstract class LegAttempts extends LegRequest {
   declare conn: ClientConn;
   /** Streams that were opened for it. */
   declare attempts: number;
+  declare refusedOn: Session | undefined;
   declare waitingAt: number;
   /** Whether it asks for its stream, has it, or has ended, and how. */
   declare protected life: Life;
@@ -67,6 +68,7 @@ export abstract class LegAttempts extends LegRequest {
     this.destination = destination;
     this.conn = destination.conn;
     this.attempts = 0;
+    this.refusedOn = undefined;
     this.waitingAt = -1;
     this.life = Life.ASKING;
     this.clock = clock;
@@ -134,10 +136,12 @@ export abstract class LegAttempts extends LegRequest {
 
   onReset(end: StreamEnd): void {
     this.lastAddress = this.address;
+    const session = this.stream?.session;
     this.stream = undefined;
     // Not processed for certain, and all of it is still here: once more, at once (gRFC A6
     // "transparent retries").
     if (end.unprocessed && this.replayable && this.life === Life.OPEN) {
+      this.refusedOn = session;
       this.askAgain();
       return;
     }

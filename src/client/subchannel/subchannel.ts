@@ -54,6 +54,8 @@ export type SubchannelState =
 
 /** A call that gets its stream from a subchannel. */
 export interface StreamOpener extends StreamListener {
+  /** Has refused it already, without beginning it: it had better go elsewhere. */
+  readonly refusedOn: Session | undefined;
   /**
    * The request headers, asked for at the moment they are sent, because `grpc-timeout` is what
    * remains then.
@@ -175,7 +177,7 @@ export class Subchannel implements AttemptOwner {
 
   /** A stream can be opened now. */
   get hasRoom(): boolean {
-    return this.#withRoom() !== undefined;
+    return this.#withRoom(undefined) !== undefined;
   }
 
   /** How many streams can be opened now, on all of its sessions; 0 unless it is ready. */
@@ -220,12 +222,13 @@ export class Subchannel implements AttemptOwner {
   }
 
   /**
-   * Opens a stream for `opener` on the oldest session with room. Tells it before this returns:
-   * `onOpened`, or `onOpenFailed` when its headers cannot be sent, which is its fault alone.
+   * Opens a stream for `opener` on the oldest session with room, but on the one that has refused it
+   * only where no other has room. Tells it before this returns: `onOpened`, or `onOpenFailed` when
+   * its headers cannot be sent, which is its fault alone.
    * @returns `false` when no session has room: nothing has happened
    */
   openStream(opener: StreamOpener): boolean {
-    const attempt = this.#withRoom();
+    const attempt = this.#withRoom(opener.refusedOn);
     if (attempt === undefined) return false;
     const { session } = attempt;
     let stream: Stream;
@@ -242,11 +245,14 @@ export class Subchannel implements AttemptOwner {
     return true;
   }
 
-  #withRoom(): SessionAttempt | undefined {
+  #withRoom(refusedOn: Session | undefined): SessionAttempt | undefined {
+    let refusing: SessionAttempt | undefined;
     for (const attempt of this.#ready) {
-      if (attempt.session.availableStreamCount > 0) return attempt;
+      if (attempt.session.availableStreamCount <= 0) continue;
+      if (attempt.session !== refusedOn) return attempt;
+      refusing = attempt;
     }
-    return undefined;
+    return refusing;
   }
 
   /**

@@ -6,6 +6,7 @@ export { ClientStream, type ClientStreamOptions } from "./client/client-stream.t
 export { dial } from "./client/dial.ts";
 export type { DialOptions } from "./client/dial-options.ts";
 export type { PingOptions } from "./client/ping.ts";
+export type { RetryPolicy, RetryThrottlingOptions } from "./client/retry-policy.ts";
 export type { ConnectionBackoffOptions } from "./client/subchannel/connection-backoff.ts";
 export { type Codec, codecWithParent, newCodec } from "./grpc/codec.ts";
 export {

@@ -73,22 +73,37 @@ describe("an option that is unknown", () => {
     [
       "of a call to one destination",
       () => new StreamParameters({ conn, callOptions: any({ timeout: 5 }) }),
-      'authority, got "timeout"; did you mean timeoutMs?',
+      'authority, retryPolicy, got "timeout"; did you mean timeoutMs?',
     ],
     [
       "of a call that is relayed",
       () => new StreamParameters({ conn }, [], undefined, any({ timeout: 5 })),
-      'call options: expected one of timeoutMs, waitForReady, maxRequestMessageBytes, maxResponseMessageBytes, metadata, authority, got "timeout"; did you mean timeoutMs?',
+      'call options: expected one of timeoutMs, waitForReady, maxRequestMessageBytes, maxResponseMessageBytes, metadata, authority, retryPolicy, got "timeout"; did you mean timeoutMs?',
     ],
     [
       "of dial, which does not offer what is for tests",
       () => dial("a:1", any({ random_: 5 })),
-      'connectTimeoutMs, backoff, keepalive, maxWaitingCalls, maxConnectionsPerAddress, idleTimeoutMs, maxConnectionAgeMs, got "random_"',
+      'connectTimeoutMs, backoff, keepalive, maxWaitingCalls, maxConnectionsPerAddress, idleTimeoutMs, maxConnectionAgeMs, retryThrottling, got "random_"',
     ],
     [
       "of a Server, which does not either",
       () => new Server(any({ clocks: 5 })),
       'settingsTimeoutMs, transport, tls, codec, unknownServiceHandler, interceptors, maxRequestMessageBytes, onConnectionError, maxConnectionAgeMs, maxConnectionAgeGraceMs, maxConnectionIdleMs, maxConnections, maxConnectionsPerAddress, acceptConnection, random, got "clocks"',
+    ],
+    [
+      "of a policy",
+      () => new StreamParameters({ conn }, [], undefined, { retryPolicy: any({ attempts: 3 }) }),
+      'retryPolicy: expected one of maxAttempts, initialBackoffMs, maxBackoffMs, backoffMultiplier, retryableStatuses, got "attempts"',
+    ],
+    [
+      "of throttling",
+      () => dial("a:1", { retryThrottling: any({ max: 3 }) }),
+      'retryThrottling: expected one of maxTokens, tokenRatio, got "max"',
+    ],
+    [
+      "of a call of our own, which nobody sends again",
+      () => conn.newStream("/a/B", any({ retryPolicy: {} })),
+      "call options: expected no retryPolicy, for whoever makes a call has its messages, got retryPolicy",
     ],
     [
       "of a call of our own",

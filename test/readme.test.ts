@@ -223,6 +223,8 @@ describe("the option tables of the reference", () => {
     ["src/client/subchannel/connection-backoff.ts", "ConnectionBackoffOptions"],
     ["src/transport/keepalive.ts", "KeepaliveOptions"],
     ["src/client/call-options.ts", "CallOptions"],
+    ["src/client/retry-policy.ts", "RetryPolicy"],
+    ["src/client/retry-policy.ts", "RetryThrottlingOptions"],
     ["src/proxy/director.ts", "Destination"],
     ["src/proxy/transparent-handler.ts", "TransparentHandlerOptions"],
     ["src/h2/limits.ts", "EngineLimits"],

@@ -8,6 +8,7 @@ import {
   optionTable,
 } from "../check/options.ts";
 import { Metadata } from "../grpc/metadata.ts";
+import { RETRY_POLICY, type RetryPolicy } from "./retry-policy.ts";
 import { checkAuthority } from "./target.ts";
 
 export interface CallOptions {
@@ -39,6 +40,12 @@ export interface CallOptions {
   readonly metadata?: Metadata;
   /** `:authority` of this call. @default the connection's */
   readonly authority?: string;
+  /**
+   * Sends a relayed call again that failed with certain statuses, while no headers of an answer
+   * were passed on and all that was sent of the request is kept (64 KiB). See `RetryPolicy`.
+   * @default only what no backend can have begun is sent again
+   */
+  readonly retryPolicy?: RetryPolicy;
 }
 
 export interface ResolvedCallOptions extends CallOptions {
@@ -80,6 +87,7 @@ export const CALL_CHECKS: OptionChecks<CallOptions> = {
   authority: (name, value) => {
     if (value !== "") checkAuthority(name, value);
   },
+  retryPolicy: RETRY_POLICY,
 };
 
 /** How messages call a call option. */

@@ -20,6 +20,7 @@ import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
 import { closedError, queueFullError } from "./errors/upstream-error.ts";
 import { type PingListener, type PingOptions, ping } from "./ping.ts";
+import { RetryThrottle } from "./retry-policy.ts";
 import { StateListeners } from "./state-listeners.ts";
 import type { StreamRequest } from "./stream-request.ts";
 import type { SessionSource } from "./subchannel/connector.ts";
@@ -53,6 +54,10 @@ export class ClientConn {
   /** @internal */
   origin: RequestOrigin;
   /** @internal */
+  readonly random: () => number;
+  /** @internal */
+  readonly retryThrottle: RetryThrottle | undefined;
+  /** @internal */
   readonly responses: ResponseJudge = new ResponseJudge();
 
   readonly #subchannel: Subchannel;
@@ -73,6 +78,10 @@ export class ClientConn {
     this.target = target.name;
     this.authority = options.authority ?? target.authority;
     this.clock = clock;
+    this.random = options.random;
+    const { retryThrottling } = options;
+    this.retryThrottle =
+      retryThrottling === undefined ? undefined : new RetryThrottle(retryThrottling);
     this.origin = requestOrigin(options.tls !== undefined, this.authority);
     this.#maxWaitingCalls = options.maxWaitingCalls;
     this.#answerMs = resolveKeepalive(options.keepalive).timeoutMs;

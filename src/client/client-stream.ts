@@ -29,24 +29,29 @@ import { errorFromStreamEnd } from "./errors/stream-error.ts";
 import { notGrpcError } from "./errors/upstream-error.ts";
 import type { StreamRequest, StreamSource } from "./stream-request.ts";
 
-export interface ClientStreamOptions extends CallOptions {
+export interface ClientStreamOptions extends Omit<CallOptions, "retryPolicy"> {
   /** What messages are. @default newCodec(): frames and bytes */
   readonly codec?: Codec;
   /** Aborting it cancels the call. */
   readonly signal?: AbortSignal;
 }
 
+const { retryPolicy: _, ...CHECKS } = CALL_CHECKS;
+
 const STREAM_OPTIONS: OptionTable = optionTable<ClientStreamOptions>(
   "call options",
   {
-    ...CALL_CHECKS,
+    ...CHECKS,
     codec: checkCodec,
     signal: (name, value) => {
       if (value instanceof AbortSignal) return;
       throw new TypeError(`${name}: expected an AbortSignal, got ${shown(value)}`);
     },
   },
-  { named: namedCallOption },
+  {
+    named: namedCallOption,
+    instead: { retryPolicy: "no retryPolicy, for whoever makes a call has its messages" },
+  },
 );
 
 const EMPTY = Buffer.alloc(0);

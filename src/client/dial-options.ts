@@ -8,6 +8,7 @@ import { KEEPALIVE_OPTIONS, type KeepaliveOptions } from "../transport/keepalive
 import { checkTransport, type TransportName } from "../transport/select.ts";
 import { CLIENT_TLS_OPTIONS, type ClientTlsOptions } from "../transport/tls.ts";
 import type { SessionOptions, Transport } from "../transport/transport.ts";
+import { RETRY_THROTTLING, type RetryThrottlingOptions } from "./retry-policy.ts";
 import { BACKOFF_OPTIONS, type ConnectionBackoffOptions } from "./subchannel/connection-backoff.ts";
 import type { SubchannelOptions } from "./subchannel/subchannel.ts";
 import { checkAuthority } from "./target.ts";
@@ -75,6 +76,11 @@ export interface DialOptions extends SessionOptions {
    * @default no limit
    */
   readonly maxConnectionAgeMs?: number;
+  /**
+   * When calls with a `retryPolicy` are not sent again, because too many fail.
+   * @default they are, whatever fails
+   */
+  readonly retryThrottling?: RetryThrottlingOptions;
   /** @internal For tests: gives numbers from 0 up to but not including 1. @default Math.random */
   readonly random?: () => number;
 }
@@ -96,6 +102,7 @@ const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>(
     maxConnectionsPerAddress: (name, value) => checkInteger(name, value, 1),
     idleTimeoutMs: checkTimeout,
     maxConnectionAgeMs: checkTimeout,
+    retryThrottling: RETRY_THROTTLING,
     random: checkFunction,
   },
   { unsaid: ["clock", "random"] },

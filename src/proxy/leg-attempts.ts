@@ -4,13 +4,15 @@
 import { mergeCallOptions, type ResolvedCallOptions } from "../client/call-options.ts";
 import type { ClientConn } from "../client/client-conn.ts";
 import { errorFromStreamEnd } from "../client/errors/stream-error.ts";
-import type { GrpcError } from "../grpc/error.ts";
+import { ErrorReason, type GrpcError } from "../grpc/error.ts";
 import { MessageCounter } from "../grpc/message-parser.ts";
 import type { CallContext } from "../server/call-context.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Session, Stream, StreamEnd } from "../transport/transport.ts";
+import type { HeaderList } from "../wire/field.ts";
 import type { Destination } from "./director.ts";
 import { LegRequest } from "./leg-request.ts";
+import { LegRetry } from "./leg-retry.ts";
 
 /** What the attempts of all destinations of a call have in common. */
 export interface AttemptedCall {
@@ -29,7 +31,7 @@ export const Life = {
   ASKING: 0,
   /** Its stream is open, and `owner` has been told. */
   OPEN: 1,
-  /** Its stream was refused unprocessed: it has none, and asks for another, here or elsewhere. */
+  /** It may be sent again: it has no stream, and asks for another, or will after a backoff. */
   ASKING_AGAIN: 2,
   /** Its stream is open, and not the first. If it is refused, another is asked for elsewhere. */
   OPEN_AGAIN: 3,
@@ -40,6 +42,8 @@ export const Life = {
 } as const;
 
 export type Life = (typeof Life)[keyof typeof Life];
+
+const NO_TRAILERS: HeaderList = [];
 
 // Fields are set by the constructor, as those of LegRequest.
 export abstract class LegAttempts extends LegRequest {
@@ -61,6 +65,8 @@ export abstract class LegAttempts extends LegRequest {
   declare private fallbackCount: number;
   /** Where the stream was that was reset. */
   declare private lastAddress: string | undefined;
+  /** Where there is a policy for what may have begun. */
+  declare protected readonly retry: LegRetry | undefined;
 
   constructor(call: AttemptedCall, destination: Destination) {
     super();
@@ -75,12 +81,17 @@ export abstract class LegAttempts extends LegRequest {
     this.context = destination.ctx ?? call.context;
     this.fallbackCount = 0;
     this.lastAddress = undefined;
+    this.retry = undefined;
     const own = destination.callOptions;
     this.callOptions = own === undefined ? callOptions : mergeCallOptions(callOptions, own);
     if (own?.timeoutMs !== undefined) this.timeoutAtMs = clock.nowMs() + own.timeoutMs;
     else this.timeoutAtMs = timeoutAtMs === Number.POSITIVE_INFINITY ? undefined : timeoutAtMs;
     if (own?.maxRequestMessageBytes !== undefined) {
       this.ownLimit = new MessageCounter(own.maxRequestMessageBytes, "downstream");
+    }
+    const { retryPolicy } = this.callOptions;
+    if (retryPolicy !== undefined) {
+      this.retry = new LegRetry(retryPolicy, clock, () => this.onRetryTime());
     }
   }
 
@@ -120,6 +131,9 @@ export abstract class LegAttempts extends LegRequest {
   /** Its first stream is open. */
   protected abstract onFirstOpened(): void;
 
+  /** What came of an answer, and has not gone on, does not count: another is asked for. */
+  protected abstract forgetAnswer(): void;
+
   onOpened(stream: Stream): void {
     this.stream = stream;
     this.attempts++;
@@ -131,7 +145,7 @@ export abstract class LegAttempts extends LegRequest {
   }
 
   onOpenFailed(error: GrpcError): void {
-    if (!this.asksElsewhere(error)) this.giveUp(error);
+    if (!this.asksElsewhere(error) && !this.retriesLater(error)) this.giveUp(error);
   }
 
   onReset(end: StreamEnd): void {
@@ -146,7 +160,7 @@ export abstract class LegAttempts extends LegRequest {
       return;
     }
     const error = errorFromStreamEnd(end, this.conn.target);
-    if (!this.asksElsewhere(error)) this.giveUp(error);
+    if (!this.asksElsewhere(error) && !this.retriesLater(error)) this.giveUp(error);
   }
 
   protected override onTooLarge(error: GrpcError): void {
@@ -167,10 +181,36 @@ export abstract class LegAttempts extends LegRequest {
     return true;
   }
 
-  /** From the beginning. */
+  /**
+   * An attempt failed with `error`, and a policy has another follow. Its stream has ended, or is to
+   * be reset.
+   * @param trailers what the backend sent with it
+   */
+  protected retriesLater(error: GrpcError, trailers: HeaderList = NO_TRAILERS): boolean {
+    const { retry, conn, replayable, deadlineMs } = this;
+    if (retry === undefined || error.reason === ErrorReason.INVALID_METADATA) return false;
+    if (!retry.follows(conn, error.status, trailers, replayable, deadlineMs)) return false;
+    this.lastAddress = this.address;
+    this.stream = undefined;
+    this.beginAgain();
+    return true;
+  }
+
+  private onRetryTime(): void {
+    this.fallbackCount = 0;
+    this.conn = this.destination.conn;
+    this.ask();
+  }
+
   private askAgain(): void {
+    this.beginAgain();
+    this.ask();
+  }
+
+  /** Whatever was sent is to be sent again. */
+  private beginAgain(): void {
     if (this.life !== Life.ASKING) this.life = Life.ASKING_AGAIN;
     this.rewind();
-    this.ask();
+    this.forgetAnswer();
   }
 }

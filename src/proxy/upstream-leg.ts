@@ -10,6 +10,7 @@ import { Metadata } from "../grpc/metadata.ts";
 import type { ReceivedStatus } from "../grpc/received-status.ts";
 import {
   asTrailersOnly,
+  type ForeignHead,
   forwardableResponseHeaders,
   withoutStatus,
 } from "../grpc/response-head.ts";
@@ -177,7 +178,8 @@ export class UpstreamLeg
 
   requestHeaders(): HeaderList {
     const { owner, callOptions, context, conn } = this;
-    return forwardedHeaders(owner, callOptions, context, conn.origin, this.deadlineMs);
+    const headers = forwardedHeaders(owner, callOptions, context, conn.origin, this.deadlineMs);
+    return this.retry === undefined ? headers : this.retry.tagged(headers);
   }
 
   protected override onFirstOpened(): void {
@@ -200,13 +202,29 @@ export class UpstreamLeg
   // The upstream stream's events. None follows its end, nor a reset by this.
 
   onHeaders(headers: HeaderList, endStream: boolean): void {
-    this.commit();
+    // By a policy it may be sent again until something of an answer goes on.
+    if (this.retry === undefined) this.commit();
     const head = this.conn.responses.judge(headers);
-    if (typeof head === "object") this.fail(notGrpcError(this.conn.target, head));
+    if (typeof head === "object") this.onNotGrpc(head);
     else if (endStream || head === "complete") this.complete(headers, endStream);
     else if (head === "held") this.heldHeaders = headers;
-    else if (head === "plain") this.owner.onLegHeaders(this, headers);
-    else this.owner.onLegHeaders(this, forwardableResponseHeaders(headers));
+    else this.passHeaders(head === "plain" ? headers : forwardableResponseHeaders(headers));
+  }
+
+  private onNotGrpc(head: ForeignHead): void {
+    const { conn, stream } = this;
+    const error = notGrpcError(conn.target, head);
+    if (!this.retriesLater(error)) this.fail(error);
+    else if (stream !== undefined) conn.reset(stream, ErrorCode.CANCEL);
+  }
+
+  private passHeaders(headers: HeaderList): void {
+    this.commit();
+    this.owner.onLegHeaders(this, headers);
+  }
+
+  protected override forgetAnswer(): void {
+    this.heldHeaders = undefined;
   }
 
   /**
@@ -217,7 +235,7 @@ export class UpstreamLeg
     const headers = this.heldHeaders;
     if (headers === undefined) return;
     this.heldHeaders = undefined;
-    this.owner.onLegHeaders(this, forwardableResponseHeaders(withoutStatus(headers)));
+    this.passHeaders(forwardableResponseHeaders(withoutStatus(headers)));
   }
 
   onData(chunk: LentBytes, endStream: boolean): void {
@@ -306,17 +324,21 @@ export class UpstreamLeg
 
   private complete(fields: HeaderList, endStream: boolean): void {
     const trailers = asTrailersOnly(fields);
-    this.wireTrailers = trailers;
     const received = parseStatus(trailers);
-    if (received !== undefined) this.status = received.status;
-    this.received = received;
-    if (received?.status !== Status.OK) this.error = grpcErrorFromTrailers(trailers, received);
+    const error =
+      received?.status === Status.OK ? undefined : grpcErrorFromTrailers(trailers, received);
     // The server has answered; what the client still sends is not wanted (gRPC "Early server
     // closure").
-    const { stream } = this;
+    const { stream, retry } = this;
     if (stream !== undefined && (!this.requestComplete || !endStream || stream.queuedBytes > 0)) {
       this.conn.reset(stream, ErrorCode.NO_ERROR);
     }
+    if (error === undefined) retry?.onSuccess(this.conn);
+    else if (this.retriesLater(error, trailers)) return;
+    this.wireTrailers = trailers;
+    if (received !== undefined) this.status = received.status;
+    this.received = received;
+    this.error = error;
     this.end(Life.ANSWERED);
   }
 
@@ -332,6 +354,7 @@ export class UpstreamLeg
     this.requestMessagesAtEnd = this.countRequestMessages();
     this.life = life;
     this.forgetRequest();
+    this.retry?.cancel();
     if (this.deadlineTimer !== undefined) this.clock.cancel(this.deadlineTimer);
     if (this.context !== this.owner.callContext) this.context.unsubscribe(this);
     this.owner.onLegEnd(this);

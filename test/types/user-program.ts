@@ -15,7 +15,9 @@ const material: api.TlsMaterial = { ca: "" };
 const clientTls: api.ClientTlsOptions = { ...material, serverName: "a" };
 const backoff: api.ConnectionBackoffOptions = { initialMs: 1, maxMs: 2, multiplier: 2, jitter: 0 };
 const windows: api.SessionOptions = { streamWindowBytes: 65_535 };
-const dialOptions: api.DialOptions = { ...windows, transport, tls: clientTls, backoff };
+const retryThrottling: api.RetryThrottlingOptions = { maxTokens: 10, tokenRatio: 0.1 };
+const connecting: api.DialOptions = { transport, tls: clientTls, backoff };
+const dialOptions: api.DialOptions = { ...windows, ...connecting, retryThrottling };
 const conn: api.ClientConn = api.dial("127.0.0.1:1", dialOptions);
 const stop: () => void = conn.onState((state, error, reason) => {
   const known: api.ConnState = state;
@@ -55,7 +57,12 @@ export async function ask(): Promise<Point | undefined> {
 
 // Directors.
 
-const callOptions: api.CallOptions = { timeoutMs: 1, metadata: api.Metadata.from({ a: "b" }) };
+const retryPolicy: api.RetryPolicy = {
+  ...{ maxAttempts: 3, initialBackoffMs: 10, maxBackoffMs: 100, backoffMultiplier: 2 },
+  retryableStatuses: [api.Status.UNAVAILABLE],
+};
+const metadata: api.Metadata = api.Metadata.from({ a: "b" });
+const callOptions: api.CallOptions = { timeoutMs: 1, metadata, retryPolicy };
 const onError: api.DestinationErrorHandler = (error, result) => {
   const { conn: where, ended }: api.DestinationResult = result;
   return ended && where === conn ? undefined : error;

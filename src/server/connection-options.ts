@@ -41,7 +41,7 @@ export interface ServerConnectionOptions {
    * @default all may
    */
   readonly acceptConnection?: (peer: PeerInfo) => boolean;
-  /** Source of jitter: numbers from 0 up to but not including 1. @default Math.random */
+  /** @internal For tests: gives numbers from 0 up to but not including 1. @default Math.random */
   readonly random?: () => number;
 }
 

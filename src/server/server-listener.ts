@@ -9,9 +9,14 @@ export class ServerListener {
   readonly #listener: Listener;
   readonly #connections: Connections;
 
-  constructor(listener: Listener, connections: Connections) {
+  private constructor(listener: Listener, connections: Connections) {
     this.#listener = listener;
     this.#connections = connections;
+  }
+
+  /** @internal */
+  static create(listener: Listener, connections: Connections): ServerListener {
+    return new ServerListener(listener, connections);
   }
 
   /** With the port that the system chose. */

@@ -166,7 +166,7 @@ export class Server {
     );
     this.#connections.add(listener);
     if (this.#shutdown.hasBegun) await listener.close();
-    return new ServerListener(listener, this.#connections);
+    return ServerListener.create(listener, this.#connections);
   }
 
   /**
@@ -226,7 +226,7 @@ const SERVER_OPTIONS: OptionTable = optionTable<ServerOptions>(
     onConnectionError: checkFunction,
     ...CONNECTION_CHECKS,
   },
-  { unsaid: ["clock"] },
+  { unsaid: ["clock", "random"] },
 );
 
 const LISTEN_SETTINGS: OptionTable = optionTable<ListenSettings>("settings of listen", {

@@ -16,7 +16,8 @@ const clientTls: api.ClientTlsOptions = { ...material, serverName: "a" };
 const backoff: api.ConnectionBackoffOptions = { initialMs: 1, maxMs: 2, multiplier: 2, jitter: 0 };
 const windows: api.SessionOptions = { streamWindowBytes: 65_535 };
 const retryThrottling: api.RetryThrottlingOptions = { maxTokens: 10, tokenRatio: 0.1 };
-const connecting: api.DialOptions = { transport, tls: clientTls, backoff };
+const keepalive: api.KeepaliveOptions = {};
+const connecting: api.DialOptions = { transport, tls: clientTls, backoff, keepalive };
 const dialOptions: api.DialOptions = { ...windows, ...connecting, retryThrottling };
 const conn: api.ClientConn = api.dial("127.0.0.1:1", dialOptions);
 const stop: () => void = conn.onState((state, error, reason) => {
@@ -95,7 +96,11 @@ const interceptor: api.StreamInterceptor = async (stream, info, next) => {
 };
 const handlerOptions: api.TransparentHandlerOptions = { maxPeekBytes: 5 };
 const serverTls: api.ServerTlsOptions = { cert: "", key: "" };
+const bounds: api.ServerConnectionOptions = {
+  acceptConnection: ({ remoteAddress }) => remoteAddress !== "",
+};
 const serverOptions: api.ServerOptions = {
+  ...bounds,
   interceptors: [interceptor],
   unknownServiceHandler: api.transparentHandler(director, handlerOptions),
 };
@@ -107,7 +112,7 @@ api.registerStreamHandlers(server, "a.B", { Echo: echo });
 api.registerService(server, director, "a.C", "D", "E");
 const settings: api.ListenSettings = { transport: transportName, tls: serverTls };
 const address: api.SocketAddress = { host: "127.0.0.1", port: 0 };
-export const listening: Promise<unknown> = server.listen(address, settings);
+export const listening: Promise<api.ServerListener> = server.listen(address, settings);
 const http2Server: api.HandedOverServer = createServer();
 const isOurs = (headers: api.HandedOverRequestHeaders): boolean => headers["te"] === "trailers";
 const attachOptions: api.AttachOptions = { match: isOurs };
@@ -144,6 +149,8 @@ export const mine: api.Transport = { name: "mine" };
 transport.connect({ address });
 // @ts-expect-error contexts are made by servers
 void new api.CallContext();
+// @ts-expect-error listeners are made by servers
+void new api.ServerListener();
 // @ts-expect-error connections are made by dial
 void new api.ClientConn();
 // @ts-expect-error calls are made by connections

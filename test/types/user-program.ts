@@ -26,6 +26,8 @@ const stop: () => void = conn.onState((state, error, reason) => {
   // @ts-expect-error no such state
   if (state === "transient_failure") stop();
 });
+const pingOptions: api.PingOptions = { signal: AbortSignal.timeout(5) };
+export const roundTrip: Promise<number> = conn.ping(pingOptions);
 const session: api.HandedOverClientSession = connect("http://localhost");
 export const handedOver: api.ClientConn = api.ClientConn.fromSession(session);
 
@@ -95,7 +97,8 @@ const interceptor: api.StreamInterceptor = async (stream, info, next) => {
   await next(stream.withContext(stream.context.withTimeout(5)));
 };
 const handlerOptions: api.TransparentHandlerOptions = { maxPeekBytes: 5 };
-const serverTls: api.ServerTlsOptions = { cert: "", key: "" };
+const certificate: api.ServerCertificate = { cert: "", key: "" };
+const serverTls: api.ServerTlsOptions = { certificates: { "a.example": certificate } };
 const bounds: api.ServerConnectionOptions = {
   acceptConnection: ({ remoteAddress }) => remoteAddress !== "",
 };

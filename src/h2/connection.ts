@@ -1,6 +1,6 @@
 // One HTTP/2 connection (RFC 9113), either side, sans-I/O: bytes and the time come in, events and
-// bytes go out. It must not know sockets, timers or clocks. Its halves are inbound.ts and
-// outbound.ts; here are its life and the answer to every error.
+// bytes go out. It must not know sockets, timers or clocks. inbound.ts and outbound.ts are its two
+// halves. This file has the life of the connection and the answer to every error.
 
 import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
@@ -30,16 +30,16 @@ import { RESET_RECEIVED, RESET_SENT, StreamTable } from "./stream-table.ts";
 export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, OpeningHost {
   /** What to call the other end in messages. */
   peer = "peer";
-  /** The peer's first SETTINGS are here. */
+  /** The peer's first SETTINGS have come. */
   settingsReady = false;
   /** The peer has acknowledged our SETTINGS. */
   settingsAcked = false;
   /**
-   * How it ended, from the moment nothing more is taken in; the streams and the owner are told in
-   * the next `turn`.
+   * How the connection ended. It is set when nothing more is taken in; the streams and the owner
+   * are told in the next `turn`.
    */
   ended: ConnectionEnd | undefined = undefined;
-  /** Counts what passes. */
+  /** Counts frames against floods. */
   readonly guard: FloodGuard;
 
   private readonly role: Role;
@@ -55,9 +55,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
 
   private readonly opening: Opening;
   private readonly goAways: GoAways;
-  /** Somebody may be waiting to open a stream, which only clients do. */
+  /** Somebody may be waiting to open a stream. Only clients open streams. */
   private wasFull: boolean;
-  /** Output that may lie here, behind what the socket has, before requests wait. */
+  /** Bytes of output that may wait here, beside those that the socket has, before requests wait. */
   private requestRoomBytes = Number.MAX_SAFE_INTEGER;
   private ownerTold = false;
   private doomed: H2Stream<Owner>[] = [];
@@ -95,7 +95,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     return this.outbound.output;
   }
 
-  /** The first flight. */
+  /** Sends the first flight. */
   start(): void {
     const { writer } = this.outbound;
     writeFirstFlight(writer, this.role, this.options, openConnectionWindow(this.data));
@@ -107,9 +107,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   }
 
   /**
-   * Instead of `start`, for a server whose clients may speak something else: the first flight waits
-   * for the preface, so that an HTTP/1 client reads an answer in its own words. HTTP/2 allows it
-   * (§3.4), and clients speak at once.
+   * Instead of `start`, for a server whose clients may speak another protocol. The first flight
+   * waits for the preface, so that an HTTP/1 client gets an answer that it can read. HTTP/2 allows
+   * the wait (§3.4), because clients speak at once.
    */
   awaitClient(): void {
     this.opening.awaitClient();
@@ -117,8 +117,9 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   }
 
   /**
-   * Takes what the socket gave: `chunk` up to `end`. Views of it are handed to the streams' owners.
-   * @param isLent its memory will be read into again when this returns
+   * Takes the bytes that the socket gave: `chunk` up to `end`. The owners of streams get views of
+   * them.
+   * @param isLent the memory will be read into again when this returns
    */
   receive(chunk: Buffer, nowMs: number, end: number = chunk.length, isLent: boolean = false): void {
     if (this.ended !== undefined) return;
@@ -137,8 +138,8 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   }
 
   /**
-   * The work of one turn of the event loop: tells what had to wait, and moves queued DATA into the
-   * output. Afterwards the binding writes the output and calls `written`.
+   * The work of one turn of the event loop: makes the calls that had to wait, and moves queued DATA
+   * into the output. Afterwards the binding writes the output and calls `written`.
    */
   turn(): void {
     if (this.ended === undefined) {
@@ -160,39 +161,39 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   }
 
   /**
-   * The socket still has `backlogBytes` to write; with more than `highWaterBytes` DATA waits. To be
-   * called before anything is sent, after each write, and when the backlog has shrunk.
+   * The socket still has `backlogBytes` to write. Above `highWaterBytes` DATA waits. The binding
+   * calls this before anything is sent, after each write, and when the backlog has shrunk.
    */
   written(backlogBytes: number, highWaterBytes: number): void {
     const budgetBytes = Math.max(0, highWaterBytes - backlogBytes - this.output.byteCount);
     this.outbound.budgetBytes = budgetBytes;
     const { maxQueuedControlBytes } = this.options.limits;
-    // Requests take half of what may wait besides DATA, so that they wait before answers to the
-    // peer are too many.
+    // Requests get half of the bytes that may wait beside DATA. So requests wait before the answers
+    // to the peer are too many.
     if (this.role === "client") {
       this.requestRoomBytes = highWaterBytes + maxQueuedControlBytes / 2 - backlogBytes;
       if (this.wasFull && !this.isFull) this.events.onDirty();
     }
     if (budgetBytes > 0 && this.outbound.hasReadyData) this.events.onDirty();
-    // DATA stops at the high-water mark; what goes on growing is answers to a peer that sends but
-    // does not read.
+    // DATA stops at the high-water mark. Beyond it only answers grow, to a peer that sends but does
+    // not read.
     if (backlogBytes <= highWaterBytes + maxQueuedControlBytes) return;
     const limit = { name: "maxQueuedControlBytes", value: maxQueuedControlBytes };
     this.fail(overLimit(0, `${backlogBytes} bytes are not read`, limit, "bytes beside DATA"));
   }
 
   /**
-   * The transport is gone, or has to go for a reason of the binding's. With `sendGoAway` the peer
-   * is told.
+   * The transport is gone, or the binding ends the connection for a reason of its own. With
+   * `sendGoAway` the peer is told.
    */
   abort(end: ConnectionEnd, sendGoAway: boolean): void {
-    // The end of the socket may be what GOAWAY, from either side, had announced.
+    // GOAWAY of either side may have announced this end of the socket.
     if (end.kind === "socket" && this.isEndAnnounced())
       this.end(orderlyEnd(this.peer, this.goAways.receivedCode), undefined);
     else this.end(end, sendGoAway ? (end.reason ?? end.message) : undefined);
   }
 
-  /** What the client speaks is not known yet. */
+  /** It is not known yet which protocol the client speaks. */
   get isAwaitingClient(): boolean {
     return this.opening.awaitsClient && !this.opening.started;
   }
@@ -203,7 +204,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     return this.streams.count;
   }
 
-  /** The time as it came with the last chunk. */
+  /** The time that came with the last chunk. */
   get nowMs(): number {
     return this.guard.nowMs;
   }
@@ -216,7 +217,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   get accepting(): boolean {
     return (
       this.ended === undefined &&
-      // A client's connection stands when the server has spoken.
+      // A client's connection is established when the server has spoken.
       (this.settingsReady || this.role === "server") &&
       !this.goAways.isAnnounced &&
       this.streams.idsLeft > 0
@@ -251,7 +252,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     return stream;
   }
 
-  /** Announces the end; see `finishDrain`. It closes when the last stream has ended. */
+  /** Announces the end; see `finishDrain`. The connection closes when the last stream has ended. */
   drain(): void {
     if (this.ended !== undefined || this.goAways.isDraining) return;
     this.goAways.isDraining = true;
@@ -261,14 +262,14 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   }
 
   private announceDrain(): void {
-    // A PING makes sure that the peer has seen the first step.
+    // The acknowledgement of a PING shows that the peer has seen the first step.
     if (this.goAways.announce()) this.ping(() => this.finishDrain());
     this.events.onDirty();
   }
 
   /**
-   * The second step of a server's drain: names the last stream that is taken. By itself after one
-   * round trip, or when the binding finds it too long.
+   * The second step of a server's drain names the last stream that is taken. It follows by itself
+   * after one round trip, or when the binding has waited long enough.
    */
   finishDrain(): void {
     if (this.ended !== undefined || !this.opening.started) return;
@@ -314,7 +315,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     if (listener === undefined) throw tooLarge;
     stream.listener = listener;
     this.events.onRefused(tooLarge);
-    // An answer costs no less than a reset.
+    // An answer costs at least as much as a reset.
     this.guard.countProvokedReset();
   }
 
@@ -374,7 +375,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     if (error instanceof HpackError) {
       this.fail(connectionError(ErrorCode.COMPRESSION_ERROR, error.message));
     } else if (!(error instanceof H2Error)) {
-      // A defect in the code of an owner. The connection cannot know what was missed.
+      // An owner's code has a defect. The connection cannot know what the owner missed.
       this.fail(new H2Error("connection", ErrorCode.INTERNAL_ERROR, "local", 0, "internal error"));
       throw error;
     } else {
@@ -407,7 +408,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     }
   }
 
-  /** @param debugData what GOAWAY says to the peer; `undefined` for no GOAWAY */
+  /** @param debugData the text of GOAWAY for the peer; `undefined` to send no GOAWAY */
   private end(end: ConnectionEnd, debugData: string | undefined): void {
     if (this.ended !== undefined) return;
     if (debugData !== undefined && this.opening.started) {
@@ -440,7 +441,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     stream.listener.onReset(end);
   }
 
-  /** GOAWAY was said, by either side, and nothing is open. */
+  /** Either side sent GOAWAY, and nothing is open. */
   private isEndAnnounced(): boolean {
     return this.streams.count === 0 && this.goAways.isAnnounced;
   }
@@ -469,7 +470,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
 
   refuseProtocol({ rule, code, answer }: OtherProtocol): void {
     if (!this.opening.started) {
-      // Without our SETTINGS in front of it there is no GOAWAY either.
+      // No GOAWAY can be sent before our SETTINGS either.
       if (answer === undefined) this.start();
       else this.outbound.writer.raw(answer);
     }

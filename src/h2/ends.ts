@@ -1,5 +1,5 @@
-// How ends are told: with the peer, for logs, and without it, for whoever should not read its
-// address.
+// The texts of ends. Logs get one with the peer's address; readers who should not know the address
+// get one without it.
 
 import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import type { H2Error } from "./error.ts";
@@ -10,12 +10,12 @@ interface Told {
   readonly reason: string;
 }
 
-/** @param reason goes on where the peer was named */
+/** @param reason continues the sentence after the peer's name */
 export function told(peer: string, reason: string): Told {
   return { message: `${peer} ${reason}`, reason };
 }
 
-/** What the peer did, for a message that goes on with the error's. */
+/** The peer's breach as text; the error's message continues it. */
 export function breach(error: H2Error): string {
   return error.limit === undefined ? "broke the protocol" : "went over a limit";
 }

@@ -1,20 +1,17 @@
-// What goes wrong on a connection, as a value: how far it reaches decides the frame that answers
-// it.
+// An error of a connection, as a value. Its scope decides which frame answers it.
 
 import { ErrorCode } from "../wire/error-code.ts";
 
 /**
- * `connection` is answered with GOAWAY and ends everything, `stream` with RST_STREAM (RFC 9113
- * §5.4).
+ * A `connection` error is answered with GOAWAY and ends everything. A `stream` error is answered
+ * with RST_STREAM (RFC 9113 §5.4).
  */
 type ErrorScope = "connection" | "stream";
 
-/** Who is to blame: the peer broke a rule or a bound, or it is a local matter. */
+/** Who caused the error: a peer that broke a rule or a bound, or this side. */
 type ErrorInitiator = "peer" | "local";
 
-/**
- * A bound of ours that a peer ran into: the option or limit that sets it, and what it is set to.
- */
+/** A bound of ours that a peer exceeded: the option or limit that sets it, and its value. */
 interface ReachedLimit {
   readonly name: string;
   readonly value: number;
@@ -27,7 +24,7 @@ export class H2Error extends Error {
   readonly initiator: ErrorInitiator;
   /** 0 for an error of the connection. */
   readonly streamId: number;
-  /** Where it is a bound of ours and no rule of HTTP/2 that was broken. */
+  /** The bound, if a bound of ours was exceeded; `undefined` for a broken rule of HTTP/2. */
   readonly limit: ReachedLimit | undefined;
 
   constructor(
@@ -46,24 +43,25 @@ export class H2Error extends Error {
     this.limit = limit;
   }
 
-  /** What was broken, without who did it. */
+  /** The broken rule, without the peer that broke it. */
   get rule(): string {
     return this.message;
   }
 }
 
-/** The peer did what ends the connection. */
+/** An error of the peer that ends the connection. */
 export function connectionError(code: ErrorCode, message: string): H2Error {
   return new H2Error("connection", code, "peer", 0, message);
 }
 
-/** The peer did what ends one stream. */
+/** An error of the peer that ends one stream. */
 export function streamError(streamId: number, code: ErrorCode, message: string): H2Error {
   return new H2Error("stream", code, "peer", streamId, message);
 }
 
 /**
- * What the peer sent is over a bound of ours, on `streamId`, or with 0 on the whole connection.
+ * The peer exceeded a bound of ours on the stream `streamId`, or on the whole connection if that is
+ * 0.
  * @param got what came, for the message
  * @param unit of the bound
  */
@@ -79,12 +77,12 @@ export function overLimit(
   return new H2Error(scope, code, "peer", streamId, message, limit);
 }
 
-/** A frame type whose length does not fit (RFC 9113 §4.2). */
+/** A frame whose length does not fit its type (RFC 9113 §4.2). */
 export function badFrameSize(frame: string, bytes: number): H2Error {
   return connectionError(ErrorCode.FRAME_SIZE_ERROR, `${frame} of ${bytes} bytes`);
 }
 
-/** A frame of a stream on the connection itself. */
+/** A frame of a stream that came on stream 0, the connection itself. */
 export function onStreamZero(frame: string): H2Error {
   return connectionError(ErrorCode.PROTOCOL_ERROR, `${frame} on stream 0`);
 }

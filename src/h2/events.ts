@@ -12,7 +12,7 @@ export interface ConnectionOptions extends LocalSettings {
   readonly limits: EngineLimits;
 }
 
-/** `"closed"` is the orderly end. The last three are the binding's to say. */
+/** `"closed"` is the orderly end. Only the binding uses the last three. */
 type ConnectionEndKind =
   | "closed"
   | "goaway"
@@ -26,23 +26,21 @@ export interface ConnectionEnd {
   readonly kind: ConnectionEndKind;
   readonly code: number;
   readonly message: string;
-  /** The same without the peer, where `message` names it. */
+  /** The text of `message` without the peer, if `message` names it. */
   readonly reason?: string;
   readonly cause?: unknown;
 }
 
-/** What the sending half reports. */
+/** The reports of the sending half. */
 export interface OutboundEvents {
-  /** There is something for `turn` to do. May be called many times before it. */
+  /** `turn` has something to do. May be called many times before the turn. */
   onDirty(): void;
   /**
-   * DATA that is worth a write of its own is in the output, before the end of the turn. May be
-   * called many times before the write.
+   * The output has DATA that is worth a write of its own before the end of the turn. May be called
+   * many times before the write.
    */
   onBulk(): void;
-  /**
-   * Our end of the only open stream is in the output: no other stream is there to add to the write.
-   */
+  /** The output has our end of the only open stream. No other stream can add to the write. */
   onLoneEnd(): void;
 }
 
@@ -50,17 +48,22 @@ export interface ConnectionEvents<Owner> extends OutboundEvents {
   /** Server side: a request arrived. Returns the stream's listener. */
   onStream(stream: H2Stream<Owner>, headers: HeaderList, endStream: boolean): StreamEvents;
   /**
-   * Server side: a request with a list over our bound, of which the fields are lost. Returns the
-   * listener of the stream when it was answered, `undefined` to have it reset.
+   * Server side: a request came whose header list is over our bound, so its fields are lost.
+   * Returns the listener of the stream when the request was answered, `undefined` to have the
+   * stream reset.
    */
   onLargeRequest(stream: H2Stream<Owner>, error: H2Error): StreamEvents | undefined;
   onGoAway(lastStreamId: number, code: number, debugData: string): void;
-  /** The peer broke a rule, or met a bound of ours: what ends for it is told after this. */
+  /**
+   * The peer broke a rule, or exceeded a bound of ours. The ends that this causes are reported
+   * later.
+   */
   onRefused(error: H2Error): void;
   /** Client side: streams may be opened again. */
   onAvailable(): void;
   /**
-   * Called once, from `turn`; every stream was told before. Output may be left to write: GOAWAY.
+   * Called once, from `turn`, after every stream was told. The output may still have GOAWAY to
+   * write.
    */
   onClosed(end: ConnectionEnd): void;
 }

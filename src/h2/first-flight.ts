@@ -1,4 +1,4 @@
-// What either side sends first (RFC 9113 §3.4).
+// The first bytes that either side sends (RFC 9113 §3.4).
 
 import type { ConnectionOptions } from "./events.ts";
 import { CLIENT_PREFACE } from "./frame.ts";
@@ -6,8 +6,8 @@ import type { FrameWriter } from "./frame-writer.ts";
 import { localSettingPairs, type Role } from "./settings.ts";
 
 /**
- * The preface, SETTINGS, and the connection window where it is not the default.
- * @param extraBytes by how much that window is larger
+ * Writes the preface (of a client), SETTINGS, and the connection window if it is not the default.
+ * @param extraBytes by how much that window is larger than the default
  */
 export function writeFirstFlight(
   writer: FrameWriter,

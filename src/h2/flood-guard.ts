@@ -1,5 +1,5 @@
-// Counts what a peer can send for nothing, in token buckets. It is told the time and never reads a
-// clock.
+// Counts, in token buckets, the frames that cost a peer nothing. The guard is told the time and
+// never reads a clock.
 
 import { overLimit } from "./error.ts";
 import {
@@ -12,8 +12,8 @@ import {
 import { TokenBucket } from "./token-bucket.ts";
 
 /**
- * The buckets of one connection. Every method counts one event and throws when there are too many:
- * ENHANCE_YOUR_CALM.
+ * The buckets of one connection. Every method counts one event. When there are too many, the method
+ * throws ENHANCE_YOUR_CALM.
  */
 export class FloodGuard {
   /** The time, as it came with the last chunk. */
@@ -72,7 +72,7 @@ export class FloodGuard {
     this.take(this.pings, "PING", "pingsPerSecond");
   }
 
-  /** We reset a stream because its owner wanted it, and frames of it may be under way. */
+  /** We reset a stream at its owner's wish. Frames of that stream may be under way. */
   allowLateFrames(): void {
     this.lateFrames = Math.min(MAX_LATE_FRAMES, this.lateFrames + LATE_FRAMES_PER_RESET);
   }

@@ -1,6 +1,6 @@
-// Cuts a byte stream into frames (RFC 9113 §4.1), however it is chunked. Frames that lie in one
-// chunk are handed on from where they are; of the others only the header and control payloads are
-// ever copied. It must not know what a frame means.
+// Cuts a byte stream into frames (RFC 9113 §4.1), whatever its chunks. A frame that lies in one
+// chunk is handed on in place. Of other frames only the header and control payloads are copied. The
+// reader must not know what a frame means.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { connectionError } from "./error.ts";
@@ -15,20 +15,20 @@ import {
 } from "./frame.ts";
 
 /**
- * Who is told. A method may throw an `H2Error`; the reader then stands behind the frame that caused
- * it.
+ * Gets the frames. A method may throw an `H2Error`; the reader then continues after the frame that
+ * caused it.
  */
 export interface FrameHandler {
   /** A DATA frame without padding whose payload is `chunk[start..end)`, as nearly all are. */
   onWholeData(streamId: number, flags: number, chunk: Buffer, start: number, end: number): void;
   /**
-   * Any other DATA frame begins. Flow control counts all of `payloadBytes` (§6.1); `dataBytes` of
-   * them are data and come next by `onDataPiece`.
+   * Any other DATA frame begins. Flow control counts all of `payloadBytes` (§6.1). `dataBytes` of
+   * them are data, and follow by `onDataPiece`.
    */
   onDataFrame(streamId: number, payloadBytes: number, dataBytes: number, flags: number): void;
-  /** Not called for a frame without data. `last` with the last byte of the frame. */
+  /** Not called for a frame without data. `last` comes with the last byte of the frame. */
   onDataPiece(chunk: Buffer, start: number, end: number, last: boolean): void;
-  /** Any other frame, complete. The payload is only good during the call. */
+  /** Any other frame, complete. The payload is valid only during the call. */
   onFrame(
     type: number,
     flags: number,
@@ -57,7 +57,7 @@ export class FrameReader {
 
   private position = 0;
 
-  /** A header that a chunk boundary cut, and how much of it is there. */
+  /** A header that is cut by the end of a chunk, and how much of it has come. */
   private head: Buffer = NOTHING;
   private headBytes = 0;
 
@@ -79,15 +79,15 @@ export class FrameReader {
     this.position = position;
   }
 
-  /** Nothing is read any more. */
+  /** Stops: nothing is read any more. */
   stop(): void {
     this.stopped = true;
     this.payload = NOTHING;
   }
 
   /**
-   * Parses the chunk, which ends at `end`. What the handler throws comes through; called again,
-   * parsing goes on with the next frame.
+   * Parses the chunk, which ends at `end`. An error that the handler throws comes through; the next
+   * call goes on with the next frame.
    * @throws {H2Error} for a frame over the size that we announced
    */
   run(chunk: Buffer, end: number): void {
@@ -103,7 +103,7 @@ export class FrameReader {
   private readFrames(chunk: Buffer, end: number): void {
     const handler = this.handler;
     let position = this.position;
-    // One byte more than a header, so that the pad length of DATA is at hand.
+    // One byte more than a header, so that the pad length of DATA is included.
     while (end - position >= HEAD_BYTES && !this.stopped) {
       const word = readLengthAndType(chunk, position);
       const length = word >>> 8;
@@ -152,7 +152,7 @@ export class FrameReader {
     this.begin(length, type, flags, readUint31(head, 5), padBytes);
   }
 
-  /** A frame that does not lie in the chunk as a whole; the position is behind its header. */
+  /** Begins a frame that is not completely in the chunk. The position is behind its header. */
   private begin(
     length: number,
     type: number,
@@ -161,8 +161,8 @@ export class FrameReader {
     padBytes: number,
   ): void {
     if (length > DEFAULT_MAX_FRAME_BYTES) {
-      // §4.2 allows a stream error for DATA; who sends such a frame has not read our SETTINGS at
-      // all.
+      // §4.2 allows a stream error for DATA. But a peer that sends such a frame has not read our
+      // SETTINGS at all.
       throw connectionError(ErrorCode.FRAME_SIZE_ERROR, `frame of ${length} bytes`);
     }
     if (type === TYPE_DATA) {
@@ -217,7 +217,7 @@ export class FrameReader {
     if (this.paddingLeft === 0) this.mode = IN_HEADER;
   }
 
-  /** Data bytes of a padded payload (§6.1): what is left without the pad length and the padding. */
+  /** The data bytes of a padded payload (§6.1): the payload without pad length and padding. */
   private unpaddedBytes(length: number, padBytes: number): number {
     if (padBytes >= length) {
       throw connectionError(ErrorCode.PROTOCOL_ERROR, "DATA padded beyond its length");

@@ -1,5 +1,5 @@
-// Writes frames into the output of one connection (RFC 9113 §4.1, §6). It must not know streams or
-// when a frame is allowed.
+// Writes frames into the output of one connection (RFC 9113 §4.1, §6). The writer must not know
+// streams, or when a frame is allowed.
 
 import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
@@ -22,7 +22,7 @@ import { MAX_KNOWN_BLOCK_BYTES } from "./hpack/encoded-blocks.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
 import { COPY_BELOW_BYTES, type Output } from "./output.ts";
 
-/** Debug data of GOAWAY is for people; longer text only helps an attacker to make us write. */
+/** Debug data of GOAWAY is for people. Longer text would only help an attacker to make us write. */
 const MAX_DEBUG_BYTES = 256;
 
 export class FrameWriter {
@@ -33,14 +33,14 @@ export class FrameWriter {
     this.output = output;
   }
 
-  /** Bytes that are no frame: the client's preface. */
+  /** Writes bytes that are no frame: the client's preface. */
   raw(bytes: Buffer): void {
     this.output.append(bytes, 0, bytes.length);
   }
 
   /** One DATA frame's header; its payload follows by `dataPayload`, in one or more pieces. */
   dataHead(streamId: number, payloadBytes: number, endStream: boolean): void {
-    // Together with a payload that is copied, so that a small frame never straddles two slabs.
+    // Reserves room for a payload that is copied, too, so that a small frame never spans two slabs.
     const output = this.output;
     output.reserve(
       payloadBytes < COPY_BELOW_BYTES ? FRAME_HEADER_BYTES + payloadBytes : FRAME_HEADER_BYTES,
@@ -57,8 +57,8 @@ export class FrameWriter {
   }
 
   /**
-   * One DATA frame whose payload stays where it is, in memory that has room for the header in front
-   * of it.
+   * One DATA frame whose payload is not copied. Its memory has room for the header in front of the
+   * payload.
    */
   dataInPlace(
     streamId: number,
@@ -77,8 +77,8 @@ export class FrameWriter {
   }
 
   /**
-   * HEADERS, and CONTINUATION where the block is longer than a frame. Blocks go out in the order in
-   * which they are encoded.
+   * HEADERS, followed by CONTINUATION if the block is longer than a frame. Blocks go out in the
+   * order in which they are encoded.
    */
   headers(streamId: number, fields: HeaderList, endStream: boolean): void {
     const output = this.output;
@@ -154,7 +154,7 @@ export class FrameWriter {
     this.head(0, TYPE_SETTINGS, FLAG_ACK, 0, 0);
   }
 
-  /** PING; `opaque[start..start + 8)` is what an acknowledgement has to repeat (§6.7). */
+  /** PING. An acknowledgement has to repeat `opaque[start..start + 8)` (§6.7). */
   ping(opaque: Buffer, start: number, ack: boolean): void {
     this.head(8, TYPE_PING, ack ? FLAG_ACK : 0, 0, 0);
     this.output.append(opaque, start, start + 8);
@@ -168,7 +168,10 @@ export class FrameWriter {
     this.output.append(debug, 0, debug.length);
   }
 
-  /** Writes a frame header and makes room for `inlineBytes` of payload, whose place is returned. */
+  /**
+   * Writes a frame header and makes room for `inlineBytes` of payload. Returns the place of the
+   * payload.
+   */
   private head(
     length: number,
     type: number,

@@ -1,11 +1,11 @@
 // The numbers of RFC 9113 §6: frame types, flags, setting identifiers, sizes. A leaf.
 
 export const FRAME_HEADER_BYTES = 9;
-/** Every endpoint takes frames of this size (§4.2); we announce no more. */
+/** The frame size that every endpoint takes (§4.2); we announce no more. */
 export const DEFAULT_MAX_FRAME_BYTES = 16_384;
 export const LARGEST_MAX_FRAME_BYTES = 16_777_215;
 
-/** What both windows are before any SETTINGS (§6.9.2). */
+/** Both windows before any SETTINGS (§6.9.2). */
 export const DEFAULT_WINDOW_BYTES = 65_535;
 export const MAX_WINDOW_BYTES = 0x7fffffff;
 export const MAX_STREAM_ID = 0x7fffffff;
@@ -34,11 +34,11 @@ export const SETTING_INITIAL_WINDOW_SIZE = 0x4;
 export const SETTING_MAX_FRAME_SIZE = 0x5;
 export const SETTING_MAX_HEADER_LIST_SIZE = 0x6;
 
-/** What a client sends before its first frame (§3.4). */
+/** The bytes that a client sends before its first frame (§3.4). */
 export const CLIENT_PREFACE: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
-// Reads octets that are known to be there. Three times as fast as Buffer's own readers, which
-// check; `Number` only tells the compiler what the caller knows.
+// Reads octets that the caller knows to be there. This is three times as fast as Buffer's own
+// readers, which check the range. `Number` only tells the compiler that the octet exists.
 
 function octet(buffer: Buffer, at: number): number {
   return Number(buffer[at]);

@@ -1,5 +1,5 @@
-// GOAWAY (RFC 9113 §6.8): what either side has said of the end of the connection, and what it may
-// still say. What becomes of the streams is the connection's.
+// GOAWAY (RFC 9113 §6.8): how both sides have announced the end of the connection, and which GOAWAY
+// may still be sent. The connection decides about the streams.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { connectionError } from "./error.ts";
@@ -9,14 +9,14 @@ import type { Role } from "./settings.ts";
 
 /** The GOAWAY frames of one connection, sent and received. */
 export class GoAways {
-  /** Our owner wants the end; a server that has not spoken yet says so later. */
+  /** Our owner wants the end. A server that has not spoken yet announces it later. */
   isDraining = false;
-  /** The GOAWAY that names the last stream that we take was sent. */
+  /** We have sent the GOAWAY that names the last stream that we take. */
   isFinal = false;
 
   private readonly role: Role;
   private readonly writer: FrameWriter;
-  /** The stream that it named. */
+  /** The stream that our GOAWAY named. */
   private lastTakenId = MAX_STREAM_ID;
   private received: { readonly lastStreamId: number; readonly code: number } | undefined =
     undefined;
@@ -26,24 +26,25 @@ export class GoAways {
     this.writer = writer;
   }
 
-  /** Some end is announced, by either side: no stream is to be opened any more. */
+  /** Either side has announced the end: no stream is opened any more. */
   get isAnnounced(): boolean {
     return this.isDraining || this.received !== undefined;
   }
 
-  /** It is said which streams are the last ones. When they have ended, so has the connection. */
+  /** The last streams are named. The connection ends when they have ended. */
   get isBinding(): boolean {
     return this.isFinal || this.received !== undefined;
   }
 
-  /** The error code of the peer's; `undefined` while it has sent none. */
+  /** The error code of the peer's GOAWAY; `undefined` while the peer has sent none. */
   get receivedCode(): number | undefined {
     return this.received?.code;
   }
 
   /**
-   * Says that the end comes. A server does it in two steps, so that requests under way still count.
-   * @returns whether `finish` has to follow when the peer has seen it
+   * Announces the end. A server announces it in two steps, so that requests under way are still
+   * taken.
+   * @returns whether `finish` has to follow when the peer has seen the announcement
    */
   announce(): boolean {
     const inTwoSteps = this.role === "server";
@@ -52,7 +53,9 @@ export class GoAways {
     return inTwoSteps;
   }
 
-  /** The second step names the last stream that is taken. @returns false when it is not due */
+  /**
+   * The second step names the last stream that is taken. @returns false when no second step is due
+   */
   finish(lastPeerId: number): boolean {
     if (!this.isDraining || this.isFinal) return false;
     this.isFinal = true;
@@ -63,14 +66,15 @@ export class GoAways {
 
   /** Says why the connection ends now. */
   sendEnd(lastPeerId: number, code: number, debugData: string): void {
-    // Never higher than it was said before, whatever came since and was ignored.
+    // The named stream is never higher than the one named before, even if later streams came and
+    // were ignored.
     this.writer.goAway(Math.min(lastPeerId, this.lastTakenId), code, debugData);
   }
 
   /**
-   * The peer has sent one.
-   * @returns whether it takes fewer of our streams than was known
-   * @throws {H2Error} for one that takes more
+   * The peer has sent GOAWAY.
+   * @returns whether the peer takes fewer of our streams than was known
+   * @throws {H2Error} for a GOAWAY that takes more streams
    */
   recv(lastStreamId: number, code: number): boolean {
     const before = this.received?.lastStreamId ?? Number.POSITIVE_INFINITY;

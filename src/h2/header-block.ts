@@ -9,8 +9,8 @@ const NOTHING: Buffer = Buffer.alloc(0);
 
 export class HeaderBlock {
   /**
-   * The stream whose block is being collected; 0 for none. Nothing but its CONTINUATION may come
-   * then.
+   * The stream whose block is being collected; 0 for none. While a block is collected, only its
+   * CONTINUATION may come.
    */
   streamId = 0;
   endStream = false;
@@ -23,9 +23,9 @@ export class HeaderBlock {
   private frames = 0;
 
   /**
-   * @param maxListBytes what we announce. Whoever keeps to it is never over the bounds here: a list
-   *   has more bytes by RFC 9113 §6.5.2's count than as plain literals (RFC 7541 §6.2), and is
-   *   taken in full frames.
+   * @param maxListBytes the bound that we announce. A peer that keeps to it is never over the
+   *   bounds here: a list has more bytes by the count of RFC 9113 §6.5.2 than as plain literals
+   *   (RFC 7541 §6.2), and full frames are taken.
    */
   constructor(limits: EngineLimits, maxListBytes: number) {
     this.maxBytes = Math.max(limits.maxHeaderBlockBytes, maxListBytes);

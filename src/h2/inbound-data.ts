@@ -1,5 +1,5 @@
-// DATA of the peer's messages (RFC 9113 §6.1): whose it is, what it takes of the windows, and who
-// is given it. Broken rules are thrown as H2Error.
+// DATA of the peer's messages (RFC 9113 §6.1): which stream it belongs to, what it takes from the
+// windows, and which owner gets it. A broken rule is thrown as H2Error.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { give, type LentBytes, lend } from "../wire/lent-bytes.ts";
@@ -20,7 +20,7 @@ import { CLOSED, remoteIsOpen } from "./stream-state.ts";
 import { ENDED, NOT_REMEMBERED, RESET_SENT, type StreamTable } from "./stream-table.ts";
 
 /**
- * DATA of shorter frames is copied where it is likely to be kept: that costs little more than a
+ * Shorter DATA frames are copied if they are likely to be kept: the copy costs little more than a
  * view.
  */
 const LEND_FROM_BYTES = 2_048;
@@ -31,7 +31,7 @@ export class InboundData<Owner> implements ConnectionRecvWindow {
   readonly connectionWindowBytes: number;
   windowBytes: number = DEFAULT_WINDOW_BYTES;
   creditBytes = 0;
-  /** The memory of the chunk being read will be read into again. */
+  /** The memory of the current chunk will be read into again. */
   isLent = false;
 
   private readonly role: Role;
@@ -39,7 +39,10 @@ export class InboundData<Owner> implements ConnectionRecvWindow {
   private readonly streams: StreamTable<Owner>;
   private readonly guard: FloodGuard;
 
-  /** Where the pieces of the DATA frame being read go; nowhere when it is ignored. */
+  /**
+   * The stream that gets the pieces of the current DATA frame; `undefined` when the frame is
+   * ignored.
+   */
   private dataStream: H2Stream<Owner> | undefined = undefined;
   private dataEndsStream = false;
   /** Of the DATA frame that is being received. */
@@ -77,13 +80,16 @@ export class InboundData<Owner> implements ConnectionRecvWindow {
 
   recvDataPiece(chunk: Buffer, start: number, end: number, last: boolean): void {
     const stream = this.dataStream;
-    // The owner may have reset the stream since its first piece.
+    // The owner may have reset the stream after the first piece.
     if (stream === undefined || stream.state === CLOSED) return;
     if (last) this.dataStream = undefined;
     this.deliver(stream, chunk, start, end, this.dataBytes, last && this.dataEndsStream);
   }
 
-  /** What a DATA frame means but for its data: returns the stream that is to be given some. */
+  /**
+   * Does everything for a DATA frame except passing its data on. Returns the stream that gets the
+   * data.
+   */
   private admitData(
     streamId: number,
     payloadBytes: number,
@@ -111,7 +117,7 @@ export class InboundData<Owner> implements ConnectionRecvWindow {
     }
     if (dataBytes > 0) this.guard.receivedFrames++;
     else if (!endStream) this.guard.countIdleFrame("empty DATA");
-    // Padding never reaches the owner, so its credit goes back here.
+    // Padding never reaches the owner, so its credit is given back here.
     if (dataBytes < payloadBytes) this.outbound.giveBack(stream, payloadBytes - dataBytes);
     if (!endStream) this.outbound.announceCredit(stream, relief(stream));
     if (dataBytes > 0) return stream;
@@ -136,9 +142,8 @@ export class InboundData<Owner> implements ConnectionRecvWindow {
   }
 
   /**
-   * Short DATA is given to the owner of a request that has not been answered yet, who is likely to
-   * keep it for another attempt. All else goes on at once, and where it does a view is all it
-   * takes.
+   * Short DATA goes as a copy to the owner of a request that has no answer yet: that owner is
+   * likely to keep it for another attempt. All other DATA goes on at once, so a view is enough.
    */
   private viewOf(
     stream: H2Stream<Owner>,
@@ -159,13 +164,14 @@ export class InboundData<Owner> implements ConnectionRecvWindow {
     }
     switch (this.streams.recall(streamId)) {
       case RESET_SENT:
-        // Under way when we reset the stream; bounded by the window of the connection (§5.1).
+        // The frame was under way when we reset the stream. The window of the connection bounds
+        // such frames (§5.1).
         return;
       case ENDED:
         throw connectionError(ErrorCode.STREAM_CLOSED, `DATA on closed stream ${streamId}`);
       case NOT_REMEMBERED:
-        // A server cannot send on a stream that we did not open: one of many that were reset at
-        // once.
+        // We opened every stream on which a server may send. So this stream is one of many that
+        // were reset at once.
         if (this.role === "client") return;
         throw streamError(streamId, ErrorCode.STREAM_CLOSED, "DATA on a closed stream");
       default:
@@ -174,7 +180,7 @@ export class InboundData<Owner> implements ConnectionRecvWindow {
   }
 }
 
-/** The DATA of a message adds up to its content-length (§8.1.1). */
+/** Checks that the DATA of a message adds up to its content-length (§8.1.1). */
 export function checkContent<Owner>(stream: H2Stream<Owner>, endStream: boolean): void {
   if (stream.contentLeft < 0 || (endStream && stream.contentLeft > 0)) {
     throw streamError(

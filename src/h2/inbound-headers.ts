@@ -1,5 +1,5 @@
 // Header sections of the peer's messages (RFC 9113 §6.2, §6.10, §8): requests, responses and
-// trailers, put together, decoded and judged. Broken rules are thrown as H2Error.
+// trailers. They are assembled, decoded and checked here. A broken rule is thrown as H2Error.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
@@ -32,8 +32,8 @@ import { NOT_REMEMBERED, RESET_RECEIVED, RESET_SENT, type StreamTable } from "./
 /** Who decides about new streams: the connection. */
 export interface StreamAcceptor {
   /**
-   * Server side: the well-formed request that opens a stream, or one that is `tooLarge`.
-   * @throws {H2Error} what is too large and is not answered
+   * Server side: takes the well-formed request that opens a stream, or one that is `tooLarge`.
+   * @throws {H2Error} for a request that is too large and not answered
    */
   acceptStream(
     streamId: number,
@@ -42,11 +42,14 @@ export interface StreamAcceptor {
     contentLength: number,
     tooLarge: H2Error | undefined,
   ): void;
-  /** Why a new stream would not be taken: an error code, or `IGNORE`; `undefined` when it would. */
+  /**
+   * Why a new stream would be refused: an error code, or `IGNORE`. `undefined` when it would be
+   * taken.
+   */
   refusal(): number | undefined;
 }
 
-/** GOAWAY has told the peer that the stream will not be looked at. */
+/** Our GOAWAY has told the peer that the stream is not processed. */
 export const IGNORE = -1;
 
 const NO_FIELDS: HeaderList = [];
@@ -131,8 +134,8 @@ export class InboundHeaders<Owner> {
   }
 
   /**
-   * A complete header block. It is decoded whatever the stream's fate, or the HPACK state would be
-   * lost (§4.3).
+   * A complete header block. It is decoded even if the stream is refused or gone: otherwise the
+   * HPACK state would be lost (§4.3).
    */
   private finishHeaders(
     streamId: number,
@@ -167,7 +170,7 @@ export class InboundHeaders<Owner> {
     else this.recvResponse(stream, fields, endStream);
   }
 
-  /** HEADERS without a stream: true when they may open one, false when they are to be ignored. */
+  /** HEADERS without a stream. Returns true when they may open one, false when they are ignored. */
   private opensStream(streamId: number): boolean {
     const { streams } = this;
     if (streams.isIdle(streamId)) {
@@ -192,12 +195,12 @@ export class InboundHeaders<Owner> {
         throw streamError(streamId, ErrorCode.STREAM_CLOSED, "HEADERS after RST_STREAM");
       case NOT_REMEMBERED:
         if (this.role === "client") {
-          // We opened it, so it is one of many that were reset at once: their responses may still
-          // be under way (§5.1).
+          // We opened the stream, so it is one of many that were reset at once. Their responses may
+          // still be under way (§5.1).
           this.guard.countIdleFrame("HEADERS on ended streams");
           return false;
         }
-        // Either long closed or skipped: the id is lower than one used before (§5.1.1).
+        // The stream is long closed or was skipped: its id is lower than one used before (§5.1.1).
         throw connectionError(ErrorCode.PROTOCOL_ERROR, `stream id ${streamId} is not a new one`);
       default:
         throw connectionError(ErrorCode.STREAM_CLOSED, `HEADERS on closed stream ${streamId}`);
@@ -225,7 +228,7 @@ export class InboundHeaders<Owner> {
     }
     stream.headersReceived = true;
     this.answered = true;
-    // §8.1.1: what HEAD, 204 and 304 say is not the length of their (empty) content.
+    // §8.1.1: the content-length of HEAD, 204 and 304 is not the length of their (empty) content.
     if (!stream.isHead && status !== 204 && status !== 304) {
       stream.contentLeft = contentLength;
       if (endStream && contentLength > 0) {

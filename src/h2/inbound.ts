@@ -1,6 +1,6 @@
-// The receiving half of a connection: takes every frame, in an order that is allowed, to what it
-// means. The control frames (RFC 9113 §6.3 - §6.9) are here, messages in inbound-headers.ts and
-// inbound-data.ts. Broken rules are thrown as H2Error; what to answer is the connection's.
+// The receiving half of a connection: checks the order of frames, and does what each frame means.
+// The control frames (RFC 9113 §6.3 - §6.9) are here, messages in inbound-headers.ts and
+// inbound-data.ts. A broken rule is thrown as H2Error; the connection decides on the answer.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { badFrameSize, connectionError, onStreamZero, streamError } from "./error.ts";
@@ -26,7 +26,7 @@ import { PeerSettings, type Role } from "./settings.ts";
 import type { H2Stream } from "./stream.ts";
 import type { StreamTable } from "./stream-table.ts";
 
-/** What the control frames do to the life of the connection. */
+/** The effects of control frames on the life of the connection. */
 export interface InboundHost<Owner> {
   /** RST_STREAM from the peer on an open stream. */
   streamReset(stream: H2Stream<Owner>, code: number): void;
@@ -165,7 +165,7 @@ export class Inbound<Owner> implements FrameHandler {
       this.guard.countIdleFrame("RST_STREAM on ended streams");
       return;
     }
-    // What a server resets was opened by us, so only clients can flood with it.
+    // A server can only reset streams that we opened, so only clients can flood with RST_STREAM.
     if (this.role === "server") this.guard.countReset();
     this.host.streamReset(stream, buffer.readUInt32BE(start));
   }
@@ -228,7 +228,8 @@ export class Inbound<Owner> implements FrameHandler {
     this.guard.countIdleFrame("PRIORITY");
     const isOpen = this.streams.get(streamId) !== undefined;
     if (end - start !== 5) {
-      // A stream error, where there is a stream to reset (§6.4 forbids RST_STREAM for an idle one).
+      // This is a stream error if there is a stream to reset (§6.4 forbids RST_STREAM for an idle
+      // one).
       if (!isOpen) throw badFrameSize("PRIORITY", end - start);
       throw streamError(streamId, ErrorCode.FRAME_SIZE_ERROR, `PRIORITY of ${end - start} bytes`);
     }

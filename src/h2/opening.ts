@@ -1,4 +1,4 @@
-// How a connection begins: who speaks first, and what the peer turns out to speak.
+// The beginning of a connection: which side speaks first, and which protocol the peer speaks.
 
 import { ClientPreface, type OtherProtocol, type Preface, ServerPreface } from "./preface.ts";
 import type { Role } from "./settings.ts";
@@ -12,13 +12,13 @@ export interface OpeningHost {
 export class Opening {
   /** The first flight is in the output. */
   started = false;
-  /** It waits for the client's preface, or did. */
+  /** The first flight waits, or has waited, for the client's preface. */
   awaitsClient = false;
-  /** PINGs that were asked for before the first flight; nothing may come before SETTINGS. */
+  /** PINGs that were asked for before the first flight. Nothing may be sent before SETTINGS. */
   earlyPings: (() => void)[] | undefined;
 
   private readonly host: OpeningHost;
-  /** As long as the peer may not speak HTTP/2. */
+  /** Reads the peer's first bytes, as long as the peer may not speak HTTP/2. */
   private preface: Preface | undefined;
 
   constructor(role: Role, host: OpeningHost) {

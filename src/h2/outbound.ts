@@ -1,6 +1,6 @@
-// The sending half of a connection: what owners of streams call, and whose DATA goes next. Control
-// frames and headers go out at once, in order; DATA takes turns. It must not know sockets or
-// received frames.
+// The sending half of a connection: the calls of stream owners, and the order in which DATA goes
+// out. Control frames and headers go out at once, in order. Streams take turns with DATA. This half
+// must not know sockets or received frames.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import {
@@ -40,14 +40,15 @@ import {
 import { ENDED, type HowEnded, RESET_SENT, type StreamTable } from "./stream-table.ts";
 
 /**
- * DATA that a stream may send with one write while others are open. What it takes the small calls
- * that come in meanwhile have to wait for: on this side for the write, on the other for the read. A
- * lone stream has all of the budget.
+ * DATA that one stream may send with one write while others are open. Small calls that come in
+ * meanwhile have to wait for it: on this side for the write, on the other side for the read. A lone
+ * stream gets all of the budget.
  */
 const WRITE_SHARE_BYTES = 65_536;
 
 /**
- * DATA that is worth a write of its own: the sooner it goes, the less of it waits in colder memory.
+ * DATA that is worth a write of its own. The sooner it goes out, the less of it waits in colder
+ * memory.
  */
 const BULK_BYTES = 32_768;
 
@@ -55,7 +56,9 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   readonly output: Output = new Output();
   readonly writer: FrameWriter = new FrameWriter(this.output);
   windowBytes: number = DEFAULT_WINDOW_BYTES;
-  /** DATA that may be put into the output before the binding says how much the socket took. */
+  /**
+   * Bytes of DATA that may be put into the output before the binding reports what the socket took.
+   */
   budgetBytes = 0;
   /** The largest header list that the peer takes (§6.5.2). */
   maxListBytes: number = UNANNOUNCED_MAX_LIST_BYTES;
@@ -115,8 +118,8 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     this.events.onDirty();
     if (endStream) stream.endQueued = true;
     let sent = 0;
-    // Others that wait come first, but a lone END_STREAM takes nothing from them and needs no
-    // window, not even one of 0 (§6.9.1).
+    // DATA of other streams that waits goes first. But a lone END_STREAM takes nothing from them
+    // and needs no window, not even one of 0 (§6.9.1).
     if (stream.queuedBytes === 0 && (length === 0 || this.ready.head === undefined)) {
       sent =
         length === 0
@@ -172,8 +175,8 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   // What the connection calls
 
   /**
-   * The verdict of a list that can be sent. To be asked for before HPACK: a block that was encoded
-   * has to be sent, or the tables differ.
+   * Returns the verdict of a list that can be sent. Call this before HPACK: an encoded block has to
+   * be sent, or the tables differ.
    * @throws {HeaderError}
    */
   checked(verdict: Verdict): Verdict {
@@ -183,7 +186,7 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     return verdict;
   }
 
-  /** Gives `bytes` that were received back to the peer's window of `stream`. */
+  /** Gives `bytes` that were received back to the peer, for its window of `stream`. */
   giveBack(stream: H2Stream<Owner>, bytes: number): void {
     // A peer that has ended its side needs no window.
     if (!remoteIsOpen(stream.state)) return;
@@ -197,21 +200,21 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     this.events.onDirty();
   }
 
-  /** WINDOW_UPDATE on a stream. @throws {H2Error} beyond what a window can be */
+  /** WINDOW_UPDATE on a stream. @throws {H2Error} when the window gets too large */
   growStream(stream: H2Stream<Owner>, increment: number): void {
     growStreamWindow(stream, increment);
     this.wake(stream);
   }
 
-  /** WINDOW_UPDATE on the connection. @throws {H2Error} beyond what a window can be */
+  /** WINDOW_UPDATE on the connection. @throws {H2Error} when the window gets too large */
   growConnection(increment: number): void {
     growConnectionWindow(this, increment);
     if (this.ready.head !== undefined) this.events.onDirty();
   }
 
   /**
-   * The peer has changed the window that streams begin with by `delta`. @throws {H2Error} beyond
-   * what a window can be
+   * The peer has changed the initial window of streams by `delta`. @throws {H2Error} when a window
+   * gets too large
    */
   shiftStreams(delta: number): void {
     for (const stream of this.streams.all()) {
@@ -220,14 +223,14 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     }
   }
 
-  /** Queued DATA waits for nothing but the budget. */
+  /** Queued DATA waits only for the budget. */
   get hasReadyData(): boolean {
     return this.ready.head !== undefined && this.windowBytes > 0;
   }
 
   /**
-   * Puts queued DATA into the output, stream by stream, as far as windows and budget reach, and
-   * tells the owners.
+   * Puts queued DATA into the output, stream by stream, within windows and budget, and tells the
+   * owners.
    */
   pump(): void {
     let rested: H2Stream<Owner>[] | undefined;
@@ -254,11 +257,11 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
       if (!stream.silent) stream.listener.onWritable(sent);
     }
     if (rested === undefined) return;
-    // Its owner may have closed it when it was told of another.
+    // An owner may have closed its stream when it was told of another one.
     for (const stream of rested) if (stream.state !== CLOSED) this.ready.push(stream);
   }
 
-  /** What `stream` may still send with this write. */
+  /** Bytes that `stream` may still send with this write. */
   private shareOf(stream: H2Stream<Owner>): number {
     if (this.streams.count <= 1) return this.budgetBytes;
     return stream.shareWrite === this.output.writeCount
@@ -266,7 +269,7 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
       : WRITE_SHARE_BYTES;
   }
 
-  /** `bytes` of DATA go out. */
+  /** Takes `bytes` of DATA that go out from the windows and the budget. */
   private charge(stream: H2Stream<Owner>, bytes: number): void {
     chargeSend(stream, this, bytes);
     this.budgetBytes -= bytes;
@@ -279,9 +282,9 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   }
 
   /**
-   * Resets streams whose response is complete before their request: the rest of it is not wanted
-   * (§8.1). At the end of the turn, because most often the end of the request has come in the same
-   * read.
+   * Resets streams whose response is complete before their request: the rest of the request is not
+   * wanted (§8.1). This happens at the end of the turn, because most often the end of the request
+   * came in the same read.
    */
   closeEarlyEnds(): void {
     const { earlyEnds } = this;
@@ -296,7 +299,7 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   }
 
   /**
-   * Ends `stream` without a frame: it leaves the table and the list, and what it had queued is
+   * Ends `stream` without a frame. The stream leaves the table and the list, and its queued DATA is
    * dropped.
    */
   close(stream: H2Stream<Owner>, how: HowEnded): void {
@@ -352,7 +355,8 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   }
 
   /**
-   * One DATA frame of `bytes` from the queue, and what comes after the queue when it is empty then.
+   * One DATA frame of `bytes` from the queue. If the queue is then empty, END_STREAM or the
+   * trailers follow.
    */
   private writeQueued(stream: H2Stream<Owner>, bytes: number): void {
     this.charge(stream, bytes);

@@ -1,5 +1,5 @@
-// What one connection has to write: slabs of small frames with references to large payloads in
-// between, in wire order. It must not know frames.
+// The bytes that one connection has to write, in wire order: slabs of small frames, and references
+// to large payloads in between. The output must not know frames.
 
 import { type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
 import { acquireSlab, acquireSmallSlab, releaseSlab, SMALL_SLAB_BYTES } from "./slabs.ts";
@@ -12,12 +12,12 @@ export const COPY_BELOW_BYTES = 2_048;
 
 const NO_SLAB: Buffer = Buffer.alloc(0);
 /**
- * Nothing is ever added to it. Most writes are one piece, and it is not worth a list that every
- * connection keeps for the rest.
+ * An empty list that is never added to. Most writes are one piece. A list per connection for the
+ * other writes would not be worth its memory.
  */
 const NO_PIECES: Buffer[] = [];
 
-/** Slabs whose bytes the socket still has to write, and where they end in all that it was given. */
+/** Slabs that the socket has not completely written, and where each ends among all bytes given. */
 class InFlight {
   private readonly slabs: Buffer[] = [];
   private readonly ends: number[] = [];
@@ -27,7 +27,7 @@ class InFlight {
     this.ends.push(end);
   }
 
-  /** Gives back those of which everything is written. */
+  /** Gives back the slabs that are completely written. */
   release(writtenBytes: number): void {
     while (this.slabs.length > 0 && (this.ends[0] as number) <= writtenBytes) {
       this.ends.shift();
@@ -57,22 +57,22 @@ export class Output {
   /** Full slabs whose bytes are among the pieces. */
   private full: Buffer[] | undefined = undefined;
   /**
-   * Bytes given to the socket so far, and how many of them it was known to have written when it was
-   * asked last.
+   * Bytes given to the socket so far, and how many of them the socket had written when it was last
+   * asked.
    */
   private givenBytes = 0;
   private writtenBytes = 0;
-  /** Made for the first socket that is too slow for one write. */
+  /** Made when a socket is too slow for one write for the first time. */
   private inFlight: InFlight | undefined = undefined;
 
   /**
-   * Makes room for `bytes`, at most `SLAB_BYTES`, in one run of `slab` from `position`; who writes
-   * there moves `position`.
+   * Makes room for `bytes`, at most `SLAB_BYTES`, in one run of `slab` from `position`. The code
+   * that writes there moves `position`.
    */
   reserve(bytes: number): void {
     if (this.run !== NO_SLAB) this.endRun();
     if (this.slab.length - this.position >= bytes) return;
-    // What the last turn needed is the best guess for this one.
+    // The size of the last turn is the best guess for this one.
     const isSmall = this.slab === NO_SLAB && Math.max(bytes, this.latestBytes) <= SMALL_SLAB_BYTES;
     if (this.slab !== NO_SLAB) {
       this.seal();
@@ -90,7 +90,7 @@ export class Output {
   }
 
   /**
-   * Appends `bytes[start..end)`, by copy where it is short or lent and by reference where it is
+   * Appends `bytes[start..end)`: by copy if the bytes are short or lent, by reference if they are
    * long.
    */
   append(bytes: LentBytes, start: number, end: number): void {
@@ -122,7 +122,8 @@ export class Output {
   }
 
   /**
-   * Appends by reference; what follows the last piece in the same memory becomes one piece with it.
+   * Appends by reference. Bytes that follow the last piece in the same memory are added to that
+   * piece.
    */
   appendRun(bytes: Buffer, start: number, end: number): void {
     if (this.run !== bytes || this.runEnd !== start) {
@@ -135,8 +136,8 @@ export class Output {
   }
 
   /**
-   * Gives `slab` back when all that was appended so far is written; at once if it is, for there may
-   * be no other write.
+   * Gives `slab` back when all bytes appended so far are written. If they are written already, it
+   * does so at once, because there may be no other write.
    */
   hold(slab: Buffer): void {
     if (this.byteCount === 0) this.giveBack(slab, this.givenBytes - this.writtenBytes);
@@ -158,8 +159,8 @@ export class Output {
   }
 
   /**
-   * What `take` returned was given to the socket, which now has `backlogBytes` left to write; slabs
-   * it has written can be used again.
+   * The pieces that `take` returned were given to the socket, which now has `backlogBytes` left to
+   * write. Slabs that it has written can be used again.
    */
   settle(backlogBytes: number): void {
     const { slab, full } = this;
@@ -177,7 +178,7 @@ export class Output {
     }
   }
 
-  /** Nothing of `slab` is left to be taken, and the socket has `backlogBytes` left to write. */
+  /** All bytes of `slab` were taken, and the socket has `backlogBytes` left to write. */
   private giveBack(slab: Buffer, backlogBytes: number): void {
     if (backlogBytes === 0) {
       releaseSlab(slab);
@@ -188,8 +189,8 @@ export class Output {
   }
 
   /**
-   * The socket has `backlogBytes` left to write. A busy one is never empty, so this must not wait
-   * for 0.
+   * The socket has `backlogBytes` left to write. A busy socket is never empty, so this must not
+   * wait for 0.
    */
   releaseWritten(backlogBytes: number): void {
     this.writtenBytes = this.givenBytes - backlogBytes;
@@ -208,7 +209,7 @@ export class Output {
     this.byteCount = 0;
   }
 
-  /** What has been appended so far is among the pieces. */
+  /** Adds the bytes appended so far to the pieces. */
   private seal(): void {
     if (this.run !== NO_SLAB) this.endRun();
     if (this.position === this.sealed) return;

@@ -1,6 +1,6 @@
 // The PINGs that we sent and that are not acknowledged yet (RFC 9113 §6.7).
 
-/** Marks our own: the first half of their opaque octets; the second counts. */
+/** Marks our own PINGs: the mark is the first half of their opaque octets, a counter the second. */
 const MARK = 0x67725072;
 const OPAQUE: Buffer = Buffer.alloc(8);
 
@@ -8,7 +8,7 @@ export class Pings {
   private readonly waiting = new Map<number, () => void>();
   private last = 0;
 
-  /** The opaque octets of a new one, to be written before the next. */
+  /** The opaque octets of a new PING, to be written before the next one is made. */
   next(onAcknowledged: () => void): Buffer {
     this.last = (this.last + 1) >>> 0;
     this.waiting.set(this.last, onAcknowledged);

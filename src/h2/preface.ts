@@ -1,29 +1,29 @@
-// The first bytes of a client: HTTP/2's preface (RFC 9113 §3.4), or another protocol, which is
-// recognised so that people can be told.
+// The first bytes of a client: the preface of HTTP/2 (RFC 9113 §3.4), or another protocol. Other
+// protocols are recognised so that people can be told.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { CLIENT_PREFACE } from "./frame.ts";
 
-/** What came in the place of the preface. */
+/** Another protocol in the place of the preface. */
 export interface OtherProtocol {
-  /** What it is, for people. */
+  /** A description for people. */
   readonly rule: string;
   readonly code: ErrorCode;
-  /** An answer in its own words, if it has any. */
+  /** An answer that its clients understand, if there is any. */
   readonly answer: Buffer | undefined;
 }
 
 const NOTHING: Buffer = Buffer.alloc(0);
 
 /**
- * A request line that is still not complete is no longer waited for: RFC 9112 §3 asks for at least
- * 8,000.
+ * A request line that is longer and still not complete is no longer waited for: RFC 9112 §3 asks
+ * for at least 8,000.
  */
 const MAX_REQUEST_LINE_BYTES = 8_192;
 
 /**
- * RFC 9112 §3: method, target and version, of which the line may end anywhere while it arrives.
- * Methods in use are upper case.
+ * RFC 9112 §3: method, target and version. The line may end anywhere while it arrives. Methods in
+ * use are upper case.
  */
 const BEGUN_REQUEST_LINE =
   /^[A-Z-]{1,24}(?: [!-\xff]*(?: (?:H(?:T(?:T(?:P(?:\/(?:1(?:\.(?:[0-9]\r?)?)?)?)?)?)?)?)?)?)?$/;
@@ -57,13 +57,13 @@ const TLS: OtherProtocol = {
 
 /** The beginning of a connection, until it is clear what the peer speaks. */
 export interface Preface {
-  /** Set when it is something else. */
+  /** Set when the peer speaks another protocol. */
   readonly other: OtherProtocol | undefined;
-  /** It is HTTP/2. */
+  /** The peer speaks HTTP/2. */
   readonly isComplete: boolean;
   /**
-   * Reads `chunk` up to `end`; returns where the preface ends in it, which is `end` as long as it
-   * is not complete.
+   * Reads `chunk` up to `end`. Returns where the preface ends in it; that is `end` as long as the
+   * preface is not complete.
    */
   read(chunk: Buffer, end: number): number;
 }
@@ -72,9 +72,9 @@ export class ClientPreface implements Preface {
   other: OtherProtocol | undefined = undefined;
   isComplete = false;
 
-  /** Whether HTTP/1 can be answered, and is worth the wait for its request line. */
+  /** HTTP/1 can be answered, so its request line is waited for. */
   private readonly answersHttp1: boolean;
-  /** What came before, while it is not clear what it is. */
+  /** The bytes so far, while the protocol is not clear. */
   private seen: Buffer = NOTHING;
 
   constructor(answersHttp1: boolean) {
@@ -99,7 +99,7 @@ export class ClientPreface implements Preface {
   }
 }
 
-/** What begins with `bytes`; `undefined` as long as more may tell. */
+/** The protocol that begins with `bytes`; `undefined` as long as more bytes are needed. */
 function recognised(bytes: Buffer): OtherProtocol | undefined {
   if (bytes[0] === TLS_HANDSHAKE) {
     if (bytes.length === 1) return undefined;
@@ -132,12 +132,12 @@ function http1(method: string, version: string): OtherProtocol {
 const HTTP1_AS_LENGTH = 0x485454;
 const TLS_ALERT_AS_LENGTH = 0x1503;
 
-/** A server's preface is a frame, but what it first says tells other protocols from HTTP/2. */
+/** A server's preface is a frame, but its first bytes tell other protocols from HTTP/2. */
 export class ServerPreface implements Preface {
   other: OtherProtocol | undefined = undefined;
   isComplete = false;
 
-  /** Looks at the first octets, which are read again as a frame. */
+  /** Looks at the first octets. They are read again as a frame. */
   read(chunk: Buffer, end: number): number {
     this.isComplete = true;
     const length = end < 3 ? 0 : chunk.readUIntBE(0, 3);

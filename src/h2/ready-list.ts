@@ -1,5 +1,5 @@
-// The streams that have queued DATA and window for it, in the order in which they get their turn.
-// Linking is intrusive and costs no allocation.
+// The streams that have queued DATA and window for it, in the order of their turns. The links lie
+// in the streams, so linking allocates nothing.
 
 import type { H2Stream } from "./stream.ts";
 

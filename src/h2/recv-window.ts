@@ -1,13 +1,13 @@
 // What the peer may still send: the receive windows of a connection and of its streams (RFC 9113
 // §5.2, §6.9). The numbers are fields of the connection and of the stream. A function that returns
-// credit has counted it: who calls announces it by WINDOW_UPDATE.
+// credit has counted it already; the caller announces it by WINDOW_UPDATE.
 //
-// A byte of DATA is in one of three numbers of its stream until the peer has it back: in
-// `unacknowledgedBytes` while its owner has it, then in `creditBytes`, and with WINDOW_UPDATE in
-// `recvWindow` again. The three add up to the whole window of the stream.
+// Until the peer has a byte of DATA back, the byte is in one of three numbers of its stream: in
+// `unacknowledgedBytes` while its owner has it, then in `creditBytes`, and after WINDOW_UPDATE in
+// `recvWindow` again. The three numbers add up to the whole window of the stream.
 //
-// A window becomes negative when it gets smaller than what has come. We announce 10,000 bytes, but
-// until the peer has acknowledged our SETTINGS it counts with the default (§6.9.2):
+// A window becomes negative when it shrinks below the bytes that have come. We announce 10,000
+// bytes, but until the peer has acknowledged our SETTINGS it counts with the default (§6.9.2):
 //
 //                                 recvWindow  unacknowledged  credit
 //   the peer opens a stream           65,535               0       0
@@ -23,7 +23,7 @@ import { DEFAULT_WINDOW_BYTES } from "./frame.ts";
 export interface ConnectionRecvWindow {
   /** The window that we announce. */
   readonly connectionWindowBytes: number;
-  /** What the peer may still send on all streams together. */
+  /** Bytes that the peer may still send on all streams together. */
   windowBytes: number;
   /** Received and not yet announced by WINDOW_UPDATE. */
   creditBytes: number;
@@ -32,7 +32,8 @@ export interface ConnectionRecvWindow {
 export interface StreamRecvWindow {
   readonly id: number;
   /**
-   * What the peer may still send; negative when our smaller window is acknowledged late (§6.9.2).
+   * Bytes that the peer may still send; negative when the peer acknowledges our smaller window late
+   * (§6.9.2).
    */
   recvWindow: number;
   /** Received and not yet acknowledged by the owner. */
@@ -42,8 +43,8 @@ export interface StreamRecvWindow {
 }
 
 /**
- * The connection begins to speak. Its window begins with the default and is changed by
- * WINDOW_UPDATE alone (§6.9.2).
+ * The connection begins to speak. Its window begins with the default, and only WINDOW_UPDATE
+ * changes it (§6.9.2).
  * @returns credit to announce, 0 for none
  */
 export function openConnectionWindow(connection: ConnectionRecvWindow): number {
@@ -61,17 +62,17 @@ export function newStreamWindow(streamWindowBytes: number, settingsAcked: boolea
 }
 
 /**
- * The peer has acknowledged our SETTINGS: a stream that began with more than we announced has that
- * much less (§6.9.2).
+ * The peer has acknowledged our SETTINGS. A stream that began with more than we announced loses the
+ * difference (§6.9.2).
  */
 export function settleStreamWindow(stream: StreamRecvWindow, streamWindowBytes: number): void {
   stream.recvWindow -= Math.max(0, DEFAULT_WINDOW_BYTES - streamWindowBytes);
 }
 
 /**
- * A DATA frame of `bytes`, whatever becomes of it (§6.9). The connection has its credit back on
- * receipt: what a stalled stream holds is bounded by its own window, and it takes nothing from the
- * others.
+ * A DATA frame of `bytes` came, even if it is ignored (§6.9). The connection gets its credit back
+ * on receipt. So a stalled stream holds no more than its own window, and takes nothing from other
+ * streams.
  * @returns credit to announce, 0 for none
  * @throws {H2Error} beyond the window
  */
@@ -91,7 +92,7 @@ export function recvOnConnection(connection: ConnectionRecvWindow, bytes: number
 }
 
 /**
- * A DATA frame of `payloadBytes`, of which the owner is given `dataBytes`; padding counts, too
+ * A DATA frame of `payloadBytes` came. The owner gets `dataBytes` of them; padding counts, too
  * (§6.9).
  * @throws {H2Error} beyond the window
  */
@@ -100,7 +101,7 @@ export function recvOnStream(
   payloadBytes: number,
   dataBytes: number,
 ): void {
-  // An empty frame needs no window, which may be negative (§6.9.1, §6.9.2).
+  // An empty frame needs no window. The window may be negative (§6.9.1, §6.9.2).
   if (payloadBytes > 0 && payloadBytes > stream.recvWindow) {
     throw streamError(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream window");
   }
@@ -116,7 +117,7 @@ export function acknowledgeRecv(stream: StreamRecvWindow, bytes: number): number
 }
 
 /**
- * `bytes` go back to the peer, together with others: half a window at a time.
+ * Gives `bytes` back to the peer. Credit is collected until it is half a window.
  * @returns credit to announce, 0 for none
  */
 export function returnCredit(
@@ -133,8 +134,8 @@ export function returnCredit(
 }
 
 /**
- * A peer that has used up its window gets what little it can have back now, or it would wait for
- * the rest of the half.
+ * Gives a peer that has used up its window all of its credit at once, however little. Otherwise the
+ * peer would wait for the rest of the half window.
  * @returns credit to announce, 0 for none
  */
 export function relief(stream: StreamRecvWindow): number {
@@ -147,7 +148,7 @@ function announced(stream: StreamRecvWindow, credit: number): number {
   return credit;
 }
 
-/** Credit is worth a WINDOW_UPDATE from half a window on. */
+/** Credit is announced from half a window on. */
 function isTooLittle(credit: number, windowBytes: number): boolean {
   return credit * 2 < windowBytes;
 }

@@ -1,6 +1,6 @@
-// DATA of one stream that waits for window or for its turn. What is lent is copied into slabs, with
-// room for a frame header in front of every frame, so that it goes out from there in long runs. It
-// must not know windows.
+// DATA of one stream that waits for window or for its turn. Lent bytes are copied into slabs, with
+// room for a frame header in front of every frame, so that they go out from there in long runs. The
+// queue must not know windows.
 
 import { type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
 import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "./frame.ts";
@@ -9,12 +9,15 @@ import { COPY_BELOW_BYTES, type Output } from "./output.ts";
 import { acquireSlab, acquireSmallSlab, FRAME_SLOT_BYTES, SMALL_SLAB_BYTES } from "./slabs.ts";
 
 /**
- * A queue that begins with no more, or goes on with it behind what it refers to, is likely to stay
+ * A queue that begins with no more bytes, or adds no more behind a reference, is likely to stay
  * short.
  */
 const LITTLE_BYTES = SMALL_SLAB_BYTES - FRAME_HEADER_BYTES;
 
-/** `bytes[start..end)` waits. In a slab the room in front of each frame lies in between. */
+/**
+ * The bytes `[start..end)` of `bytes` wait. In a slab, room for a frame header lies in front of
+ * each frame.
+ */
 interface Piece {
   readonly bytes: Buffer;
   start: number;
@@ -27,8 +30,8 @@ export class SendQueue {
 
   /** Takes `chunk` from `from` on: by reference if its memory stays, else by copy. */
   push(chunk: LentBytes, from: number): void {
-    // A short view would cost more than what it shows, and keep all of what was read with it in
-    // memory, for as long as the peer likes.
+    // A short view would cost more than its bytes. It would also keep everything that was read with
+    // it in memory, for as long as the peer likes.
     if (chunk.length - from < COPY_BELOW_BYTES || !memoryStays(chunk)) this.copy(chunk, from);
     else this.pieces.push({ bytes: chunk, start: from, end: chunk.length, isSlab: false });
   }
@@ -54,13 +57,13 @@ export class SendQueue {
     }
   }
 
-  /** What goes best into the next frame, at most; there is something in the queue. */
+  /** The best size of the next frame, at most. The queue is not empty. */
   get frameBytes(): number {
     const first = this.pieces[0] as Piece;
     return first.isSlab ? runBytes(first) : DEFAULT_MAX_FRAME_BYTES;
   }
 
-  /** Writes the first `bytes`, which are there, as one DATA frame. */
+  /** Writes the first `bytes` of the queue as one DATA frame. The queue has them. */
   writeFrame(writer: FrameWriter, streamId: number, bytes: number, endStream: boolean): void {
     const { output } = writer;
     const first = this.pieces[0] as Piece;
@@ -81,20 +84,20 @@ export class SendQueue {
     }
   }
 
-  /** Nothing of it will be sent. */
+  /** Drops the queue: nothing of it will be sent. */
   drop(output: Output): void {
     // The beginning of a slab may be on its way.
     for (const { bytes, isSlab } of this.pieces) if (isSlab) output.hold(bytes);
     this.pieces.length = 0;
   }
 
-  /** Leaves the first piece behind when it is used up, or the end of one of its frames. */
+  /** Leaves the first piece when it is used up, or the end of one of its frames. */
   private dropWritten(output: Output): void {
     const first = this.pieces[0] as Piece;
     if (first.start === first.end) {
       if (first.isSlab) output.hold(first.bytes);
-      // No piece but the last is short and a queue is as long as its source's window at most, so
-      // moving the rest up costs little.
+      // Only the last piece is short, and a queue is at most as long as the window of its source.
+      // So moving the other pieces up costs little.
       this.pieces.shift();
     } else if (first.isSlab && first.start % FRAME_SLOT_BYTES === 0) {
       first.start += FRAME_HEADER_BYTES;
@@ -103,11 +106,12 @@ export class SendQueue {
 }
 
 /**
- * The queue of a stream that has none: nearly every stream, so it is one for all and stays empty.
+ * The queue of every stream that has none. Nearly all streams have none, so they share this one,
+ * which stays empty.
  */
 export const NO_QUEUE: SendQueue = new SendQueue();
 
-/** There is room for a header in front of what comes next. */
+/** The next byte has room for a header in front of it. */
 function isAtHead({ start }: Piece): boolean {
   return start % FRAME_SLOT_BYTES === FRAME_HEADER_BYTES;
 }

@@ -3,7 +3,7 @@
 // headers, trailers and a lone END_STREAM wait for neither.
 //
 // A window becomes negative when the peer lowers SETTINGS_INITIAL_WINDOW_SIZE after we have used
-// more (§6.9.2). From 65,535 to 16,384:
+// more (§6.9.2). An example, from 65,535 to 16,384:
 //
 //                                   sendWindow
 //   we open a stream                    65,535
@@ -17,14 +17,15 @@ import { connectionError, streamError } from "./error.ts";
 import { MAX_WINDOW_BYTES } from "./frame.ts";
 
 export interface ConnectionSendWindow {
-  /** What may go out on all streams together. */
+  /** Bytes that may go out on all streams together. */
   windowBytes: number;
 }
 
 export interface StreamSendWindow {
   readonly id: number;
   /**
-   * What may go out; negative when the peer has lowered its SETTINGS_INITIAL_WINDOW_SIZE (§6.9.2).
+   * Bytes that may go out; negative when the peer has lowered its SETTINGS_INITIAL_WINDOW_SIZE
+   * (§6.9.2).
    */
   sendWindow: number;
 }
@@ -56,7 +57,7 @@ export function shiftStreamWindow(stream: StreamSendWindow, delta: number): void
   stream.sendWindow += delta;
 }
 
-/** DATA that the windows let out; none where it is not above 0. */
+/** Bytes of DATA that both windows allow; none when the result is not above 0. */
 export function sendableBytes(stream: StreamSendWindow, connection: ConnectionSendWindow): number {
   return Math.min(stream.sendWindow, connection.windowBytes);
 }

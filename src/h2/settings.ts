@@ -1,4 +1,4 @@
-// SETTINGS of both sides (RFC 9113 §6.5): what we announce, and what the peer has said.
+// SETTINGS of both sides (RFC 9113 §6.5): those that we announce, and those that the peer has sent.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { UNANNOUNCED_MAX_LIST_BYTES } from "../wire/field.ts";
@@ -18,7 +18,7 @@ import {
 
 export type Role = "client" | "server";
 
-/** What a connection announces. */
+/** The settings that a connection announces. */
 export interface LocalSettings {
   /** Streams that the peer may have open; only a server announces it. */
   readonly maxConcurrentStreams: number;
@@ -48,22 +48,20 @@ export function localSettingPairs(role: Role, local: LocalSettings): [id: number
 }
 
 /**
- * The values in force for what we send. Its MAX_FRAME_SIZE is checked only: we never send more than
- * every peer takes.
+ * The peer's settings that bound what we send. MAX_FRAME_SIZE is only checked: we never send more
+ * than every peer takes.
  */
 export class PeerSettings {
   headerTableBytes: number = DEFAULT_HEADER_TABLE_BYTES;
   /**
-   * The least that the frame applied last allowed on the way: each of its values was in force for a
-   * moment (§6.5.3).
+   * The lowest HEADER_TABLE_SIZE within the last SETTINGS frame: each of its values was in force
+   * for a moment (§6.5.3).
    */
   lowestHeaderTableBytes: number = DEFAULT_HEADER_TABLE_BYTES;
   /** No limit until the peer names one (§6.5.2). */
   maxConcurrentStreams = 0xffffffff;
   initialWindowBytes: number = DEFAULT_WINDOW_BYTES;
-  /**
-   * Advisory (§6.5.2), but peers have been seen to end the connection over a list that is larger.
-   */
+  /** Only advice (§6.5.2), but some peers end the connection over a larger list. */
   maxHeaderListBytes: number = UNANNOUNCED_MAX_LIST_BYTES;
 
   /**

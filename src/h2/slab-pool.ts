@@ -1,15 +1,16 @@
-// Slabs of one size that wait to be used again, as many as were needed lately.
+// Slabs of one size that wait to be used again. The pool keeps as many as were needed lately.
 
 /**
- * How often a pool is asked for a slab before it gives up half of what it never needed meanwhile.
+ * After this many requests for a slab, a pool gives up half of the slabs that it did not need
+ * meanwhile.
  */
 const TRIM_EVERY = 32_768;
 
-/** A pool stays this large, 5 MiB of the larger slabs, however little of it is needed. */
+/** A pool keeps at least this many slabs, 5 MiB of the larger ones, however few are needed. */
 const KEPT_SLABS = 64;
 
 /**
- * Slabs of one size that are free. The one that came back last goes out first: it may still be in
+ * Slabs of one size that are free. The slab that came back last goes out first: it may still be in
  * the cache of the core.
  */
 export class SlabPool {
@@ -42,7 +43,7 @@ export class SlabPool {
     if (this.#free.length < this.#maxCount) this.#free.push(slab);
   }
 
-  /** What one burst needed is not held for ever. Those that have lain longest go. */
+  /** Slabs that one burst needed are not held for ever. Those that have lain longest go. */
   #trim(): void {
     const surplus = Math.min(this.#unneededCount >> 1, this.#free.length - KEPT_SLABS);
     if (surplus > 0) this.#free.splice(0, surplus);

@@ -8,21 +8,21 @@ import { SlabPool } from "./slab-pool.ts";
 export const FRAME_SLOT_BYTES: number = FRAME_HEADER_BYTES + DEFAULT_MAX_FRAME_BYTES;
 
 /**
- * Room for all DATA of one read with the headers of its frames, so that it is one piece of a write.
- * Larger slabs cost memory per peer that does not read, smaller ones (two frames) 4 to 10 % more
- * user time for bulk.
+ * Room for all DATA of one read, with the headers of its frames, so that it is one piece of a
+ * write. Larger slabs cost memory per peer that does not read. Smaller ones (two frames) cost 4 to
+ * 10 % more user time for bulk.
  */
 const SLAB_BYTES: number = 5 * FRAME_SLOT_BYTES;
 
 /**
- * For a connection that writes little in a turn, or a stream with little that waits: there are many
- * at once, each with a slab of its own.
+ * For a connection that writes little in a turn, or a stream with little DATA that waits. There are
+ * many of these at once, each with a slab of its own.
  */
 export const SMALL_SLAB_BYTES = 4_096;
 
 /**
- * Slabs kept for reuse, 40 MiB and 8 MiB. What is in use beyond that at a time is left to the
- * collector, and new memory for a twelfth of the slabs made bulk cost a tenth more.
+ * Slabs kept for reuse, 40 MiB and 8 MiB. Slabs in use beyond that are left to the collector. When
+ * a twelfth of the slabs was new memory, bulk cost a tenth more.
  */
 const MAX_POOLED_SLABS = 512;
 const MAX_POOLED_SMALL_SLABS = 2_048;

@@ -34,7 +34,9 @@ type StreamEvent = 0 | 1 | 2;
 
 type Row = readonly [StreamState, StreamState, StreamState];
 
-/** An event that cannot happen in a state leaves it as it is: who calls has checked before. */
+/**
+ * An event that cannot happen in a state leaves the state as it is: the caller has checked before.
+ */
 // biome-ignore format: table
 const TRANSITIONS: readonly [Row, Row, Row, Row] = [
   // RECV_END_STREAM      SEND_END_STREAM     RESET

@@ -1,5 +1,5 @@
-// The streams of one connection: the open ones, which ids were used, and how the latest ones ended
-// (RFC 9113 §5.1, §5.1.1).
+// The streams of one connection: the open ones, the ids that were used, and how the latest ones
+// ended (RFC 9113 §5.1, §5.1.1).
 
 import { StreamMap } from "../wire/stream-map.ts";
 import { MAX_STREAM_ID } from "./frame.ts";
@@ -17,9 +17,9 @@ export const RESET_RECEIVED = 3;
 export type HowEnded = 0 | 1 | 2 | 3;
 
 /**
- * Stream numbers whose end is remembered, powers of two: 1 KiB where nothing was reset, and 64 KiB
- * at most. Only frames that were under way when a stream ended need it. A peer that has not heard
- * of our resets may be sending on as many streams as it may have open.
+ * How many stream ends are remembered, powers of two: 1 KiB if nothing was reset, and at most 64
+ * KiB. Only frames that were under way when a stream ended need the memory. A peer that has not
+ * heard of our resets may send on as many streams as it may have open.
  */
 const REMEMBERED = 256;
 const MAX_REMEMBERED = 16_384;
@@ -31,10 +31,13 @@ export class StreamTable<Owner> {
   private readonly role: Role;
   private readonly streams = new StreamMap<H2Stream<Owner>>();
   private rememberedResets: number;
-  /** The stream's number and, in the lowest two bits, how it ended, at the place of the number. */
+  /**
+   * At the place of a stream's number: the number and, in the lowest two bits, how the stream
+   * ended.
+   */
   private ended: Uint32Array | undefined = undefined;
 
-  /** @param maxPeerStreams that the peer may have open */
+  /** @param maxPeerStreams how many streams the peer may have open */
   constructor(role: Role, maxPeerStreams: number) {
     this.role = role;
     this.rememberedResets = REMEMBERED;
@@ -55,7 +58,7 @@ export class StreamTable<Owner> {
     this.streams.set(stream.id, stream);
   }
 
-  /** Forgets a stream that has ended, but not how. */
+  /** Forgets a stream that has ended, but remembers how it ended. */
   remove(stream: H2Stream<Owner>, how: HowEnded): void {
     this.streams.delete(stream.id);
     this.remember(stream.id, how);
@@ -89,7 +92,7 @@ export class StreamTable<Owner> {
     return grown;
   }
 
-  /** How the stream ended, if it is not too long ago. */
+  /** How the stream ended, if that was not too long ago. */
   recall(id: number): HowEnded {
     const number = id >>> 1;
     const { ended } = this;
@@ -99,8 +102,8 @@ export class StreamTable<Owner> {
   }
 
   /**
-   * No frame but HEADERS and PRIORITY may come on an idle stream; a server's streams are never ours
-   * to begin with (no push).
+   * Only HEADERS and PRIORITY may come on an idle stream. A server never opens streams to us (no
+   * push).
    */
   isIdle(id: number): boolean {
     if ((id & 1) === 0) return true;

@@ -1,5 +1,5 @@
-// Between frames and the messages that local handlers work with. Relayed calls never come here:
-// they move bytes.
+// Converts between frames and the messages of local handlers. Relayed calls never come here: they
+// move bytes.
 
 import { checkObject } from "../check/check.ts";
 import { warnOnce } from "../check/warn.ts";
@@ -7,7 +7,7 @@ import { ErrorReason, failure, GrpcError, thrownText } from "./error.ts";
 import { Frame } from "./frame.ts";
 import { Status } from "./status.ts";
 
-/** How messages of one kind become bytes and back; protobuf, for example. */
+/** Converts messages of one kind to bytes and back; protobuf, for example. */
 export interface Codec<T = unknown> {
   /** For diagnostics: `proto`, `json`, ... */
   readonly name: string;
@@ -16,18 +16,18 @@ export interface Codec<T = unknown> {
 }
 
 /**
- * The codec of a server that only proxies and works with raw frames: a `Frame` passes untouched,
- * bytes become a payload, and what arrives is a `Frame`. It knows no other messages; see
- * `codecWithParent`.
+ * The codec of a server that only proxies and works with raw frames. A `Frame` passes untouched,
+ * bytes become a payload, and a received message is a `Frame`. This codec knows no other messages;
+ * see `codecWithParent`.
  */
 export function newCodec(): Codec {
   return new RawCodec();
 }
 
 /**
- * A codec for a server that has typed local handlers beside proxied methods: a `Frame` passes
- * untouched, anything else goes to `parent`, and what arrives for a local handler is what `parent`
- * makes of it.
+ * A codec for a server that has typed local handlers beside proxied methods. A `Frame` passes
+ * untouched, and `parent` encodes anything else. A local handler receives the messages that
+ * `parent` decodes.
  */
 export function codecWithParent<T>(parent: Codec<T>): Codec<T | Frame> {
   checkCodec("parent of codecWithParent", parent);
@@ -79,8 +79,8 @@ class ParentCodec<T> implements Codec<T | Frame> {
 }
 
 /**
- * What goes on the wire for `message`. A `Frame` is sent as it is, its compressed flag included,
- * whatever the codec.
+ * The frame that goes on the wire for `message`. A `Frame` is sent as it is, its compressed flag
+ * included, whatever the codec.
  * @throws {GrpcError} INTERNAL when the codec fails, as grpc-go
  */
 export function encodeMessage<T>(codec: Codec<T>, message: T | Frame): Frame {
@@ -93,10 +93,10 @@ export function encodeMessage<T>(codec: Codec<T>, message: T | Frame): Frame {
 }
 
 /**
- * What a handler gets for `frame`. With the codec of `newCodec` that is the frame itself,
- * compressed or not.
+ * The message that a handler gets for `frame`. With the codec of `newCodec` that is the frame
+ * itself, compressed or not.
  * @throws {GrpcError} UNIMPLEMENTED for a compressed message that would have to be decoded;
- * INTERNAL when the codec fails, as grpc-go
+ *   INTERNAL when the codec fails, as grpc-go
  */
 export function decodeMessage<T>(codec: Codec<T>, frame: Frame): T | Frame {
   if (codec instanceof RawCodec) return frame;
@@ -113,8 +113,7 @@ export function decodeMessage<T>(codec: Codec<T>, frame: Frame): T | Frame {
 }
 
 /**
- * What a codec says of a message is for operators; what it says by a GrpcError is said to the
- * client.
+ * A codec's own error is for operators. A GrpcError that the codec throws is sent to the client.
  */
 function codecFailed(details: string, cause: unknown): GrpcError {
   if (cause instanceof GrpcError) return cause;
@@ -124,7 +123,7 @@ function codecFailed(details: string, cause: unknown): GrpcError {
   return failure(Status.INTERNAL, details, { reason: ErrorReason.CODEC, message, cause });
 }
 
-/** It hands out frames as they are, so a compressed message needs no decompression. */
+/** The codec hands out frames as they are, so a compressed message needs no decompression. */
 export function takesRawFrames(codec: Codec): boolean {
   return codec instanceof RawCodec;
 }

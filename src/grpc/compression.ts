@@ -5,17 +5,17 @@ import { gunzipSync, inflateSync } from "node:zlib";
 import { ErrorReason, failure, type GrpcError, thrownText } from "./error.ts";
 import { Status } from "./status.ts";
 
-/** What can be decompressed, as `grpc-accept-encoding` says it. */
+/** The encodings that can be decompressed, in the form of `grpc-accept-encoding`. */
 const ACCEPTED_ENCODINGS = "identity,deflate,gzip";
 
 /**
- * The payload of a message whose compressed flag is set. One of no bytes is taken for an empty
- * message, which no compressor makes of one: some senders set the flag on every message and leave
- * out what there is nothing of.
+ * The payload of a message whose compressed flag is set. A payload of no bytes counts as an empty
+ * message. No compressor makes such a payload, but some senders set the flag on every message, also
+ * on empty ones.
  * @param encoding the call's `grpc-encoding`
  * @param maxBytes largest result
  * @throws {GrpcError} INTERNAL for a flag without an encoding and for damaged data, UNIMPLEMENTED
- * for an unknown encoding, RESOURCE_EXHAUSTED for a result above the limit
+ *   for an unknown encoding, RESOURCE_EXHAUSTED for a result above the limit
  */
 export function decompress(
   payload: Buffer,
@@ -47,7 +47,7 @@ export function decompress(
   );
 }
 
-/** What one Buffer can hold on every supported Node. */
+/** The size that one Buffer can have on every supported Node. */
 const MAX_OUTPUT_BYTES = 0x7fffffff;
 
 function decompressionError(cause: unknown, maxBytes: number): GrpcError {

@@ -1,5 +1,5 @@
-// The one error class of the public API, and the table of reasons. Knows no wire form; trailers.ts
-// does.
+// The one error class of the public API, and the table of reasons. The class knows no wire form;
+// trailers.ts does.
 
 import { checkOneOf } from "../check/check.ts";
 import { anything, type OptionTable, optionTable } from "../check/options.ts";
@@ -49,13 +49,13 @@ export const ErrorReason = {
    */
   CLIENT_PROTOCOL: "CLIENT_PROTOCOL",
   /**
-   * The upstream answered with a status other than OK. That status. What it says is between client
-   * and upstream.
+   * The upstream answered with a status other than OK. The call ends with that status. The cause is
+   * between client and upstream.
    */
   UPSTREAM_STATUS: "UPSTREAM_STATUS",
   /**
-   * The upstream reset the stream. By its code (`statusFromErrorCode`). Look at the upstream;
-   * `retry` says whether it started.
+   * The upstream reset the stream. The status follows from the error code (`statusFromErrorCode`).
+   * Look at the upstream; `retry` says whether it started.
    */
   UPSTREAM_RESET: "UPSTREAM_RESET",
   /**
@@ -73,8 +73,8 @@ export const ErrorReason = {
    */
   UPSTREAM_MISSING_STATUS: "UPSTREAM_MISSING_STATUS",
   /**
-   * The upstream answered with an HTTP error, or with a content type that is not gRPC. By
-   * `statusFromHttpStatus`. Check the target.
+   * The upstream answered with an HTTP error, or with a content type that is not gRPC. The status
+   * follows from the HTTP status (`statusFromHttpStatus`). Check the target.
    */
   UPSTREAM_NOT_GRPC: "UPSTREAM_NOT_GRPC",
   /** The upstream broke HTTP/2 or gRPC on this stream. INTERNAL. The upstream is broken. */
@@ -105,7 +105,7 @@ export const ErrorReason = {
    */
   CONN_CLOSED: "CONN_CLOSED",
   /**
-   * A secondary fell further behind than allowed, or too much is kept for detached ones.
+   * A secondary fell further behind than allowed, or too much memory is kept for detached ones.
    * RESOURCE_EXHAUSTED. Raise `maxLagBytes`, or swallow the error.
    */
   SECONDARY_LAG: "SECONDARY_LAG",
@@ -135,7 +135,7 @@ export const ErrorReason = {
 
 export type ErrorReason = (typeof ErrorReason)[keyof typeof ErrorReason];
 
-/** Whose doing it is: the client's, a backend's, or this process's. */
+/** Who caused the failure: the client, a backend, or this process. */
 export type ErrorSource = "downstream" | "upstream" | "proxy";
 
 export interface GrpcErrorOptions {
@@ -148,8 +148,8 @@ export interface GrpcErrorOptions {
   /** Custom metadata for the trailers; not copied. @default none */
   readonly metadata?: Metadata;
   /**
-   * What `message` says instead of the details: addresses, paths, texts of others, which clients
-   * have no business with.
+   * The text of `message`, in the place of the details: addresses, paths and foreign texts, which
+   * clients should not read.
    */
   readonly message?: string;
   readonly cause?: unknown;
@@ -176,15 +176,15 @@ const ERROR_OPTIONS: OptionTable = optionTable<GrpcErrorOptions>("options of Grp
 });
 
 /**
- * What clients read of an error that was not meant for them: of anything thrown that is no
- * GrpcError.
+ * The text that clients read for an error that was not meant for them: for anything thrown that is
+ * no GrpcError.
  */
 export const INTERNAL_DETAILS = "internal error in the proxy";
 
 /**
  * A call that failed. The client is sent `status`, `details` and `metadata`, and nothing else;
  * `message`, `cause`, `reason` and `source` are for operators. In errors made here `details` names
- * no address, path or host and quotes neither the system, TLS nor a plain Error: `message` does. A
+ * no address, path or host, and quotes neither the system, TLS nor a plain Error; `message` does. A
  * GrpcError that user code throws is sent as it is. Match on `status` and `reason`; the texts may
  * change in any release.
  */
@@ -196,24 +196,23 @@ export class GrpcError extends Error {
   readonly metadata: Metadata;
   readonly reason: ErrorReason;
   readonly source: ErrorSource;
-  /**
-   * `"safe"`: no upstream can have processed the call, so it may be sent again whatever it does.
-   */
+  /** `"safe"`: no upstream can have processed the call, so sending it again does no harm. */
   readonly retry: "never" | "safe";
   readonly #details: string | ReceivedStatus;
   #wireTrailers: HeaderList | undefined;
   #wireMetadata: HeaderList | undefined;
 
   /**
-   * @throws {RangeError} for a status that is OK or none: success is not an error
-   * @throws {TypeError} for an option that is unknown, and for one with a value that it cannot have
+   * @throws {RangeError} for OK, because success is not an error, and for a number that is no
+   *   status
+   * @throws {TypeError} for an unknown option, and for an option with an impossible value
    */
   constructor(status: Status, details: string, options?: GrpcErrorOptions);
   /** @internal An error that an upstream has sent; its text is made when somebody reads it. */
   constructor(status: Status, details: ReceivedStatus, options: FailureOptions);
   constructor(status: Status, details: string | ReceivedStatus, options?: GrpcErrorOptions) {
     super(
-      // Without a message of its own it has the one of the class, below.
+      // An error without a message of its own uses the getter below.
       details instanceof ReceivedStatus
         ? undefined
         : `${statusName(status)}: ${textOf(options?.message ?? details ?? "")}`,
@@ -222,11 +221,10 @@ export class GrpcError extends Error {
     if (!isStatus(status) || status === Status.OK) {
       throw new RangeError(`status: expected an integer from 1 to 16, got ${String(status)}`);
     }
-    // Of what an upstream sends there is one for each failed call, and its options are ours.
+    // Each failed call of an upstream makes one such error, and its options are ours.
     if (options !== undefined && !(details instanceof ReceivedStatus)) ERROR_OPTIONS.check(options);
     this.status = status;
-    // Errors of others can have anything for a message, and what a status says must not fail for
-    // it.
+    // Foreign errors may have anything as a message. That must not make this constructor fail.
     this.#details =
       typeof details === "string" || details instanceof ReceivedStatus
         ? details
@@ -238,8 +236,8 @@ export class GrpcError extends Error {
   }
 
   /**
-   * Of an error that an upstream has sent; any other has a message of its own, which comes before
-   * this one.
+   * The message of an error that an upstream has sent. Any other error has its own property
+   * `message`, which hides this one.
    */
   override get message(): string {
     return `${statusName(this.status)}: ${this.details}`;
@@ -250,17 +248,17 @@ export class GrpcError extends Error {
   }
 
   /**
-   * The `grpc-message`, decoded: what the client reads. Of an error that is made here, what is sent
-   * is cut to 8,192 octets.
+   * The decoded `grpc-message`, which the client reads. The text of an error that is made here is
+   * cut to 8,192 octets when it is sent.
    */
   get details(): string {
     return typeof this.#details === "string" ? this.#details : this.#details.details;
   }
 
   /**
-   * @internal The trailing fields exactly as the upstream sent them (of a Trailers-Only response:
-   * its whole header section), so that an error that is passed on unchanged goes out byte-exact.
-   * `undefined` for an error made here, and as soon as `metadata` has been changed.
+   * @internal The trailing fields exactly as the upstream sent them (for a Trailers-Only response:
+   *   its whole header section). So an error that is passed on unchanged goes out byte-exact.
+   *   `undefined` for an error made here, and as soon as `metadata` has been changed.
    */
   get wireTrailers(): HeaderList | undefined {
     return this.metadata.toFields() === this.#wireMetadata ? this.#wireTrailers : undefined;
@@ -273,10 +271,10 @@ export class GrpcError extends Error {
   }
 
   /**
-   * Whatever was thrown, as a GrpcError. A GrpcError is itself. An AbortError stands for the reason
-   * of the abort if that is a GrpcError, and is CANCELLED otherwise; the TimeoutError of
-   * `AbortSignal.timeout` is DEADLINE_EXCEEDED. Anything else is UNKNOWN, as grpc-go treats a plain
-   * error that a handler returns; but what it says is for operators.
+   * Converts anything that was thrown to a GrpcError. A GrpcError stays itself. An AbortError
+   * becomes the reason of the abort if that is a GrpcError, and CANCELLED otherwise. The
+   * TimeoutError of `AbortSignal.timeout` becomes DEADLINE_EXCEEDED. Anything else becomes UNKNOWN,
+   * as grpc-go treats a plain error that a handler returns; its text is only for operators.
    */
   static from(thrown: unknown): GrpcError {
     if (thrown instanceof GrpcError) return thrown;
@@ -299,19 +297,19 @@ export class GrpcError extends Error {
 }
 
 /**
- * An error of this process. All of them are made here, so that none goes without a reason and is
+ * Makes an error of this process. All of them are made here, so that each has a reason and none is
  * blamed on user code.
  */
 export function failure(status: Status, details: string, options: FailureOptions): GrpcError {
   return new GrpcError(status, details, options);
 }
 
-/** What was thrown, as text for operators. */
+/** The text of a thrown value, for operators. */
 export function thrownText(thrown: unknown): string {
   return textOf(thrown instanceof Error ? thrown.message || thrown.name : thrown);
 }
 
-/** Text for something thrown that is no Error; an object may have no way of becoming one. */
+/** The text of a thrown value that is no Error. Some objects cannot be converted to text. */
 function textOf(thrown: unknown): string {
   try {
     return String(thrown);

@@ -1,5 +1,5 @@
-// Where the first message of a stream of bytes ends, however it is cut into chunks. For whoever
-// leaves it out.
+// Finds the end of the first message in a stream of bytes, whatever its chunks. For code that
+// leaves the first message out.
 
 import type { LentBytes } from "../wire/lent-bytes.ts";
 import { PREFIX_BYTES, payloadBytesOn } from "./frame.ts";
@@ -10,17 +10,17 @@ export class FirstMessage {
   /** Bytes of its payload still to come, as far as the prefix is known. */
   private payloadLeft = 0;
 
-  /** Some of it has come. */
+  /** Some bytes of the message have come. */
   get begun(): boolean {
     return this.prefixSeen > 0;
   }
 
-  /** All of it has come. */
+  /** All bytes of the message have come. */
   get complete(): boolean {
     return this.prefixSeen === PREFIX_BYTES && this.payloadLeft === 0;
   }
 
-  /** Takes the next bytes; returns how many of them belong to it. */
+  /** Takes the next bytes. Returns how many of them belong to the first message. */
   take(chunk: LentBytes): number {
     const at = Math.min(chunk.length, PREFIX_BYTES - this.prefixSeen);
     if (at > 0) {

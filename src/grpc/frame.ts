@@ -6,7 +6,7 @@ import type { LentBytes } from "../wire/lent-bytes.ts";
 /** Bytes before each payload. */
 export const PREFIX_BYTES = 5;
 
-/** What four bytes of length can say. */
+/** The largest length that four bytes can express. */
 export const MAX_PAYLOAD_BYTES = 0xffffffff;
 
 /** The length of the payload whose prefix, flag first, begins at `at`. */
@@ -15,9 +15,10 @@ export function payloadBytesAt(chunk: LentBytes, at: number): number {
 }
 
 /**
- * Reads on in a prefix that spans chunks: what is known of the payload's length when the bytes
- * `from` to `to` of `chunk` have been read, too. All of it when those complete the prefix.
- * @param known what was known before
+ * Continues to read a prefix that spans chunks. Returns the part of the payload's length that is
+ * known after the bytes `from` to `to` of `chunk`. When these bytes complete the prefix, that is
+ * the whole length.
+ * @param known the part that was known before
  * @param seen bytes of the prefix that were read before
  */
 export function payloadBytesOn(
@@ -35,10 +36,10 @@ export function payloadBytesOn(
   return length;
 }
 
-/** Up to here one write of a joined buffer costs less than two of separate ones. */
+/** Up to this size one write of a joined buffer costs less than two writes of separate ones. */
 const JOIN_BELOW_BYTES = 4_096;
 
-/** One message as it is on the wire, not decoded: what a proxy passes on. */
+/** One message in its wire form, not decoded: a proxy passes it on. */
 export class Frame {
   readonly payload: Buffer;
   /** The payload is compressed as the call's `grpc-encoding` says. */
@@ -50,7 +51,8 @@ export class Frame {
   }
 
   /**
-   * What the message takes on the wire, its prefix included: the flow-control credit that it holds.
+   * The bytes of the message on the wire, its prefix included: the flow-control credit that it
+   * holds.
    */
   get wireBytes(): number {
     return PREFIX_BYTES + this.payload.length;
@@ -58,9 +60,9 @@ export class Frame {
 }
 
 /**
- * A message for sending: one buffer while the payload is small, then the prefix and the payload
- * itself, uncopied.
- * @throws {RangeError} for a payload whose length four bytes cannot say
+ * The buffers to send for a message: one buffer if the payload is small; otherwise the prefix, and
+ * the payload itself without a copy.
+ * @throws {RangeError} for a payload whose length four bytes cannot express
  */
 export function frameChunks(payload: Buffer, compressed = false): Buffer[] {
   const joins = payload.length <= JOIN_BELOW_BYTES;

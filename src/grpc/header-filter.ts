@@ -1,5 +1,5 @@
-// Which fields belong to the protocol or to one hop, and which are the user's to read and the
-// proxy's to forward. Names are lower case, as on the wire. Everything not named here is forwarded,
+// Separates the fields of the protocol or of one hop from the user's fields, which are read and
+// forwarded. Names are lower case, as on the wire. Every field that is not named here is forwarded,
 // including `user-agent`, `grpc-encoding`, `grpc-accept-encoding`, `grpc-previous-rpc-attempts`,
 // `grpc-trace-bin` and names that gRPC has reserved but not assigned.
 

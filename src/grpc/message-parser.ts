@@ -1,6 +1,6 @@
-// Finds messages in a stream of bytes whose chunks have nothing to do with them. Two ways: counting
-// (the relay), which assembles nothing, and parsing (peeking, local handlers), which hands out
-// frames. Knows no stream and no window: the owner asks, and acknowledges.
+// Finds messages in a stream of bytes that is cut into unrelated chunks. The relay counts messages
+// and assembles nothing. Peeking and local handlers parse, and get frames. The parsers know no
+// stream and no window: the owner asks, and acknowledges.
 
 import { appendChunk } from "../wire/chunk-list.ts";
 import { keep, type LentBytes } from "../wire/lent-bytes.ts";
@@ -12,30 +12,22 @@ import { Status } from "./status.ts";
 export type MessageSource = "downstream" | "upstream";
 
 /**
- * Counts the messages that pass and refuses one above a limit, without keeping a byte. It does not
- * judge the flag byte: that is for whoever reads the message.
+ * Counts the messages that pass, and refuses one above a limit, without keeping a byte. The flag
+ * byte is not checked: the reader of the message checks it.
  */
 export class MessageCounter {
   private passedCount = 0;
-  /**
-   * Of the message under way: bytes of its prefix seen so far, 0 to 4; 0 also while its payload
-   * passes.
-   */
+  /** Bytes of the current message's prefix seen so far, 0 to 4; also 0 while its payload passes. */
   private prefixSeen = 0;
-  /** Length as far as its bytes have been seen. */
+  /** The length of the current message, as far as its bytes have been seen. */
   private length = 0;
   /** Bytes of the payload still to come. */
   private payloadLeft = 0;
-  /**
-   * `undefined` for no limit: a number as large as that would be an object of its own for each
-   * counter.
-   */
+  /** `undefined` for no limit: so large a number would be an object of its own for each counter. */
   private readonly maxMessageBytes: number | undefined;
   private readonly source: MessageSource;
 
-  /**
-   * @param maxMessageBytes largest payload; no limit but the format's by default
-   */
+  /** @param maxMessageBytes largest payload; by default only the limit of the format */
   constructor(maxMessageBytes: number = MAX_PAYLOAD_BYTES, source: MessageSource = "downstream") {
     this.maxMessageBytes = maxMessageBytes < MAX_PAYLOAD_BYTES ? maxMessageBytes : undefined;
     this.source = source;
@@ -59,8 +51,8 @@ export class MessageCounter {
   push(chunk: LentBytes): void {
     const size = chunk.length;
     const from = this.prefixSeen === 0 ? 0 : this.readPrefix(chunk, 0);
-    // Where the message under way ends and the next prefix begins; 0 for nearly every chunk that is
-    // relayed.
+    // The end of the current message, where the next prefix begins; 0 for nearly every chunk that
+    // is relayed.
     let next = from + this.payloadLeft;
     if (next > from && next <= size) this.passedCount++;
     while (next + PREFIX_BYTES <= size) {
@@ -73,9 +65,7 @@ export class MessageCounter {
     if (next < size) this.readPrefix(chunk, next);
   }
 
-  /**
-   * Reads what `chunk` holds, from `at` on, of a prefix that spans chunks; returns where that ends.
-   */
+  /** Reads the part of a prefix that `chunk` holds from `at` on. Returns where that part ends. */
   private readPrefix(chunk: LentBytes, at: number): number {
     const end = Math.min(chunk.length, at + PREFIX_BYTES - this.prefixSeen);
     this.length = payloadBytesOn(this.length, this.prefixSeen, chunk, at, end);
@@ -96,7 +86,7 @@ export class MessageCounter {
 }
 
 interface MessageParserOptions {
-  /** Largest payload. @default 4_294_967_295, what the format can say */
+  /** Largest payload. @default 4_294_967_295, the limit of the format */
   readonly maxMessageBytes?: number;
   /** @default "downstream" */
   readonly source?: MessageSource;
@@ -110,11 +100,13 @@ interface MessageParserOptions {
  * been taken.
  */
 export class MessageParser {
-  /** What has not been taken, and where in the first chunk it begins. No chunk is empty. */
+  /**
+   * The bytes that have not been taken, and where in the first chunk they begin. No chunk is empty.
+   */
   private chunks: Buffer[] = [];
   private offset = 0;
   private untakenBytes = 0;
-  /** With `retain`: the chunks before those. */
+  /** With `retain`: the chunks before `chunks`. */
   private readonly taken: Buffer[] = [];
   /** Payload length of the next message; -1 while its prefix has not been read. */
   private payloadBytes = -1;
@@ -129,7 +121,7 @@ export class MessageParser {
     this.retain = options?.retain ?? false;
   }
 
-  /** Bytes pushed that belong to no message taken yet. */
+  /** Bytes that were pushed and belong to no message taken yet. */
   get bufferedBytes(): number {
     return this.untakenBytes;
   }
@@ -139,7 +131,7 @@ export class MessageParser {
     return this.untakenBytes === 0;
   }
 
-  /** Takes the next bytes of the stream, by reference where their memory stays. */
+  /** Takes the next bytes; by reference if their memory stays. */
   push(bytes: LentBytes): void {
     if (bytes.length === 0) return;
     const chunk = keep(bytes);
@@ -149,9 +141,9 @@ export class MessageParser {
 
   /**
    * The next whole message, or `undefined` until there is one.
-   * @throws {GrpcError} RESOURCE_EXHAUSTED for a message above the limit, as soon as its prefix is
-   * here; INTERNAL for a flag byte other than 0 and 1. Every message before it has been handed out
-   * then; asking again throws again.
+   * @throws {GrpcError} RESOURCE_EXHAUSTED for a message above the limit, as soon as its prefix has
+   *   come; INTERNAL for a flag byte other than 0 and 1. By then every message before it has been
+   *   handed out. Asking again throws again.
    */
   next(): Frame | undefined {
     if (this.payloadBytes === -1) {
@@ -176,9 +168,8 @@ export class MessageParser {
   }
 
   /**
-   * With `retain`: every byte that was ever pushed, the messages taken included, uncopied, in
-   * order. The parser is empty afterwards. This is how a stream that was peeked at is relayed as if
-   * it had not been.
+   * With `retain`: every byte that was ever pushed, also of messages that were taken, uncopied, in
+   * order. The parser is empty afterwards. So a stream that was peeked at is relayed unchanged.
    */
   drainAll(): Buffer[] {
     const all = [...this.taken, ...this.chunks];
@@ -213,8 +204,8 @@ export class MessageParser {
   }
 
   /**
-   * Bytes `from` to `to` of what is buffered as a view, if the first chunk holds them; there are at
-   * least that many.
+   * A view of the buffered bytes `from` to `to`, if the first chunk holds them. At least `to` bytes
+   * are buffered.
    */
   private view(from: number, to: number): Buffer | undefined {
     const first = this.chunks[0] as Buffer;
@@ -223,7 +214,7 @@ export class MessageParser {
       : undefined;
   }
 
-  /** The first `bytes` of what is buffered, joined; there are at least that many. */
+  /** A copy of the first `bytes` that are buffered. At least that many are buffered. */
   private copy(bytes: number): Buffer {
     const target = Buffer.allocUnsafe(bytes);
     let filled = 0;
@@ -251,7 +242,7 @@ export class MessageParser {
   }
 }
 
-/** A stream ended in the middle of a message: neither `atMessageBoundary`. */
+/** The error for a stream that ended within a message, when `atMessageBoundary` is false. */
 export function truncatedMessage(source: MessageSource): GrpcError {
   return failure(Status.INTERNAL, "the stream ended in the middle of a message", {
     reason: ErrorReason.TRUNCATED_MESSAGE,

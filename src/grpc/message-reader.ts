@@ -1,5 +1,5 @@
-// Messages of one direction as a handler reads them: one promise per message that is waited for.
-// Local handlers and our own client use it; relayed calls never do.
+// The messages of one direction for a handler: one promise for each message that is read. Local
+// handlers and our own client use the reader; relayed calls never do.
 
 import type { LentBytes } from "../wire/lent-bytes.ts";
 import { type Codec, decodeMessage, takesRawFrames } from "./codec.ts";
@@ -8,7 +8,7 @@ import { GrpcError } from "./error.ts";
 import { Frame } from "./frame.ts";
 import { MessageParser, type MessageSource, truncatedMessage } from "./message-parser.ts";
 
-/** Where credit for what has been read goes. */
+/** Takes credit for bytes that were read. */
 interface CreditSink {
   acknowledge(bytes: number): void;
 }
@@ -28,7 +28,7 @@ interface MessageReaderOptions {
 export class MessageReader {
   /** The call's `grpc-encoding` in this direction. */
   encoding: string | undefined = undefined;
-  /** Some message was read. */
+  /** A message was read. */
   hasRead = false;
   private readonly codec: Codec;
   private readonly maxMessageBytes: number;
@@ -52,7 +52,7 @@ export class MessageReader {
     });
   }
 
-  /** Takes the next bytes. Credit is given when the message they belong to is asked for. */
+  /** Takes the next bytes. Their credit is given when their message is asked for. */
   push(chunk: LentBytes, endStream: boolean): void {
     this.owedBytes += chunk.length;
     this.parser.push(chunk);
@@ -66,15 +66,15 @@ export class MessageReader {
     this.settle();
   }
 
-  /** Every message that is complete can still be read; then comes the error. */
+  /** Complete messages can still be read; then comes the error. */
   fail(error: GrpcError): void {
     this.error ??= error;
     this.settle();
   }
 
   /**
-   * Ends reading: what has arrived behind the messages that were read, and how much of it the
-   * sender has credit for already.
+   * Ends reading. Returns the bytes behind the messages that were read, and for how many of them
+   * the sender already has credit.
    */
   takeRest(): { readonly chunks: Buffer[]; readonly creditedBytes: number } {
     const { bufferedBytes } = this.parser;
@@ -83,8 +83,8 @@ export class MessageReader {
   }
 
   /**
-   * The next message; `undefined` after the last. Several may be asked for at once; they come in
-   * order.
+   * The next message; `undefined` after the last. A handler may ask for several at once; they come
+   * in order.
    */
   async read(): Promise<unknown> {
     const frame = await new Promise<Frame | undefined>((resolve, reject) => {
@@ -120,8 +120,8 @@ export class MessageReader {
       if (this.error !== undefined) this.waiters.shift()?.reject(this.error);
       else if (this.ended) this.waiters.shift()?.resolve(undefined);
       else {
-        // Somebody waits for a message that may be larger than the window: its limit bounds what is
-        // held.
+        // The handler waits for a message that may be larger than the window. The limit of message
+        // sizes bounds the memory.
         this.giveCredit(this.owedBytes);
         return;
       }

@@ -1,17 +1,18 @@
-// Messages of one direction as a handler sends them, with the brake that it is meant to await.
+// The messages of one direction that a handler sends. A handler that awaits the promises is slowed
+// down to the speed of its peer.
 
 import { type Codec, encodeMessage } from "./codec.ts";
 import type { GrpcError } from "./error.ts";
 import { frameChunks } from "./frame.ts";
 
-/** Where the bytes go: as `Stream.sendData`, returns how many were accepted at once. */
+/** Takes the bytes. Like `Stream.sendData`, it returns how many were accepted at once. */
 interface ByteSink {
   sendData(chunk: Buffer): number;
 }
 
 /**
- * A handler that does not await is not stopped, but one that does waits above this many bytes not
- * yet accepted for the socket.
+ * Above this many bytes that the socket has not accepted, a handler that awaits has to wait. A
+ * handler that does not await is not stopped.
  */
 const HIGH_WATER_BYTES = 65_536;
 
@@ -50,7 +51,7 @@ export class MessageWriter {
     });
   }
 
-  /** `bytes` of what was queued were accepted for the socket. */
+  /** The socket accepted `bytes` of the queued bytes. */
   onWritable(bytes: number): void {
     this.queuedBytes -= bytes;
     if (this.queuedBytes > HIGH_WATER_BYTES || this.waiters.length === 0) return;
@@ -59,7 +60,7 @@ export class MessageWriter {
     for (const waiter of waiters) waiter.resolve();
   }
 
-  /** The call is over: whoever waits, and every later write, gets `error`. */
+  /** The call is over: waiting writes, and every later write, get `error`. */
   fail(error: GrpcError): void {
     this.error ??= error;
     const waiters = this.waiters;
@@ -71,8 +72,8 @@ export class MessageWriter {
 const DONE: Promise<void> = Promise.resolve();
 
 /**
- * A promise whose rejection may be left unhandled: a handler that does not wait for its messages
- * must not bring the process down when the peer goes away.
+ * A promise whose rejection may stay unhandled. A handler that does not wait for its messages must
+ * not end the process when the peer goes away.
  */
 export function tolerant<T>(promise: Promise<T>): Promise<T> {
   promise.catch(NOTHING);

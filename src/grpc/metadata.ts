@@ -1,19 +1,21 @@
-// The user's view of header and trailer fields. Knows the gRPC rules for custom metadata, not who
-// sends it.
+// The user's view of header and trailer fields. It knows the gRPC rules for custom metadata, but
+// not who sends the fields.
 
 import { checkBoolean, checkObject } from "../check/check.ts";
 import { optionTable } from "../check/options.ts";
 import { HeaderField, type HeaderList } from "../wire/field.ts";
 import { isReservedMetadataName } from "./header-filter.ts";
 
-/** What a value is by its name: bytes when it ends in `-bin`, text otherwise. */
+/**
+ * The type of a value follows from its name: bytes when the name ends in `-bin`, text otherwise.
+ */
 export type MetadataValue<Name extends string = string> = string extends Name
   ? string | Buffer
   : Lowercase<Name> extends `${string}-bin`
     ? Buffer
     : string;
 
-/** What can be set: bytes for a `-bin` name, text for any other. */
+/** A value to set: bytes for a `-bin` name, text for any other. */
 export type MetadataInput = string | Uint8Array;
 
 export interface MetadataFieldOptions {
@@ -32,11 +34,11 @@ const NONE: HeaderList = [];
 
 /**
  * Custom metadata of a call: an ordered list of names and values in which names may repeat. Names
- * are case-insensitive; values of names ending in `-bin` are bytes, which travel as base64, all
- * others are printable ASCII.
+ * are case-insensitive. Values of names that end in `-bin` are bytes, which travel as base64. All
+ * other values are printable ASCII.
  *
- * It is a view over header fields that copies on write: wrapping fields costs nothing, and fields
- * that came from a peer and were not touched go on exactly as they came.
+ * Metadata is a view over header fields that copies on write. Wrapping fields costs nothing, and
+ * received fields that were not touched go on exactly as they came.
  *
  * Names that the protocol owns cannot be set: pseudo-header fields, `te`, `host`, `content-type`,
  * `content-length`, `grpc-timeout`, `grpc-status`, `grpc-message` and connection-specific fields.
@@ -44,12 +46,12 @@ const NONE: HeaderList = [];
  */
 export class Metadata {
   #fields: HeaderList = NONE;
-  /** The same list as `#fields` while nobody else can see it. */
+  /** The same list as `#fields`, as long as nobody else can see the list. */
   #own: HeaderField[] | undefined;
 
   /**
-   * @internal Metadata over `fields`, which must not change any more. Nothing is checked: what a
-   * peer sent is kept whatever it is.
+   * @internal Metadata over `fields`, which must not change any more. Nothing is checked:
+   *   everything that a peer sent is kept.
    */
   static fromFields(fields: HeaderList): Metadata {
     const metadata = new Metadata();
@@ -59,7 +61,7 @@ export class Metadata {
 
   /**
    * Metadata from an object; an array holds the values of a name that repeats.
-   * @throws {TypeError} as `append`, and for what is no object
+   * @throws {TypeError} as `append`, and for a value that is no object
    */
   static from(
     values: Readonly<Record<string, MetadataInput | readonly MetadataInput[]>>,
@@ -73,15 +75,15 @@ export class Metadata {
     return metadata;
   }
 
-  /** How many fields there are, repeated names counted each time. */
+  /** The number of fields; repeated names count each time. */
   get size(): number {
     return this.#fields.length;
   }
 
   /**
-   * All values of `name`, in order; empty when there are none. Values of a `-bin` name that some
-   * hop has joined with commas come back apart. Base64 is read leniently, padded or not; characters
-   * outside its alphabet are skipped.
+   * All values of `name`, in order; empty when there are none. If a hop has joined values of a
+   * `-bin` name with commas, they are split again. Base64 is read leniently, padded or not;
+   * characters outside its alphabet are skipped.
    */
   get<Name extends string>(name: Name): MetadataValue<Name>[];
   get(name: string): (string | Buffer)[] {
@@ -116,7 +118,7 @@ export class Metadata {
   }
 
   /**
-   * Replaces every value of `name` by this one, which takes the place of the first.
+   * Replaces every value of `name` by this one, in the place of the first.
    * @throws {TypeError} as `append`
    */
   set(name: string, value: MetadataInput, options?: MetadataFieldOptions): void {

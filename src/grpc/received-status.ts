@@ -1,23 +1,23 @@
-// What trailers say about the outcome of a call. Nearly all of it is passed on and never read here,
-// so its text is made when somebody reads it.
+// The outcome of a call as trailers say it. Nearly all outcomes are passed on and never read here,
+// so the text is decoded when somebody reads it.
 
 import { Status } from "./status.ts";
 import { decodeGrpcMessage } from "./status-message.ts";
 
-/** How much of a `grpc-status` that is none is repeated in the details, in characters. */
+/** How many characters of an invalid `grpc-status` the details repeat. */
 const MAX_SHOWN_CODE = 64;
 
 export class ReceivedStatus {
   readonly status: Status;
-  /** As it came, until it is decoded. */
+  /** The text as it came, until it is decoded. */
   private wireMessage: string;
-  /** What came in the place of a status. */
+  /** The value that came in the place of a status. */
   private readonly badCode: string | undefined;
   private decodedDetails: string | undefined;
 
   /**
-   * @param badCode a `grpc-status` that is none; the status is UNKNOWN then, and the details say
-   * what came
+   * @param badCode an invalid `grpc-status`; the status is UNKNOWN then, and the details repeat
+   *   this value
    */
   constructor(status: Status, wireMessage: string, badCode?: string) {
     this.status = status;
@@ -25,10 +25,7 @@ export class ReceivedStatus {
     this.badCode = badCode;
   }
 
-  /**
-   * The decoded `grpc-message`, empty when there is none. Decoded when it is read for the first
-   * time.
-   */
+  /** The decoded `grpc-message`, empty when there is none. It is decoded when it is first read. */
   get details(): string {
     if (this.decodedDetails === undefined) {
       const message = decodeGrpcMessage(this.wireMessage);
@@ -55,8 +52,8 @@ const STATUS_FROM_TEXT: ReadonlyMap<string, Status> = new Map(
 );
 
 /**
- * The outcome that `code`, the value of `grpc-status`, and `wireMessage`, that of `grpc-message`,
- * stand for.
+ * The outcome for `code`, the value of `grpc-status`, and `wireMessage`, the value of
+ * `grpc-message`.
  */
 export function receivedStatus(code: string, wireMessage: string): ReceivedStatus {
   if (code === "0" && wireMessage === "") return PLAIN_OK;

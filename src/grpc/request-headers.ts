@@ -10,10 +10,10 @@ const TE_TRAILERS = new HeaderField("te", "trailers");
 const SCHEME_HTTP = new HeaderField(":scheme", "http");
 const SCHEME_HTTPS = new HeaderField(":scheme", "https");
 
-/** Where requests go, as they say it; one object for all requests to a backend. */
+/** The fields that name a backend; one object for all requests to it. */
 export interface RequestOrigin {
   readonly scheme: HeaderField;
-  /** Of requests that have none of their own. */
+  /** For requests that have no authority of their own. */
   readonly authority: HeaderField;
 }
 
@@ -24,17 +24,17 @@ export function requestOrigin(isTls: boolean, authority: string): RequestOrigin 
   };
 }
 
-/** What the headers of a request are made of. */
+/** The parts of the headers of a request. */
 interface RequestHeaderParts {
   readonly origin: RequestOrigin;
   readonly path: HeaderField;
   readonly contentType: HeaderField;
-  /** What is left until the deadline; Infinity for none. */
+  /** The time until the deadline; Infinity for none. */
   readonly remainingMs: number;
   readonly metadata: HeaderList;
   /** Metadata whose names replace those of `metadata`. */
   readonly extraMetadata: Metadata | undefined;
-  /** Takes the place of the origin's, unless it is empty. */
+  /** Replaces the authority of the origin, unless it is empty. */
   readonly authority: string | undefined;
 }
 

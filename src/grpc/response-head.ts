@@ -1,4 +1,4 @@
-// What the header section of a response says before anything else of it is known (gRPC
+// Judges the header section of a response before anything else of the response has come (gRPC
 // PROTOCOL-HTTP2 "Responses").
 
 import type { HeaderField, HeaderList } from "../wire/field.ts";
@@ -6,20 +6,20 @@ import { isGrpcContentType } from "./content-type.ts";
 import { CONTENT_TYPE_GRPC, HTTP_STATUS_200 } from "./trailers.ts";
 
 /**
- * What the head of a response is that something may follow:
+ * The kind of a response head that may have something behind it:
  *
- * - `"open"`: of gRPC; it can be passed on.
- * - `"held"`: of gRPC, but with `grpc-status`, which has its place at the end. With nothing but
- *   END_STREAM behind it, it is a Trailers-Only response whose END_STREAM came late, as some
- *   servers send it. Otherwise `withoutStatus` of it is the head, and the trailers count.
- * - `"complete"`: not of gRPC, but with `grpc-status`, which counts before all else. What follows
- *   means nothing to gRPC.
+ * - `"open"`: the head of a gRPC response; it can be passed on.
+ * - `"held"`: the head of a gRPC response, but with `grpc-status`, which belongs to the end. If
+ *   only END_STREAM follows, it is a Trailers-Only response whose END_STREAM came late, as some
+ *   servers send it. Otherwise `withoutStatus` makes the head of it, and the trailers count.
+ * - `"complete"`: no gRPC response, but with `grpc-status`, which counts before all else. Anything
+ *   behind it means nothing to gRPC.
  */
 type ResponseHead = "open" | "held" | "complete";
 
 /** The head of a response that is not gRPC. */
 export interface ForeignHead {
-  /** Three digits, or nothing. */
+  /** Three digits, or empty. */
   readonly httpStatus: string;
   readonly contentType: string | undefined;
 }
@@ -40,8 +40,8 @@ export function judgeResponse(headers: HeaderList): ResponseHead | ForeignHead {
 }
 
 /**
- * A `"held"` head that turned out to be only headers: what it said of the outcome is for the
- * trailers to say.
+ * The headers of a `"held"` head that turned out to be only headers: without the outcome, which the
+ * trailers give.
  */
 export function withoutStatus(headers: HeaderList): HeaderList {
   return headers.filter(
@@ -51,9 +51,9 @@ export function withoutStatus(headers: HeaderList): HeaderList {
 }
 
 /**
- * A response with `grpc-status` says all in it, whatever HTTP status, content type and body a proxy
- * has put around it. As a Trailers-Only response it has 200, a content type of gRPC and no body.
- * The same list when it is one, or trailers.
+ * A response with `grpc-status` is complete by itself, whatever HTTP status, content type and body
+ * a proxy has added. As a Trailers-Only response it gets 200, a content type of gRPC and no body.
+ * Trailers, and a list that is right already, are returned as the same list.
  */
 export function asTrailersOnly(fields: HeaderList): HeaderList {
   if (fields[0]?.name !== ":status" || isTrailersOnly(fields)) return fields;
@@ -78,9 +78,8 @@ function isTrailersOnly(fields: HeaderList): boolean {
 }
 
 /**
- * Response headers as they go on to the client: all of them but `content-length`, which would be
- * wrong for a response that the relay has to cut short. The same list when there is nothing to
- * leave out.
+ * Response headers as they go on to the client: all of them except `content-length`, which would be
+ * wrong for a response that the relay has to cut short. The same list when nothing is left out.
  */
 export function forwardableResponseHeaders(headers: HeaderList): HeaderList {
   for (let i = 0; i < headers.length; i++) {
@@ -92,14 +91,14 @@ export function forwardableResponseHeaders(headers: HeaderList): HeaderList {
 }
 
 /**
- * Judges the heads of the responses of one backend. HPACK gives the same list for a block that
- * comes again, and such a list is looked at once.
+ * Judges the response heads of one backend. HPACK gives the same list for a block that comes again,
+ * and such a list is checked once.
  */
 export class ResponseJudge {
   /** The last list that was `"plain"`. */
   #plain: HeaderList | undefined = undefined;
 
-  /** As `judgeResponse`; `"plain"` is `"open"` with nothing to leave out. */
+  /** As `judgeResponse`. `"plain"` is an `"open"` head from which nothing is left out. */
   judge(headers: HeaderList): ResponseHead | "plain" | ForeignHead {
     if (headers === this.#plain) return "plain";
     const head = judgeResponse(headers);

@@ -1,12 +1,12 @@
-// From what went wrong below gRPC (HTTP/2 error code, HTTP status, system error) to the status a
-// caller sees. The only place that holds these tables.
+// Maps failures below gRPC (HTTP/2 error code, HTTP status, system error) to the status that a
+// caller sees. Only this file holds these tables.
 
 import { ErrorCode } from "../wire/error-code.ts";
 import { Status } from "./status.ts";
 
 /**
  * The status for a stream that ended with RST_STREAM(`code`), by gRPC PROTOCOL-HTTP2 "Errors". A
- * code that the table does not name, which a peer may always send, is INTERNAL: RFC 9113 §7 asks to
+ * peer may send a code that the table does not name. Such a code is INTERNAL: RFC 9113 §7 asks to
  * treat it like INTERNAL_ERROR.
  */
 export function statusFromErrorCode(code: number): Status {
@@ -15,8 +15,8 @@ export function statusFromErrorCode(code: number): Status {
     // retried"
     case ErrorCode.REFUSED_STREAM:
       return Status.UNAVAILABLE;
-    // "CANCEL | CANCELLED | Mapped to call cancellation"; by the time it matters, the caller has
-    // not cancelled: the upstream did
+    // "CANCEL | CANCELLED | Mapped to call cancellation". Here the upstream has cancelled, not the
+    // caller.
     case ErrorCode.CANCEL:
       return Status.CANCELLED;
     // "ENHANCE_YOUR_CALM | RESOURCE_EXHAUSTED ... with additional error detail"
@@ -34,9 +34,9 @@ export function statusFromErrorCode(code: number): Status {
 }
 
 /**
- * The code of a RST_STREAM that stands for `status`, where it cannot be said by trailers: one that
- * `statusFromErrorCode` leads back, or INTERNAL_ERROR. Never REFUSED_STREAM for UNAVAILABLE: that
- * would say that nothing was processed, and calls would be made twice.
+ * The code of a RST_STREAM that stands for `status` when trailers cannot be used.
+ * `statusFromErrorCode` maps the code back to the status, except for INTERNAL_ERROR. UNAVAILABLE is
+ * never REFUSED_STREAM: that would say that nothing was processed, and calls would be made twice.
  */
 export function errorCodeFromStatus(status: Status): ErrorCode {
   switch (status) {
@@ -85,9 +85,9 @@ export function statusFromHttpStatus(httpStatus: number): Status {
  * Every failure of the network, of name resolution, of the TLS handshake or of a UNIX socket is
  * UNAVAILABLE (grpc/grpc `doc/statuscodes.md`: "Server shutting down", "Some data transmitted
  * before connection breaks"; `doc/wait-for-ready.md`: calls on a channel in TRANSIENT_FAILURE). So
- * is a code that is not known, and none at all: all that is known is that there is no connection,
- * which says nothing about the request and may be different for the next attempt. The exceptions
- * are calls that no environment makes succeed: this process passed something that Node refuses.
+ * is an unknown code, and no code: then it is only known that there is no connection. That says
+ * nothing about the request, and the next attempt may succeed. The exceptions are calls that cannot
+ * succeed in any environment: this process passed something that Node refuses.
  */
 export function statusFromErrno(code: string | undefined): Status {
   switch (code) {

@@ -1,11 +1,11 @@
 // The coding of `grpc-message` (gRPC PROTOCOL-HTTP2 "Status-Message"): percent-encoded UTF-8. A
-// message that is passed on is never decoded and encoded again; only those that are made or shown
-// here are.
+// message that is passed on is never decoded and encoded again. Only messages that are made or
+// shown here are coded.
 
 const PERCENT = 0x25;
 
 /**
- * Octets that the message of a status that is made here has on the wire at most: the text of an
+ * The largest size on the wire of a status message that is made here, in octets: the text of an
  * error may have any length.
  */
 const MAX_GRPC_MESSAGE_BYTES = 8_192;
@@ -20,12 +20,12 @@ const UTF8_CONTINUATION = 0x80;
 const NEEDS_DECODING = /[^\x20-\x24\x26-\x7e]/;
 
 /**
- * The same, and a space at either end: gRPC lets it stand, but no field value may have it (RFC 9113
- * §8.2.1).
+ * The same, and a space at either end. gRPC allows the space, but no field value may have it (RFC
+ * 9113 §8.2.1).
  */
 const NEEDS_ENCODING = /[^\x20-\x24\x26-\x7e]|^ | $/;
 
-/** What each byte becomes. */
+/** The encoded form of each byte. */
 const ENCODED: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
   byte >= 0x20 && byte <= 0x7e && byte !== PERCENT
     ? String.fromCharCode(byte)
@@ -55,8 +55,8 @@ export function encodeGrpcMessage(text: string): string {
 }
 
 /**
- * The text of a field value (one byte per character). Never fails ("decoders MUST NOT error"): an
- * escape that is none stays as it is, bytes that are not UTF-8 become U+FFFD.
+ * The text of a field value (one byte per character). Decoding never fails ("decoders MUST NOT
+ * error"): an invalid escape stays as it is, and bytes that are not UTF-8 become U+FFFD.
  */
 export function decodeGrpcMessage(wire: string): string {
   if (!NEEDS_DECODING.test(wire)) return wire;
@@ -77,7 +77,7 @@ export function decodeGrpcMessage(wire: string): string {
   return bytes.toString("utf8", 0, end);
 }
 
-/** Of what is no digit, so little that no other digit makes up for it. */
+/** For a character that is no digit, a number so low that the other digit cannot make up for it. */
 function hexDigit(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const lower = byte | 0x20;

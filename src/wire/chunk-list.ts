@@ -1,15 +1,15 @@
-// Lists of chunks that wait, kept as short as what is in them: a peer that sends single octets
-// makes us hold about what it sent, not the hundred octets more that each view takes.
+// Lists of waiting chunks that take little more memory than their bytes. Each view takes a hundred
+// octets, and a peer that sends single octets must not make us hold a view per octet.
 
-/** Lists with fewer chunks are left alone: ordinary messages are never copied for it. */
+/** Shorter lists are left alone: ordinary messages are never copied. */
 const JOIN_FROM_CHUNKS = 16;
-/** Chunks are joined up to this size: beyond it a view costs little beside what it shows. */
+/** Chunks are joined up to this size. A longer view costs little compared with its bytes. */
 const JOINED_BYTES = 8_192;
 
 /**
  * Appends `chunk`, whose memory stays. The end of a long list is joined as a binary counter
- * carries, a chunk with one before it that is no longer, so that each octet is copied a few times
- * at most and the list stays short.
+ * carries: a chunk joins the one before if that is not longer. So each octet is copied a few times
+ * at most, and the list stays short.
  */
 export function appendChunk(chunks: Buffer[], chunk: Buffer): void {
   chunks.push(chunk);

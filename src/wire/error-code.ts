@@ -18,8 +18,8 @@ export const ErrorCode = {
 } as const;
 
 /**
- * One of the codes of RFC 9113 §7. A peer may send any 32-bit number, which the RFC asks to treat
- * like INTERNAL_ERROR (§7), so values read from the wire are typed `number`.
+ * One of the codes of RFC 9113 §7. A peer may send any 32-bit number, so values read from the wire
+ * have the type `number`. The RFC asks to treat unknown codes like INTERNAL_ERROR (§7).
  */
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 

@@ -1,7 +1,7 @@
-// What one header field may look like in HTTP/2 (RFC 9113 §8.2, §8.3), lenient in what arrives and
-// exact in what leaves. The verdict is kept on the field object: fields that come from an HPACK
-// table, and fields that a proxy passes on, are looked at once. It must not know what kind of
-// message a field is in.
+// The rules for one header field in HTTP/2 (RFC 9113 §8.2, §8.3), lenient for received fields and
+// exact for sent ones. The verdict is kept on the field object: fields from an HPACK table, and
+// fields that a proxy passes on, are checked once. The rules must not know in which kind of message
+// a field is.
 
 import { HeaderField } from "./field.ts";
 
@@ -16,16 +16,16 @@ export const LAST_PSEUDO = 6;
 export const CONTENT_LENGTH = 7;
 export const CONTENT_TYPE = 8;
 export const HOST = 9;
-/** From here on the field is not sent. */
+/** Fields of this class and above are not sent. */
 export const FIRST_UNSENT = 10;
-/** Received, it is taken as what `tidied` makes of it. */
+/** When received, the field is replaced by the result of `tidied`. */
 export const UNTIDY = 10;
 /**
- * Received, it is dropped: what is left of an upgrade from HTTP/1.1, which there is no more (RFC
- * 9113 §3.1).
+ * When received, the field is dropped. It belongs to an upgrade from HTTP/1.1, which no longer
+ * exists (RFC 9113 §3.1).
  */
 export const HTTP2_SETTINGS = 11;
-/** From here on the field makes every message malformed. */
+/** Fields of this class and above make every message malformed. */
 export const FIRST_MALFORMED = 12;
 const UNKNOWN_PSEUDO = 12;
 const BAD_NAME = 13;
@@ -35,7 +35,7 @@ const CONNECTION_SPECIFIC = 15;
 /** The class of `field`, one of the numbers above. */
 export function classOf(field: HeaderField): number {
   const known = field.ruleClass;
-  // Not of a look-alike without memos, which a user may have made.
+  // A look-alike that a user made may have no memo.
   if (known > 0) return known;
   const found = classify(field.name, field.value);
   field.ruleClass = found;
@@ -43,23 +43,23 @@ export function classOf(field: HeaderField): number {
 }
 
 /**
- * Spares `classOf` a look at the octets of a new field, which nghttp2 has judged (by the same
- * rules) before we get it.
+ * Marks a new field that nghttp2 has checked (by the same rules) before we get it, so that
+ * `classOf` need not check its octets.
  */
 export function classifyJudged(field: HeaderField): void {
   field.ruleClass = classifyOctets(field.name, field.value);
 }
 
-/** Not on the field objects: all of them would be larger for what is rare. */
+/** Not kept on the field objects: a rare case would make all of them larger. */
 const tidiedFields = new WeakMap<HeaderField, HeaderField>();
 
 /**
- * What an `UNTIDY` field that was received is taken as: the value without blanks around it, and
- * `te` in lower case. An entry of a table, which keeps its octets (RFC 7541 §4.1), always stands
- * for the same object.
+ * Replaces an `UNTIDY` field that was received: the value has no blanks around it, and `te` is in
+ * lower case. An entry of a table keeps its octets (RFC 7541 §4.1), and always gets the same
+ * replacement.
  *
  * Deviation: blanks around a value make a message malformed (RFC 9113 §8.2.1). gRPC C-core sends
- * `grpc-message` with them, gRPC lets every hop strip them, and a proxy that refuses them breaks
+ * `grpc-message` with them, and gRPC lets every hop strip them. A proxy that refuses them breaks
  * calls that worked without it.
  */
 export function tidied(field: HeaderField): HeaderField {
@@ -82,7 +82,7 @@ function tidyValue({ name, value }: HeaderField): string {
 
 /**
  * Connection-specific fields, which HTTP/2 forbids and no hop passes on (RFC 9113 §8.2.2). `te` is
- * apart: gRPC needs it.
+ * not among them: gRPC needs it.
  */
 export function isConnectionSpecific(name: string): boolean {
   // By length first: this runs for every field of every call, and nearly all fields fail here.
@@ -104,7 +104,7 @@ export function isConnectionSpecific(name: string): boolean {
 
 /**
  * RFC 9113 §8.3.1: no userinfo. Clients over UNIX sockets send the path of the socket, `unix:...`
- * or `@abstract`; there is no rule for them, and each hop writes its own.
+ * or `@abstract`. No rule exists for these, and each hop writes its own.
  */
 export function isAuthority(value: string): boolean {
   const first = value.charCodeAt(0);
@@ -112,10 +112,10 @@ export function isAuthority(value: string): boolean {
   return !hasBlankOr(value, AT);
 }
 
-/** A name that is longer is cut in texts. */
+/** Texts cut a longer name here. */
 const SHOWN_NAME_LENGTH = 64;
 
-/** Why a field is refused: which one, and for what. The value may be a secret, and is not shown. */
+/** Names the refused field and the reason. The value may be a secret, and is not shown. */
 export function describeRefusal(field: HeaderField): string {
   const { name, value } = field;
   const shown = JSON.stringify(name.slice(0, SHOWN_NAME_LENGTH));
@@ -187,14 +187,14 @@ function classify(name: string, value: string): number {
   return classifyOctets(name, value);
 }
 
-/** What a field is whose octets are those of a name and a value. */
+/** The class of a field from the octets of its name and value. */
 function classifyOctets(name: string, value: string): number {
   if (name.charCodeAt(0) === COLON) return classifyPseudo(name, value);
   if (isConnectionSpecific(name)) {
     return name === "http2-settings" ? HTTP2_SETTINGS : CONNECTION_SPECIFIC;
   }
   if (hasOuterBlank(value)) return UNTIDY;
-  // By length first, because names that are spelled out are new strings, which are dear to compare.
+  // By length first: names that are spelled out are new strings, which are expensive to compare.
   switch (name.length) {
     case 2:
       return name === "te" ? classifyTe(value) : REGULAR;
@@ -204,7 +204,7 @@ function classifyOctets(name: string, value: string): number {
       return name === "content-type" ? CONTENT_TYPE : REGULAR;
     case 14:
       if (name !== "content-length") return REGULAR;
-      // More digits than a safe integer has are not a length of anything.
+      // A number with more digits than a safe integer cannot be a length.
       return /^[0-9]{1,15}$/.test(value) ? CONTENT_LENGTH : BAD_VALUE;
     default:
       return REGULAR;
@@ -217,12 +217,15 @@ function classifyTe(value: string): number {
   return value.toLowerCase() === "trailers" ? UNTIDY : CONNECTION_SPECIFIC;
 }
 
-/** These are not stripped: they are no fields (§8.3), and nobody sends them with blanks. */
+/**
+ * Pseudo-header fields are not stripped: they are no fields (§8.3), and nobody sends them with
+ * blanks.
+ */
 function classifyPseudo(name: string, value: string): number {
   switch (name) {
     case ":path":
-      // §8.3.1: not empty for http and https. That it starts with a slash is for the owner to say,
-      // who has a better answer.
+      // §8.3.1: not empty for http and https. The owner checks that the path starts with a slash,
+      // because the owner has a better answer.
       return value === "" || hasBlankOr(value, NUMBER_SIGN) ? BAD_VALUE : PSEUDO_PATH;
     case ":method":
       return value === "POST" || METHOD.test(value) ? PSEUDO_METHOD : BAD_VALUE;
@@ -238,9 +241,9 @@ function classifyPseudo(name: string, value: string): number {
 }
 
 /**
- * Where `value` has what no field value may have, -1 for nowhere: control octets but HTAB, and more
- * than one octet per character, which cannot be sent. RFC 9113 §8.2.1 names NUL, CR and LF; the
- * others are for whatever speaks HTTP/1.1 behind us to misread (RFC 9110 §5.5).
+ * The place in `value` of an octet that no field value may have; -1 for none. These are control
+ * octets except HTAB, and characters of more than one octet, which cannot be sent. RFC 9113 §8.2.1
+ * names NUL, CR and LF. The others could be misread by HTTP/1.1 behind us (RFC 9110 §5.5).
  */
 function badOctetAt(value: string): number {
   for (let i = 0; i < value.length; i++) {
@@ -259,6 +262,6 @@ function hasBlankOr(value: string, unwanted: number): boolean {
 }
 
 function hasOuterBlank(value: string): boolean {
-  // NaN for an empty value is no blank.
+  // An empty value gives NaN, which is no blank.
   return isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(value.length - 1));
 }

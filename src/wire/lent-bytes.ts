@@ -1,11 +1,11 @@
-// Bytes that are lent: a view of memory that is read into again, good until the callback returns
-// that it came with. Plain sockets of the engine read into one buffer and lend it, because new
-// memory for every read costs more than a copy of what is kept.
+// Bytes that are lent: a view of memory that is read into again. The view is valid until the
+// callback that got it returns. Plain sockets of the engine read into one buffer and lend it,
+// because new memory for every read costs more than copies of the bytes that are kept.
 
 /**
- * Bytes that may be lent. They can be looked at, copied, and sent in the callback that they came
- * with. A `Buffer` will do where they are asked for, but they do not where a `Buffer` is: who needs
- * them later has to `keep` them. They must not be written to.
+ * Bytes that may be lent. They can be read and copied, and sent in the callback that got them. A
+ * `Buffer` can be passed as `LentBytes`, but `LentBytes` cannot be passed as a `Buffer`: code that
+ * needs them later has to `keep` them. They must not be written to.
  */
 export interface LentBytes {
   readonly length: number;
@@ -13,13 +13,13 @@ export interface LentBytes {
   readUInt8(offset: number): number;
   readUInt32BE(offset: number): number;
   copy(target: Uint8Array, targetStart: number, start: number, end: number): number;
-  /** What is cut out of lent bytes is lent, too. */
+  /** A part of lent bytes is lent, too. */
   subarray(start?: number, end?: number): LentBytes;
 }
 
 /**
- * A chunk says by its class whether it is lent. That is cheap to ask for; to ask a chunk for its
- * memory is not, and a mark on a Buffer would be an object more.
+ * The class of a chunk says whether it is lent. A check of the class is cheap. A check of the
+ * chunk's memory is not, and a mark on a Buffer would be one more object.
  */
 class LentView extends Uint8Array<ArrayBufferLike> implements LentBytes {
   // By way of Buffer's prototype, see below.
@@ -43,14 +43,12 @@ Object.setPrototypeOf(LentView.prototype, Buffer.prototype);
 /** Below this a loop is faster than `Buffer.copy`, which makes a view first. */
 const LOOP_BELOW_BYTES = 48;
 
-/**
- * The memory of `chunk` is not read into again: it may be referred to for as long as anybody likes.
- */
+/** The memory of `chunk` is not read into again: references to it may be kept for any time. */
 export function memoryStays(chunk: LentBytes): chunk is Buffer {
   return !(chunk instanceof LentView);
 }
 
-/** `chunk` itself where its memory stays, and a copy where it is lent. */
+/** `chunk` itself if its memory stays, and a copy if it is lent. */
 export function keep(chunk: LentBytes): Buffer {
   if (memoryStays(chunk)) return chunk;
   const kept = Buffer.allocUnsafe(chunk.length);
@@ -58,12 +56,12 @@ export function keep(chunk: LentBytes): Buffer {
   return kept;
 }
 
-/** `memory[start..end)` where it is, for one callback. */
+/** `memory[start..end)` as a view, valid for one callback. */
 export function lend(memory: Buffer, start: number, end: number): LentBytes {
   return new LentView(memory.buffer, memory.byteOffset + start, end - start);
 }
 
-/** A copy of `memory[start..end)`. Of few bytes it costs little more than a view. */
+/** A copy of `memory[start..end)`. For few bytes a copy costs little more than a view. */
 export function give(memory: Buffer, start: number, end: number): Buffer {
   const length = end - start;
   const given = Buffer.allocUnsafe(length);

@@ -35,33 +35,33 @@ const OF_REQUESTS = METHOD | SCHEME | AUTHORITY | PATH;
 const REQUIRED = METHOD | SCHEME | PATH;
 
 /**
- * Of fields that are no pseudo-header fields, in the same mask; the last one is that the list has
- * to be tidied.
+ * Bits of the same mask for fields that are no pseudo-header fields. The last bit says that the
+ * list has to be tidied.
  */
 const TYPE = 1 << CONTENT_TYPE;
 const HOST_FIELD = 1 << HOST;
 const UNTIDY_LIST = 1 << UNTIDY;
 
-/**
- * What was found out about a list. Nothing of it changes: it may be kept for as long as the list
- * is.
- */
+/** The findings about a list. They never change, so they may be kept as long as the list. */
 export class Verdict {
-  /** What is wrong. The rest counts where nothing is. */
+  /** The problem, if there is one. The other fields count only without a problem. */
   readonly problem: string | undefined;
   /**
-   * The list to go on with: the very one that was judged if there is nothing to mend. What was
-   * received is without blanks around its values, `http2-settings`, a second `content-type`, and
-   * `host` beside `:authority`.
+   * The list to go on with. It is the very list that was checked if nothing has to be corrected. A
+   * received list loses blanks around values, `http2-settings`, a second `content-type`, and `host`
+   * beside `:authority`.
    */
   readonly list: HeaderList;
   /** Value of content-length, or `NO_LENGTH`. */
   readonly contentLength: number;
-  /** Value of `:status`; 0 where there is none. */
+  /** Value of `:status`; 0 if there is none. */
   readonly status: number;
   /** The method is HEAD, so content-length of the response does not count its DATA. */
   readonly isHead: boolean;
-  /** Size of the list by §6.5.2; what is received is measured as it is decoded, so 0 there. */
+  /**
+   * Size of a sent list by §6.5.2; 0 for a received list, whose size is counted while it is
+   * decoded.
+   */
   readonly listBytes: number;
 
   constructor(
@@ -81,21 +81,21 @@ export class Verdict {
   }
 }
 
-/** Of no list that anybody has. */
+/** Belongs to no list that anybody has. */
 const NO_VERDICT: Verdict = new Verdict(undefined, [], NO_LENGTH, 0, false, 0);
 
-/** Judges header lists. */
+/** Checks header lists. */
 class MessageRules {
   readonly #receives: boolean;
   /**
-   * Of the last list of each kind. HPACK gives the same list for a block that comes again, and so
-   * does the relay: it is not judged again, nor is there a new verdict of it.
+   * The verdicts of the last list of each kind. HPACK gives the same list for a block that comes
+   * again, and so does the relay. Such a list is not checked again, and gets no new verdict.
    */
   #knownRequest: Verdict = NO_VERDICT;
   #knownResponse: Verdict = NO_VERDICT;
   #knownTrailers: Verdict = NO_VERDICT;
 
-  // Of the list that is being judged.
+  // Of the list that is being checked.
   #list: HeaderList = NO_VERDICT.list;
   #contentLength: number = NO_LENGTH;
   #status = 0;
@@ -103,7 +103,10 @@ class MessageRules {
   #method = "";
   #host = "";
 
-  /** @param receives to be lenient; otherwise to be exact, and to measure `listBytes` */
+  /**
+   * @param receives lenient checks for received lists; otherwise exact ones, which measure
+   *   `listBytes`
+   */
   constructor(receives: boolean) {
     this.#receives = receives;
   }
@@ -159,7 +162,7 @@ class MessageRules {
     );
   }
 
-  /** What there is, as a mask; or what is wrong with the list. */
+  /** The fields found, as a mask; or the problem of the list. */
   #judge(fields: HeaderList, allowed: number): number | string {
     let seen = 0;
     let regular = false;
@@ -181,7 +184,7 @@ class MessageRules {
         if (found === PSEUDO_METHOD) this.#method = field.value;
         else if (found === PSEUDO_STATUS) this.#status = Number(field.value);
       } else if (found === CONTENT_TYPE && (seen & TYPE) === 0) {
-        // Every list but trailers has one, so this is not left to `judgeSpecial`.
+        // Every list but trailers has content-type, so `judgeSpecial` does not handle it.
         regular = true;
         seen |= TYPE;
       } else {
@@ -196,8 +199,7 @@ class MessageRules {
   }
 
   /**
-   * What there is with this field, which is neither ordinary nor a pseudo-header field; or what is
-   * wrong.
+   * The mask with this field, which is neither ordinary nor a pseudo-header field; or the problem.
    */
   #judgeSpecial(field: HeaderField, found: number, seen: number, allowed: number): number | string {
     if (found >= FIRST_MALFORMED || (found >= FIRST_UNSENT && !this.#receives)) {
@@ -231,8 +233,8 @@ class MessageRules {
   }
 
   /**
-   * §8.3.1: `:authority` stands before `host`. Without it, fields that disagree would be read one
-   * way here and another behind us.
+   * §8.3.1: `:authority` comes before `host`. Without `:authority`, `host` fields that disagree
+   * could be read in different ways here and behind us.
    */
   #judgeHost(field: HeaderField, seen: number): number | string {
     if (this.#knowsAuthority(seen)) return this.#receives ? seen | UNTIDY_LIST : seen;
@@ -249,12 +251,12 @@ class MessageRules {
 }
 
 /**
- * Lists that came untidy and what is made of them, so that one that comes again is one list for
- * whoever remembers it.
+ * Untidy lists and their tidy replacements. A list that comes again gets the same replacement, so
+ * that caches recognise it.
  */
 const tidiedLists = new WeakMap<HeaderList, HeaderList>();
 
-/** What is left of a received list that was found well-formed but untidy. */
+/** The tidy form of a received list that is well-formed but untidy. */
 function tidiedList(fields: HeaderList, dropsHost: boolean): HeaderList {
   const known = tidiedLists.get(fields);
   if (known !== undefined) return known;
@@ -274,10 +276,10 @@ function tidiedList(fields: HeaderList, dropsHost: boolean): HeaderList {
   return kept;
 }
 
-// All connections share these two: their lists are often the same objects, and a call is received
+// All connections share these two. Their lists are often the same objects, and a call is received
 // with one list and sent with another.
 
-/** Judges what is received. */
+/** Checks received lists. */
 export const RECEIVED: MessageRules = new MessageRules(true);
-/** Judges what is sent. */
+/** Checks lists to send. */
 export const SENT: MessageRules = new MessageRules(false);

@@ -1,22 +1,22 @@
-// Open streams by id: an open-addressing table in one array. A `Map` would do but for the garbage
-// collector: each time it rebuilds itself the old table keeps a link to the new one, and once one
-// of them has become old all that followed stays alive until the next full collection, every dead
-// stream in it included. That cost more than all of the protocol.
+// Open streams by id: an open-addressing table in one array. A `Map` would do, but it burdens the
+// garbage collector. Each time a `Map` rebuilds itself, the old table keeps a link to the new one.
+// Once one table has become old, all later ones stay alive until the next full collection, with
+// every dead stream in them. That cost more than all of the protocol.
 
 const EMPTY = 0;
 const INITIAL_SLOTS = 16;
 
 /**
- * A table up to this size, 16 KiB, shrinks when it has not been needed for a while, a larger one at
- * once: its connection may be idle from now on.
+ * A table up to this size, 16 KiB, shrinks when its size was not needed for a while. A larger one
+ * shrinks at once: its connection may be idle from now on.
  */
 const LASTING_SLOTS = 1_024;
 
 /**
- * 2^32 divided by the golden ratio: multiplying by it scatters ids that follow each other. Left as
- * they come they would lie in one long run, and `delete` looks through a run to its end: with
- * 10,000 streams open that cost more than all the rest of a call. Four that follow each other stay
- * together: they, and what is stored under them, fill a line of the cache.
+ * 2^32 divided by the golden ratio: multiplying by it scatters ids that follow each other.
+ * Unscattered ids would lie in one long run, and `delete` searches a run to its end: with 10,000
+ * streams open that cost more than all the rest of a call. Four consecutive ids stay together: with
+ * their values they fill a line of the cache.
  */
 const SCATTER = 0x9e3779b1;
 const GROUP_SLOTS = 4;
@@ -24,20 +24,21 @@ const GROUP_SLOTS = 4;
 export class StreamMap<Value> {
   /** How many streams are in it. */
   size = 0;
-  /** For each slot the id, `EMPTY` where there is none (0 is no stream), and the value. */
+  /** For each slot the id and the value. The id is `EMPTY` in a free slot (0 is no stream). */
   private table: (number | Value | undefined)[] = emptyTable(INITIAL_SLOTS);
   /** A power of two, at least twice `size`. */
   private slots: number = INITIAL_SLOTS;
   /**
-   * What of a scattered id is not its group: 32 less the binary logarithm of the number of groups.
+   * The number of low bits of a scattered id that are not part of its group: 32 less the binary
+   * logarithm of the number of groups.
    */
   private shift: number = shiftFor(INITIAL_SLOTS);
   /**
-   * Where the latest id was found: frames of one stream come in runs. The id that is there now says
-   * whether it still is.
+   * The slot of the latest id: frames of one stream come in runs. The id that is now in the slot
+   * says whether it is still the same stream.
    */
   private latestSlot = 0;
-  /** Deletions in a row while it was much too large. */
+  /** Deletions in a row while the table was much too large. */
   private spareDeletions = 0;
 
   get(id: number): Value | undefined {
@@ -68,7 +69,7 @@ export class StreamMap<Value> {
     this.size--;
     const mask = this.slots - 1;
     this.clear(gap);
-    // Whatever probing has carried past the gap moves up, so that no search stops at it.
+    // Entries that probing carried past the gap move up, so that no search stops at the gap.
     for (let slot = (gap + 1) & mask; table[slot * 2] !== EMPTY; slot = (slot + 1) & mask) {
       const other = table[slot * 2] as number;
       if (((slot - this.homeOf(other)) & mask) < ((slot - gap) & mask)) continue;
@@ -86,8 +87,8 @@ export class StreamMap<Value> {
   }
 
   /**
-   * After a burst, and not between bursts: all calls of a connection often begin with one read and
-   * end with one.
+   * Shrinks after a burst, but not between bursts: all calls of a connection often begin with one
+   * read and end with one.
    */
   private shrink(): void {
     const { slots } = this;
@@ -97,7 +98,7 @@ export class StreamMap<Value> {
     this.resize(slots / 2);
   }
 
-  /** A copy of what is in it, by id, so that the table may change meanwhile. */
+  /** The values as a copy, by id, so that the table may change meanwhile. */
   toArray(): Value[] {
     const { table } = this;
     const found: [number, Value][] = [];
@@ -107,7 +108,7 @@ export class StreamMap<Value> {
     return found.sort(([a], [b]) => a - b).map(([, value]) => value);
   }
 
-  /** Where `id` is, or where it would be put. */
+  /** The slot of `id`, or the slot where `id` would be put. */
   private slotOf(id: number): number {
     const { table } = this;
     const mask = this.slots - 1;

@@ -1,8 +1,14 @@
 import { defineConfig, type ProjectConfig } from "vitest/config";
 import { TEST_LIMIT_MS } from "./test/support/patience.ts";
 
-/** Tests that measure memory, time and CPU: one file at a time, after all others. */
-const MEASURING = ["test/endurance/**/*.test.ts", "bench/**/*.test.ts"];
+/**
+ * They measure memory and waits in processes of their own, after all others and two at a time: each
+ * leaves a processor idle for seconds.
+ */
+const ENDURANCE = ["test/endurance/**/*.test.ts"];
+
+/** They measure time and CPU: one file at a time, at the end. */
+const MEASURING = ["bench/{load,measure,verify}/**/*.test.ts"];
 
 /** What needs programs that are not ours: `vitest run --mode chain`, and nothing else then. */
 const CHAIN = ["test/chain/**/*.test.ts"];
@@ -19,9 +25,12 @@ const TOGETHER =
 
 const EVERYTHING = [
   // In the order of their names, and in each the longest file first.
-  project("apart", ["test/**/*.test.ts"], { exclude: [...MEASURING, ...CHAIN, TOGETHER] }),
+  project("apart", ["test/**/*.test.ts", "bench/**/*.test.ts"], {
+    exclude: [...ENDURANCE, ...MEASURING, ...CHAIN, TOGETHER, "**/node_modules/**"],
+  }),
   project("together", [TOGETHER], { isolate: false }),
-  project("alone", MEASURING, { maxWorkers: 1, sequence: { groupOrder: 1 }, ...SLOW }),
+  project("endurance", ENDURANCE, { maxWorkers: 2, sequence: { groupOrder: 1 }, ...SLOW }),
+  project("alone", MEASURING, { maxWorkers: 1, sequence: { groupOrder: 2 }, ...SLOW }),
 ];
 
 /** The tests that judge mutants, and nothing else then: a list, in JSON, from bench/mutate.mjs. */

@@ -8,7 +8,7 @@ const MIB = 1_048_576;
 const ENDING_COUNT = 100_000;
 /** After these the relay's code is compiled and its tables have their size. */
 const WARM_UP_COUNT = 10_000;
-const CONNECTIONS_AT_ONCE = 4;
+const CONNECTIONS_AT_ONCE = 8;
 const MAX_HEAP_GROWTH_BYTES = 5 * MIB;
 
 async function runMix(relay: RelayProcess, endingCount: number, seed: number): Promise<Tally> {

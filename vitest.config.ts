@@ -16,12 +16,12 @@ const CHAIN = ["test/chain/**/*.test.ts"];
 /** They work and measure for seconds, or start other programs. */
 const SLOW: ProjectConfig = { testTimeout: 60_000, hookTimeout: 60_000 };
 
-/**
- * These leave their process as they found it, so that a worker takes one after the other. Not so
- * the one that replaces a module: where another file has loaded that, it stays as it is.
- */
-const TOGETHER =
-  "test/{check,client,conformance,grpc,h2,observe,proxy,server,time,wire}/**/!(unread-status).test.ts";
+/** They replace modules, or look for warnings, which a process gives once. */
+const LOOKS_AT_PROCESS =
+  "clock|forgotten-wrapping|server-stream|unread-status|verdict|warn|what-clients-read";
+
+/** All others of these rooms leave their process as they found it: a worker takes many of them. */
+const TOGETHER = `test/{check,client,conformance,grpc,h2,observe,proxy,server,time,wire}/**/!(${LOOKS_AT_PROCESS}).test.ts`;
 
 const EVERYTHING = [
   // In the order of their names, and in each the longest file first.

@@ -1,13 +1,26 @@
 // The public API, all of it.
 
+export type {
+  Balancer,
+  BalancerFactory,
+  BalancerHost,
+  Picker,
+  PickInfo,
+  SubchannelView,
+} from "./client/balance/balancer.ts";
+export type { BalancingName } from "./client/balance/built-in.ts";
 export type { CallOptions } from "./client/call-options.ts";
 export { ClientConn } from "./client/client-conn.ts";
 export { ClientStream, type ClientStreamOptions } from "./client/client-stream.ts";
 export { dial } from "./client/dial.ts";
 export type { DialOptions } from "./client/dial-options.ts";
 export type { PingOptions } from "./client/ping.ts";
+export type { ReadyOptions } from "./client/ready-waiters.ts";
+export type { ResolvedAddress, Resolver, ResolverListener } from "./client/resolve/resolver.ts";
 export type { RetryPolicy, RetryThrottlingOptions } from "./client/retry-policy.ts";
 export type { ConnectionBackoffOptions } from "./client/subchannel/connection-backoff.ts";
+export type { AddressState } from "./client/subchannel-pool.ts";
+export type { DialTarget } from "./client/target.ts";
 export { type Codec, codecWithParent, newCodec } from "./grpc/codec.ts";
 export {
   ErrorReason,

@@ -24,10 +24,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "transport/engine": ["check", "transport", "h2", "time", "wire"],
   "transport/node": ["check", "transport", "time", "wire"],
   client: [
-    "client/errors",
-    "client/subchannel",
+    ...["client/balance", "client/errors", "client/resolve", "client/subchannel"],
     ...["check", "transport", "grpc", "observe", "time", "wire"],
   ],
+  "client/balance": ["grpc", "observe"],
+  "client/resolve": ["check", "client/errors", "transport", "grpc", "observe", "time", "wire"],
   "client/subchannel": ["client/errors", "check", "transport", "grpc", "observe", "time", "wire"],
   "client/errors": ["transport", "grpc", "wire"],
   server: ["check", "transport", "grpc", "observe", "time", "wire"],
@@ -37,7 +38,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   // Types only of the lowest: what users who bring a clock, a transport or a session of their own
   // have to name.
-  "index.ts": ["proxy", "client", "client/subchannel", "server", "transport", "grpc", "observe"],
+  "index.ts": [
+    ...["client/balance", "client/resolve", "client/subchannel"],
+    ...["proxy", "client", "server", "transport", "grpc", "observe"],
+  ],
   cli: ["index.ts", "transport", "observe", "time"],
   "cli.ts": ["cli"],
 };
@@ -51,6 +55,7 @@ const BUILT_INS: Readonly<Record<string, readonly string[]>> = {
   "node:net": ["transport", "transport/engine", "transport/node"],
   // transport/tls.ts names its types; the command tries what it has read.
   "node:tls": ["cli", "transport", "transport/engine", "transport/node"],
+  "node:dns": ["client/resolve"],
   "node:diagnostics_channel": ["observe"],
   // time/clock.ts keeps its one timer out of the contexts of those who schedule.
   "node:async_hooks": ["observe", "time"],

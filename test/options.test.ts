@@ -73,17 +73,17 @@ describe("an option that is unknown", () => {
     [
       "of a call to one destination",
       () => new StreamParameters({ conn, callOptions: any({ timeout: 5 }) }),
-      'authority, retryPolicy, got "timeout"; did you mean timeoutMs?',
+      'authority, retryPolicy, hashKey, got "timeout"; did you mean timeoutMs?',
     ],
     [
       "of a call that is relayed",
       () => new StreamParameters({ conn }, [], undefined, any({ timeout: 5 })),
-      'call options: expected one of timeoutMs, waitForReady, maxRequestMessageBytes, maxResponseMessageBytes, metadata, authority, retryPolicy, got "timeout"; did you mean timeoutMs?',
+      'call options: expected one of timeoutMs, waitForReady, maxRequestMessageBytes, maxResponseMessageBytes, metadata, authority, retryPolicy, hashKey, got "timeout"; did you mean timeoutMs?',
     ],
     [
       "of dial, which does not offer what is for tests",
       () => dial("a:1", any({ random_: 5 })),
-      'connectTimeoutMs, backoff, keepalive, maxWaitingCalls, maxConnectionsPerAddress, idleTimeoutMs, maxConnectionAgeMs, retryThrottling, got "random_"',
+      'connectTimeoutMs, backoff, keepalive, maxWaitingCalls, maxConnectionsPerAddress, idleTimeoutMs, maxConnectionAgeMs, retryThrottling, balancing, minResolveIntervalMs, got "random_"',
     ],
     [
       "of a Server, which does not either",
@@ -108,7 +108,7 @@ describe("an option that is unknown", () => {
     [
       "of a call of our own",
       () => conn.newStream("/a/B", any({ abortSignal: undefined })),
-      "metadata, authority, codec, signal, got",
+      "metadata, authority, retryPolicy, hashKey, codec, signal, got",
     ],
     [
       "of engineTransport",

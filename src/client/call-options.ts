@@ -46,6 +46,11 @@ export interface CallOptions {
    * @default only what no backend can have begun is sent again
    */
   readonly retryPolicy?: RetryPolicy;
+  /**
+   * What the balancer "ringHash" goes by: calls with the same key go to the same address.
+   * @default anywhere
+   */
+  readonly hashKey?: string;
 }
 
 export interface ResolvedCallOptions extends CallOptions {
@@ -88,6 +93,10 @@ export const CALL_CHECKS: OptionChecks<CallOptions> = {
     if (value !== "") checkAuthority(name, value);
   },
   retryPolicy: RETRY_POLICY,
+  hashKey: (name, value) => {
+    if (typeof value === "string") return;
+    throw new TypeError(`${name}: expected a string, got ${shown(value)}`);
+  },
 };
 
 /** How messages call a call option. */

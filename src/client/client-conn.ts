@@ -16,23 +16,40 @@ import {
 } from "../transport/handed-over.ts";
 import { resolveKeepalive } from "../transport/keepalive.ts";
 import type { Stream } from "../transport/transport.ts";
+import type { SubchannelView } from "./balance/balancer.ts";
+import { Balancing, type BalancingOwner } from "./balancing.ts";
 import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
 import { closedError, queueFullError } from "./errors/upstream-error.ts";
 import { type PingListener, type PingOptions, ping } from "./ping.ts";
+import { type ReadyOptions, ReadyWaiters } from "./ready-waiters.ts";
+import type { Address } from "./resolve/address-list.ts";
+import { type AddressOwner, AddressWatch } from "./resolve/address-watch.ts";
+import type { Resolver } from "./resolve/resolver.ts";
 import { RetryThrottle } from "./retry-policy.ts";
 import { StateListeners } from "./state-listeners.ts";
 import type { StreamRequest } from "./stream-request.ts";
 import type { SessionSource } from "./subchannel/connector.ts";
-import { Subchannel, type SubchannelState } from "./subchannel/subchannel.ts";
-import { WaitingQueue } from "./waiting-queue.ts";
+import { Subchannel, type SubchannelOwner, type SubchannelState } from "./subchannel/subchannel.ts";
+import {
+  type AddressState,
+  type Member,
+  type PoolOwner,
+  SubchannelPool,
+} from "./subchannel-pool.ts";
+import { WaitingCalls } from "./waiting-calls.ts";
 
-/** What a conn is called. */
-interface ConnName {
+/** What a conn leads to. */
+interface Backend {
   /** For messages. */
   readonly name: string;
   /** Default `:authority`. */
   readonly authority: string;
+  /** Those that are known from the beginning. */
+  readonly addresses: readonly Address[];
+  /** Who finds them, where they are not. */
+  readonly resolver: Resolver | undefined;
+  sourceOf(address: Address): SessionSource;
 }
 
 /** The end of a conn that was told to close. */
@@ -42,8 +59,8 @@ interface Closed {
 }
 
 /**
- * A connection to one backend that comes and goes: it connects when the first call wants it, and
- * again after a loss.
+ * A connection to one backend, at one address or several, that comes and goes: it connects when the
+ * first call wants it, and again after a loss.
  */
 export class ClientConn {
   /** The address as text, for messages and `:authority`. */
@@ -60,43 +77,93 @@ export class ClientConn {
   /** @internal */
   readonly responses: ResponseJudge = new ResponseJudge();
 
-  readonly #subchannel: Subchannel;
-  /** Calls that wait for a session or for room on it, in order of arrival. */
-  readonly #waiting = new WaitingQueue<StreamRequest>();
-  readonly #maxWaitingCalls: number;
+  readonly #backend: Backend;
+  readonly #options: ResolvedDialOptions;
+  readonly #pool: SubchannelPool;
+  readonly #balancing: Balancing;
+  readonly #addresses: AddressWatch | undefined;
+  /** Of all addresses together. */
+  #state: SubchannelState = { kind: "idle" };
+  /** Where all calls go, if that is one address: asked before anything else. */
+  #direct: Subchannel | undefined;
+  /** Something has wanted a connection: balancer and resolver are at work. */
+  #isAwake = false;
+  /** `connect` was called before an address was known. */
+  #isConnectWanted = false;
+  #whyConnect: string | undefined;
+  readonly #waiting: WaitingCalls;
+  readonly #readyWaiters = new ReadyWaiters(() => this.#hold());
   /** How long a PING may take. */
   readonly #answerMs: number;
   readonly #listeners = new StateListeners();
   /** Of `close`: calls under way that last longer are ended. */
   readonly #graceTimer: Timer;
-  /** Keeps the process while calls wait for the backoff, which is all that is under way then. */
+  /** Keeps the process while calls wait for a time, which is all that is under way then. */
   #holding: NodeJS.Timeout | undefined;
   #closed: Closed | undefined;
 
-  private constructor(target: ConnName, options: ResolvedDialOptions, source: SessionSource) {
-    const { clock } = options;
-    this.target = target.name;
-    this.authority = options.authority ?? target.authority;
-    this.clock = clock;
+  private constructor(backend: Backend, options: ResolvedDialOptions) {
+    this.target = backend.name;
+    this.authority = options.authority ?? backend.authority;
+    this.clock = options.clock;
     this.random = options.random;
     const { retryThrottling } = options;
     this.retryThrottle =
       retryThrottling === undefined ? undefined : new RetryThrottle(retryThrottling);
     this.origin = requestOrigin(options.tls !== undefined, this.authority);
-    this.#maxWaitingCalls = options.maxWaitingCalls;
+    this.#backend = backend;
+    this.#options = options;
     this.#answerMs = resolveKeepalive(options.keepalive).timeoutMs;
     this.#graceTimer = new Timer({ onTimer: () => this.#endCalls() });
-    this.#subchannel = new Subchannel(this.target, source, options, {
-      isWanted: () => this.#waiting.size > 0,
-      onChange: (_, state, reason, error) => this.#onChange(state, reason, error),
-      onRoom: () => this.#openWaiting(),
+    this.#pool = new SubchannelPool(this.#poolOwner());
+    this.#pool.setAddresses(backend.addresses);
+    this.#balancing = new Balancing(options.balancing, this.#balancingOwner());
+    this.#waiting = new WaitingCalls(this.#balancing, this.#pool);
+    if (backend.resolver !== undefined) {
+      this.#addresses = new AddressWatch(backend.resolver, this.#addressOwner());
+    }
+  }
+
+  #poolOwner(): PoolOwner {
+    return {
+      target: this.target,
+      makeSubchannel: (address, owner) => this.#makeSubchannel(address, owner),
+      isWanted: () => this.#waiting.size + this.#readyWaiters.size > 0,
+      whyConnect: () => this.#whyConnect ?? "it is one of those to keep connected",
+      onChange: (member, reason, error) => this.#onChange(member, reason, error),
+      onRoom: () => this.#waiting.serve(),
       onEmpty: () => this.#onEmpty(),
-    });
+    };
+  }
+
+  #makeSubchannel(address: Address, owner: SubchannelOwner): Subchannel {
+    return new Subchannel(address.text, this.#backend.sourceOf(address), this.#options, owner);
+  }
+
+  #balancingOwner(): BalancingOwner {
+    const pool = this.#pool;
+    return {
+      target: this.target,
+      clock: this.clock,
+      get views(): readonly SubchannelView[] {
+        return pool.views;
+      },
+      random: this.#options.random,
+      onRefresh: () => this.#settle("its balancer wants it", undefined),
+    };
+  }
+
+  #addressOwner(): AddressOwner {
+    return {
+      target: this.target,
+      onAddresses: (addresses) => this.#onAddresses(addresses),
+      onNoAddresses: (error, reason) => this.#onNoAddresses(error, reason),
+    };
   }
 
   /** @internal For `dial`. */
-  static create(target: ConnName, options: ResolvedDialOptions, source: SessionSource): ClientConn {
-    return new ClientConn(target, options, source);
+  static create(backend: Backend, options: ResolvedDialOptions): ClientConn {
+    return new ClientConn(backend, options);
   }
 
   /**
@@ -105,15 +172,22 @@ export class ClientConn {
    */
   static fromSession(session: HandedOverClientSession, options: DialOptions = {}): ClientConn {
     checkClientSession(session);
+    const source: SessionSource = {
+      connect: (listener) => wrapSession(session, options, listener),
+      reconnects: false,
+    };
+    const address = { text: "(session)", socket: { path: "(session)" }, weight: 1 };
     return new ClientConn(
-      { name: "(session)", authority: "localhost" },
+      {
+        ...{ name: "(session)", authority: "localhost" },
+        ...{ addresses: [address], resolver: undefined, sourceOf: () => source },
+      },
       resolveDialOptions(options),
-      { connect: (listener) => wrapSession(session, options, listener), reconnects: false },
     );
   }
 
   get state(): ConnState {
-    return this.#subchannel.kind;
+    return this.#state.kind;
   }
 
   /**
@@ -140,12 +214,38 @@ export class ClientConn {
 
   /** Streams open on all of its sessions. */
   get openStreamCount(): number {
-    return this.#subchannel.openStreamCount;
+    return this.#pool.openStreamCount;
+  }
+
+  /** What is known of each address, in the order of the list; none before they are known. */
+  get addresses(): readonly AddressState[] {
+    return this.#pool.members.map((member) => member.toState());
   }
 
   /** Connects now instead of with the first call. */
   connect(): void {
-    this.#subchannel.connect("asked to connect");
+    if (this.#state.kind === "shutdown") return;
+    this.#whyConnect = "asked to connect";
+    this.#wake(this.#whyConnect);
+    if (this.#pool.views.length === 0) this.#isConnectWanted = true;
+    else if (this.#state.kind === "idle") this.#balancing.connect();
+    this.#whyConnect = undefined;
+  }
+
+  /**
+   * Resolves when it is ready, at once if it is. Meanwhile it connects, and again after failures.
+   * @throws {GrpcError} UNAVAILABLE when it is closed
+   * @throws the reason of `signal` when that is aborted
+   */
+  async ready(options: ReadyOptions = {}): Promise<void> {
+    const ready = this.#readyWaiters.add(options);
+    if (this.#state.kind === "ready") this.#readyWaiters.resolve();
+    else if (this.#state.kind === "shutdown") this.#readyWaiters.reject(closedError(this.target));
+    else if (this.#readyWaiters.size > 0) {
+      this.#hold();
+      this.connect();
+    }
+    await ready;
   }
 
   /**
@@ -159,10 +259,10 @@ export class ClientConn {
     const pinged = {
       target: this.target,
       clock: this.clock,
-      state: () => this.#subchannel.state,
+      state: () => this.#state,
       connect: () => this.connect(),
       onState: (listener: PingListener) => this.onState(listener),
-      sendPing: (onAcknowledged: () => void) => this.#subchannel.ping(onAcknowledged),
+      sendPing: (onAcknowledged: () => void) => this.#pool.ping(onAcknowledged),
     };
     return await ping(pinged, this.#answerMs, options);
   }
@@ -185,25 +285,29 @@ export class ClientConn {
 
   /** @internal Opens a stream for `request`, now if there is room, otherwise when there is. */
   open(request: StreamRequest): void {
-    const subchannel = this.#subchannel;
-    const { state } = subchannel;
-    switch (state.kind) {
-      case "ready":
-        if (this.#waiting.size === 0 && subchannel.openStream(request)) return;
-        break;
-      case "transientFailure":
-        if (request.waitForReady) break;
-        request.onOpenFailed(state.error);
-        return;
-      case "shutdown":
-        request.onOpenFailed(closedError(this.target));
-        return;
+    const direct = this.#direct;
+    if (direct !== undefined && this.#waiting.size === 0 && direct.openStream(request)) return;
+    this.#openLater(request);
+  }
+
+  #openLater(request: StreamRequest): void {
+    const state = this.#state;
+    if (state.kind === "shutdown") {
+      request.onOpenFailed(closedError(this.target));
+      return;
+    }
+    if (state.kind === "transientFailure" && !request.waitForReady) {
+      request.onOpenFailed(state.error);
+      return;
     }
     this.#waiting.push(request);
     this.#hold();
-    // This may settle it, and all others: the session is ready at once, or cannot be made.
-    subchannel.wantRoom();
-    if (this.#waiting.size > this.#maxWaitingCalls && this.#waiting.remove(request)) {
+    // This may settle it, and all others: a session is ready at once, or cannot be made.
+    this.#whyConnect = "a call wants it";
+    this.#wake(this.#whyConnect);
+    this.#waiting.serve();
+    this.#whyConnect = undefined;
+    if (this.#waiting.size > this.#options.maxWaitingCalls && this.#waiting.remove(request)) {
       this.#hold();
       request.onOpenFailed(queueFullError(this.target, this.#waiting.size));
     }
@@ -229,7 +333,7 @@ export class ClientConn {
   close(graceMs = 0): Promise<void> {
     checkNumber("graceMs", graceMs, 0);
     const closed = this.#closed ?? this.#startClosing();
-    if (this.#subchannel.sessionCount === 0) closed.resolve();
+    if (this.#pool.sessionCount === 0) closed.resolve();
     else if (graceMs === 0) this.#endCalls();
     else if (graceMs !== Number.POSITIVE_INFINITY) this.clock.schedule(this.#graceTimer, graceMs);
     return closed.promise;
@@ -246,12 +350,16 @@ export class ClientConn {
     });
     const closed = { promise, resolve };
     this.#closed = closed;
-    this.#subchannel.shutDown("closed by its owner");
+    const reason = "closed by its owner";
+    this.#addresses?.close();
+    this.#balancing.close();
+    this.#setState({ kind: "shutdown", error: closedError(this.target) }, reason, undefined);
+    this.#pool.shutDown(reason);
     return closed;
   }
 
   #endCalls(): void {
-    this.#subchannel.destroy("connection closed by its owner");
+    this.#pool.destroy("connection closed by its owner");
   }
 
   #onEmpty(): void {
@@ -260,37 +368,80 @@ export class ClientConn {
     this.#closed.resolve();
   }
 
-  #openWaiting(): void {
-    while (this.#subchannel.hasRoom) {
-      const request = this.#waiting.shift();
-      if (request === undefined) return;
-      this.#subchannel.openStream(request);
+  /** The first that wants a connection sets balancer and resolver to work. */
+  #wake(reason: string): void {
+    if (this.#isAwake) return;
+    this.#isAwake = true;
+    if (this.#addresses === undefined) this.#settle(reason, undefined);
+    else {
+      this.#setState({ kind: "connecting" }, reason, undefined);
+      this.#addresses.start();
     }
   }
 
-  #onChange(state: SubchannelState, reason: string, error: GrpcError | undefined): void {
+  #onAddresses(addresses: readonly Address[]): void {
+    this.#pool.setAddresses(addresses);
+    this.#hold();
+    const { length } = addresses;
+    this.#balancing.update();
+    const isWanted = this.#isConnectWanted || this.#readyWaiters.size > 0;
+    this.#isConnectWanted = false;
+    if (isWanted) this.#balancing.connect();
+    this.#waiting.serve();
+    this.#settle(`the resolver gave ${length} address${length === 1 ? "" : "es"}`, undefined);
+  }
+
+  #onNoAddresses(error: GrpcError, reason: string): void {
+    if (this.#pool.members.length > 0) return;
+    this.#isConnectWanted = false;
+    this.#setState({ kind: "transientFailure", error }, reason, error);
+  }
+
+  #onChange(member: Member, reason: string, error: GrpcError | undefined): void {
     // Of a session that was handed over this is all that is known.
-    if (this.#subchannel.peer?.tls !== undefined) {
+    if (this.#options.tls === undefined && member.subchannel.peer?.tls !== undefined) {
       this.origin = requestOrigin(true, this.authority);
     }
+    if (error !== undefined) this.#addresses?.resolveNow();
+    const isAlone = this.#pool.members.length === 1;
+    this.#settle(isAlone ? reason : `${member.address}: ${reason}`, error);
+  }
+
+  /** Lets the balancer see what has changed, and what follows from that. */
+  #settle(reason: string, error: GrpcError | undefined): void {
+    if (!this.#isAwake || !this.#balancing.update()) return;
+    this.#direct = this.#balancing.only?.subchannel;
+    const state = this.#pool.connectivity();
+    this.#setState(state, reason, "error" in state && error !== undefined ? state.error : error);
+    this.#waiting.serve();
+  }
+
+  #setState(state: SubchannelState, reason: string, error: GrpcError | undefined): void {
+    const { kind } = state;
+    const changed = kind !== this.#state.kind;
+    this.#state = state;
+    if (!changed) return;
     this.#hold();
-    this.#listeners.tell({ target: this.target, state: state.kind, reason, error });
-    if (state.kind === "shutdown") this.#failWaiting(() => true, state.error);
-    else if (state.kind === "transientFailure") {
-      this.#failWaiting((request) => !request.waitForReady, state.error);
+    this.#listeners.tell({ target: this.target, state: kind, reason, error });
+    if (kind === "ready") this.#readyWaiters.resolve();
+    else if (kind === "shutdown") {
+      this.#readyWaiters.reject(state.error);
+      this.#failWaiting(false, state.error);
+    } else if (kind === "transientFailure") {
+      this.#failWaiting(true, state.error);
     }
   }
 
-  #failWaiting(fails: (request: StreamRequest) => boolean, error: GrpcError): void {
-    for (const request of this.#waiting.toArray()) {
-      // One that is told may take others with it.
-      if (fails(request) && this.#waiting.remove(request)) request.onOpenFailed(error);
-    }
+  /** @param sparesPatient those that wait for ready go on waiting */
+  #failWaiting(sparesPatient: boolean, error: GrpcError): void {
+    this.#waiting.fail(sparesPatient, error);
     this.#hold();
   }
 
   #hold(): void {
-    const isNeeded = this.state === "transientFailure" && this.#waiting.size > 0;
+    const isWanted = this.#waiting.size + this.#readyWaiters.size > 0;
+    const isTimed = this.#state.kind === "transientFailure" || this.#pool.members.length === 0;
+    const isNeeded = isWanted && isTimed;
     if (isNeeded === (this.#holding !== undefined)) return;
     if (isNeeded) this.#holding = setInterval(() => {}, 0x7fffffff);
     else {

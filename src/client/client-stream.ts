@@ -64,6 +64,8 @@ class ClientCall implements StreamRequest, TimerOwner {
   readonly writer: MessageWriter;
   readonly header: Promise<Metadata>;
   readonly status: Promise<Metadata>;
+  readonly method: string;
+  readonly hashKey: string | undefined;
   readonly refusedOn = undefined;
   waitingAt = -1;
   ended = false;
@@ -89,6 +91,8 @@ class ClientCall implements StreamRequest, TimerOwner {
     const codec = options.codec ?? newCodec();
     this.source = source;
     this.path = new HeaderField(":path", method);
+    this.method = method;
+    this.hashKey = this.options.hashKey;
     this.signal = options.signal;
     this.waitForReady = this.options.waitForReady;
     this.reader = new MessageReader(

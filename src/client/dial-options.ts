@@ -1,6 +1,6 @@
 // The options of `dial`, with their defaults and checks.
 
-import { checkFunction, checkInteger, shown } from "../check/check.ts";
+import { checkFunction, checkInteger, checkNumber, checkOneOf, shown } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
 import { systemClock } from "../time/clock.ts";
 import { SESSION_CHECKS } from "../transport/defaults.ts";
@@ -8,6 +8,8 @@ import { KEEPALIVE_OPTIONS, type KeepaliveOptions } from "../transport/keepalive
 import { checkTransport, type TransportName } from "../transport/select.ts";
 import { CLIENT_TLS_OPTIONS, type ClientTlsOptions } from "../transport/tls.ts";
 import type { SessionOptions, Transport } from "../transport/transport.ts";
+import type { BalancerFactory } from "./balance/balancer.ts";
+import { BALANCERS, type BalancingName } from "./balance/built-in.ts";
 import { RETRY_THROTTLING, type RetryThrottlingOptions } from "./retry-policy.ts";
 import { BACKOFF_OPTIONS, type ConnectionBackoffOptions } from "./subchannel/connection-backoff.ts";
 import type { SubchannelOptions } from "./subchannel/subchannel.ts";
@@ -81,12 +83,31 @@ export interface DialOptions extends SessionOptions {
    * @default they are, whatever fails
    */
   readonly retryThrottling?: RetryThrottlingOptions;
+  /**
+   * How calls are spread over the addresses of the backend: by name, or a function that makes a
+   * balancer.
+   * @default "pickFirst"
+   */
+  readonly balancing?: BalancingName | BalancerFactory;
+  /**
+   * The least time between two answers of DNS, in milliseconds. A host name is looked up again when
+   * a connection to one of its addresses fails or is lost.
+   * @default 30_000
+   */
+  readonly minResolveIntervalMs?: number;
   /** @internal For tests: gives numbers from 0 up to but not including 1. @default Math.random */
   readonly random?: () => number;
 }
 
-export type ResolvedDialOptions = Omit<DialOptions, keyof SubchannelOptions | "maxWaitingCalls"> &
-  SubchannelOptions & { readonly maxWaitingCalls: number };
+export type ResolvedDialOptions = Omit<
+  DialOptions,
+  keyof SubchannelOptions | "maxWaitingCalls" | "balancing" | "minResolveIntervalMs"
+> &
+  SubchannelOptions & {
+    readonly maxWaitingCalls: number;
+    readonly balancing: BalancerFactory;
+    readonly minResolveIntervalMs: number;
+  };
 
 const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>(
   "options of dial",
@@ -103,6 +124,10 @@ const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>(
     idleTimeoutMs: checkTimeout,
     maxConnectionAgeMs: checkTimeout,
     retryThrottling: RETRY_THROTTLING,
+    balancing: (name, value) => {
+      if (typeof value !== "function") checkOneOf(name, value, Object.keys(BALANCERS));
+    },
+    minResolveIntervalMs: (name, value) => checkNumber(name, value, 0),
     random: checkFunction,
   },
   { unsaid: ["clock", "random"] },
@@ -111,6 +136,7 @@ const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>(
 /** @throws {TypeError | RangeError} naming the option, what was expected and what came */
 export function resolveDialOptions(options: DialOptions): ResolvedDialOptions {
   DIAL_OPTIONS.check(options);
+  const { balancing = "pickFirst" } = options;
   return {
     ...options,
     maxWaitingCalls: options.maxWaitingCalls ?? 10_000,
@@ -120,6 +146,8 @@ export function resolveDialOptions(options: DialOptions): ResolvedDialOptions {
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,
     backoff: options.backoff ?? {},
+    balancing: typeof balancing === "string" ? BALANCERS[balancing] : balancing,
+    minResolveIntervalMs: options.minResolveIntervalMs ?? 30_000,
   };
 }
 

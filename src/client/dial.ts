@@ -1,27 +1,80 @@
-// `dial`: from a target name to a ClientConn.
+// `dial`: from a target to a ClientConn.
 
 import { resolveSessionOptions } from "../transport/defaults.ts";
 import { selectTransport } from "../transport/select.ts";
 import type { ConnectOptions } from "../transport/transport.ts";
 import { ClientConn } from "./client-conn.ts";
-import { type DialOptions, resolveDialOptions } from "./dial-options.ts";
+import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
+import type { Address } from "./resolve/address-list.ts";
+import { DnsResolver } from "./resolve/dns-resolver.ts";
+import type { Resolver } from "./resolve/resolver.ts";
+import { ConnectionBackoff } from "./subchannel/connection-backoff.ts";
 import { DialledSource } from "./subchannel/dialled-source.ts";
-import { parseTarget } from "./target.ts";
+import { type DialTarget, parseTarget, type Target } from "./target.ts";
 
 /**
- * A connection to a backend. It connects when the first call needs it, again when it was lost, and
- * after a failure with backoff (grpc/grpc doc/connection-backoff.md). Meanwhile calls fail with
- * UNAVAILABLE, or wait with `waitForReady`.
- * @param target `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`, also behind `dns:`, `ipv4:`, `ipv6:` or
- * `passthrough:`
+ * A connection to a backend, at one address or several. It connects when the first call needs it,
+ * again when it was lost, and after a failure with backoff (grpc/grpc doc/connection-backoff.md).
+ * Meanwhile calls fail with UNAVAILABLE, or wait with `waitForReady`.
+ *
+ * - `HOST:PORT`, also behind `dns:`: all addresses of the name, looked up when they are wanted and
+ *   again when one of them fails or is lost.
+ * - `[IPV6]:PORT`, `unix:PATH`; `ipv4:A:PORT,B:PORT` and `ipv6:[A]:PORT,[B]:PORT`.
+ * - `passthrough:HOST:PORT`: one address, whose name the system looks up at each attempt.
+ * - An array of addresses, with weights or without. `:authority` is the first of them.
+ * - A `Resolver`, which says what the addresses are as they change.
+ *
+ * Which address gets a call is decided by the option `balancing`.
  * @throws {TypeError | RangeError} naming what was expected and what came
  */
-export function dial(target: string, options: DialOptions = {}): ClientConn {
+export function dial(target: DialTarget, options: DialOptions = {}): ClientConn {
   const parsed = parseTarget(target);
   const resolved = resolveDialOptions(options);
   const transport = selectTransport(options.transport);
   resolveSessionOptions(options);
-  const connectOptions: ConnectOptions = { ...options, address: parsed.address };
-  const source = new DialledSource(transport, connectOptions);
-  return ClientConn.create(parsed, resolved, source);
+  const { name, authority, where } = parsed;
+  return ClientConn.create(
+    {
+      name,
+      authority,
+      addresses: where.kind === "list" ? where.addresses : [],
+      resolver: resolverOf(where, resolved),
+      sourceOf: (address) =>
+        new DialledSource(transport, connectOptionsOf(address, parsed, options)),
+    },
+    resolved,
+  );
+}
+
+function resolverOf(where: Target["where"], options: ResolvedDialOptions): Resolver | undefined {
+  switch (where.kind) {
+    case "list":
+      return undefined;
+    case "resolver":
+      return where.resolver;
+    case "dns": {
+      const { clock, backoff, random, minResolveIntervalMs } = options;
+      return new DnsResolver({
+        host: where.host,
+        port: where.port,
+        tls: options.tls,
+        minIntervalMs: minResolveIntervalMs,
+        clock,
+        waits: new ConnectionBackoff(backoff, random),
+      });
+    }
+  }
+}
+
+/** The certificate is that of the name which was dialled, wherever it leads. */
+function connectOptionsOf(
+  { socket }: Address,
+  { serverName }: Target,
+  options: DialOptions,
+): ConnectOptions {
+  const { tls } = options;
+  if (tls === undefined || serverName === undefined) return { ...options, address: socket };
+  const named =
+    typeof tls === "function" ? () => ({ serverName, ...tls() }) : { serverName, ...tls };
+  return { ...options, address: socket, tls: named };
 }

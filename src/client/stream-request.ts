@@ -3,11 +3,12 @@
 import type { RequestOrigin } from "../grpc/request-headers.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Stream } from "../transport/transport.ts";
+import type { PickInfo } from "./balance/balancer.ts";
 import type { StreamOpener } from "./subchannel/subchannel.ts";
 import type { Waiting } from "./waiting-queue.ts";
 
 /** Who wants a stream to a backend. */
-export interface StreamRequest extends StreamOpener, Waiting {
+export interface StreamRequest extends StreamOpener, Waiting, PickInfo {
   /** Wait through failures to connect instead of failing with them (gRPC "wait for ready"). */
   readonly waitForReady: boolean;
 }

@@ -40,16 +40,11 @@ export class WaitingQueue<Item extends Waiting> {
     return true;
   }
 
-  /** Takes the one out that has waited longest. */
-  shift(): Item | undefined {
-    while (this.#first < this.#next) {
+  /** The one that has waited longest. */
+  peek(): Item | undefined {
+    for (; this.#first < this.#next; this.#first++) {
       const item = this.#slots[this.#first & (this.#slots.length - 1)];
-      this.#first++;
-      if (item === undefined) continue;
-      this.#slots[item.waitingAt & (this.#slots.length - 1)] = undefined;
-      item.waitingAt = -1;
-      this.size--;
-      return item;
+      if (item !== undefined) return item;
     }
     return undefined;
   }

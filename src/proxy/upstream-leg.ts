@@ -105,6 +105,14 @@ export class UpstreamLeg
     return this.view;
   }
 
+  get method(): string {
+    return this.owner.path.value;
+  }
+
+  get hashKey(): string | undefined {
+    return this.callOptions.hashKey;
+  }
+
   get details(): string {
     return this.error?.details ?? this.received?.details ?? "";
   }

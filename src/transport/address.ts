@@ -1,6 +1,6 @@
 // Socket addresses as text: `HOST:PORT`, `[IPV6]:PORT` and `unix:PATH`.
 
-import { isIPv6 } from "node:net";
+import { isIP, isIPv6 } from "node:net";
 import { shown } from "../check/check.ts";
 import { anything, optionTable } from "../check/options.ts";
 import type { SocketAddress } from "./transport.ts";
@@ -75,6 +75,12 @@ function hintFor(text: string): string | undefined {
   if (isIPv6(text)) return "write an IPv6 address in brackets: [::1]:50051";
   if (/^[0-9]{1,5}$/.test(text)) return `name the host: 127.0.0.1:${text}`;
   return /^[^:[\]/\s]+$/.test(text) ? `the port is missing: ${text}:PORT` : undefined;
+}
+
+/** The version of IP that `host` is an address of; `undefined` for a name. */
+export function ipVersionOf(host: string): 4 | 6 | undefined {
+  const version = isIP(host);
+  return version === 4 || version === 6 ? version : undefined;
 }
 
 /** The text that `parseAddress` reads; an IPv6 host gets its brackets. */

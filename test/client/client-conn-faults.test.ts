@@ -334,7 +334,10 @@ describe("a listener of onState", () => {
 });
 
 it.each([
-  [() => dial(50051 as never), "target: expected HOST:PORT, [IPV6]:PORT or unix:PATH, got 50051"],
+  [
+    () => dial(50051 as never),
+    "target: expected HOST:PORT, [IPV6]:PORT or unix:PATH, an array of such, or a Resolver, got 50051",
+  ],
   [() => dial("a:1", null as never), "options of dial: expected an object, got null"],
   [() => dial("a:1", { authority: "a b" }), 'authority: expected HOST or HOST:PORT, got "a b"'],
   [

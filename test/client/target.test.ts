@@ -2,53 +2,102 @@ import { describe, expect, it } from "vitest";
 import { dial } from "../../src/client/dial.ts";
 import { parseTarget } from "../../src/client/target.ts";
 
+const list = (...texts: string[]) => ({
+  kind: "list",
+  addresses: texts.map((text) => expect.objectContaining({ text, weight: 1 })),
+});
+const dns = (host: string, port: number) => ({ kind: "dns", host, port });
+
 describe("parseTarget", () => {
-  it.each([
-    ["127.0.0.1:50051", { host: "127.0.0.1", port: 50051 }, "127.0.0.1:50051", "127.0.0.1:50051"],
-    ["backend.test:80", { host: "backend.test", port: 80 }, "backend.test:80", "backend.test:80"],
-    ["[::1]:80", { host: "::1", port: 80 }, "[::1]:80", "[::1]:80"],
+  it.each<[string, object, string, string]>([
+    ["127.0.0.1:50051", list("127.0.0.1:50051"), "127.0.0.1:50051", "127.0.0.1:50051"],
+    ["[::1]:80", list("[::1]:80"), "[::1]:80", "[::1]:80"],
+    ["dns:///[::1]:80", list("[::1]:80"), "[::1]:80", "[::1]:80"],
+    ["ipv4:192.0.2.1:80", list("192.0.2.1:80"), "192.0.2.1:80", "192.0.2.1:80"],
     [
-      "dns:backend.test:80",
-      { host: "backend.test", port: 80 },
-      "backend.test:80",
-      "backend.test:80",
+      "ipv4:///192.0.2.1:80,192.0.2.2:81,192.0.2.3:80",
+      list("192.0.2.1:80", "192.0.2.2:81", "192.0.2.3:80"),
+      "192.0.2.1:80,192.0.2.2:81,192.0.2.3:80",
+      "192.0.2.1:80",
     ],
+    ["ipv6:[2001:db8::1]:80", list("[2001:db8::1]:80"), "[2001:db8::1]:80", "[2001:db8::1]:80"],
     [
-      "dns:///backend.test:80",
-      { host: "backend.test", port: 80 },
-      "backend.test:80",
-      "backend.test:80",
-    ],
-    [
-      "dns://backend.test:80",
-      { host: "backend.test", port: 80 },
-      "backend.test:80",
-      "backend.test:80",
-    ],
-    ["ipv4:192.0.2.1:80", { host: "192.0.2.1", port: 80 }, "192.0.2.1:80", "192.0.2.1:80"],
-    [
-      "ipv6:[2001:db8::1]:80",
-      { host: "2001:db8::1", port: 80 },
-      "[2001:db8::1]:80",
+      "ipv6:[2001:db8::1]:80,[::1]:80",
+      list("[2001:db8::1]:80", "[::1]:80"),
+      "[2001:db8::1]:80,[::1]:80",
       "[2001:db8::1]:80",
     ],
     [
       "passthrough:///backend.test:80",
-      { host: "backend.test", port: 80 },
+      list("backend.test:80"),
       "backend.test:80",
       "backend.test:80",
     ],
-    ["unix:/run/s", { path: "/run/s" }, "unix:/run/s", "localhost"],
-    ["unix:relative/s", { path: "relative/s" }, "unix:relative/s", "localhost"],
-    ["unix:///run/s", { path: "/run/s" }, "unix:/run/s", "localhost"],
+    ["unix:/run/s", list("unix:/run/s"), "unix:/run/s", "localhost"],
+    ["unix:relative/s", list("unix:relative/s"), "unix:relative/s", "localhost"],
+    ["unix:///run/s", list("unix:/run/s"), "unix:/run/s", "localhost"],
+  ])("reads %s as addresses", (target, where, name, authority) => {
+    expect(parseTarget(target)).toEqual({ where, name, authority });
+  });
+
+  it.each([
+    ["backend.test:80", 80],
+    ["dns:backend.test:80", 80],
+    ["dns:///backend.test:80", 80],
+    ["dns://backend.test:80", 80],
+    ["backend.test:65535", 65535],
+  ])("reads %s as a name to be looked up, for which certificates are", (target, port) => {
+    const name = `backend.test:${port}`;
+    const where = dns("backend.test", port);
+    const serverName = "backend.test";
+    expect(parseTarget(target)).toEqual({ where, name, authority: name, serverName });
+  });
+
+  it("reads an array of addresses, each once, with the first as authority", () => {
+    const given = ["a.test:1", { address: "[::1]:2", weight: 2.5 }, "a.test:1", "unix:/s"];
+    expect(parseTarget(given)).toMatchObject({
+      name: "a.test:1,[::1]:2,unix:/s",
+      authority: "a.test:1",
+      where: { kind: "list", addresses: [{ weight: 1 }, { weight: 2.5 }, { weight: 1 }] },
+    });
+    expect(parseTarget(["unix:/s", "a.test:1"])).toMatchObject({ authority: "localhost" });
+  });
+
+  it.each([
+    [undefined, { name: "(resolver)", authority: "localhost" }],
+    ["orders", { name: "orders", authority: "orders", serverName: "orders" }],
+    ["orders:80", { name: "orders:80", authority: "orders:80", serverName: "orders" }],
+  ])("takes a resolver of the name %s", (name, expected) => {
+    const resolver = { ...(name === undefined ? {} : { name }), start: () => {} };
+    expect(parseTarget(resolver)).toEqual({ ...expected, where: { kind: "resolver", resolver } });
+  });
+
+  it.each<[unknown, ErrorConstructor, string]>([
+    [[], TypeError, "target: addresses: expected at least one, got none"],
+    [["a"], TypeError, "target: expected HOST:PORT"],
+    [["a:0"], TypeError, 'target: expected a port from 1 to 65535, got 0: "a:0"'],
     [
-      "backend.test:65535",
-      { host: "backend.test", port: 65535 },
-      "backend.test:65535",
-      "backend.test:65535",
+      [5],
+      TypeError,
+      "target: address: expected HOST:PORT or { address: HOST:PORT, weight }, got 5",
     ],
-  ])("reads %s", (target, address, name, authority) => {
-    expect(parseTarget(target)).toEqual({ address, name, authority });
+    [
+      [{ address: "a:1", weight: 0 }],
+      RangeError,
+      "target: weight of an address: expected a number",
+    ],
+    [[{ address: "a:1", weight: 1e7 }], RangeError, "at most 1000000, got 10000000"],
+    [[{ address: "a:1", weigth: 1 }], TypeError, "did you mean weight?"],
+    [{ name: "a b", start: () => {} }, TypeError, "name of the resolver: expected HOST"],
+    [{ start: 5 }, TypeError, "or a Resolver, got an object"],
+    [null, TypeError, "or a Resolver, got null"],
+    ["ipv4:backend.test:80", TypeError, 'expected an ipv4 address, got "backend.test:80"'],
+    ["ipv4:192.0.2.1:80,[::1]:80", TypeError, 'expected an ipv4 address, got "[::1]:80"'],
+    ["ipv6:unix:/s", TypeError, 'expected an ipv6 address, got "unix:/s"'],
+    ["ipv4:192.0.2.1:80,", TypeError, "expected HOST:PORT"],
+  ])("refuses %j", (target, type, message) => {
+    expect(() => parseTarget(target as string)).toThrow(type);
+    expect(() => parseTarget(target as string)).toThrow(message);
   });
 
   it.each([

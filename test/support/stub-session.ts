@@ -3,6 +3,9 @@
 import { ClientConn } from "../../src/client/client-conn.ts";
 import { dial } from "../../src/client/dial.ts";
 import { type DialOptions, resolveDialOptions } from "../../src/client/dial-options.ts";
+import type { SessionSource } from "../../src/client/subchannel/connector.ts";
+import type { DialTarget } from "../../src/client/target.ts";
+import { formatAddress } from "../../src/transport/address.ts";
 import type {
   ClientSession,
   ClientSessionListener,
@@ -27,9 +30,12 @@ export class StubSession implements ClientSession {
   onOpenStream: (session: StubSession) => void = () => {};
   readonly opened: StreamListener[] = [];
   readonly listener: ClientSessionListener;
+  /** Where it leads. */
+  readonly address: string;
 
-  constructor(listener: ClientSessionListener) {
+  constructor(listener: ClientSessionListener, address = "") {
     this.listener = listener;
+    this.address = address;
   }
 
   get availableStreamCount(): number {
@@ -97,19 +103,20 @@ export interface StubConn {
 export function stubConn(
   options: DialOptions = {},
   connect?: (listener: ClientSessionListener) => void,
+  target: DialTarget = "127.0.0.1:1",
 ): StubConn {
   const sessions: StubSession[] = [];
   const transport = transportOf("stub", {
-    connect: (_options, listener) => {
+    connect: ({ address }, listener) => {
       connect?.(listener);
-      const session = new StubSession(listener);
+      const session = new StubSession(listener, formatAddress(address));
       sessions.push(session);
       return session;
     },
   });
   const clock = new FakeClock();
   const own = { transport, clock, random: () => 0.5 };
-  const conn = dial("127.0.0.1:1", { ...own, ...options });
+  const conn = dial(target, { ...own, ...options });
   return { conn, sessions, clock };
 }
 
@@ -123,8 +130,7 @@ export function stubConnOver(
 ): StubConn {
   const sessions: StubSession[] = [];
   const clock = new FakeClock();
-  const name = { name: "(session)", authority: "localhost" };
-  const conn = ClientConn.create(name, resolveDialOptions({ clock, ...options }), {
+  const source: SessionSource = {
     connect: (listener) => {
       const session = new StubSession(listener);
       sessions.push(session);
@@ -132,6 +138,12 @@ export function stubConnOver(
       return session;
     },
     reconnects: false,
-  });
+  };
+  const address = { text: "(session)", socket: { path: "(session)" }, weight: 1 };
+  const backend = {
+    ...{ name: "(session)", authority: "localhost", addresses: [address], resolver: undefined },
+    sourceOf: () => source,
+  };
+  const conn = ClientConn.create(backend, resolveDialOptions({ clock, ...options }));
   return { conn, sessions, clock };
 }

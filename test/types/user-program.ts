@@ -28,6 +28,31 @@ const stop: () => void = conn.onState((state, error, reason) => {
 });
 const pingOptions: api.PingOptions = { signal: AbortSignal.timeout(5) };
 export const roundTrip: Promise<number> = conn.ping(pingOptions);
+
+// A backend at several addresses.
+
+const known: api.ResolvedAddress = { address: "10.0.0.1:1", weight: 2 };
+const resolver: api.Resolver = {
+  name: "orders:50051",
+  start: (listener: api.ResolverListener) => listener.onAddresses(["10.0.0.2:1", known]),
+};
+const latest = (host: api.BalancerHost): api.Balancer => ({
+  update: (subchannels: readonly api.SubchannelView[]): api.Picker => {
+    for (const subchannel of subchannels) subchannel.connect();
+    return { pick: (call: api.PickInfo) => (call.hashKey === "" ? undefined : subchannels.at(-1)) };
+  },
+  close: () => host.refresh(),
+});
+const makesBalancer: api.BalancerFactory = latest;
+const balancingName: api.BalancingName = "ringHash";
+const where: api.DialTarget = [known, "10.0.0.2:1"];
+export const several: api.ClientConn[] = [
+  api.dial(where, { balancing: balancingName }),
+  api.dial(resolver, { balancing: makesBalancer, minResolveIntervalMs: 5 }),
+];
+const readyOptions: api.ReadyOptions = { signal: AbortSignal.timeout(5) };
+export const readyNow: Promise<void> = conn.ready(readyOptions);
+export const addressStates: readonly api.AddressState[] = conn.addresses;
 const session: api.HandedOverClientSession = connect("http://localhost");
 export const handedOver: api.ClientConn = api.ClientConn.fromSession(session);
 
@@ -144,7 +169,7 @@ subscribe("grpc-relay:conn:state", (message) => {
 
 // What is not for users.
 
-// @ts-expect-error a target is text
+// @ts-expect-error a target is text, a list or a resolver
 api.dial(1);
 // @ts-expect-error a transport comes from here
 export const mine: api.Transport = { name: "mine" };

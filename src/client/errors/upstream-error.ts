@@ -6,6 +6,7 @@ import {
   type FailureOptions,
   failure,
   type GrpcError,
+  INTERNAL_DETAILS,
   thrownText,
 } from "../../grpc/error.ts";
 import { headerErrorDetails } from "../../grpc/header-error.ts";
@@ -53,6 +54,16 @@ export function connectError(target: string, end: SessionEnd): GrpcError {
   });
 }
 
+/** Each of the `count` addresses of `target` has failed. @param last the latest failure */
+export function allFailedError(target: string, count: number, last: GrpcError): GrpcError {
+  const { status, details, reason, source, retry, message } = last;
+  return failure(status, details, {
+    ...{ reason, source, retry },
+    message: `upstream ${target} cannot be reached: all ${count} addresses failed, at last ${message}`,
+    cause: last,
+  });
+}
+
 /** The connection to `target` ended without having been asked to. */
 export function lostError(target: string, end: SessionEnd): GrpcError {
   const options = { reason: "UPSTREAM_SESSION", cause: end.cause } as const;
@@ -71,6 +82,15 @@ export function closedError(target: string): GrpcError {
   const details = "cannot be reached: the connection to it was closed";
   const options = { reason: "CONN_CLOSED", source: "proxy", retry: "safe" } as const;
   return upstreamError(target, Status.UNAVAILABLE, details, options);
+}
+
+/** The balancer of the program failed. */
+export function balancerError(target: string, thrown: unknown): GrpcError {
+  return failure(Status.UNKNOWN, INTERNAL_DETAILS, {
+    reason: ErrorReason.HANDLER,
+    message: `upstream ${target}: the balancer failed: ${thrownText(thrown)}`,
+    cause: thrown,
+  });
 }
 
 export function queueFullError(target: string, waitingCount: number): GrpcError {

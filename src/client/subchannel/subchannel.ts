@@ -71,7 +71,7 @@ export interface StreamOpener extends StreamListener {
  * Who wants to reach the address. One owner may have many subchannels: each says which it is. All
  * are called synchronously, and may call the subchannel again: it looks at its state anew then.
  */
-interface SubchannelOwner {
+export interface SubchannelOwner {
   /**
    * Calls wait that may go to `subchannel`: it is to connect without being asked, and to make
    * another session when all that it has are at the server's MAX_CONCURRENT_STREAMS.

@@ -1,0 +1,344 @@
+// The addresses of one connection: a subchannel for each that is listed, and those that have left
+// the list or were let go, until their last call has ended.
+
+import type { GrpcError } from "../grpc/error.ts";
+import type { ConnState } from "../observe/channels.ts";
+import type { SubchannelView } from "./balance/balancer.ts";
+import { allFailedError, closedError } from "./errors/upstream-error.ts";
+import type { Address } from "./resolve/address-list.ts";
+import type { Subchannel, SubchannelOwner, SubchannelState } from "./subchannel/subchannel.ts";
+
+/** What is known of one address of a `ClientConn`. */
+export interface AddressState {
+  /** `192.0.2.1:50051`, `[2001:db8::1]:50051` or `unix:/path`. */
+  readonly address: string;
+  readonly state: ConnState;
+  /** Why it is in that state, as one line for people. May change in any release. */
+  readonly reason: string;
+  /** Why it failed or was lost, until it is ready again. */
+  readonly error: GrpcError | undefined;
+  readonly weight: number;
+  /** Connections that stand or are being made, those that drain included. */
+  readonly sessionCount: number;
+  /** Streams open on all of them. */
+  readonly openStreamCount: number;
+  /** How many more streams can be opened now. */
+  readonly room: number;
+  /**
+   * What a call would wait for that goes there: a connection, the end of the backoff, or room under
+   * the backend's MAX_CONCURRENT_STREAMS. `undefined` when it would not wait.
+   */
+  readonly waitsFor: "connection" | "backoff" | "room" | undefined;
+}
+
+/** Who has the pool. */
+export interface PoolOwner {
+  /** The backend as messages call it. */
+  readonly target: string;
+  makeSubchannel(address: Address, owner: SubchannelOwner): Subchannel;
+  /** Calls wait. */
+  isWanted(): boolean;
+  /** Why an address is connected now, for people. */
+  whyConnect(): string;
+  /** An address that is listed has another state. */
+  onChange(member: Member, reason: string, error: GrpcError | undefined): void;
+  /** Some address may have room. */
+  onRoom(): void;
+  /** No session is left. */
+  onEmpty(): void;
+}
+
+/** One listed address: its subchannel, and what is remembered of it. */
+export class Member {
+  readonly address: string;
+  readonly view: SubchannelView;
+  readonly pool: SubchannelPool;
+  #listed: Address;
+  #subchannel: Subchannel;
+  reason = "nobody has asked for it yet";
+  /** Why it failed or was lost, until it is ready. */
+  error: GrpcError | undefined = undefined;
+  /** It has failed, and neither been ready nor left alone since. */
+  hasFailed = false;
+
+  constructor(pool: SubchannelPool, listed: Address, subchannel: Subchannel) {
+    this.pool = pool;
+    this.address = listed.text;
+    this.#listed = listed;
+    this.#subchannel = subchannel;
+    this.view = new View(this);
+  }
+
+  /** That of a view which a balancer was given; `undefined` for anything else. */
+  static of(view: unknown): Member | undefined {
+    return View.memberOf(view);
+  }
+
+  get subchannel(): Subchannel {
+    return this.#subchannel;
+  }
+
+  get kind(): ConnState {
+    return this.#subchannel.kind;
+  }
+
+  get weight(): number {
+    return this.#listed.weight;
+  }
+
+  /** As the list has it now. */
+  set listed(address: Address) {
+    this.#listed = address;
+  }
+
+  /** Takes another subchannel, an idle one. @returns the one before */
+  replace(make: (address: Address) => Subchannel): Subchannel {
+    const before = this.#subchannel;
+    this.#subchannel = make(this.#listed);
+    return before;
+  }
+
+  toState(): AddressState {
+    const { address, kind, weight, reason, error, subchannel } = this;
+    const { sessionCount, openStreamCount, room } = subchannel;
+    const known = { address, state: kind, reason, error, weight };
+    const waitsFor = this.#waitsFor(room);
+    return { ...known, sessionCount, openStreamCount, room, waitsFor };
+  }
+
+  #waitsFor(room: number): AddressState["waitsFor"] {
+    switch (this.kind) {
+      case "ready":
+        return room > 0 ? undefined : "room";
+      case "transientFailure":
+        return "backoff";
+      default:
+        return "connection";
+    }
+  }
+}
+
+/** What a balancer sees of a member. */
+class View implements SubchannelView {
+  readonly #member: Member;
+
+  constructor(member: Member) {
+    this.#member = member;
+  }
+
+  static memberOf(view: unknown): Member | undefined {
+    return typeof view === "object" && view !== null && #member in view ? view.#member : undefined;
+  }
+
+  get address(): string {
+    return this.#member.address;
+  }
+
+  get state(): ConnState {
+    return this.#member.kind;
+  }
+
+  get inFlight(): number {
+    return this.#member.subchannel.openStreamCount;
+  }
+
+  get weight(): number {
+    return this.#member.weight;
+  }
+
+  connect(): void {
+    this.#member.pool.connect(this.#member);
+  }
+
+  disconnect(): void {
+    this.#member.pool.letGo(this.#member);
+  }
+}
+
+/** Keeps a subchannel for each address of a list that changes. */
+export class SubchannelPool implements SubchannelOwner {
+  readonly #owner: PoolOwner;
+  #members: readonly Member[] = [];
+  #views: readonly SubchannelView[] = [];
+  readonly #memberOf = new Map<Subchannel, Member>();
+  /** Shut down, with sessions that have not ended. */
+  readonly #draining = new Set<Subchannel>();
+  /** The latest failure of all. */
+  #lastError: GrpcError;
+  /** Where the next search for room begins, so that it is not always the same that helps out. */
+  #nextHelper = 0;
+
+  constructor(owner: PoolOwner) {
+    this.#owner = owner;
+    this.#lastError = closedError(owner.target);
+  }
+
+  get members(): readonly Member[] {
+    return this.#members;
+  }
+
+  get views(): readonly SubchannelView[] {
+    return this.#views;
+  }
+
+  /** Some address takes calls. */
+  get isReady(): boolean {
+    return this.#members.some(({ kind }) => kind === "ready");
+  }
+
+  /** Sessions that stand or are being made, those that drain included. */
+  get sessionCount(): number {
+    return this.#sum(({ sessionCount }) => sessionCount);
+  }
+
+  get openStreamCount(): number {
+    return this.#sum(({ openStreamCount }) => openStreamCount);
+  }
+
+  #sum(count: (subchannel: Subchannel) => number): number {
+    let sum = 0;
+    for (const { subchannel } of this.#members) sum += count(subchannel);
+    for (const subchannel of this.#draining) sum += count(subchannel);
+    return sum;
+  }
+
+  /**
+   * Takes another list: addresses that stay keep their sessions, whatever their weight; those that
+   * leave drain.
+   */
+  setAddresses(addresses: readonly Address[]): void {
+    const leaving = new Map(this.#members.map((member) => [member.address, member]));
+    this.#members = addresses.map((listed) => {
+      const known = leaving.get(listed.text);
+      leaving.delete(listed.text);
+      if (known === undefined) return this.#newMember(listed);
+      known.listed = listed;
+      return known;
+    });
+    this.#views = this.#members.map(({ view }) => view);
+    for (const member of leaving.values()) {
+      this.#retire(member.subchannel, "the address has left the list");
+    }
+  }
+
+  #newMember(listed: Address): Member {
+    const subchannel = this.#owner.makeSubchannel(listed, this);
+    const member = new Member(this, listed, subchannel);
+    this.#memberOf.set(subchannel, member);
+    return member;
+  }
+
+  connect(member: Member): void {
+    if (this.#memberOf.has(member.subchannel)) member.subchannel.connect(this.#owner.whyConnect());
+  }
+
+  /** Makes it idle. */
+  letGo(member: Member): void {
+    const { subchannel } = member;
+    if (subchannel.kind === "idle" || !this.#memberOf.has(subchannel)) return;
+    const before = member.replace((listed) => this.#owner.makeSubchannel(listed, this));
+    this.#memberOf.set(member.subchannel, member);
+    this.#retire(before, "another address is used");
+    this.#changed(member, "another address is used", undefined);
+  }
+
+  #retire(subchannel: Subchannel, reason: string): void {
+    this.#memberOf.delete(subchannel);
+    subchannel.shutDown(reason);
+    if (subchannel.sessionCount > 0) this.#draining.add(subchannel);
+  }
+
+  /** One that is ready and has room, other than `member`. */
+  withRoom(member: Member): Member | undefined {
+    const all = this.#members;
+    for (let step = 0; step < all.length; step++) {
+      const other = all[(this.#nextHelper + step) % all.length];
+      if (other === undefined || other === member || !other.subchannel.hasRoom) continue;
+      this.#nextHelper = (this.#nextHelper + step + 1) % all.length;
+      return other;
+    }
+    return undefined;
+  }
+
+  /**
+   * That of all addresses (gRPC connectivity semantics and gRFC A62): ready if one is, otherwise
+   * connecting if one is, otherwise idle if one is. Of several that have all failed none counts as
+   * connecting before one was ready. At least one address is listed.
+   */
+  connectivity(): SubchannelState {
+    const members = this.#members;
+    const [first] = members;
+    if (members.length === 1 && first !== undefined) return first.subchannel.state;
+    let kind: "connecting" | "idle" | undefined;
+    for (const member of members) {
+      switch (member.kind) {
+        case "ready":
+          return { kind: "ready" };
+        case "connecting":
+          if (!member.hasFailed) kind = "connecting";
+          break;
+        case "idle":
+          member.hasFailed = false;
+          kind ??= "idle";
+          break;
+      }
+    }
+    if (kind !== undefined) return { kind };
+    const error = allFailedError(this.#owner.target, members.length, this.#lastError);
+    return { kind: "transientFailure", error };
+  }
+
+  /** Sends PING to the first that is ready. */
+  ping(onAcknowledged: () => void): void {
+    const ready = this.#members.find(({ kind }) => kind === "ready");
+    ready?.subchannel.ping(onAcknowledged);
+  }
+
+  /** Takes no more calls, for good. */
+  shutDown(reason: string): void {
+    const members = this.#members;
+    this.#members = [];
+    this.#views = [];
+    for (const { subchannel } of members) this.#retire(subchannel, reason);
+  }
+
+  /** Ends all sessions that drain, and the calls on them. */
+  destroy(message: string): void {
+    for (const subchannel of [...this.#draining]) subchannel.destroy(message);
+  }
+
+  isWanted(subchannel: Subchannel): boolean {
+    return this.#memberOf.has(subchannel) && this.#owner.isWanted();
+  }
+
+  onChange(
+    subchannel: Subchannel,
+    state: SubchannelState,
+    reason: string,
+    error: GrpcError | undefined,
+  ): void {
+    const member = this.#memberOf.get(subchannel);
+    if (member === undefined) return;
+    if (state.kind === "ready") member.hasFailed = false;
+    else if (state.kind === "transientFailure") {
+      member.hasFailed = true;
+      this.#lastError = state.error;
+    }
+    this.#changed(member, reason, error);
+  }
+
+  #changed(member: Member, reason: string, error: GrpcError | undefined): void {
+    member.reason = reason;
+    if (error !== undefined || member.kind === "ready") member.error = error;
+    this.#owner.onChange(member, reason, error);
+  }
+
+  onRoom(subchannel: Subchannel): void {
+    if (this.#memberOf.has(subchannel)) this.#owner.onRoom();
+  }
+
+  onEmpty(subchannel: Subchannel): void {
+    this.#draining.delete(subchannel);
+    if (this.sessionCount === 0) this.#owner.onEmpty();
+  }
+}

@@ -1,5 +1,5 @@
-// How the client of a relayed call is answered when all destinations have ended: by the backend's
-// trailers as they came, by those of an error, or by a reset (README.md, "A response that breaks
+// Answers the client of a relayed call when all destinations have ended: by the backend's trailers
+// as they came, by the trailers of an error, or by a reset (README.md, "A response that breaks
 // off").
 
 import type { GrpcError } from "../grpc/error.ts";
@@ -9,7 +9,7 @@ import type { UpstreamLeg } from "./upstream-leg.ts";
 
 /**
  * @param requestMessages complete messages that the client has sent
- * @param error what the call ends with, unless all is well
+ * @param error the error that the call ends with; `undefined` when all is well
  */
 export function answerClient(
   call: ServerCall,
@@ -20,7 +20,8 @@ export function answerClient(
   const trailers = primary.wireTrailers;
   if (call.gone) call.abandon(error);
   else if (error === undefined && primary.error === undefined && trailers !== undefined) {
-    // Without headers before them they are the header section of a Trailers-Only response.
+    // Without headers before them, these trailers are the header section of a Trailers-Only
+    // response.
     call.finishWith(Status.OK, trailers, trailers);
   } else {
     const reported = error ?? primary.error;
@@ -33,9 +34,10 @@ export function answerClient(
 }
 
 /**
- * Trailers would leave the client waiting. One that made a unary call and has got a message waits,
- * in C-core, for the rest of another that it has not asked for, whatever ends the stream but a
- * reset. Calls that are not unary, and every other cut, end by trailers, which say more.
+ * Whether trailers would leave the client waiting. A C-core client of a unary call that has got one
+ * message waits for the rest of a second message, although it wants only one. Only a reset ends
+ * this wait. Calls that are not unary, and responses that break off elsewhere, end by trailers,
+ * which say more.
  */
 function strandsClient(call: ServerCall, primary: UpstreamLeg, requestMessages: number): boolean {
   return primary.cutInSecondMessage && call.requestEnded && requestMessages <= 1;

@@ -1,5 +1,5 @@
-// Detached destinations whose call is over: which of them go on, each within its own time, and how
-// their end is told.
+// Detached destinations whose call is over: which of them go on, how long, and how their end is
+// reported.
 
 import type { GrpcError } from "../grpc/error.ts";
 import { detachedEnd } from "../observe/channels.ts";
@@ -8,9 +8,9 @@ import { incompleteRequest, tooMuchLeft } from "./leg-errors.ts";
 import type { UpstreamLeg } from "./upstream-leg.ts";
 
 /**
- * Lets those that have the whole request go on without the call.
- * @param legs of them those that have not ended are detached
- * @param reason what has ended the call for all of its destinations, if anything has
+ * Lets the detached destinations that have the whole request go on without the call.
+ * @param legs all legs of the call; those that have not ended are detached
+ * @param reason why the call ended for all of its destinations, if there is such a reason
  */
 export function leaveDetached(
   legs: readonly UpstreamLeg[],
@@ -26,7 +26,7 @@ export function leaveDetached(
   }
 }
 
-/** It may be the first that anybody hears of it. */
+/** This end may be the first that anybody hears of the destination. */
 export function publishDetachedEnd(leg: UpstreamLeg, method: string, call: ServerCall): void {
   if (!detachedEnd.hasSubscribers) return;
   const { index, status, details, error, requestBytes, responseBytes } = leg;

@@ -1,4 +1,4 @@
-// What a director is and what it answers: where one call goes.
+// The director and its answer: where one call goes.
 
 import { checkFunction, checkNumber, checkOneOf, shown } from "../check/check.ts";
 import { anything, type OptionChecks, type OptionTable, optionTable } from "../check/options.ts";
@@ -15,20 +15,21 @@ import type { StreamPeeker } from "./peeker.ts";
 import type { CallResult, DestinationResult } from "./results.ts";
 
 /**
- * Decides where a call goes. It runs after all interceptors. Answering at once, without a promise,
- * costs the call none.
+ * Decides where a call goes. The director runs after all interceptors. A director that answers at
+ * once, without a promise, costs the call no promise.
  *
- * Throwing refuses the call: the client is sent a `GrpcError` as it is, for anything else UNKNOWN
- * without a word of what was thrown. The request waits meanwhile, held back by flow control;
+ * A director that throws refuses the call. The client is sent a `GrpcError` as it is, and UNKNOWN
+ * for anything else, without its text. The request waits meanwhile, held back by flow control;
  * `peeker` can look at its first messages.
  *
- * The call does not wait for it: when the client goes or the deadline passes, `ctx.signal` says so
- * and handlers and interceptors are told. Should it answer all the same, every `onError` and the
- * finalizer run, and nothing is sent.
+ * The call does not wait for the director. When the client goes or the deadline passes,
+ * `ctx.signal` is aborted, and handlers and interceptors are told. If the director still answers,
+ * every `onError` and the finalizer run, and nothing is sent.
  *
- * `onError` and the finalizer run in the async context (`AsyncLocalStorage`) in which it was
- * called: `run` the handler or director in one. What a director enters itself (`enterWith`) may be
- * seen by later calls on the connection; what handlers and interceptors enter is not.
+ * `onError` and the finalizer run in the async context (`AsyncLocalStorage`) in which the director
+ * was called: `run` the handler or director in one. A store that a director enters itself
+ * (`enterWith`) may be seen by later calls on the connection. Stores that handlers and interceptors
+ * enter are not seen.
  */
 export type StreamDirector = (
   ctx: CallContext,
@@ -39,33 +40,33 @@ export type StreamDirector = (
 /**
  * How much a secondary matters.
  *
- * - `"required"`: nobody is sent anything before it is open, and if it cannot be opened the call
+ * - `"required"`: nothing is sent to anybody before it is open. If it cannot be opened the call
  *   fails, whatever `onError` says. That is the rule of Go's grpc-proxy.
- * - `"optional"`: the others begin without it. What it has missed is kept for it, up to
- *   `maxLagBytes`. That it cannot be opened is judged by its `onError`, as is every other failure
- *   of it. The call ends when it has ended, too.
+ * - `"optional"`: the others begin without it. Up to `maxLagBytes` of the request are kept for it.
+ *   Its `onError` judges its failures, also a failure to open it. The call does not end before it
+ *   has ended.
  * - `"detached"`: a copy that cannot hurt. It delays neither the beginning, nor the client, nor the
- *   end of the call, and nothing that becomes of it reaches the client: `onError` is told, but what
- *   it returns is ignored. When the call is over it may go on for `maxDetachedMs` if it has been
- *   given the whole request, as long as a server keeps no more than 64 MiB for all that do. A
+ *   end of the call, and its outcome never reaches the client: `onError` is told, but its return
+ *   value is ignored. After the call it may go on for `maxDetachedMs` if it has been given the
+ *   whole request, as long as the server keeps no more than 64 MiB for all such secondaries. A
  *   client that cancels, or whose deadline passes, ends it with the call; `server.close` and
- *   `conn.close` end it, too. The finalizer and `openCallCount` do not wait for it. How it ended is
- *   also told on the channel `grpc-relay:detached:end`.
+ *   `conn.close` end it, too. The finalizer and `openCallCount` do not wait for it. Its end is also
+ *   published on the channel `grpc-relay:detached:end`.
  */
 export type DestinationNeed = "required" | "optional" | "detached";
 
 /**
  * Told once when the call to a destination has failed: it could not be opened, it was reset, or it
- * ended with a status other than OK. What it returns stands for the outcome: an error (this or
- * another) fails the call; nothing, `undefined` or `null` swallows it. That goes for the primary,
- * too: the client then gets OK, without a message if none came. A handler that only logs has to
- * return the error. Throwing is the same as returning what is thrown. When a required destination
- * could not be opened, those of all destinations are told, and none can swallow it. Of a detached
- * one what it returns is ignored.
+ * ended with a status other than OK. The return value decides. An error (this or another) fails the
+ * call; nothing, `undefined` or `null` swallows the error. That holds for the primary, too: the
+ * client then gets OK, without a message if none came. So a handler that only logs has to return
+ * the error. Throwing an error is the same as returning it. When a required destination could not
+ * be opened, the handlers of all destinations are told, and none can swallow the error. The return
+ * value for a detached destination is ignored.
  *
- * It cannot be asynchronous: an error is judged at once. A promise, as anything else that is no
- * error, swallows nothing and is a warning of the process. What takes time belongs in the
- * `RequestFinalizer`.
+ * The handler cannot be asynchronous: an error is judged at once. A promise, like anything else
+ * that is no error, swallows nothing, and the process is warned. Work that takes time belongs in
+ * the `RequestFinalizer`.
  */
 export type DestinationErrorHandler = (
   error: GrpcError,
@@ -75,60 +76,61 @@ export type DestinationErrorHandler = (
 
 /** One backend that takes part in a call. */
 export interface Destination {
-  /** The connection to it, from `dial` or `ClientConn.fromSession`. */
+  /** The connection to the backend, from `dial` or `ClientConn.fromSession`. */
   readonly conn: ClientConn;
   /**
-   * Its own metadata, deadline and cancellation; derive it from the context that the director is
-   * given.
+   * Metadata, deadline and cancellation for this destination. Derive the context from the one that
+   * the director is given.
    * @default the context of the call: the client's metadata is forwarded as it came
    */
   readonly ctx?: CallContext;
   /**
-   * Payload of the first message that it gets, without the length prefix and uncompressed. It is
-   * sent at once and takes the place of the client's first message, peeked at or not; in a handler
-   * of all messages that were read. A client that sends none changes nothing: this is the only
-   * message then. An empty buffer is a message of no bytes; leave the property out to send what the
+   * Payload of the first message for this destination, without the length prefix and uncompressed.
+   * It is sent at once, in the place of the client's first message, peeked at or not. In a handler
+   * it takes the place of all messages that were read. If the client sends no message, this is the
+   * only one. An empty buffer is a message of no bytes. Leave the property out to send what the
    * client sends.
    */
   readonly message?: Uint8Array;
   /**
-   * Told once when the call to this destination has failed. Without it the error counts; with it
-   * only what it returns does, for the primary as for secondaries.
+   * Told once when the call to this destination has failed. Without this handler the error counts.
+   * With it only its return value counts, for the primary as for secondaries.
    */
   readonly onError?: DestinationErrorHandler;
   /**
-   * Asked in this order when `conn` fails without having begun the call: it cannot be reached, it
-   * refuses the stream, or it goes away. Each is asked once, while the deadline allows; nothing
-   * that may have begun is sent again. With `waitForReady` only the last is waited for.
+   * Conns that are asked, in this order, when `conn` fails without having begun the call: it cannot
+   * be reached, it refuses the stream, or it goes away. Each is asked once, while the deadline
+   * allows. A call that may have begun is never sent again. `waitForReady` applies only to the last
+   * conn.
    * @default none
    */
   readonly fallbacks?: readonly ClientConn[];
   /**
-   * Call options of this destination alone; those that are left out are the call's. Its
-   * `maxRequestMessageBytes` holds besides that of the call.
+   * Call options of this destination alone. Options that are left out are the call's.
+   * `maxRequestMessageBytes` holds in addition to that of the call.
    */
   readonly callOptions?: CallOptions;
   /** How much it matters; only for secondaries. @default "required" */
   readonly need?: DestinationNeed;
   /**
-   * How many bytes of the request it may be behind the primary, only for secondaries. They are kept
-   * in memory. One that is further behind is reset and fails with `SECONDARY_LAG`. Without this one
-   * that is open slows the client down instead, unless it is detached.
+   * How many bytes of the request the secondary may be behind the primary. So many bytes are kept
+   * in memory. A secondary further behind is reset and fails with `SECONDARY_LAG`. Without this
+   * option an open secondary slows the client down instead, unless it is detached.
    * @default 1_048_576 while an optional one is being opened, and for a detached one
    */
   readonly maxLagBytes?: number;
   /**
    * How long a detached secondary may go on when all others have ended, in milliseconds. Then it is
-   * reset and fails with DEADLINE_EXCEEDED. The deadline that it was given holds besides.
+   * reset and fails with DEADLINE_EXCEEDED. Its own deadline holds in addition.
    * @default 30_000
    */
   readonly maxDetachedMs?: number;
 }
 
 /**
- * Runs once when every destination but detached ones has ended, whatever the outcome, before the
- * client is told. Throwing turns a call that would have ended with OK into that error; an error
- * that the call already has stays. It also runs when the client has gone, and nothing cancels it.
+ * Runs once when every destination except detached ones has ended, whatever the outcome, before the
+ * client is told. An error that it throws replaces OK; an error that the call already has stays.
+ * The finalizer also runs when the client has gone, and nothing cancels it.
  */
 export type RequestFinalizer = (result: CallResult) => void | Promise<void>;
 
@@ -138,9 +140,9 @@ export class StreamParameters {
   readonly #secondaries: readonly Destination[];
   readonly #requestFinalizer: RequestFinalizer | undefined;
   readonly #callOptions: CallOptions | undefined;
-  /** @internal Some of the program is called back when a destination or the call ends. */
+  /** @internal Code of the user is called when a destination or the call ends. */
   readonly hasCallbacks: boolean;
-  /** @internal Checked, with the defaults of what was left out. */
+  /** @internal Checked, with defaults for the options that were left out. */
   readonly resolvedCallOptions: ResolvedCallOptions;
 
   /**
@@ -192,7 +194,7 @@ const NO_DESTINATIONS: readonly Destination[] = [];
 
 type SecondaryOption = "need" | "maxLagBytes" | "maxDetachedMs";
 
-/** A primary is always required, and all others are behind it. */
+/** A primary is always required, and is never behind another destination. */
 const OF_PRIMARY: OptionChecks<Pick<Destination, SecondaryOption>> = {
   need: (name, value) => checkOneOf(name, value, ["required"]),
   maxLagBytes: refuse,
@@ -233,7 +235,7 @@ function destinationTable(role: string): OptionTable {
 function checkDestination(destination: Destination, role: string, table: OptionTable): void {
   const conn = destination?.conn;
   if (!isConn(conn)) {
-    // One that is spelt otherwise is named, with the name that was meant.
+    // A misspelt `conn` is named, with the name that was meant.
     if (typeof destination === "object" && destination !== null && !("open" in destination)) {
       table.check(destination);
     }
@@ -255,7 +257,7 @@ function isConn(conn: { readonly open?: unknown } | undefined): boolean {
   return typeof conn?.open === "function";
 }
 
-/** As most are, many of them made for one call each. */
+/** Most destinations are; many of them are made for one call each. */
 function isConnAlone(destination: Destination): boolean {
   for (const option in destination) if (option !== "conn") return false;
   return true;

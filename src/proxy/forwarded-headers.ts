@@ -1,5 +1,5 @@
-// The request headers that a destination is sent: the client's own, with what its context and the
-// director's call options change.
+// The request headers for a destination: the client's own, with the changes of the destination's
+// context and of the director's call options.
 
 import type { ResolvedCallOptions } from "../client/call-options.ts";
 import { type RequestOrigin, requestHeaders } from "../grpc/request-headers.ts";
@@ -8,17 +8,17 @@ import type { RequestHead } from "../server/request-head.ts";
 import type { Clock } from "../time/clock.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
 
-/** What the request headers of all destinations of a call have in common. */
+/** The parts of the request headers that all destinations of a call share. */
 export interface ForwardedCall {
   readonly clock: Clock;
-  /** What the client sent. */
+  /** The head that the client sent. */
   readonly head: RequestHead;
   readonly path: HeaderField;
   readonly contentType: HeaderField;
 }
 
 /**
- * Calls that differ in nothing get the same list, and the encoder knows it.
+ * Calls without a difference get the same list, which the encoder recognises.
  * @param deadlineMs on the clock of the call; Infinity for none
  */
 export function forwardedHeaders(

@@ -1,5 +1,6 @@
-// The streams of a destination: of which conn each is asked, and when another is. One object with
-// the UpstreamLeg that extends it: a call has none to spare. Knows no relay and no response.
+// The streams of a destination: which conn is asked for each stream, and when another is asked.
+// UpstreamLeg extends this class, so that a call needs one object less. The class knows no relay
+// and no response.
 
 import { mergeCallOptions, type ResolvedCallOptions } from "../client/call-options.ts";
 import type { ClientConn } from "../client/client-conn.ts";
@@ -14,12 +15,12 @@ import type { Destination } from "./director.ts";
 import { LegRequest } from "./leg-request.ts";
 import { LegRetry } from "./leg-retry.ts";
 
-/** What the attempts of all destinations of a call have in common. */
+/** The parts of the attempts that all destinations of a call share. */
 export interface AttemptedCall {
   readonly clock: Clock;
-  /** Of destinations that have none of their own. */
+  /** For destinations that have no context of their own. */
   readonly context: CallContext;
-  /** Of destinations that have none of their own. */
+  /** For destinations that have no options of their own. */
   readonly callOptions: ResolvedCallOptions;
   /** When `callOptions.timeoutMs` is over, on the clock; Infinity for never. */
   readonly timeoutAtMs: number;
@@ -27,17 +28,19 @@ export interface AttemptedCall {
 
 /** The life of a leg, in this order. It may go from `OPEN` to either end, and ends once. */
 export const Life = {
-  /** No stream has been open for it yet. */
+  /** No stream has been open yet. */
   ASKING: 0,
-  /** Its stream is open, and `owner` has been told. */
+  /** The stream is open, and `owner` has been told. */
   OPEN: 1,
-  /** It may be sent again: it has no stream, and asks for another, or will after a backoff. */
+  /**
+   * The call may be sent again. The leg has no stream; it asks for another, now or after a backoff.
+   */
   ASKING_AGAIN: 2,
-  /** Its stream is open, and not the first. If it is refused, another is asked for elsewhere. */
+  /** A later stream is open. If it is refused, another is asked for elsewhere. */
   OPEN_AGAIN: 3,
-  /** The backend has said how it went: `wireTrailers`, and `error` unless that is OK. */
+  /** The backend has sent the outcome: `wireTrailers`, and `error` unless the outcome is OK. */
   ANSWERED: 4,
-  /** It failed otherwise, with `error`: never opened, reset, cancelled here, or not gRPC. */
+  /** The leg failed otherwise, with `error`: never opened, reset, cancelled here, or not gRPC. */
   BROKEN: 5,
 } as const;
 
@@ -48,24 +51,27 @@ const NO_TRAILERS: HeaderList = [];
 // Fields are set by the constructor, as those of LegRequest.
 export abstract class LegAttempts extends LegRequest {
   declare readonly destination: Destination;
-  /** Where it is sent: the destination's own, then one of its fallbacks. */
+  /** The conn that gets the call: the destination's own, then one of its fallbacks. */
   declare conn: ClientConn;
-  /** Streams that were opened for it. */
+  /** Streams that were opened for this destination. */
   declare attempts: number;
   declare refusedOn: Session | undefined;
   declare waitingAt: number;
-  /** Whether it asks for its stream, has it, or has ended, and how. */
+  /** Whether the leg asks for its stream, has it, or has ended, and how. */
   declare protected life: Life;
   declare protected readonly clock: Clock;
   declare protected readonly context: CallContext;
   declare protected readonly callOptions: ResolvedCallOptions;
-  /** When its `timeoutMs` is over, unless that is never. Infinity would be an object for each. */
+  /**
+   * When `timeoutMs` is over; `undefined` for never, because Infinity would be an object for each
+   * leg.
+   */
   declare private readonly timeoutAtMs: number | undefined;
-  /** How many of the destination's fallbacks were asked. */
+  /** How many fallbacks of the destination were asked. */
   declare private fallbackCount: number;
-  /** Where the stream was that was reset. */
+  /** The address of the stream that was reset. */
   declare private lastAddress: string | undefined;
-  /** Where there is a policy for what may have begun. */
+  /** Set if there is a policy for calls that a backend may have begun. */
   declare protected readonly retry: LegRetry | undefined;
 
   constructor(call: AttemptedCall, destination: Destination) {
@@ -95,22 +101,22 @@ export abstract class LegAttempts extends LegRequest {
     }
   }
 
-  /** A leg that has ended is a sink. */
+  /** A leg that has ended ignores what it is given. */
   get ended(): boolean {
     return this.life >= Life.ANSWERED;
   }
 
-  /** It failed otherwise than by a status that the backend sent. */
+  /** The leg failed, but not by a status that the backend sent. */
   get broken(): boolean {
     return this.life === Life.BROKEN;
   }
 
-  /** Where its last stream was opened, if one was. */
+  /** The address of its last stream, if there was one. */
   get address(): string | undefined {
     return this.stream?.session.peer.remoteAddress ?? this.lastAddress;
   }
 
-  /** Only the last of several is waited for: the others are there to be gone past. */
+  /** Only the last of several conns is waited for: the others are passed over. */
   get waitForReady(): boolean {
     const { fallbacks } = this.destination;
     if (!this.callOptions.waitForReady) return false;
@@ -125,13 +131,16 @@ export abstract class LegAttempts extends LegRequest {
   /** Asks `conn` for a stream. */
   protected abstract ask(): void;
 
-  /** There will be no stream, and none is asked for any more, or it was lost. Not ended yet. */
+  /** There is no stream, or it was lost, and no other is asked for. The leg has not ended yet. */
   protected abstract giveUp(error: GrpcError): void;
 
-  /** Its first stream is open. */
+  /** The first stream is open. */
   protected abstract onFirstOpened(): void;
 
-  /** What came of an answer, and has not gone on, does not count: another is asked for. */
+  /**
+   * The part of an answer that came, and has not gone on, does not count: another answer is asked
+   * for.
+   */
   protected abstract forgetAnswer(): void;
 
   onOpened(stream: Stream): void {
@@ -152,8 +161,8 @@ export abstract class LegAttempts extends LegRequest {
     this.lastAddress = this.address;
     const session = this.stream?.session;
     this.stream = undefined;
-    // Not processed for certain, and all of it is still here: once more, at once (gRFC A6
-    // "transparent retries").
+    // The backend has certainly not processed the call, and all of it is still here. So it is sent
+    // again at once (gRFC A6 "transparent retries").
     if (end.unprocessed && this.replayable && this.life === Life.OPEN) {
       this.refusedOn = session;
       this.askAgain();
@@ -168,8 +177,8 @@ export abstract class LegAttempts extends LegRequest {
   }
 
   /**
-   * Asks the next of the fallbacks, if there is one, if the backend that failed with `error` has
-   * begun nothing, and if all of the request is still here.
+   * Asks the next fallback, if there is one. The backend that failed with `error` must not have
+   * begun the call, and all of the request must still be here.
    */
   private asksElsewhere(error: GrpcError): boolean {
     const next = this.destination.fallbacks?.[this.fallbackCount];
@@ -182,9 +191,9 @@ export abstract class LegAttempts extends LegRequest {
   }
 
   /**
-   * An attempt failed with `error`, and a policy has another follow. Its stream has ended, or is to
-   * be reset.
-   * @param trailers what the backend sent with it
+   * An attempt failed with `error`, and the policy may make another follow. The stream has ended,
+   * or is to be reset.
+   * @param trailers the trailers that the backend sent with the error
    */
   protected retriesLater(error: GrpcError, trailers: HeaderList = NO_TRAILERS): boolean {
     const { retry, conn, replayable, deadlineMs } = this;
@@ -207,7 +216,7 @@ export abstract class LegAttempts extends LegRequest {
     this.ask();
   }
 
-  /** Whatever was sent is to be sent again. */
+  /** Prepares to send everything again. */
   private beginAgain(): void {
     if (this.life !== Life.ASKING) this.life = Life.ASKING_AGAIN;
     this.rewind();

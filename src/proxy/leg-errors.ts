@@ -1,5 +1,5 @@
-// What a destination fails with that is ended here, not by its backend. Clients read no address in
-// it; operators do.
+// The errors of a destination that is ended here, not by its backend. Operators read an address in
+// them; clients do not.
 
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";

@@ -1,6 +1,6 @@
-// The request half of a destination: what it is to be sent, what has gone out, and what is kept to
-// be sent again. One object with the UpstreamLeg that extends it: a call has none to spare. Knows
-// no relay, no response and no end.
+// The request half of a destination: the bytes to send, the bytes that have gone out, and the bytes
+// that are kept to be sent again. UpstreamLeg extends this class, so that a call needs one object
+// less. The class knows no relay, no response and no end.
 
 import { GrpcError } from "../grpc/error.ts";
 import { FirstMessage } from "../grpc/first-message.ts";
@@ -11,9 +11,9 @@ import { appendChunk } from "../wire/chunk-list.ts";
 import { keep, type LentBytes } from "../wire/lent-bytes.ts";
 
 /**
- * Request bytes kept until the backend answers, so that a call which it cannot have processed is
- * sent again (gRFC A6 "transparent retries"). A call of more bytes is not repeatable; nearly every
- * unary call has less.
+ * Request bytes kept until the backend answers, so that a call that the backend cannot have
+ * processed is sent again (gRFC A6 "transparent retries"). A call with more bytes is not
+ * repeatable; nearly every unary call has fewer.
  */
 const MAX_REPLAY_BYTES = 65_536;
 
@@ -21,7 +21,7 @@ const MAX_REPLAY_BYTES = 65_536;
 const RequestEnd = {
   /** The client may send more. */
   TO_COME: 0,
-  /** The client has ended its side. The end is not sent, or to be sent again. */
+  /** The client has ended its side. END_STREAM has not been sent, or has to be sent again. */
   HERE: 1,
   /** The last chunk has gone out, with END_STREAM. */
   SENT: 2,
@@ -29,22 +29,22 @@ const RequestEnd = {
 
 type RequestEnd = (typeof RequestEnd)[keyof typeof RequestEnd];
 
-// Fields are set by the constructor: where a class that is extended sets them by initialisers, V8
-// takes 15 ns more for each object.
+// Fields are set by the constructor. When initialisers set the fields of a class that is extended,
+// V8 takes 15 ns more for each object.
 export abstract class LegRequest {
   declare stream: Stream | undefined;
   declare requestBytes: number;
 
-  // Both may change first: a backend may answer while siblings are still to be opened.
-  /** The request may go out: every destination that is needed for it is open. */
+  // Either field may change first: a backend may answer while siblings are still to be opened.
+  /** The request may go out: every destination that has to be open is open. */
   declare protected released: boolean;
-  /** It may still be sent again from the beginning. */
+  /** The request may still be sent again from the beginning. */
   declare protected replayable: boolean;
   /** Bytes that the transport accepted, in this attempt. */
   declare protected acceptedBytes: number;
   /**
-   * `sentCount` chunks that are kept to be sent again, then those not yet sent. A lone one, as most
-   * are, is in no list.
+   * `sentCount` chunks that are kept to be sent again, then the chunks not yet sent. A lone chunk,
+   * the most frequent case, is in no list.
    */
   declare private queue: Buffer | Buffer[] | undefined;
   declare private sentCount: number;
@@ -55,7 +55,7 @@ export abstract class LegRequest {
   declare private skippedBytes: number;
   /** The client's first message, while it is being left out. */
   declare private skipping: FirstMessage | undefined;
-  /** Where this destination has a limit of its own for its messages: knows how far they are. */
+  /** Counts the messages if this destination has a limit of its own for them. */
   declare protected ownLimit: MessageCounter | undefined;
 
   constructor() {
@@ -73,7 +73,7 @@ export abstract class LegRequest {
     this.ownLimit = undefined;
   }
 
-  /** A leg that has ended is a sink. */
+  /** A leg that has ended ignores what it is given. */
   abstract get ended(): boolean;
 
   /** The backend has the whole request. */
@@ -81,12 +81,14 @@ export abstract class LegRequest {
     return this.requestEnd === RequestEnd.SENT;
   }
 
-  /** Nothing of the request is still to come for it. */
+  /** Nothing of the request is still to come for this destination. */
   get requestGiven(): boolean {
     return this.requestEnd !== RequestEnd.TO_COME;
   }
 
-  /** What is kept of the request: not sent yet, to be sent again, or not taken by the socket. */
+  /**
+   * Bytes of the request that are kept: not sent yet, to be sent again, or not taken by the socket.
+   */
   get keptBytes(): number {
     const { queue, stream } = this;
     const inStream = stream?.queuedBytes ?? 0;
@@ -95,7 +97,7 @@ export abstract class LegRequest {
     return queue.reduce((sum, chunk) => sum + chunk.length, inStream);
   }
 
-  /** How far it has taken the request, in bytes as the client sent them. */
+  /** How far the destination has taken the request, in bytes as the client sent them. */
   get progressBytes(): number {
     return this.skippedBytes + Math.max(0, this.acceptedBytes - this.injectedBytes);
   }
@@ -114,8 +116,8 @@ export abstract class LegRequest {
   }
 
   /**
-   * Every destination that is needed for it is open: the request may go out, at once or when this
-   * one is open.
+   * Every destination that has to be open is open. The request may go out, now or when this
+   * destination is open.
    */
   release(): void {
     this.released = true;
@@ -149,7 +151,7 @@ export abstract class LegRequest {
     }
   }
 
-  /** What `chunk` has behind the client's first message. */
+  /** The part of `chunk` behind the client's first message. */
   private skip(first: FirstMessage, chunk: LentBytes): Buffer {
     const skipped = first.take(chunk);
     this.skippedBytes += skipped;
@@ -158,8 +160,8 @@ export abstract class LegRequest {
   }
 
   /**
-   * The client has ended its side within the message that is left out here, which no backend can
-   * judge then.
+   * The client has ended its side within the message that is left out here. No backend can judge
+   * that message.
    */
   protected abstract onTruncated(): void;
 
@@ -173,7 +175,7 @@ export abstract class LegRequest {
     }
   }
 
-  /** A message is above the limit that this destination alone has. */
+  /** A message is above the limit of this destination alone. */
   protected abstract onTooLarge(error: GrpcError): void;
 
   private enqueue(chunk: Buffer): void {
@@ -183,7 +185,10 @@ export abstract class LegRequest {
     else this.queue = [queue, chunk];
   }
 
-  /** Chunks are joined with others that have gone out, or with others that have not. */
+  /**
+   * A chunk is joined only with chunks of its kind: those that have gone out, or those that have
+   * not.
+   */
   private append(queue: Buffer[], chunk: Buffer): void {
     const allSent = this.sentCount === queue.length;
     if (!allSent) appendChunk(queue, chunk);
@@ -211,10 +216,10 @@ export abstract class LegRequest {
   }
 
   private forgetSent(): void {
-    // A backend may answer while other destinations are still to be opened: then nothing has been
+    // A backend may answer while other destinations are still to be opened. Then nothing has been
     // sent.
     if (this.sentCount === 0) return;
-    // Otherwise all has: streams take whatever they are given.
+    // Otherwise everything has been sent: streams take whatever they are given.
     this.sentCount = 0;
     this.queue = undefined;
   }
@@ -226,7 +231,7 @@ export abstract class LegRequest {
     this.forgetSent();
   }
 
-  /** Back to the beginning, for another attempt. Only while `replayable`. */
+  /** Goes back to the beginning, for another attempt. Only while `replayable`. */
   protected rewind(): void {
     this.sentCount = 0;
     this.acceptedBytes = 0;

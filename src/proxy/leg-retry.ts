@@ -1,5 +1,5 @@
-// Retries of one destination by its policy (gRFC A6): whether another attempt follows one that
-// failed, and when.
+// Retries of one destination by its policy (gRFC A6): whether another attempt follows a failed one,
+// and when.
 
 import type { ClientConn } from "../client/client-conn.ts";
 import { pushbackOf, type RetryPolicy, retryDelayMs } from "../client/retry-policy.ts";
@@ -10,18 +10,18 @@ import { HeaderField, type HeaderList } from "../wire/field.ts";
 
 const PREVIOUS_ATTEMPTS = "grpc-previous-rpc-attempts";
 
-/** Counts the attempts of a destination that has a policy, and waits for the next. */
+/** Counts the attempts of a destination that has a policy, and waits for the next attempt. */
 export class LegRetry implements TimerOwner {
   private readonly policy: RetryPolicy;
   private readonly clock: Clock;
   private readonly onTime: () => void;
   private readonly timer: Timer;
-  /** Attempts that failed. What is sent again without a policy is the same attempt. */
+  /** Attempts that failed. A call that is sent again without a policy stays the same attempt. */
   private failedCount = 0;
-  /** Waits since the backend last said how long. */
+  /** Waits since the backend last named a time. */
   private step = 0;
 
-  /** @param onTime the next attempt is to be made */
+  /** @param onTime called when the next attempt is to be made */
   constructor(policy: RetryPolicy, clock: Clock, onTime: () => void) {
     this.policy = policy;
     this.clock = clock;
@@ -31,10 +31,10 @@ export class LegRetry implements TimerOwner {
 
   /**
    * An attempt on `conn` has failed.
-   * @param trailers what came with the status, when a backend sent it
+   * @param trailers the trailers with the status, if a backend sent it
    * @param repeatable all of the request is kept, and nothing of the answer has gone on
    * @param deadlineMs when the call has to be over, on the clock
-   * @returns another follows: `onTime` says when
+   * @returns whether another attempt follows; `onTime` is called when it is due
    */
   follows(
     conn: ClientConn,
@@ -48,12 +48,12 @@ export class LegRetry implements TimerOwner {
     const { retryThrottle } = conn;
     const isRetryable = this.policy.retryableStatuses.includes(status);
     if (isRetryable || pushback === "never") retryThrottle?.onFailure();
-    // As grpc-go: a backend that says when to come again does not say that it has done nothing.
+    // As in grpc-go: a backend that names a time to retry does not say that it has done nothing.
     if (!isRetryable || pushback === "never") return false;
     if (!repeatable || this.failedCount >= this.policy.maxAttempts) return false;
     if (retryThrottle?.allows === false) return false;
     const delayMs = pushback ?? retryDelayMs(this.policy, this.step, conn.random);
-    // It would not be sent any more, and the status that is here says more than the deadline's.
+    // The attempt could not be sent in time, and this status says more than the deadline's.
     if (this.clock.nowMs() + delayMs >= deadlineMs) return false;
     this.step = pushback === undefined ? this.step + 1 : 0;
     this.clock.schedule(this.timer, delayMs);
@@ -73,7 +73,10 @@ export class LegRetry implements TimerOwner {
     this.clock.cancel(this.timer);
   }
 
-  /** `headers` with how often it was sent before, by whoever sent it here and from here. */
+  /**
+   * `headers` with the number of previous attempts, those before this relay and those of this
+   * relay.
+   */
   tagged(headers: HeaderList): HeaderList {
     if (this.failedCount === 0) return headers;
     let count = this.failedCount;

@@ -1,5 +1,5 @@
-// Looking at the first messages of a call before it is decided where it goes. What was seen stays
-// where it is, byte for byte, and is relayed as if nobody had looked.
+// Looks at the first messages of a call before its destination is decided. Messages that were seen
+// stay in place, byte for byte, and are relayed as if nobody had looked.
 
 import { decompress } from "../grpc/compression.ts";
 import { ErrorReason, failure, GrpcError } from "../grpc/error.ts";
@@ -9,7 +9,7 @@ import { tolerant } from "../grpc/message-writer.ts";
 import { Status } from "../grpc/status.ts";
 import type { RequestTap, ServerCall } from "../server/server-call.ts";
 
-/** What `peek` is asked for: a whole number of messages, at least one. */
+/** Thrown by `peek` for a count that is not a whole number from 1 up. */
 export class InvalidPeekCountError extends RangeError {
   override readonly name = "InvalidPeekCountError";
 
@@ -23,21 +23,21 @@ export class InvalidPeekCountError extends RangeError {
 /** Looks at the first messages of a call without taking them. */
 export interface StreamPeeker {
   /**
-   * The payload of the first message, decompressed (gzip, deflate). Waits until it is here. Asking
-   * again gives the same bytes.
+   * The payload of the first message, decompressed (gzip, deflate). Waits until the message has
+   * come. Asking again gives the same bytes.
    * @throws {GrpcError} INVALID_ARGUMENT, reason `NO_MESSAGE`, when the client ends the stream
-   * without a message
-   * @throws {GrpcError} RESOURCE_EXHAUSTED, reason `PEEK_TOO_LARGE`, when what is peeked is above
-   * `maxPeekBytes`
+   *   without a message
+   * @throws {GrpcError} RESOURCE_EXHAUSTED, reason `PEEK_TOO_LARGE`, when the message is above
+   *   `maxPeekBytes`
    * @throws {GrpcError} UNIMPLEMENTED or INTERNAL, reason `COMPRESSED_MESSAGE`, when the message
-   * cannot be decompressed; a director that can do without it may catch this, and the message is
-   * passed on as it came
+   *   cannot be decompressed; a director that can do without it may catch this error, and the
+   *   message is passed on as it came
    * @throws {GrpcError} DEADLINE_EXCEEDED or CANCELLED when the call ends first
    */
   peek(): Promise<Buffer>;
   /**
-   * The payloads of the first `count` messages, as `peek()`; fewer when the client ends the stream
-   * after at least one.
+   * The payloads of the first `count` messages, as `peek()`. They are fewer when the client ends
+   * the stream after at least one.
    * @throws {InvalidPeekCountError} when `count` is not a whole number from 1 up
    */
   peek(count: number): Promise<Buffer[]>;
@@ -48,7 +48,7 @@ const NOTHING = (): void => {};
 /** One `peek` that is not answered yet. */
 class Waiter {
   readonly count: number;
-  /** It was asked for the first message, not for a list. */
+  /** The first message was asked for, not a list. */
   readonly single: boolean;
   readonly promise: Promise<Buffer | Buffer[]>;
   private resolvePromise: (payloads: Buffer | Buffer[]) => void = () => {};
@@ -68,14 +68,14 @@ class Waiter {
   }
 
   reject(error: unknown): void {
-    // The director may not be waiting.
+    // The director may not wait for this promise.
     this.promise.catch(NOTHING);
     this.rejectPromise(error);
   }
 }
 
 /**
- * The peeker of one call. It is made for every call, so it is next to nothing until somebody looks.
+ * The peeker of one call. Every call has one, so it holds next to nothing until the director looks.
  */
 export class CallPeeker implements StreamPeeker {
   readonly #call: ServerCall;
@@ -88,7 +88,7 @@ export class CallPeeker implements StreamPeeker {
     this.#maxPeekBytes = maxPeekBytes;
   }
 
-  /** Somebody has looked. */
+  /** The director has looked. */
   get used(): boolean {
     return this.#window !== undefined;
   }
@@ -107,28 +107,31 @@ export class CallPeeker implements StreamPeeker {
     return this.#window.peek(wanted, count === undefined);
   }
 
-  /** The director has answered: what was not seen by now is on its way to the destinations. */
+  /**
+   * The director has answered. Messages that it has not seen by now are on their way to the
+   * destinations.
+   */
   close(): void {
     this.#closed = true;
     this.#window?.close();
   }
 }
 
-/** What has been seen of the request, and who waits to see more. */
+/** The part of the request that was seen, and the peeks that wait for more. */
 class PeekWindow implements RequestTap {
   private readonly call: ServerCall;
   private readonly maxPeekBytes: number;
-  /** Made when something has come that is not exactly the first message. */
+  /** Made when bytes have come that are not exactly the first message. */
   private parser: MessageParser | undefined;
-  // Nearly always one of each at most: a list that is made with its only entry takes a seventh of
-  // one that has grown.
+  // Nearly always one entry each at most. A list that is made with its only entry takes a seventh
+  // of the memory of a list that has grown.
   private frames: Frame[] = [];
   private payloads: Buffer[] = [];
-  /** All of them together. */
+  /** The size of all `payloads`. */
   private payloadBytes = 0;
   private waiters: Waiter[] = [];
   private seenBytes = 0;
-  /** Of them, what the client was given credit for ahead of its destination. */
+  /** The seen bytes for which the client got credit ahead of its destination. */
   private acknowledgedBytes = 0;
   private ended = false;
   private closed = false;
@@ -155,7 +158,7 @@ class PeekWindow implements RequestTap {
     return waiter.promise;
   }
 
-  /** The payloads of the first messages, as many as there are up to `count`. */
+  /** The payloads of the first messages, up to `count`, as many as there are. */
   private payloadsUpTo(count: number): readonly Buffer[] {
     const end = Math.min(count, this.frames.length);
     for (let i = this.payloads.length; i < end; i++) {
@@ -234,7 +237,7 @@ class PeekWindow implements RequestTap {
       this.waiters = waiting.filter((waiter) => !this.settleOne(waiter));
     }
     if (this.waiters.length === 0) return;
-    // A message may be larger than the window: while somebody waits, the client may send on, up to
+    // A message may be larger than the window. While a peek waits, the client may send on, up to
     // the limit.
     const bytes = this.seenBytes - this.acknowledgedBytes;
     this.acknowledgedBytes = this.seenBytes;

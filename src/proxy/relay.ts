@@ -1,6 +1,6 @@
-// The relay of one call: the client's request to every destination, the primary's response to the
-// client, and how it all ends, exactly once. Works on bytes as they arrive; messages are counted,
-// not assembled.
+// The relay of one call: passes the client's request to every destination and the primary's
+// response to the client, and ends the call exactly once. The relay works on bytes as they arrive.
+// Messages are counted, not assembled.
 
 import type { ResolvedCallOptions } from "../client/call-options.ts";
 import { failure, GrpcError, thrownText } from "../grpc/error.ts";
@@ -24,10 +24,10 @@ import type { CallResult, DestinationResult } from "./results.ts";
 import { type LegOwner, UpstreamLeg } from "./upstream-leg.ts";
 import { verdictOf } from "./verdict.ts";
 
-/** Who is told how the call went; what is not told there was answered to the client already. */
+/** Is told how the call went. A call that is not reported here was answered already. */
 export interface RelayListener {
   /**
-   * Every destination has ended and the finalizer has run. The client is still to be told `error`,
+   * Every destination has ended and the finalizer has run. The client still has to be sent `error`,
    * or OK with these trailers.
    */
   onRelayEnd(relay: Relay, error: GrpcError | undefined): void;
@@ -36,7 +36,7 @@ export interface RelayListener {
 export class Relay implements RequestSink, LegOwner {
   readonly call: ServerCall;
   readonly clock: Clock;
-  /** Of destinations that have none of their own. */
+  /** For destinations that have no context of their own. */
   readonly context: CallContext;
   readonly callOptions: ResolvedCallOptions;
   readonly timeoutAtMs: number;
@@ -48,15 +48,15 @@ export class Relay implements RequestSink, LegOwner {
 
   private readonly params: StreamParameters;
   private readonly listener: RelayListener;
-  /** Made for the first bytes: a stream that is only open needs none. */
+  /** Made for the first bytes: a stream that is only open needs no counter. */
   private requestCounter: MessageCounter | undefined = undefined;
-  /** Destinations that have to be open before anything is sent, and are not. */
+  /** Destinations that still have to be opened before anything is sent. */
   private leftToOpen = 1;
-  /** Destinations that have to end before the call does, and have not. */
+  /** Destinations that still have to end before the call ends. */
   private leftToEnd = 1;
   private receivedBytes = 0;
   private acknowledgedBytes = 0;
-  /** Some destination could not be opened; all have been told. */
+  /** A destination could not be opened; all destinations have been told. */
   private openError: GrpcError | undefined = undefined;
   /**
    * The client cancelled, its deadline passed, its request was refused, or the server goes down.
@@ -81,7 +81,7 @@ export class Relay implements RequestSink, LegOwner {
     this.listener = listener;
     this.replacesFirst = replacesFirst;
     this.path = path;
-    // A request without one has been refused.
+    // A request without content-type has been refused before.
     this.contentType = call.head.contentType as HeaderField;
     this.callOptions = params.resolvedCallOptions;
     this.timeoutAtMs =
@@ -90,7 +90,7 @@ export class Relay implements RequestSink, LegOwner {
         : this.clock.nowMs() + this.callOptions.timeoutMs;
     const secondaries = params.secondaries();
     const tellsDetached = secondaries.length > 0 && detachedEnd.hasSubscribers;
-    // A relay is made where the director, or `handleStream`, was called.
+    // A relay is made in the async context in which the director, or `handleStream`, was called.
     if (params.hasCallbacks || tellsDetached || call.scope !== undefined) {
       call.scope = currentScope();
     }
@@ -123,8 +123,8 @@ export class Relay implements RequestSink, LegOwner {
     try {
       this.open();
     } catch (error) {
-      // A defect, ours or of what a user has put in the place of an object of ours. It ends this
-      // call and no other.
+      // This is a defect of ours, or of an object that a user has put in the place of ours. It ends
+      // only this call.
       const { details } = fromUserCode("director", error);
       const options = { reason: "DIRECTOR", message: thrownText(error), cause: error } as const;
       this.failClient(failure(Status.INTERNAL, details, options));
@@ -134,7 +134,7 @@ export class Relay implements RequestSink, LegOwner {
   private open(): void {
     const reason = this.call.context.reason;
     if (reason !== undefined) {
-      // It ended while the director was at work; the finalizer runs all the same.
+      // The call ended while the director was at work. The finalizer still runs.
       this.failClient(reason);
       return;
     }
@@ -143,7 +143,7 @@ export class Relay implements RequestSink, LegOwner {
       if (this.openError !== undefined) break;
       leg.open();
     }
-    // What the client sends waits in the legs until those that are required are open.
+    // The legs keep the client's bytes until the required legs are open.
     this.call.attach(this);
   }
 
@@ -181,11 +181,11 @@ export class Relay implements RequestSink, LegOwner {
   }
 
   /**
-   * Gives the client credit for what every destination that counts has taken. A destination that
-   * has ended counts no more.
+   * Gives the client credit for the bytes that every destination that counts has taken. A
+   * destination that has ended no longer counts.
    */
   private settleCredit(): void {
-    // Nothing has been sent to anybody yet.
+    // Nothing has been sent to any destination yet.
     if (this.leftToOpen > 0) return;
     const primaryProgress = this.primary.ended ? this.receivedBytes : this.primary.progressBytes;
     let progress = primaryProgress;
@@ -210,7 +210,7 @@ export class Relay implements RequestSink, LegOwner {
   // Opening.
 
   onLegOpened(leg: UpstreamLeg): void {
-    // The others do not wait for one that is not required: it takes what has been kept for it.
+    // Nobody waits for a destination that is not required: it gets the bytes that were kept for it.
     if (leg.need !== "required" || --this.leftToOpen > 0) return;
     this.primary.release();
     for (const leg of this.secondaries) leg.release();
@@ -235,7 +235,7 @@ export class Relay implements RequestSink, LegOwner {
     try {
       this.call.sendHeaders(headers);
     } catch (error) {
-      // Nothing else is thrown there.
+      // Nothing else can be thrown here.
       leg.cancel(unsendableHeaders(leg.conn.target, error as HeaderError));
     }
   }
@@ -261,7 +261,8 @@ export class Relay implements RequestSink, LegOwner {
   }
 
   private failClient(reason: GrpcError): void {
-    // It may have failed before: what came first is told, and its destinations have ended.
+    // The call may have failed before. Then the first error is reported, and the destinations have
+    // ended.
     this.clientError ??= reason;
     this.endAll(reason);
   }
@@ -278,7 +279,8 @@ export class Relay implements RequestSink, LegOwner {
       this.call.owner.leftovers.delete(leg);
       return;
     }
-    // Only now: `onError` may end another leg, and the last one to be judged finalizes.
+    // Not before here: `onError` may end another leg, and the last leg to be judged starts the
+    // finalizer.
     if (--this.leftToEnd === 0) {
       this.finalize();
       return;
@@ -286,13 +288,13 @@ export class Relay implements RequestSink, LegOwner {
     if (leg === this.primary && leg.error !== undefined && !leg.swallowed) {
       this.stopSecondaries(leg, leg.error);
     }
-    // It is a sink now: the others decide how fast the client may send.
+    // A leg that has ended ignores its bytes: the others decide how fast the client may send.
     this.settleCredit();
   }
 
   /**
-   * Lets `onError` have its say. When a required destination could not be opened all are told, and
-   * none can swallow it.
+   * Asks `onError`. When a required destination could not be opened, the `onError` of every
+   * destination is told, and none can swallow the error.
    */
   private judge(leg: UpstreamLeg, error: GrpcError): void {
     const { scope } = this.call;
@@ -308,22 +310,22 @@ export class Relay implements RequestSink, LegOwner {
   }
 
   /**
-   * A primary that failed by its status leaves secondaries which have the whole request to finish:
-   * whether they agree is what a caller wants to know. Any other failure, or a request that is
-   * still under way, ends them.
+   * A primary that failed by its status lets secondaries finish that have the whole request: a
+   * caller wants to know whether they agree. Any other failure, or a request that is still under
+   * way, ends them.
    */
   private stopSecondaries(primary: UpstreamLeg, cause: GrpcError): void {
-    // Of what ends all destinations each is told as such, by whoever ended the primary.
+    // The code that ended the primary tells a common end to every destination.
     if (this.commonError !== undefined) return;
     for (const leg of this.secondaries) {
       if (leg.ended || leg.need === "detached") continue;
       if (!primary.broken && leg.requestComplete) continue;
-      // Its context may be the one that ended the primary.
+      // The secondary's context may be the one that ended the primary.
       leg.cancel(leg.contextReason ?? primaryFailed(cause));
     }
   }
 
-  /** What ends every destination. */
+  /** The reason that ends every destination, if there is one. */
   private get commonError(): GrpcError | undefined {
     return this.clientError ?? this.openError;
   }
@@ -372,7 +374,7 @@ export class Relay implements RequestSink, LegOwner {
     return {
       method: this.path.value,
       status: error?.status ?? Status.OK,
-      // What a backend says is decoded when it is asked for.
+      // The text of a backend is decoded only when it is read.
       get details() {
         return error?.details ?? primary.details;
       },

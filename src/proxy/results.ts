@@ -1,53 +1,56 @@
-// How a proxied call went: for `onError`, the request finalizer and whoever keeps statistics.
+// The results of a proxied call: for `onError`, the request finalizer and statistics.
 
 import type { ClientConn } from "../client/client-conn.ts";
 import type { GrpcError } from "../grpc/error.ts";
 import type { Metadata } from "../grpc/metadata.ts";
 
-/** How the call to one destination went. */
+/** The result of the call to one destination. */
 export interface DestinationResult {
   readonly role: "primary" | "secondary";
   /** Position among the secondaries, from 0; 0 for the primary. */
   readonly index: number;
-  /** Where it was sent last: the destination's `conn`, or the one of its `fallbacks` it came to. */
+  /** The conn that got the call last: the destination's `conn`, or one of its `fallbacks`. */
   readonly conn: ClientConn;
-  /** The address of the backend that it was sent to last; `undefined` when no stream was opened. */
+  /** The address of the backend that got the call last; `undefined` when no stream was opened. */
   readonly address: string | undefined;
-  /** Streams that were opened for it: more than one when it was sent again. */
+  /** Streams that were opened for the destination: more than one when the call was sent again. */
   readonly attempts: number;
-  /** `false` while it is under way: a detached one when the finalizer runs. */
+  /**
+   * `false` while the call is under way, as that of a detached destination when the finalizer runs.
+   */
   readonly ended: boolean;
-  /** The gRPC status it ended with; UNKNOWN while it has not ended. */
+  /** The gRPC status that the call ended with; UNKNOWN while it has not ended. */
   readonly status: number;
-  /** The `grpc-message` that came with it. */
+  /** The `grpc-message` of that status. */
   readonly details: string;
-  /** Trailing metadata; empty when it sent none. */
+  /** Trailing metadata; empty when the backend sent none. */
   readonly trailers: Metadata;
   /**
-   * Why it counts as failed; `undefined` when it ended with OK. Stays when `onError` swallows it.
+   * Why the call counts as failed; `undefined` when it ended with OK. The error stays when
+   * `onError` swallows it.
    */
   readonly error: GrpcError | undefined;
   /** The error does not count: `onError` swallowed it, or the destination is detached. */
   readonly swallowed: boolean;
-  /** Bytes of request messages, prefixes included, that were passed to the transport for it. */
+  /** Bytes of request messages, prefixes included, that were passed to the transport. */
   readonly requestBytes: number;
-  /** Bytes of response messages, prefixes included, that came from it. */
+  /** Bytes of response messages, prefixes included, that came from the backend. */
   readonly responseBytes: number;
-  /** Complete request messages that were passed to the transport for it. */
+  /** Complete request messages that were passed to the transport. */
   readonly requestMessages: number;
-  /** Complete response messages that came from it. */
+  /** Complete response messages that came from the backend. */
   readonly responseMessages: number;
 }
 
-/** How a proxied call went, before the finalizer had its say. */
+/** The result of a proxied call, before the finalizer has run. */
 export interface CallResult {
   readonly method: string;
-  /** The status that the client gets unless the finalizer turns it. */
+  /** The status that the client gets, unless the finalizer changes it. */
   readonly status: number;
   readonly details: string;
   /** `undefined` when the call ends with OK. */
   readonly error: GrpcError | undefined;
-  /** The client cancelled or disconnected: it will not be told anything. */
+  /** The client cancelled or disconnected: it is not sent anything. */
   readonly clientGone: boolean;
   readonly primary: DestinationResult;
   readonly secondaries: readonly DestinationResult[];
@@ -55,7 +58,7 @@ export interface CallResult {
   readonly durationMs: number;
 }
 
-/** Shows how the call to a destination goes, and nothing else of what knows it. */
+/** A read-only view of the call to a destination: users see these values and nothing else. */
 export class DestinationView implements DestinationResult {
   readonly #of: DestinationResult;
 

@@ -1,4 +1,4 @@
-// From a director to a handler, and the engine below the director.
+// Makes a handler from a director, and starts the relay.
 
 import { checkNumber, shown } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
@@ -30,9 +30,9 @@ const HANDLER_OPTIONS: OptionTable = optionTable<TransparentHandlerOptions>(
 );
 
 /**
- * A handler that passes every call on to where `director` says: the server's
- * `unknownServiceHandler`, to proxy all that is not registered, or the handler of single methods
- * (`registerService`).
+ * A handler that passes every call on to the destinations that `director` names. It serves as the
+ * server's `unknownServiceHandler`, to proxy all methods that are not registered, or as the handler
+ * of single methods (`registerService`).
  * @throws {TypeError | RangeError} naming the option, what was expected and what came
  */
 export function transparentHandler(
@@ -60,7 +60,7 @@ export function transparentHandler(
 }
 
 /**
- * Passes every call of these methods on to where `director` says.
+ * Passes every call of these methods on to the destinations that `director` names.
  * @throws {Error} when the service is registered already
  */
 export function registerService(
@@ -75,7 +75,7 @@ export function registerService(
 
 /**
  * Registers handlers that answer calls of a service themselves, or pass them on by `handleStream`.
- * Methods of the service that have none go to the unknown-service handler.
+ * Methods of the service without a handler go to the unknown-service handler.
  * @throws {Error} when the service is registered already
  */
 export function registerStreamHandlers(
@@ -87,11 +87,11 @@ export function registerStreamHandlers(
 }
 
 /**
- * The engine below the director: relays the call `stream` to the destinations of `params`, as
- * `fullMethodName`. Resolves when it ended with OK, which the client is told when the handler
- * returns; rejects with the error that it ended with otherwise. Messages that were read from the
- * stream are not relayed; give them to destinations as `message`, which takes the place of all that
- * was read, or of the client's first message when none was.
+ * Relays the call `stream` to the destinations of `params`, as `fullMethodName`. The promise
+ * resolves when the relay ended with OK; the client is told when the handler returns. Otherwise the
+ * promise rejects with the error. Messages that were read from the stream are not relayed. Give
+ * them to destinations as `message`, which takes the place of all messages that were read, or of
+ * the client's first message when none was read.
  * @throws {TypeError} when something was sent on the stream, or it is relayed already
  */
 export function handleStream(
@@ -122,17 +122,17 @@ export function handleStream(
   });
 }
 
-/** Who hears how a call went that a director was asked for. */
+/** Is told how a call with a director went. */
 interface DirectedListener extends RelayListener {
-  /** The director takes its time. */
+  /** The director has returned a promise. */
   onWaiting(): void;
-  /** It has answered, or thrown. */
+  /** The director has answered, or thrown. */
   onAnswered(): void;
   /** There was no relay: the director refused the call. */
   onRefused(call: ServerCall, error: GrpcError): void;
 }
 
-/** Answers the client right away: no handler waits for the relay. */
+/** Answers the client at once: no handler waits for the relay. */
 const ANSWER_CLIENT: DirectedListener = {
   onWaiting: () => {},
   onAnswered: () => {},
@@ -141,7 +141,7 @@ const ANSWER_CLIENT: DirectedListener = {
 };
 
 /**
- * Runs a relay for a handler that waits for it; the client is answered when the handler has ended.
+ * Runs a relay for a handler that waits for it. The client is answered when the handler has ended.
  */
 function settled(
   stream: ServerStream,
@@ -151,13 +151,14 @@ function settled(
   const promise = new Promise<void>((resolve, reject) => {
     run(new HandlerListener(stream, call, resolve, reject));
   });
-  // The call of a handler that does not wait for it ends with the relay.
+  // The call of a handler that does not wait ends with the relay.
   return tolerant(promise);
 }
 
 /**
- * Settles the promise of a handler. It waits for the director as long as there is a call; what that
- * makes of one which is over is told to whoever it names, but no longer here.
+ * Settles the promise of a handler. It waits for the director only as long as the call lives. When
+ * the director answers after the end of the call, the destinations that it names are told, but not
+ * this handler.
  */
 class HandlerListener implements DirectedListener, ContextListener {
   private readonly stream: ServerStream;
@@ -266,8 +267,8 @@ function begin(
   try {
     requireParameters(params);
     const path = pathOf(call, call.method);
-    // What an interceptor has read is replaced by `message`, unless the director has looked at what
-    // is left.
+    // `message` replaces the messages that an interceptor has read, unless the director has looked
+    // at the messages behind them.
     const replacesFirst = !hasRead || peeker.used;
     relay = new Relay(call, context, path, params, replacesFirst, listener);
   } catch (error) {
@@ -278,7 +279,7 @@ function begin(
   relay.start();
 }
 
-/** The client's own field object where it says the same: HPACK knows it already. */
+/** The client's own field object if it has the same path: HPACK knows it already. */
 function pathOf(call: ServerCall, fullMethodName: string): HeaderField {
   const { path } = call.head;
   return path?.value === fullMethodName ? path : new HeaderField(":path", fullMethodName);

@@ -1,5 +1,5 @@
-// One destination of a call: the stream to it, what has been sent, how it ended. Tells the relay;
-// knows nothing of its siblings.
+// One destination of a call: its stream, the bytes that were sent, and its end. A leg reports to
+// the relay and knows nothing of its siblings.
 
 import { notGrpcError, upstreamError } from "../client/errors/upstream-error.ts";
 import type { StreamRequest } from "../client/stream-request.ts";
@@ -32,30 +32,30 @@ import { type AttemptedCall, LegAttempts, Life } from "./leg-attempts.ts";
 import { detachedTooLong } from "./leg-errors.ts";
 import { type DestinationResult, DestinationView } from "./results.ts";
 
-/** What a leg needs of the call it belongs to. */
+/** The parts of the call that a leg needs. */
 export interface LegOwner extends ForwardedCall, AttemptedCall {
-  /** Its end and its deadline are watched by the call. */
+  /** The context of the call. The call watches its end and its deadline. */
   readonly callContext: CallContext;
   /**
-   * A destination's own `message` takes the place of the client's first; otherwise of what a
-   * handler has read.
+   * A destination's `message` takes the place of the client's first message. Otherwise it takes the
+   * place of the messages that a handler has read.
    */
   readonly replacesFirst: boolean;
   /** Complete request messages that the client has sent so far. */
   readonly requestMessageCount: number;
-  /** Its stream is open. Nothing is sent on it before `UpstreamLeg.release`. */
+  /** The leg's stream is open. Nothing is sent on it before `UpstreamLeg.release`. */
   onLegOpened(leg: UpstreamLeg): void;
-  /** There will be no stream. The leg has not ended yet. */
+  /** There is no stream for the leg. The leg has not ended yet. */
   onLegOpenFailed(leg: UpstreamLeg, error: GrpcError): void;
-  /** Response headers that are not the whole response, as they go on. */
+  /** Response headers that are not the whole response, as they go on to the client. */
   onLegHeaders(leg: UpstreamLeg, headers: HeaderList): void;
-  /** Owes `UpstreamLeg.acknowledge` for every byte. */
+  /** The owner has to call `UpstreamLeg.acknowledge` for every byte. */
   onLegData: (leg: UpstreamLeg, chunk: LentBytes) => void;
-  /** More of the request was accepted for its socket. */
+  /** The leg's socket accepted more of the request. */
   onLegProgress(leg: UpstreamLeg): void;
   /** The client has ended its side within its first message. */
   onRequestTruncated(): void;
-  /** It has ended, with `leg.error` if it failed. Exactly once. */
+  /** The leg has ended, with `leg.error` if it failed. Called exactly once. */
   onLegEnd(leg: UpstreamLeg): void;
 }
 
@@ -77,10 +77,13 @@ export class UpstreamLeg
   responseBytes = 0;
 
   private readonly owner: LegOwner;
-  /** Made for the first bytes: a stream that is only open needs none. */
+  /** Made for the first bytes: a stream that is only open needs no counter. */
   private responseCounter: MessageCounter | undefined = undefined;
   private received: ReceivedStatus | undefined = undefined;
-  /** Response headers with `grpc-status`, until it is known whether they are the whole response. */
+  /**
+   * Response headers with `grpc-status`, kept until it is known whether they are the whole
+   * response.
+   */
   private heldHeaders: HeaderList | undefined = undefined;
   private deadlineTimer: Timer | undefined = undefined;
   private requestMessagesAtEnd = 0;
@@ -99,7 +102,7 @@ export class UpstreamLeg
     this.index = index;
   }
 
-  /** What the program is shown of it. */
+  /** The read-only view that user code gets. */
   get result(): DestinationResult {
     this.view ??= new DestinationView(this);
     return this.view;
@@ -136,8 +139,8 @@ export class UpstreamLeg
   }
 
   /**
-   * How far behind the primary it may be, in bytes of the request; `undefined` when it slows the
-   * client down instead.
+   * How far behind the primary the leg may be, in bytes of the request. `undefined` when the leg
+   * slows the client down instead.
    */
   get lagLimitBytes(): number | undefined {
     const { maxLagBytes } = this.destination;
@@ -156,7 +159,7 @@ export class UpstreamLeg
     return this.responseCounter?.messageCount ?? 0;
   }
 
-  /** Asks for its stream for the first time. */
+  /** Asks for the first stream. */
   open(): void {
     const { message } = this.destination;
     if (message !== undefined) this.beginWith(message, this.owner.replacesFirst);
@@ -171,7 +174,7 @@ export class UpstreamLeg
         this.owner.onLegOpenFailed(this, deadlineExceeded());
         return;
       }
-      // The call's own deadline is watched by the call.
+      // The call itself watches its own deadline.
       if (deadlineMs < this.owner.callContext.deadlineMs) {
         this.deadlineTimer = new Timer(this);
         clock.schedule(this.deadlineTimer, remainingMs);
@@ -207,10 +210,10 @@ export class UpstreamLeg
     this.stream?.acknowledge(bytes);
   }
 
-  // The upstream stream's events. None follows its end, nor a reset by this.
+  // The events of the upstream stream. None follows the end of the stream, or a reset by this side.
 
   onHeaders(headers: HeaderList, endStream: boolean): void {
-    // By a policy it may be sent again until something of an answer goes on.
+    // With a retry policy the call may be sent again until a part of an answer goes on.
     if (this.retry === undefined) this.commit();
     const head = this.conn.responses.judge(headers);
     if (typeof head === "object") this.onNotGrpc(head);
@@ -235,10 +238,7 @@ export class UpstreamLeg
     this.heldHeaders = undefined;
   }
 
-  /**
-   * More follows the headers that were held: they are headers and no more, and the trailers say how
-   * it went.
-   */
+  /** More follows the held headers. So they are only headers, and the trailers have the outcome. */
   private releaseHeaders(): void {
     const headers = this.heldHeaders;
     if (headers === undefined) return;
@@ -303,7 +303,10 @@ export class UpstreamLeg
     return this.destination.maxDetachedMs ?? DEFAULT_MAX_DETACHED_MS;
   }
 
-  /** All that the call waits for has ended. From now on nobody else watches how long this takes. */
+  /**
+   * All parts that the call waits for have ended. From now on nobody else limits the time of this
+   * leg.
+   */
   detach(): void {
     const { clock } = this;
     const remainingMs = Math.min(this.maxDetachedMs, this.deadlineMs - clock.nowMs());
@@ -325,7 +328,7 @@ export class UpstreamLeg
     this.cancel(reason);
   }
 
-  /** Ends the call to this destination from our side. */
+  /** This side ends the call to the destination. */
   cancel(reason: GrpcError): void {
     if (!this.ended) this.fail(reason);
   }
@@ -335,8 +338,8 @@ export class UpstreamLeg
     const received = parseStatus(trailers);
     const error =
       received?.status === Status.OK ? undefined : grpcErrorFromTrailers(trailers, received);
-    // The server has answered; what the client still sends is not wanted (gRPC "Early server
-    // closure").
+    // The server has answered, so the rest of the client's request is not wanted (gRPC "Early
+    // server closure").
     const { stream, retry } = this;
     if (stream !== undefined && (!this.requestComplete || !endStream || stream.queuedBytes > 0)) {
       this.conn.reset(stream, ErrorCode.NO_ERROR);

@@ -1,4 +1,4 @@
-// What the `onError` of a destination makes of the error that it is told.
+// Asks the `onError` of a destination whether an error counts.
 
 import { shown } from "../check/check.ts";
 import { warn } from "../check/warn.ts";
@@ -8,8 +8,8 @@ import type { Destination } from "./director.ts";
 import type { DestinationResult } from "./results.ts";
 
 /**
- * The error that counts, or `undefined` when it is swallowed. Only nothing swallows: what is
- * neither an error nor nothing, a promise above all, leaves the error as it is.
+ * The error that counts, or `undefined` when it is swallowed. Only returning nothing swallows. A
+ * value that is neither an error nor nothing, such as a promise, leaves the error as it is.
  */
 export function verdictOf(
   { onError }: Destination,
@@ -28,7 +28,7 @@ export function verdictOf(
   const detail = "the error that it was told stands";
   if (isThenable(outcome)) {
     warn("onError", "onError must not return a promise: it cannot be waited for", detail);
-    // Nobody waits for it, so nobody hears that it rejected.
+    // Nobody waits for the promise, so nobody hears that it rejected.
     Promise.resolve(outcome).catch(ignored);
   } else {
     warn("onError", `onError: expected an error or nothing, got ${shown(outcome)}`, detail);

@@ -72,9 +72,8 @@ const atLeastZero: OptionCheck = (name, value) => checkNumber(name, value, 0);
 /** `options` of one destination over those of its call; checked before. */
 export function mergeCallOptions(
   ofCall: ResolvedCallOptions,
-  options: CallOptions | undefined,
+  options: CallOptions,
 ): ResolvedCallOptions {
-  if (options === undefined) return ofCall;
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...ofCall, ...Object.fromEntries(given) };
 }

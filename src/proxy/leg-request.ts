@@ -167,7 +167,7 @@ export abstract class LegRequest {
 
   private isWithin(limit: MessageCounter, chunk: LentBytes): boolean {
     try {
-      if (chunk.length > 0) limit.push(chunk);
+      limit.push(chunk);
       return true;
     } catch (error) {
       this.onTooLarge(GrpcError.from(error));

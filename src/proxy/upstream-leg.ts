@@ -23,6 +23,7 @@ import {
 } from "../server/call-context.ts";
 import type { Leftover } from "../server/leftovers.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
+import type { Stream } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
@@ -226,7 +227,8 @@ export class UpstreamLeg
     const { conn, stream } = this;
     const error = notGrpcError(conn.target, head);
     if (!this.retriesLater(error)) this.fail(error);
-    else if (stream !== undefined) conn.reset(stream, ErrorCode.CANCEL);
+    // These were headers of a stream.
+    else conn.reset(stream as Stream, ErrorCode.CANCEL);
   }
 
   private passHeaders(headers: HeaderList): void {

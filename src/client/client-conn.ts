@@ -322,7 +322,7 @@ export class ClientConn {
   /** @internal Resets `stream`, which was opened here. */
   reset(stream: Stream, code: number): void {
     stream.reset(code);
-    Subchannel.of(stream.session)?.onStreamReset(stream.session);
+    Subchannel.of(stream.session)?.onStreamReset(stream);
   }
 
   /**

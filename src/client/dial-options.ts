@@ -65,6 +65,13 @@ export interface DialOptions extends SessionOptions {
    */
   readonly maxConnectionsPerAddress?: number;
   /**
+   * Calls under way on one address, on all of its connections, whatever its server allows; more of
+   * them wait. For servers that allow more than they can do. A call is under way until its response
+   * has ended.
+   * @default no limit
+   */
+  readonly maxInFlightPerAddress?: number;
+  /**
    * A connection is closed when it has had no call for this long, in milliseconds, or up to a
    * quarter longer; the next call makes another. It is gRPC's idle timeout. Connections to an
    * address besides the oldest are closed after 60,000 already. Infinity keeps the oldest.
@@ -121,6 +128,7 @@ const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>(
     keepalive: KEEPALIVE_OPTIONS,
     maxWaitingCalls: (name, value) => checkInteger(name, value, 0),
     maxConnectionsPerAddress: (name, value) => checkInteger(name, value, 1),
+    maxInFlightPerAddress: (name, value) => checkInteger(name, value, 1),
     idleTimeoutMs: checkTimeout,
     maxConnectionAgeMs: checkTimeout,
     retryThrottling: RETRY_THROTTLING,
@@ -141,6 +149,7 @@ export function resolveDialOptions(options: DialOptions): ResolvedDialOptions {
     ...options,
     maxWaitingCalls: options.maxWaitingCalls ?? 10_000,
     maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 10,
+    maxInFlightPerAddress: options.maxInFlightPerAddress ?? Number.POSITIVE_INFINITY,
     idleTimeoutMs: options.idleTimeoutMs ?? 1_800_000,
     maxConnectionAgeMs: options.maxConnectionAgeMs ?? Number.POSITIVE_INFINITY,
     clock: options.clock ?? systemClock,

@@ -134,6 +134,7 @@ describe("dial", () => {
     [{ maxWaitingCalls: 1.5 }, "maxWaitingCalls"],
     [{ maxConnectionsPerAddress: 0 }, "maxConnectionsPerAddress: expected an integer from 1 up"],
     [{ maxConnectionsPerAddress: 1.5 }, "maxConnectionsPerAddress"],
+    [{ maxInFlightPerAddress: 0 }, "maxInFlightPerAddress: expected an integer from 1 up"],
     [{ idleTimeoutMs: 0 }, "idleTimeoutMs: expected a number above 0"],
     [{ maxConnectionAgeMs: -1 }, "maxConnectionAgeMs: expected a number above 0"],
     [{ backoff: { initialMs: -1 } }, "backoff.initialMs"],

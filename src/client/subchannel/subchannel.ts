@@ -23,6 +23,7 @@ import {
 import { Attempt, type AttemptOwner, Attempts, type SessionAttempt } from "./attempts.ts";
 import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
 import { Connector, type SessionSource } from "./connector.ts";
+import { InFlightCap } from "./in-flight-cap.ts";
 
 /** What `dial` was told of sessions. */
 export interface SubchannelOptions {
@@ -30,6 +31,8 @@ export interface SubchannelOptions {
   readonly random: () => number;
   readonly backoff: ConnectionBackoffOptions;
   readonly maxConnectionsPerAddress: number;
+  /** Infinity for no limit. */
+  readonly maxInFlightPerAddress: number;
   /** Infinity for never. */
   readonly idleTimeoutMs: number;
   /** Before jitter; Infinity for none. */
@@ -141,6 +144,8 @@ export class Subchannel implements AttemptOwner {
   readonly #reconnects: boolean;
   readonly #connector: Connector;
   readonly #attempts = new Attempts();
+  /** Of `maxInFlightPerAddress`, if there is one. */
+  readonly #cap: InFlightCap | undefined;
   /** Those that take calls, the oldest first. */
   readonly #ready: SessionAttempt[] = [];
   #state: SubchannelState = IDLE;
@@ -159,6 +164,10 @@ export class Subchannel implements AttemptOwner {
     this.#options = options;
     this.#owner = owner;
     this.#reconnects = source.reconnects;
+    const { maxInFlightPerAddress } = options;
+    if (maxInFlightPerAddress !== Number.POSITIVE_INFINITY) {
+      this.#cap = new InFlightCap(maxInFlightPerAddress, () => this.#onRoom());
+    }
     this.#connector = new Connector(this, this.#attempts, source, options);
   }
 
@@ -184,7 +193,7 @@ export class Subchannel implements AttemptOwner {
   get room(): number {
     let room = 0;
     for (const { session } of this.#ready) room += session.availableStreamCount;
-    return room;
+    return this.#cap === undefined ? room : Math.min(room, this.#cap.room);
   }
 
   /** Who is at the other end of the oldest session; `undefined` unless it is ready. */
@@ -233,7 +242,9 @@ export class Subchannel implements AttemptOwner {
     const { session } = attempt;
     let stream: Stream;
     try {
-      stream = session.openStream(opener.requestHeaders(), false, opener);
+      const headers = opener.requestHeaders();
+      if (this.#cap === undefined) stream = session.openStream(headers, false, opener);
+      else stream = this.#cap.open(session, headers, opener);
     } catch (error) {
       opener.onOpenFailed(unsendableHeadersError(this.target, error));
       return true;
@@ -246,6 +257,7 @@ export class Subchannel implements AttemptOwner {
   }
 
   #withRoom(refusedOn: Session | undefined): SessionAttempt | undefined {
+    if (this.#cap !== undefined && this.#cap.room === 0) return undefined;
     let refusing: SessionAttempt | undefined;
     for (const attempt of this.#ready) {
       if (attempt.session.availableStreamCount <= 0) continue;
@@ -264,12 +276,13 @@ export class Subchannel implements AttemptOwner {
   }
 
   /**
-   * A stream of `session`, which this has made, was reset from our side. A session on which much is
+   * `stream`, of a session that this has made, was reset from our side. A session on which much is
    * reset makes room for another before the backend ends it: calls under way finish on it, and
    * those of other clients do not suffer.
    */
-  onStreamReset(session: Session): void {
-    const attempt = this.#ready.find((ready) => ready.session === session);
+  onStreamReset(stream: Stream): void {
+    this.#cap?.onStreamReset(stream);
+    const attempt = this.#ready.find(({ session }) => session === stream.session);
     if (attempt === undefined || !this.#reconnects) return;
     if (attempt.resets.take(this.#options.clock.nowMs())) return;
     this.#retire(attempt, "too many of its streams were reset");
@@ -305,6 +318,7 @@ export class Subchannel implements AttemptOwner {
   #grow(): void {
     if (this.#state.kind !== "ready" || !this.#reconnects || !this.#mayConnect) return;
     if (this.#ready.length >= this.#options.maxConnectionsPerAddress) return;
+    if (this.#cap?.room === 0) return;
     if (this.#ready.every(({ session }) => session.atStreamLimit))
       this.#connector.begin(CALLS_WAIT);
   }
@@ -348,7 +362,10 @@ export class Subchannel implements AttemptOwner {
   onSessionAvailable(attempt: Attempt): void {
     // While the connector still asks for it, `onSession` looks again.
     if (this.#connector.connecting === attempt && attempt.hasSession()) this.#becomeReady(attempt);
-    if (!attempt.isReady()) return;
+    if (attempt.isReady()) this.#onRoom();
+  }
+
+  #onRoom(): void {
     this.#owner.onRoom(this);
     this.#supply();
   }
@@ -431,7 +448,6 @@ export class Subchannel implements AttemptOwner {
 
   /** Tells the owner if it has changed. */
   #settle(reason: string, error?: GrpcError): void {
-    if (this.#state.kind === "shutdown") return;
     const { connecting, failure } = this.#connector;
     if (this.#ready.length > 0) this.#setState(READY, reason, error);
     else if (connecting !== undefined) this.#setState(CONNECTING, reason, error);

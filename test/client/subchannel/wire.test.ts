@@ -1,6 +1,7 @@
 // Several sessions to one address, on real sockets.
 
 import { describe, expect, it } from "vitest";
+import type { Frame } from "../../../src/grpc/frame.ts";
 import { Server } from "../../../src/server/server.ts";
 import { selectTransport } from "../../../src/transport/select.ts";
 import type { ClientSession } from "../../../src/transport/transport.ts";
@@ -86,6 +87,23 @@ describe.each(transportCombos)("a conn on $client to a server on $server", (comb
     expect(load.mostCalls).toBeGreaterThan(1);
     expect(load.mostSessions).toBeLessThanOrEqual(4);
     expect(server.sessionCount).toBeLessThanOrEqual(4);
+  });
+
+  it("with a cap of two calls has two at a time, whatever they send", async () => {
+    const { load, address } = await serve(combo.server, 1_000);
+    const conn = dialTo(combo, address, { maxInFlightPerAddress: 2 });
+    const text = Buffer.alloc(1_000_000, "a");
+    await Promise.all(
+      Array.from({ length: 10 }, async () => {
+        const call = conn.newStream<Buffer, Frame>("/test.Service/Method");
+        const sent = call.sendMessage(text);
+        call.closeSend();
+        expect((await call.recvMessage())?.payload.length).toBe(text.length);
+        await sent;
+        await call.trailer();
+      }),
+    );
+    expect(load.mostCalls).toBe(2);
   });
 
   it("whose connections use up their stream ids fails no call", async () => {

@@ -1,4 +1,4 @@
-// A signal that is aborted in the async context of whoever asked for it first.
+// A signal that is aborted in the async context of the code that asked for it first.
 
 import { currentScope } from "../observe/scope.ts";
 

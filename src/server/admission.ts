@@ -1,5 +1,5 @@
-// Which connections may come in: at most so many, at most so many of one address, and those that
-// the user's own rule takes.
+// Decides which connections may come in: bounded in number, in number per address, and by the
+// user's own rule.
 
 import { checkBoolean, tell } from "../check/check.ts";
 import { publishRefusal } from "../observe/channels.ts";
@@ -11,7 +11,7 @@ export class ConnectionAdmission implements Admission {
   #count = 0;
   readonly #countOf = new Map<string, number>();
 
-  /** @returns `undefined` where everybody may come in */
+  /** @returns `undefined` when every connection may come in */
   static of(options: ResolvedConnectionOptions): ConnectionAdmission | undefined {
     const { maxConnections, maxConnectionsPerAddress, acceptConnection } = options;
     const isOpen = maxConnections === Infinity && maxConnectionsPerAddress === Infinity;

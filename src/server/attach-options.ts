@@ -1,4 +1,4 @@
-// Which requests of a server that a user made are for the relay.
+// Decides which requests of a user's own server the relay takes.
 
 import { checkBoolean, checkFunction, tell } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
@@ -7,11 +7,11 @@ import type { Claim, HandedOverRequestHeaders } from "../transport/handed-over.t
 
 export interface AttachOptions {
   /**
-   * Which requests are for the relay, by their header fields. The others go to the server's own
-   * handlers as if nothing were attached. Must be quick and not throw; a request for which it does
-   * is not taken.
-   * @default those with a content type of gRPC, and where the server has no handlers of its own
-   * all, answered with 415
+   * Selects the requests for the relay by their header fields. The others go to the server's own
+   * handlers as if nothing were attached. The function must be quick and not throw; a request for
+   * which it throws is not taken.
+   * @default those with a content type of gRPC. If the server has no handlers of its own, all;
+   *   those that are not gRPC are answered with 415
    */
   readonly match?: (headers: HandedOverRequestHeaders) => boolean;
 }

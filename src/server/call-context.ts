@@ -1,6 +1,6 @@
 // The context of one call, Go's `context.Context` in TypeScript: metadata, deadline, cancellation,
-// peer. Cheap until used: no AbortController, timer or Metadata object exists before somebody asks
-// for one.
+// peer. It is cheap until it is used: no AbortController, timer or Metadata object exists before
+// somebody asks for one.
 
 import { checkNumber } from "../check/check.ts";
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
@@ -17,7 +17,7 @@ export interface ContextListener {
   onContextDone(reason: GrpcError): void;
 }
 
-/** What every context of one call shares. */
+/** The parts that all contexts of one call share. */
 export interface CallOrigin {
   readonly method: string;
   readonly authority: string;
@@ -28,8 +28,8 @@ export interface CallOrigin {
 }
 
 /**
- * What handlers, interceptors and directors know of a call, beside its messages. The server makes
- * one for each call; `withMetadata`, `withTimeout` and `withCancel` derive others from it.
+ * The view of a call, beside its messages, for handlers, interceptors and directors. The server
+ * makes one for each call; `withMetadata`, `withTimeout` and `withCancel` derive others from it.
  */
 export class CallContext {
   readonly #origin: CallOrigin;
@@ -38,7 +38,7 @@ export class CallContext {
   readonly #deadlineMs: number | undefined;
   #metadata: Metadata | undefined;
   #reason: GrpcError | undefined;
-  /** Those who listen have been told the reason. */
+  /** The listeners have been told the reason. */
   #told = false;
   #listeners: Set<ContextListener> | undefined;
   #abort: Abort | undefined;
@@ -74,15 +74,15 @@ export class CallContext {
     return this.#origin.authority;
   }
 
-  /** Who made the call. */
+  /** The client's address, and TLS if it is used. */
   get peer(): PeerInfo {
     return this.#origin.peer;
   }
 
   /**
-   * What the client sent (gRPC "Custom-Metadata", plus reserved `grpc-` fields that travel end to
-   * end), or what `withMetadata` was given. A destination is sent the metadata of its context.
-   * Changing it in place changes what is forwarded.
+   * The metadata that the client sent (gRPC "Custom-Metadata", plus reserved `grpc-` fields that
+   * travel end to end), or that `withMetadata` was given. A destination is sent the metadata of its
+   * context. Changing it in place changes what is forwarded.
    */
   get metadata(): Metadata {
     if (this.#metadata === undefined) {
@@ -125,15 +125,15 @@ export class CallContext {
     return this.#reason;
   }
 
-  /** Its own deadline has passed; its timer may still be under way, or there is none. */
+  /** The own deadline of the context has passed. Its timer may still run, or there is none. */
   #overdue(): GrpcError | undefined {
     return this.#released || this.remainingMs > 0 ? undefined : deadlineExceeded();
   }
 
   /**
-   * Aborted when the client cancels or disconnects and when the deadline passes, with the
-   * `GrpcError` as its reason. A call that completes does not abort it. The AbortController is only
-   * made by reading this property.
+   * Aborted when the client cancels or disconnects and when the deadline passes; the reason is the
+   * `GrpcError`. A call that completes does not abort the signal. The AbortController is made when
+   * this property is first read.
    */
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
@@ -161,7 +161,7 @@ export class CallContext {
   }
 
   /**
-   * A context that can be cancelled on its own. Cancelling is idempotent; the parent is not
+   * A context that can be cancelled on its own. Cancelling again does nothing; the parent is not
    * touched.
    */
   withCancel(): { readonly ctx: CallContext; readonly cancel: (details?: string) => void } {
@@ -195,21 +195,21 @@ export class CallContext {
     if (this.#listeners?.delete(listener) && this.#listeners.size === 0) this.#unwatch();
   }
 
-  /** @internal Ends the context: its reason stands, and those who listen are told. */
+  /** @internal Ends the context: sets its reason, and tells the listeners. */
   cancel(reason: GrpcError): void {
     this.mark(reason);
     this.tell();
   }
 
   /**
-   * @internal The context is done; whoever asks finds out, and `tell` follows. Only the first
-   * reason counts.
+   * @internal Sets the reason of the end without telling the listeners; `tell` follows. Only the
+   *   first reason counts.
    */
   mark(reason: GrpcError): void {
     if (this.reason === undefined) this.#reason = reason;
   }
 
-  /** @internal Tells those who listen why the context is done, once. */
+  /** @internal Tells the listeners once why the context is done. */
   tell(): void {
     const reason = this.#reason;
     if (reason === undefined || this.#told) return;
@@ -223,7 +223,7 @@ export class CallContext {
 
   /**
    * @internal The call has ended: nothing cancels its contexts any more, and none keeps a timer. If
-   * it was cancelled, those who listen are still told.
+   *   the call was cancelled, the listeners are still told.
    */
   release(): void {
     if (this.#reason !== undefined && !this.#told) return;
@@ -244,20 +244,17 @@ export class CallContext {
     this.#listeners.add(listener);
   }
 
-  /** @internal The parent's end, as a `ContextListener` of it. */
+  /** @internal The parent has ended: the context is a `ContextListener` of its parent. */
   onContextDone(reason: GrpcError): void {
     this.cancel(reason);
   }
 
-  /** @internal The deadline has passed: it is the `TimerOwner`. */
+  /** @internal The deadline has passed: the context is a `TimerOwner`. */
   onTimer(): void {
     this.cancel(deadlineExceeded());
   }
 
-  /**
-   * A derived context hears of its parent's end and of its own deadline only while somebody
-   * listens.
-   */
+  /** A derived context watches its parent and its own deadline only while somebody listens. */
   #watch(): void {
     const parent = this.#parent;
     if (parent === undefined || this.#released) return;
@@ -285,8 +282,8 @@ export function deadlineExceeded(): GrpcError {
 }
 
 /**
- * A context to change before it is given to a destination: a copy of the client's metadata that can
- * be edited without touching what other destinations get (Go: `metadata.IncomingToOutgoing`).
+ * A copy of the context, to be changed for a destination. Its metadata can be edited without
+ * touching the metadata of other destinations (Go: `metadata.IncomingToOutgoing`).
  */
 export function incomingToOutgoing(ctx: CallContext): CallContext {
   return ctx.withMetadata(ctx.metadata.clone());

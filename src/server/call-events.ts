@@ -1,9 +1,9 @@
-// What is published of a call: once when it has come, once when it has ended.
+// The diagnostics events of a call: one when it has come, one when it has ended.
 
 import { callEnd, callStart } from "../observe/channels.ts";
 import type { ServerCall } from "./server-call.ts";
 
-/** Somebody listens. */
+/** The events have a subscriber. */
 export function isTold(): boolean {
   return callStart.hasSubscribers || callEnd.hasSubscribers;
 }
@@ -13,7 +13,7 @@ export function publishStart({ method, authority, peer }: ServerCall): void {
   callStart.publish({ method, authority, remoteAddress: peer.remoteAddress });
 }
 
-/** In the scope of the call, if it has one. */
+/** Publishes in the scope of the call, if it has one. */
 export function publishEnd(call: ServerCall): void {
   if (!callEnd.hasSubscribers) return;
   if (call.scope === undefined) publish(call);

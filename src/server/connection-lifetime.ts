@@ -1,5 +1,5 @@
-// How long one connection lives (gRFC A9): when it is too old, or has been idle for too long, it is
-// drained.
+// Bounds the life of one connection (gRFC A9): a connection that is too old, or idle for too long,
+// is drained.
 
 import { ErrorReason, failure } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
@@ -12,22 +12,22 @@ import { LAST_STATUSES_MS, type OpenCalls } from "./open-calls.ts";
 /** Age is spread by this much to both sides. */
 const AGE_JITTER = 0.1;
 
-/** How often in its time idleness is looked at. Nothing is done for each call. */
+/** How many times per idle time idleness is checked. Nothing is done for each call. */
 const IDLE_LOOKS = 8;
 
 const TOO_OLD = "the connection has reached its maximum age";
 
-/** What is left of the grace for calls on a connection that is too old. */
+/** How far a connection is that may be too old: its calls have a grace, and then are cut off. */
 type Age = "young" | "old" | "cutOff";
 
-/** Bounds that nobody has set cost nothing. */
+/** Without a bound no object is made. */
 export function isBounded(options: ResolvedConnectionOptions): boolean {
   const { maxConnectionAgeMs, maxConnectionIdleMs } = options;
   return Math.min(maxConnectionAgeMs, maxConnectionIdleMs) < Number.POSITIVE_INFINITY;
 }
 
 export class ConnectionLifetime implements TimerOwner {
-  /** Streams that have come, to be counted by whoever is told of them. */
+  /** Streams that have come; the listener of the connection counts them. */
   streamCount = 0;
   private readonly session: Session;
   private readonly calls: OpenCalls;
@@ -35,7 +35,7 @@ export class ConnectionLifetime implements TimerOwner {
   private readonly ageTimer: Timer;
   private readonly idleTimer: Timer;
   private age: Age = "young";
-  /** When it was seen without a stream, and with one just before. */
+  /** When the connection was first seen without a stream. */
   private idleSinceMs: number;
   private seenStreamCount = 0;
 

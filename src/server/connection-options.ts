@@ -1,4 +1,5 @@
-// How many connections a server takes, from whom, and for how long: options, defaults and checks.
+// How many connections a server takes, from which clients, and for how long: options, defaults and
+// checks.
 
 import { checkFunction, checkInteger, checkNumber } from "../check/check.ts";
 import type { OptionCheck, OptionChecks } from "../check/options.ts";
@@ -6,9 +7,10 @@ import type { PeerInfo } from "../transport/transport.ts";
 
 export interface ServerConnectionOptions {
   /**
-   * How long a connection takes new calls, in milliseconds, spread by 10 % so that those which came
-   * together do not go together (gRFC A9). Then it is drained: calls under way may finish, and the
-   * client connects anew, which spreads clients over servers that were added.
+   * How long a connection takes new calls, in milliseconds. It is spread by 10 %, so that
+   * connections that came together do not end together (gRFC A9). Then the connection is drained:
+   * calls under way may finish, and the client connects anew. So clients spread over servers that
+   * were added.
    * @default Infinity
    */
   readonly maxConnectionAgeMs?: number;
@@ -18,26 +20,26 @@ export interface ServerConnectionOptions {
    */
   readonly maxConnectionAgeGraceMs?: number;
   /**
-   * How long a connection may be without a call, in milliseconds, before it is drained. Looked at
-   * eight times in that time, so it may be an eighth more.
+   * How long a connection may be without a call, in milliseconds, before it is drained. Idleness is
+   * checked eight times in that time, so the drain may come an eighth later.
    * @default Infinity
    */
   readonly maxConnectionIdleMs?: number;
   /**
-   * Connections that may stand at a time on all listeners, handshakes under way included; one more
-   * is closed at once. Those of attached servers are not counted.
+   * Connections at a time on all listeners, handshakes under way included. One more is closed at
+   * once. Connections of attached servers are not counted.
    * @default Infinity
    */
   readonly maxConnections?: number;
   /**
-   * The same for each remote address, whatever its ports; UNIX sockets have none.
+   * The same for each remote address, whatever its ports. UNIX sockets have no address.
    * @default Infinity
    */
   readonly maxConnectionsPerAddress?: number;
   /**
-   * Whether a connection that has come may stay; asked before its TLS handshake, so `peer.tls` is
-   * missing. Has to answer at once. One for which it throws or answers anything but `true` is
-   * closed.
+   * Whether a new connection may stay. Asked before its TLS handshake, so `peer.tls` is missing.
+   * The function has to answer at once. If it throws or answers anything but `true`, the connection
+   * is closed.
    * @default all may
    */
   readonly acceptConnection?: (peer: PeerInfo) => boolean;

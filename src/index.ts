@@ -77,7 +77,7 @@ export type {
   HandedOverRequestHeaders,
   HandedOverServer,
 } from "./transport/handed-over.ts";
-export type { KeepaliveOptions } from "./transport/keepalive.ts";
+export type { KeepaliveOptions, ServerKeepaliveOptions } from "./transport/keepalive.ts";
 export {
   type EngineLimits,
   type EngineOptions,

@@ -222,6 +222,7 @@ describe("the option tables of the reference", () => {
     ["src/client/dial-options.ts", "DialOptions"],
     ["src/client/subchannel/connection-backoff.ts", "ConnectionBackoffOptions"],
     ["src/transport/keepalive.ts", "KeepaliveOptions"],
+    ["src/transport/keepalive.ts", "ServerKeepaliveOptions"],
     ["src/client/call-options.ts", "CallOptions"],
     ["src/client/retry-policy.ts", "RetryPolicy"],
     ["src/client/retry-policy.ts", "RetryThrottlingOptions"],

@@ -77,7 +77,7 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     this.opening = new Opening(role, this);
     this.wasFull = role === "client";
     this.streams = new StreamTable(role, options.maxConcurrentStreams);
-    this.guard = new FloodGuard(options.limits, nowMs);
+    this.guard = new FloodGuard(options.limits, nowMs, options.minPingIntervalMs ?? 0);
     const { streams, guard } = this;
     const { streamWindowBytes } = options;
     this.outbound = new Outbound(role, streams, guard, streamWindowBytes, events);

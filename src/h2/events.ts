@@ -10,6 +10,8 @@ export interface ConnectionOptions extends LocalSettings {
   /** Receive window of the whole connection in bytes, at least 65,535. */
   readonly connectionWindowBytes: number;
   readonly limits: EngineLimits;
+  /** Between two PINGs of the peer while nothing is sent to it. @default 0, no bound */
+  readonly minPingIntervalMs?: number;
 }
 
 /** `"closed"` is the orderly end. Only the binding uses the last three. */

@@ -1,7 +1,9 @@
 // Counts, in token buckets, the frames that cost a peer nothing. The guard is told the time and
 // never reads a clock.
 
-import { overLimit } from "./error.ts";
+import { ErrorCode } from "../wire/error-code.ts";
+import { PingStrikes, TOO_MANY_PINGS } from "../wire/ping-strikes.ts";
+import { connectionError, overLimit } from "./error.ts";
 import {
   type EngineLimits,
   IDLE_FRAMES_PER_WORK_FRAME,
@@ -22,6 +24,8 @@ export class FloodGuard {
   receivedFrames = 0;
   /** DATA to the peer. */
   sentFrames = 0;
+  /** HEADERS to the peer. */
+  sentHeaders = 0;
 
   private readonly limits: EngineLimits;
   private lateFrames = 0;
@@ -30,8 +34,11 @@ export class FloodGuard {
   private readonly settings: TokenBucket;
   private readonly pings: TokenBucket;
   private readonly idleFrames: TokenBucket;
+  private readonly strikes: PingStrikes | undefined;
 
-  constructor(limits: EngineLimits, nowMs: number) {
+  /** @param minPingIntervalMs between two PINGs that the peer asks us with; 0 for no bound */
+  constructor(limits: EngineLimits, nowMs: number, minPingIntervalMs: number) {
+    this.strikes = minPingIntervalMs > 0 ? new PingStrikes(minPingIntervalMs) : undefined;
     this.limits = limits;
     this.nowMs = nowMs;
     this.resets = new TokenBucket(limits.resetBurst, limits.resetsPerSecond, 0, nowMs);
@@ -66,6 +73,13 @@ export class FloodGuard {
 
   countSettings(): void {
     this.take(this.settings, "SETTINGS", "settingsPerSecond");
+  }
+
+  /** A PING that asks for an answer, besides `countPing`. */
+  countQuestion(): void {
+    const sent = this.sentFrames + this.sentHeaders;
+    if (this.strikes?.take(this.nowMs, sent) !== true) return;
+    throw connectionError(ErrorCode.ENHANCE_YOUR_CALM, TOO_MANY_PINGS);
   }
 
   countPing(): void {

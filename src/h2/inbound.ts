@@ -209,8 +209,12 @@ export class Inbound<Owner> implements FrameHandler {
     if (streamId !== 0) throw notOnStreamZero("PING", streamId);
     if (end - start !== 8) throw badFrameSize("PING", end - start);
     this.guard.countPing();
-    if ((flags & FLAG_ACK) !== 0) this.host.pingAcknowledged(buffer, start);
-    else this.outbound.writer.ping(buffer, start, true);
+    if ((flags & FLAG_ACK) !== 0) {
+      this.host.pingAcknowledged(buffer, start);
+      return;
+    }
+    this.guard.countQuestion();
+    this.outbound.writer.ping(buffer, start, true);
   }
 
   private recvGoAway(streamId: number, buffer: Buffer, start: number, end: number): void {

@@ -98,6 +98,7 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     if (status < 200 && endStream) throw new HeaderError("a 1xx response cannot end");
     stream.headersSent = status >= 200;
     this.writer.headers(stream.id, headers, endStream);
+    this.guard.sentHeaders++;
     if (endStream) this.endLocal(stream);
     this.events.onDirty();
   }
@@ -152,6 +153,7 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
       return;
     }
     this.writer.headers(stream.id, trailers, true);
+    this.guard.sentHeaders++;
     this.endLocal(stream);
     this.events.onDirty();
   }

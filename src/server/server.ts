@@ -7,6 +7,7 @@ import { type Clock, systemClock } from "../time/clock.ts";
 import { checkAddress, parseAddress } from "../transport/address.ts";
 import { resolveSessionOptions, SESSION_CHECKS } from "../transport/defaults.ts";
 import { attachServer, checkServer, type HandedOverServer } from "../transport/handed-over.ts";
+import { SERVER_KEEPALIVE_OPTIONS, type ServerKeepaliveOptions } from "../transport/keepalive.ts";
 import { checkTransport, selectTransport, type TransportName } from "../transport/select.ts";
 import { SERVER_TLS_OPTIONS, type ServerTlsOptions } from "../transport/tls.ts";
 import type { SessionOptions, SocketAddress, Transport } from "../transport/transport.ts";
@@ -34,6 +35,12 @@ export interface ServerOptions extends SessionOptions, ServerConnectionOptions {
   readonly transport?: TransportName | Transport;
   /** Makes listening sockets TLS (ALPN `h2`). @default plain HTTP/2 with prior knowledge */
   readonly tls?: ServerTlsOptions;
+  /**
+   * When clients on listening sockets are asked by PING whether they are still there, and how often
+   * they may ask (gRFC A8, A9). Connections of attached servers are their own.
+   * @default after two hours without a word, 20 s for the answer; see `ServerKeepaliveOptions`
+   */
+  readonly keepalive?: ServerKeepaliveOptions;
   /** What local handlers read and write; proxied calls stay bytes. @default newCodec() */
   readonly codec?: Codec;
   /**
@@ -219,6 +226,7 @@ const SERVER_OPTIONS: OptionTable = optionTable<ServerOptions>(
     ...SESSION_CHECKS,
     transport: checkTransport,
     tls: SERVER_TLS_OPTIONS,
+    keepalive: SERVER_KEEPALIVE_OPTIONS,
     codec: checkCodec,
     unknownServiceHandler: checkFunction,
     interceptors: checkInterceptors,

@@ -33,6 +33,33 @@ export interface KeepaliveOptions {
   readonly withoutCalls?: boolean;
 }
 
+/** When clients are asked by PING whether they are still there, and how often they may ask. */
+export interface ServerKeepaliveOptions {
+  /**
+   * How long nothing may be read before the client is asked, with calls or without, in
+   * milliseconds. From 1,000 up; Infinity for never. Dead connections only cost memory, so gRFC A9
+   * wants two hours, as TCP has it; calls on them have deadlines.
+   * @default 7_200_000
+   */
+  readonly intervalMs?: number;
+  /**
+   * How long nothing may be read after the PING before the connection counts as lost, in
+   * milliseconds. From 1 up; Infinity for ever.
+   * @default 20_000
+   */
+  readonly timeoutMs?: number;
+  /**
+   * How often a client may send PING while it is sent no HEADERS and no DATA, in milliseconds, with
+   * calls or without. The third PING too soon ends the connection, GOAWAY(ENHANCE_YOUR_CALM)
+   * "too_many_pings" (gRFC A8). The servers of gRPC take 300,000. Here nothing is bound by default:
+   * a client that asks as often as its own server permits has to work through a relay, too. A PING
+   * costs less than any call, and floods of them end at the limits `pingsPerSecond` and `pingBurst`
+   * of the engine.
+   * @default 0
+   */
+  readonly minPingIntervalMs?: number;
+}
+
 /** `KeepaliveOptions` with every value present. */
 export interface KeepaliveTerms {
   readonly intervalMs: number;
@@ -40,6 +67,11 @@ export interface KeepaliveTerms {
   /** The timeout while an answer is due. */
   readonly answerMs: number;
   readonly withoutCalls: boolean;
+}
+
+export interface ServerKeepaliveTerms {
+  readonly keepalive: KeepaliveTerms;
+  readonly minPingIntervalMs: number;
 }
 
 const DEFAULT_INTERVAL_MS = 310_000;
@@ -51,6 +83,7 @@ const DEFAULT_TIMEOUT_MS = 20_000;
 export const SILENCE_MS = 5_000;
 /** How long nothing may be read after a PING while an answer is due, by default. */
 const ANSWER_MS = 5_000;
+const DEFAULT_SERVER_INTERVAL_MS = 7_200_000;
 const LOWEST_INTERVAL_MS = 1_000;
 
 export const KEEPALIVE_OPTIONS: OptionTable = optionTable<KeepaliveOptions>(
@@ -62,6 +95,28 @@ export const KEEPALIVE_OPTIONS: OptionTable = optionTable<KeepaliveOptions>(
   },
   { named: (option) => `keepalive.${option}` },
 );
+
+export const SERVER_KEEPALIVE_OPTIONS: OptionTable = optionTable<ServerKeepaliveOptions>(
+  "keepalive",
+  {
+    intervalMs: (name, value) => checkNumber(name, value, LOWEST_INTERVAL_MS),
+    timeoutMs: (name, value) => checkNumber(name, value, 1),
+    minPingIntervalMs: (name, value) => checkNumber(name, value, 0),
+  },
+  { named: (option) => `keepalive.${option}` },
+);
+
+/**
+ * What a server asks its clients, and how often they may ask it.
+ * @throws {TypeError | RangeError} naming the option, what was expected and what came
+ */
+export function resolveServerKeepalive(options: ServerKeepaliveOptions = {}): ServerKeepaliveTerms {
+  SERVER_KEEPALIVE_OPTIONS.check(options);
+  const { intervalMs = DEFAULT_SERVER_INTERVAL_MS, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { minPingIntervalMs = 0 } = options;
+  const keepalive = { intervalMs, timeoutMs, answerMs: timeoutMs, withoutCalls: true };
+  return { keepalive, minPingIntervalMs };
+}
 
 /** @throws {TypeError | RangeError} naming the option, what was expected and what came */
 export function resolveKeepalive(options: KeepaliveOptions = {}): KeepaliveTerms {

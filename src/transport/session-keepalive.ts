@@ -4,6 +4,13 @@ import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import { Keepalive, type KeepaliveTerms, SILENCE_MS } from "./keepalive.ts";
 
+/**
+ * Timers beyond this are due at multiples of `COARSE_MS`: there may be one for each idle
+ * connection, and the clock wakes for each place of its wheel that has any.
+ */
+const FAR_MS = 60_000;
+const COARSE_MS = 1_024;
+
 /** A session as its keepalive sees it. */
 export interface WatchedSession {
   readonly openStreamCount: number;
@@ -103,7 +110,7 @@ export class SessionKeepalive implements TimerOwner {
   private sleep(nowMs: number): void {
     const { nextMs } = this.keepalive;
     if (nextMs === Number.POSITIVE_INFINITY) this.clock.cancel(this.timer);
-    else this.clock.schedule(this.timer, Math.min(nextMs - nowMs, this.lookMs));
+    else this.clock.schedule(this.timer, Math.min(coarse(nextMs, nowMs), this.lookMs));
   }
 
   private endIfSilent(): void {
@@ -115,4 +122,10 @@ export class SessionKeepalive implements TimerOwner {
       session.onSilent();
     } else this.look();
   }
+}
+
+/** How long it is until `dueMs`, or a little longer. */
+function coarse(dueMs: number, nowMs: number): number {
+  const delayMs = dueMs - nowMs;
+  return delayMs < FAR_MS ? delayMs : Math.ceil(dueMs / COARSE_MS) * COARSE_MS - nowMs;
 }

@@ -8,7 +8,7 @@
 import type { Clock } from "../time/clock.ts";
 import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
-import type { KeepaliveOptions } from "./keepalive.ts";
+import type { KeepaliveOptions, ServerKeepaliveOptions } from "./keepalive.ts";
 import type { ClientTlsOptions, ServerTlsOptions, TlsInfo } from "./tls.ts";
 
 /**
@@ -304,6 +304,8 @@ export interface ConnectOptions extends SessionOptions {
 export interface ListenOptions extends SessionOptions {
   readonly address: SocketAddress;
   readonly tls?: ServerTlsOptions;
+  /** When clients are asked by PING, and how often they may ask. */
+  readonly keepalive?: ServerKeepaliveOptions;
 }
 
 /** Decides which connections may come in, before anything of them is read. */

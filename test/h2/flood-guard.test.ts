@@ -33,7 +33,7 @@ describe("a flood guard", () => {
     ["PING", "pingsPerSecond", 5, (guard) => guard.countPing()],
     ["PRIORITY", "idleFramesPerSecond", 6, (guard) => guard.countIdleFrame("PRIORITY")],
   ])("that is told of too many %s says so, with the limit %s", (what, name, value, count) => {
-    const guard = new FloodGuard(LIMITS, 0);
+    const guard = new FloodGuard(LIMITS, 0, 0);
     count(guard);
     count(guard);
     let error: H2Error | undefined;

@@ -158,8 +158,8 @@ describe.each(transportCombos)("the finalizer, server on $server, client on $cli
         role: "primary",
         requestMessages: expect.any(Number),
       });
-      // Of the server's end, and of the session to the backend; none of the call.
-      expect(clock.timerCount).toBeLessThanOrEqual(3);
+      // Of the server's end, and of the sessions to client and backend; none of the call.
+      expect(clock.timerCount).toBeLessThanOrEqual(4);
     },
   );
 

@@ -9,7 +9,7 @@ import { dataCases } from "./contract/data.ts";
 import { goAwayCases } from "./contract/goaway.ts";
 import type { Contract, Weakness } from "./contract/harness.ts";
 import { headerCases } from "./contract/headers.ts";
-import { keepaliveCases } from "./contract/keepalive.ts";
+import { keepaliveCases, serverKeepaliveCases } from "./contract/keepalive.ts";
 import { limitCases } from "./contract/limits.ts";
 import { listenerCases } from "./contract/listener.ts";
 import { peerResetCases } from "./contract/peer-reset.ts";
@@ -53,6 +53,7 @@ export function describeTransport(
     if (contract.sockets) {
       listenerCases(contract);
       keepaliveCases(contract);
+      serverKeepaliveCases(contract);
     }
   });
 }

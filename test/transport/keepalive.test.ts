@@ -3,6 +3,7 @@ import {
   Keepalive,
   type KeepaliveOptions,
   resolveKeepalive,
+  resolveServerKeepalive,
   SILENCE_MS,
 } from "../../src/transport/keepalive.ts";
 
@@ -315,5 +316,27 @@ describe("the options of keepalive", () => {
     );
     const unknown: object = { interval: 5 };
     expect(() => resolveKeepalive(unknown)).toThrow("did you mean intervalMs?");
+  });
+});
+
+describe("the options of a server's keepalive", () => {
+  it("have the defaults of gRFC A9, and permit every PING", () => {
+    expect(resolveServerKeepalive()).toEqual({
+      keepalive: {
+        intervalMs: 7_200_000,
+        timeoutMs: 20_000,
+        answerMs: 20_000,
+        withoutCalls: true,
+      },
+      minPingIntervalMs: 0,
+    });
+  });
+
+  it.each([
+    [{ intervalMs: 999 }, "keepalive.intervalMs: expected a number from 1000 up, got 999"],
+    [{ timeoutMs: 0 }, "keepalive.timeoutMs: expected a number from 1 up, got 0"],
+    [{ minPingIntervalMs: -1 }, "keepalive.minPingIntervalMs: expected a number from 0 up, got -1"],
+  ])("refuse %o", (options, message) => {
+    expect(() => resolveServerKeepalive(options)).toThrow(new RangeError(message));
   });
 });

@@ -11,10 +11,8 @@ import type {
   Transport,
 } from "../../transport/transport.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
+import { TOO_MANY_PINGS } from "../../wire/ping-strikes.ts";
 import type { SessionSource } from "./connector.ts";
-
-/** What servers say with GOAWAY(ENHANCE_YOUR_CALM) to a client that sends too many PINGs. */
-const TOO_MANY_PINGS = "too_many_pings";
 
 /** Connects to one address, and remembers how often its server wants to be asked. */
 export class DialledSource implements SessionSource {

@@ -88,20 +88,6 @@ export class EngineClientSession extends SocketSession implements ClientSession,
 
   // What the keepalive sees
 
-  get lastReadMs(): number {
-    return this.connection.nowMs;
-  }
-
-  get canPing(): boolean {
-    return this.connection.ended === undefined;
-  }
-
-  onSilent(): void {
-    const reason = "did not answer PING";
-    const message = `${this.peer.remoteAddress} ${reason}`;
-    this.abort({ kind: "timeout", code: ErrorCode.NO_ERROR, message, reason }, true);
-  }
-
   private expectAnswer(): void {
     this.receivedFrames = this.connection.guard.receivedFrames;
     this.keepalive.sent();

@@ -9,10 +9,10 @@ import {
 import type { EngineLimits } from "../../h2/limits.ts";
 import { accept } from "../acceptor.ts";
 import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
+import { resolveServerKeepalive } from "../keepalive.ts";
 import { peerInfo, remoteAddressOf } from "../peer-info.ts";
 import type { Listener, ListenerEvents, ListenOptions } from "../transport.ts";
-import { ServerSession } from "./server-session.ts";
-import type { EngineSessionOptions } from "./session.ts";
+import { type EngineServerOptions, ServerSession } from "./server-session.ts";
 import { acceptedBy, type SocketReader, socketReader } from "./socket-reader.ts";
 
 export function listen(
@@ -20,8 +20,12 @@ export function listen(
   limits: EngineLimits,
   events: ListenerEvents,
 ): Promise<Listener> {
-  const resolved = { ...resolveSessionOptions(options), limits };
   const { address } = options;
+  const resolved = {
+    ...resolveSessionOptions(options),
+    limits,
+    ...resolveServerKeepalive(options.keepalive),
+  };
   const path = "path" in address ? address.path : undefined;
   const begin = (socket: Socket, reader: SocketReader | undefined): void =>
     beginSession(socket, reader, path, resolved, events);
@@ -41,11 +45,11 @@ function beginSession(
   socket: Socket,
   reader: SocketReader | undefined,
   path: string | undefined,
-  options: EngineSessionOptions,
+  options: EngineServerOptions,
   events: ListenerEvents,
 ): void {
   const peer = peerInfo(socket, path, "server");
-  const session = new ServerSession("server", socket, reader, peer, options);
+  const session = new ServerSession(socket, reader, peer, options);
   session.open((opened) => events.onSession(opened));
 }
 

@@ -1,14 +1,38 @@
 // A server's end of a connection: what happens on it is told to the listener that it was opened
 // with.
 
+import type { Socket } from "node:net";
 import type { ConnectionEnd } from "../../h2/events.ts";
 import type { H2Stream } from "../../h2/stream.ts";
 import type { HeaderList } from "../../wire/field.ts";
-import type { Refusal, ServerSessionListener, Session, StreamListener } from "../transport.ts";
-import { SocketSession } from "./session.ts";
+import type { ServerKeepaliveTerms } from "../keepalive.ts";
+import { SessionKeepalive, type WatchedSession } from "../session-keepalive.ts";
+import type {
+  PeerInfo,
+  Refusal,
+  ServerSessionListener,
+  Session,
+  StreamListener,
+} from "../transport.ts";
+import { type EngineSessionOptions, SocketSession } from "./session.ts";
+import type { SocketReader } from "./socket-reader.ts";
 
-export class ServerSession extends SocketSession {
+export interface EngineServerOptions extends EngineSessionOptions, ServerKeepaliveTerms {}
+
+export class ServerSession extends SocketSession implements WatchedSession {
   private listener: ServerSessionListener | undefined;
+  private readonly keepalive: SessionKeepalive;
+
+  constructor(
+    socket: Socket,
+    reader: SocketReader | undefined,
+    peer: PeerInfo,
+    options: EngineServerOptions,
+  ) {
+    super("server", socket, reader, peer, options);
+    const lookMs = Number.POSITIVE_INFINITY;
+    this.keepalive = new SessionKeepalive(options.keepalive, this.clock, this, lookMs);
+  }
 
   /**
    * The socket is connected; `listener` is asked for and the first flight goes out, behind a
@@ -19,6 +43,12 @@ export class ServerSession extends SocketSession {
     this.listener = onSession(this);
     // A TLS client has agreed on h2 already.
     this.start(this.peer.tls !== undefined);
+    this.keepalive.start();
+  }
+
+  override onClosed(): void {
+    super.onClosed();
+    this.keepalive.stop();
   }
 
   onStream(stream: H2Stream<Session>, headers: HeaderList, endStream: boolean): StreamListener {

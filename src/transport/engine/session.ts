@@ -152,6 +152,22 @@ export abstract class SocketSession
     this.connection.ping(onAcknowledged);
   }
 
+  // What the keepalive sees
+
+  get lastReadMs(): number {
+    return this.connection.nowMs;
+  }
+
+  get canPing(): boolean {
+    return this.connection.ended === undefined;
+  }
+
+  onSilent(): void {
+    const reason = "did not answer PING";
+    const message = `${this.peer.remoteAddress} ${reason}`;
+    this.abort({ kind: "timeout", code: ErrorCode.NO_ERROR, message, reason }, true);
+  }
+
   // The connection
 
   onDirty(): void {

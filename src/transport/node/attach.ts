@@ -58,7 +58,7 @@ export function attachServer(
   events: ListenerEvents,
 ): () => void {
   const resolved = resolveSessionOptions(options);
-  const sessions = new ServerSessions(resolved, events, undefined);
+  const sessions = new ServerSessions(resolved, events, undefined, undefined);
   const settings = settingsGiven(resolved, options);
   let detached = false;
 

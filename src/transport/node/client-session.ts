@@ -23,7 +23,7 @@ import { errorText } from "../error-text.ts";
 import { FailedSession } from "../failed-session.ts";
 import { type KeepaliveTerms, resolveKeepalive } from "../keepalive.ts";
 import { peerInfo } from "../peer-info.ts";
-import { SessionKeepalive, type WatchedSession } from "../session-keepalive.ts";
+import { SessionKeepalive } from "../session-keepalive.ts";
 import { currentTls } from "../tls.ts";
 import {
   type ClientSession,
@@ -65,10 +65,7 @@ const WITHOUT_BODY = { endStream: true, ...PRIORITY };
 /** How often a session is looked at to know when it has read something: it tells only how much. */
 const LOOK_MS = 500;
 
-export class NodeClientSession
-  extends NodeSession
-  implements ClientSession, ClientStreamOwner, WatchedSession
-{
+export class NodeClientSession extends NodeSession implements ClientSession, ClientStreamOwner {
   readonly opensStreams = true;
   answered = false;
   protected readonly listener: ClientSessionListener;
@@ -78,9 +75,6 @@ export class NodeClientSession
   private peerMaxConcurrentStreams = 0;
   private readonly connectTimer = new Timer(this);
   private keepalive: SessionKeepalive | undefined;
-  /** Bytes that had been read when it was last looked, and when that was. */
-  private seenBytes = 0;
-  private seenMs = 0;
   /** Bytes that had been read when an answer became due. */
   private dueBytes = 0;
 
@@ -222,7 +216,6 @@ export class NodeClientSession
   // What the keepalive sees
 
   private watch(terms: KeepaliveTerms): void {
-    this.seenMs = this.nowMs;
     this.keepalive = new SessionKeepalive(terms, this.options.clock, this, LOOK_MS);
     if (this.ready) this.keepalive.start();
   }
@@ -239,31 +232,6 @@ export class NodeClientSession
     const { keepalive } = this;
     // It may be told after it was read, and something sent between.
     if (keepalive?.isDue && this.readBytes !== this.dueBytes) keepalive.heard();
-  }
-
-  get lastReadMs(): number {
-    const { readBytes } = this;
-    if (readBytes !== this.seenBytes) {
-      this.seenBytes = readBytes;
-      this.seenMs = this.nowMs;
-    }
-    return this.seenMs;
-  }
-
-  private get readBytes(): number {
-    return (this.socket ?? this.node.socket)?.bytesRead ?? 0;
-  }
-
-  /** Behind the server's GOAWAY node:http2 sends no PING. */
-  get canPing(): boolean {
-    const { kind } = this.life;
-    if (this.node.closed || this.node.destroyed) return false;
-    return this.goAway === undefined && (kind === "standing" || kind === "draining");
-  }
-
-  onSilent(): void {
-    const told = this.told("did not answer PING");
-    this.end({ kind: "timeout", code: ErrorCode.NO_ERROR, ...told });
   }
 
   private learnPeer(): void {

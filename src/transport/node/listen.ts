@@ -11,6 +11,7 @@ import {
 import type { Socket } from "node:net";
 import { accept } from "../acceptor.ts";
 import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
+import { resolveServerKeepalive } from "../keepalive.ts";
 import { remoteAddressOf } from "../peer-info.ts";
 import type { Listener, ListenerEvents, ListenOptions } from "../transport.ts";
 import { ServerSessions } from "./server-sessions.ts";
@@ -19,10 +20,11 @@ import { nodeSessionOptions } from "./session-options.ts";
 /** Neither server of node:http2 that is made here listens: connections are emitted on it. */
 export function listen(options: ListenOptions, events: ListenerEvents): Promise<Listener> {
   const resolved = resolveSessionOptions(options);
+  const keepalive = resolveServerKeepalive(options.keepalive);
   const { address } = options;
   const sessionOptions = nodeSessionOptions(resolved);
   const path = "path" in address ? address.path : undefined;
-  const sessions = new ServerSessions(resolved, events, path);
+  const sessions = new ServerSessions(resolved, events, path, keepalive);
   const plain = createServer(sessionOptions);
   subscribe(plain, "connection", sessions, events);
   return accept(

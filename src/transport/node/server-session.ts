@@ -5,18 +5,28 @@ import type { Socket } from "node:net";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import { RECEIVED } from "../../wire/message-rules.ts";
+import { PingStrikes, TOO_MANY_PINGS } from "../../wire/ping-strikes.ts";
 import type { ResolvedSessionOptions } from "../defaults.ts";
+import type { ServerKeepaliveTerms } from "../keepalive.ts";
+import { SessionKeepalive } from "../session-keepalive.ts";
 import type { ListenerEvents, PeerInfo, ServerSessionListener } from "../transport.ts";
-import { NodeServerStream } from "./server-stream.ts";
+import { NodeServerStream, type ServerStreamOwner } from "./server-stream.ts";
 import { NodeSession } from "./session.ts";
 import { onError, resetBare } from "./stream.ts";
 
-export class NodeServerSession extends NodeSession {
+/** Looks at when a session has read something, within one interval. */
+const LOOKS = 64;
+const LEAST_LOOK_MS = 500;
+
+export class NodeServerSession extends NodeSession implements ServerStreamOwner {
   readonly opensStreams = false;
   protected readonly listener: ServerSessionListener;
   private lastStreamId = 0;
   /** Once the drain was announced. */
   private lastTakenId: number | undefined;
+  private keepalive: SessionKeepalive | undefined;
+  /** HEADERS and DATA that were sent. */
+  private sentCount = 0;
 
   constructor(
     node: ServerHttp2Session,
@@ -28,6 +38,36 @@ export class NodeServerSession extends NodeSession {
     super(node, socket, peer, options);
     this.listener = events.onSession(this);
     this.started();
+  }
+
+  /** Asks the client by PING, and counts its own. */
+  watch({ keepalive, minPingIntervalMs }: ServerKeepaliveTerms): void {
+    const lookMs = Math.max(LEAST_LOOK_MS, keepalive.intervalMs / LOOKS);
+    this.keepalive = new SessionKeepalive(keepalive, this.options.clock, this, lookMs);
+    this.keepalive.start();
+    if (minPingIntervalMs === 0) return;
+    const strikes = new PingStrikes(minPingIntervalMs);
+    this.node.on("ping", () => {
+      if (!strikes.take(this.nowMs, this.sentCount)) return;
+      // Not within nghttp2's receive function, as its end.
+      setImmediate(() => this.endTooManyPings());
+    });
+  }
+
+  /** `destroy` says its code, and nothing else. */
+  private endTooManyPings(): void {
+    if (this.isOver || this.node.destroyed) return;
+    const code = ErrorCode.ENHANCE_YOUR_CALM;
+    this.node.goaway(code, 0, Buffer.from(TOO_MANY_PINGS));
+    this.end({ kind: "protocol", code, ...this.told(TOO_MANY_PINGS) });
+  }
+
+  sent(): void {
+    this.sentCount++;
+  }
+
+  protected override cleanUp(): void {
+    this.keepalive?.stop();
   }
 
   override drain(): void {

@@ -4,6 +4,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { ResolvedSessionOptions } from "../defaults.ts";
+import type { ServerKeepaliveTerms } from "../keepalive.ts";
 import { peerInfo } from "../peer-info.ts";
 import type { ListenerEvents } from "../transport.ts";
 import { receivedFields } from "./header-lists.ts";
@@ -17,6 +18,8 @@ export class ServerSessions {
   readonly #options: ResolvedSessionOptions;
   readonly #events: ListenerEvents;
   readonly #path: string | undefined;
+  /** `undefined` where the owner of the server decides. */
+  readonly #keepalive: ServerKeepaliveTerms | undefined;
   readonly #taken = new WeakMap<ServerHttp2Session, NodeServerSession>();
   readonly #shared = new WeakSet<ServerHttp2Session>();
   /** node:http2 hides the socket of a session; it must be destroyed when a peer stops reading. */
@@ -24,10 +27,16 @@ export class ServerSessions {
   /** Its session is made while the event that told of it runs. */
   #accepted: Socket | undefined;
 
-  constructor(options: ResolvedSessionOptions, events: ListenerEvents, path: string | undefined) {
+  constructor(
+    options: ResolvedSessionOptions,
+    events: ListenerEvents,
+    path: string | undefined,
+    keepalive: ServerKeepaliveTerms | undefined,
+  ) {
     this.#options = options;
     this.#events = events;
     this.#path = path;
+    this.#keepalive = keepalive;
   }
 
   accepted(socket: Socket | undefined): void {
@@ -52,6 +61,7 @@ export class ServerSessions {
     socket?.on("error", () => {});
     const peer = peerInfo(socket ?? node.socket, this.#path, "server");
     const session = new NodeServerSession(node, socket, peer, this.#options, this.#events);
+    if (this.#keepalive !== undefined) session.watch(this.#keepalive);
     this.#taken.set(node, session);
     const other = takenBy.get(node);
     takenBy.set(node, session);

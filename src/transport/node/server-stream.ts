@@ -3,6 +3,7 @@
 import type { ServerHttp2Stream } from "node:http2";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
+import type { LentBytes } from "../../wire/lent-bytes.ts";
 import { RECEIVED, SENT } from "../../wire/message-rules.ts";
 import { HeaderError, type StreamListener } from "../transport.ts";
 import {
@@ -20,13 +21,20 @@ import { checkedTrailers, NodeStream, onError, resetBare, type StreamOwner } fro
 const WITH_TRAILERS = { endStream: false, waitForTrailers: true, sendDate: false };
 const TRAILERS_ONLY = { endStream: true, sendDate: false };
 
+/** What a stream tells the session that it belongs to, beside what it asks. */
+export interface ServerStreamOwner extends StreamOwner {
+  /** HEADERS or DATA goes to the client. */
+  sent(): void;
+}
+
 export class NodeServerStream extends NodeStream {
+  declare readonly session: ServerStreamOwner;
   private readonly server: ServerHttp2Stream;
   private responseTrailers: NodeHeaders | undefined;
   /** node:http2 has seen END_STREAM, and may still hold data that came before it. */
   private endSeen: boolean;
 
-  constructor(node: ServerHttp2Stream, session: StreamOwner, endStream: boolean) {
+  constructor(node: ServerHttp2Stream, session: ServerStreamOwner, endStream: boolean) {
     super(node, session);
     this.server = node;
     this.recvEnded = endStream;
@@ -59,15 +67,22 @@ export class NodeServerStream extends NodeStream {
       }
       node.respond(toJoinedNodeObject(headers), options);
     }
+    this.session.sent();
     if (endStream) {
       this.sendEnded = true;
       if (!this.recvEnded) setImmediate(closeEarly, this);
     }
   }
 
+  override sendData(chunk: LentBytes, endStream: boolean): number {
+    this.session.sent();
+    return super.sendData(chunk, endStream);
+  }
+
   sendTrailers(trailers: HeaderList): void {
     if (this.over || this.sendEnded || this.server.destroyed) return;
     this.responseTrailers = checkedTrailers(trailers, this.server.session);
+    this.session.sent();
     this.sendEnded = true;
     this.server.end();
   }

@@ -8,6 +8,7 @@ import { ErrorCode, errorCodeName } from "../../wire/error-code.ts";
 import { StreamMap } from "../../wire/stream-map.ts";
 import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
+import type { WatchedSession } from "../session-keepalive.ts";
 import type { PeerInfo, Refusal, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
 import { isGivenUp, SESSIONS_GO_DEAF } from "./deafness.ts";
 import { type Lifeline, lifelineOf } from "./native-session.ts";
@@ -45,7 +46,7 @@ type Life =
 const STANDING: Life = { kind: "standing" };
 const DRAINING: Life = { kind: "draining" };
 
-export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker {
+export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker, WatchedSession {
   peer: PeerInfo;
   remoteAddress: string;
   readonly holdBytes: number;
@@ -61,6 +62,9 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   /** Others have streams on it, so its connection is not ours to end. */
   private shared = false;
   private lostStream = false;
+  /** Bytes that had been read when it was last looked, and when that was. */
+  private seenBytes = 0;
+  private seenMs = 0;
   /** What node:http2 said before the session closed. */
   protected error: Error | undefined;
   private readonly settingsTimer = new Timer(this);
@@ -122,6 +126,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   /** The connection is up: windows can be set and timers run. */
   protected started(): void {
     this.lifeline = lifelineOf(this.node);
+    this.seenMs = this.nowMs;
     // SETTINGS has no say in the connection's window (RFC 9113 §6.9.2).
     this.node.setLocalWindowSize(Math.min(this.options.connectionWindowBytes, MAX_WINDOW_BYTES));
     if (this.node.pendingSettingsAck) {
@@ -166,6 +171,33 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
       if (error === null) onAcknowledged();
       else if (this.node.closed && !this.node.destroyed) onAcknowledged();
     });
+  }
+
+  // What the keepalive sees
+
+  get lastReadMs(): number {
+    const { readBytes } = this;
+    if (readBytes !== this.seenBytes) {
+      this.seenBytes = readBytes;
+      this.seenMs = this.nowMs;
+    }
+    return this.seenMs;
+  }
+
+  protected get readBytes(): number {
+    return (this.socket ?? this.node.socket)?.bytesRead ?? 0;
+  }
+
+  /** Behind the peer's GOAWAY node:http2 sends no PING. */
+  get canPing(): boolean {
+    const { kind } = this.life;
+    if (this.node.closed || this.node.destroyed) return false;
+    return this.goAway === undefined && (kind === "standing" || kind === "draining");
+  }
+
+  onSilent(): void {
+    const told = this.told("did not answer PING");
+    this.end({ kind: "timeout", code: ErrorCode.NO_ERROR, ...told });
   }
 
   takeRound(): boolean {

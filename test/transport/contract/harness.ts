@@ -81,6 +81,8 @@ export interface Options {
   readonly session?: SessionOptions;
   /** For the client side alone. */
   readonly connect?: Pick<ConnectOptions, "keepalive">;
+  /** For the server side alone. */
+  readonly listen?: Pick<ListenOptions, "keepalive">;
   readonly peer?: PeerOptions;
   readonly streams?: StreamRecorderOptions;
 }
@@ -104,7 +106,7 @@ export async function scriptToServer(
   contract: Contract,
   options: Options = {},
 ): Promise<Scripted & { readonly listener: Listener }> {
-  const server = await serve(contract, options.session, options.streams);
+  const server = await serve(contract, { ...options.session, ...options.listen }, options.streams);
   const [end, peer] = await Promise.all([
     server.nextSession(),
     ScriptedClient.connect(server.listener.address, options.peer),

@@ -1,13 +1,28 @@
 // Contract: how a client session finds a server that is gone although its connection stands.
 
 import { describe, expect, it } from "vitest";
-import type { KeepaliveOptions } from "../../../src/transport/keepalive.ts";
+import type { KeepaliveOptions, ServerKeepaliveOptions } from "../../../src/transport/keepalive.ts";
 import { ErrorCode } from "../../../src/wire/error-code.ts";
 import { FakeClock } from "../../support/clock.ts";
-import { ACK, frames, message, response, trailersOnly } from "../../support/frames.ts";
+import {
+  ACK,
+  fieldsOf,
+  frames,
+  message,
+  request,
+  response,
+  trailersOnly,
+} from "../../support/frames.ts";
 import type { StreamRecorder } from "../../support/recorder.ts";
 import type { ScriptedPeer } from "../../support/scripted-peer.ts";
-import { type Contract, clientToScript, open, settled } from "./harness.ts";
+import {
+  type Contract,
+  clientToScript,
+  open,
+  requestFromScript,
+  scriptToServer,
+  settled,
+} from "./harness.ts";
 
 /** Turns of the event loop: whatever was to be done for what has happened is done then. */
 async function turns(): Promise<void> {
@@ -227,4 +242,123 @@ export function keepaliveCases(contract: Contract): void {
 
 function pingsOf(peer: ScriptedPeer): number {
   return peer.received(0, "PING").filter((frame) => !frame.has(ACK)).length;
+}
+
+/** Contract: how a server session finds a client that is gone, and bounds what it asks. */
+export function serverKeepaliveCases(contract: Contract): void {
+  async function accepted(clock: FakeClock, keepalive?: ServerKeepaliveOptions) {
+    const listen = keepalive === undefined ? {} : { keepalive };
+    const end = await scriptToServer(contract, { session: { clock }, listen });
+    await settled(end.session);
+    for (let i = pingsOf(end.peer); i > 0; i--) await end.peer.recv("PING");
+    end.peer.ackPings = false;
+    return end;
+  }
+
+  describe("a server session whose client is silent", () => {
+    it("asks it by PING after the interval, without calls, and is lost after the timeout", async () => {
+      const clock = new FakeClock();
+      const end = await accepted(clock, { intervalMs: 10_000, timeoutMs: 2_000 });
+      clock.advance(10_500);
+      await end.peer.recv("PING");
+      clock.advance(1_900);
+      await turns();
+      expect(end.events.end).toBeUndefined();
+      clock.advance(100);
+      expect(await end.events.untilClosed()).toMatchObject({
+        kind: "timeout",
+        message: expect.stringContaining("did not answer PING"),
+      });
+      await end.peer.expectClosed();
+      expect(clock.timerCount).toBe(0);
+    });
+
+    it("asks it after two hours by default, and lets it stand when it answers", async () => {
+      const clock = new FakeClock();
+      const end = await accepted(clock);
+      end.peer.ackPings = true;
+      const before = pingsOf(end.peer);
+      clock.advance(7_199_000);
+      await end.peer.sync();
+      expect(pingsOf(end.peer)).toBe(before);
+      clock.advance(7_320_000);
+      await end.peer.recv("PING");
+      await end.peer.sync();
+      clock.advance(100_000);
+      await turns();
+      expect(end.session.accepting).toBe(true);
+    });
+
+    it("is left in peace with an interval of Infinity", async () => {
+      const clock = new FakeClock();
+      const end = await accepted(clock, { intervalMs: Number.POSITIVE_INFINITY });
+      const before = pingsOf(end.peer);
+      clock.advance(1_000_000_000);
+      await end.peer.sync();
+      expect(pingsOf(end.peer)).toBe(before);
+      expect(clock.timerCount).toBe(0);
+    });
+  });
+
+  describe("a server session whose client asks", () => {
+    it("more often than it may goes away with too_many_pings at the third time", async () => {
+      const clock = new FakeClock();
+      const end = await accepted(clock, { minPingIntervalMs: 60_000 });
+      for (let i = 0; i < 3; i++) await end.peer.sync();
+      expect(end.session.accepting).toBe(true);
+      end.peer.send(frames.ping("12345678"));
+      const goAway = await end.peer.expectGoAway(ErrorCode.ENHANCE_YOUR_CALM);
+      expect(goAway.debug).toBe("too_many_pings");
+      expect(await end.events.untilClosed()).toMatchObject({
+        kind: "protocol",
+        code: ErrorCode.ENHANCE_YOUR_CALM,
+      });
+      await end.peer.expectClosed();
+      expect(end.events.refusals).toMatchObject([{ scope: "connection", rule: "too_many_pings" }]);
+    });
+
+    it("as often as it may stands", async () => {
+      const clock = new FakeClock();
+      const end = await accepted(clock, { minPingIntervalMs: 60_000 });
+      for (let i = 0; i < 10; i++) {
+        clock.advance(60_000);
+        await end.peer.sync();
+      }
+      expect(end.session.accepting).toBe(true);
+    });
+
+    it("may ask again after each HEADERS and DATA that it is sent", async () => {
+      const clock = new FakeClock();
+      const end = await accepted(clock, { minPingIntervalMs: 60_000 });
+      const call = await requestFromScript(end, frames.headers(1, request("/a/B")));
+      const sends = [
+        () => call.stream.sendHeaders(fieldsOf(response()), false),
+        () => call.stream.sendData(message("abc"), false),
+        () => call.stream.sendData(message("abc"), false),
+        () => call.stream.sendTrailers(fieldsOf([["grpc-status", "0"]])),
+      ];
+      for (const send of sends) {
+        for (let i = 0; i < 3; i++) await end.peer.sync();
+        send();
+        await turns();
+      }
+      for (let i = 0; i < 3; i++) await end.peer.sync();
+      expect(end.session.accepting).toBe(true);
+    });
+
+    it("as often as it likes stands by default", async () => {
+      const end = await accepted(new FakeClock());
+      for (let i = 0; i < 50; i++) await end.peer.sync();
+      expect(end.session.accepting).toBe(true);
+    });
+
+    it("too often when it is over already is not told twice", async () => {
+      const clock = new FakeClock();
+      const end = await accepted(clock, { minPingIntervalMs: 60_000 });
+      const pings = Array.from({ length: 9 }, () => frames.ping("12345678"));
+      end.peer.send(...pings);
+      await end.events.untilClosed();
+      expect(end.events.refusals).toHaveLength(1);
+    });
+  });
 }

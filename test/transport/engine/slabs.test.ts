@@ -8,6 +8,7 @@ import { acquireSmallSlab } from "../../../src/h2/slabs.ts";
 import { resolveSessionOptions } from "../../../src/transport/defaults.ts";
 import { engineTransport } from "../../../src/transport/engine/index.ts";
 import { ServerSession } from "../../../src/transport/engine/server-session.ts";
+import { resolveServerKeepalive } from "../../../src/transport/keepalive.ts";
 import type { Stream } from "../../../src/transport/transport.ts";
 import { fieldsOf, frames, request, response } from "../../support/frames.ts";
 import { SessionRecorder } from "../../support/recorder.ts";
@@ -85,8 +86,12 @@ it("a failed write gives nobody the bytes of those that are still under way", as
   const socket = new StuckSocket();
   const events = new SessionRecorder("server");
   const peer = { remoteAddress: "192.0.2.1:1", localAddress: "192.0.2.2:1" };
-  const options = { ...resolveSessionOptions({}), limits: DEFAULT_LIMITS };
-  new ServerSession("server", socket, undefined, peer, options).open((session) => {
+  const options = {
+    ...resolveSessionOptions({}),
+    limits: DEFAULT_LIMITS,
+    ...resolveServerKeepalive(),
+  };
+  new ServerSession(socket, undefined, peer, options).open((session) => {
     events.attach(session);
     return events;
   });

@@ -108,7 +108,7 @@ describe("an option that is unknown", () => {
     [
       "of a call of our own",
       () => conn.newStream("/a/B", any({ abortSignal: undefined })),
-      "metadata, authority, retryPolicy, hashKey, codec, signal, got",
+      "metadata, authority, hashKey, codec, signal, got",
     ],
     [
       "of engineTransport",

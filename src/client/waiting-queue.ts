@@ -31,9 +31,8 @@ export class WaitingQueue<Item extends Waiting> {
 
   /** Takes `item` out; `false` when it does not wait here. */
   remove(item: Item): boolean {
-    const at = item.waitingAt;
-    const slot = at & (this.#slots.length - 1);
-    if (at < this.#first || this.#slots[slot] !== item) return false;
+    const slot = item.waitingAt & (this.#slots.length - 1);
+    if (this.#slots[slot] !== item) return false;
     this.#slots[slot] = undefined;
     item.waitingAt = -1;
     this.size--;

@@ -36,13 +36,8 @@ export function verdictOf(
   return error;
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "then" in value &&
-    typeof value.then === "function"
-  );
+function isThenable(value: NonNullable<unknown>): value is PromiseLike<unknown> {
+  return typeof (value as Partial<PromiseLike<unknown>>).then === "function";
 }
 
 function ignored(): void {}

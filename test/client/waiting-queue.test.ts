@@ -51,6 +51,20 @@ describe("WaitingQueue", () => {
     expect([one.remove(b), other.remove(a), one.size, other.size]).toEqual([false, false, 1, 1]);
   });
 
+  it("makes room when it is full, wherever in the ring it begins", () => {
+    for (let gone = 0; gone <= 32; gone++) {
+      const queue = new WaitingQueue<Caller>();
+      for (let i = 0; i < gone; i++) {
+        queue.push(new Caller(-1));
+        shift(queue);
+      }
+      const callers = Array.from({ length: 40 }, (_, i) => new Caller(i));
+      for (const caller of callers) queue.push(caller);
+      expect(queue.toArray()).toEqual(callers);
+      expect(callers.map(() => shift(queue))).toEqual(callers);
+    }
+  });
+
   it("agrees with a list over many arrivals, departures and turns", () => {
     const queue = new WaitingQueue<Caller>();
     let model: Caller[] = [];

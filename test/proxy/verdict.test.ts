@@ -1,7 +1,7 @@
 // What a destination's `onError` returns, and what that makes of its error.
 
 import { describe, expect, it } from "vitest";
-import { GrpcError } from "../../src/grpc/error.ts";
+import { ErrorReason, GrpcError } from "../../src/grpc/error.ts";
 import { Status } from "../../src/grpc/status.ts";
 import {
   type Destination,
@@ -35,6 +35,8 @@ const rows: readonly (readonly [title: string, onError: unknown, warning: string
   ],
   // biome-ignore lint/suspicious/noThenProperty: such a thing is what is tested
   ["a thenable", () => ({ then: () => {} }), PROMISE],
+  // biome-ignore lint/suspicious/noThenProperty: nor is it one
+  ["a then", () => ({ then: 5 }), "onError: expected an error or nothing, got an object (Object)"],
   ["false", () => false, "onError: expected an error or nothing, got false"],
   ["the length of a list", () => 1, "onError: expected an error or nothing, got 1"],
   ["a text", () => "no", 'onError: expected an error or nothing, got "no"'],
@@ -53,6 +55,34 @@ it("an onError that returns what is no outcome is a warning of the process, once
   expect(given.map(({ message }) => message)).toEqual([
     ...new Set(rows.map(([, , warning]) => warning)),
   ]);
+  for (const warning of given) {
+    expect(warning).toMatchObject({
+      code: "GRPC_RELAY_ON_ERROR",
+      detail: "the error that it was told stands",
+    });
+  }
+});
+
+it.each([
+  [
+    "throws a defect",
+    () => {
+      throw new TypeError("boom");
+    },
+  ],
+  ["returns a defect", () => new TypeError("boom")],
+])("an onError that %s makes of its error one of ours, and a warning", async (_, onError) => {
+  const given = warnings();
+  const told = new GrpcError(Status.ABORTED, "told");
+  const verdict = verdictOf({ onError } as unknown as Destination, told, {} as DestinationResult);
+  expect(verdict).toMatchObject({ status: Status.UNKNOWN, reason: ErrorReason.HANDLER });
+  await eventually("the warning is given", () => given.length === 1);
+  expect(given).toMatchObject([{ code: "GRPC_RELAY_ON_ERROR", message: "onError threw boom" }]);
+});
+
+it("without an onError the error stands", () => {
+  const told = new GrpcError(Status.ABORTED, "told");
+  expect(verdictOf({} as Destination, told, {} as DestinationResult)).toBe(told);
 });
 
 describe("the type of onError", () => {

@@ -93,6 +93,7 @@ export type {
 } from "./transport/tls.ts";
 export type {
   PeerInfo,
+  ProxyProtocolOptions,
   SessionOptions,
   SocketAddress,
   Transport,

@@ -55,6 +55,15 @@ const TLS: OtherProtocol = {
   answer: undefined,
 };
 
+/** Of version 1, or the beginning of version 2 (haproxy.org, proxy-protocol.txt). */
+const PROXY: OtherProtocol = {
+  rule: "a PROXY protocol header from an address that is not trusted to send one",
+  code: PROTOCOL_ERROR,
+  answer: undefined,
+};
+
+const PROXY_V2 = "\r\n\r\n\0";
+
 /** The beginning of a connection, until it is clear what the peer speaks. */
 export interface Preface {
   /** Set when the peer speaks another protocol. */
@@ -106,6 +115,10 @@ function recognised(bytes: Buffer): OtherProtocol | undefined {
     return bytes[1] === TLS_VERSION ? TLS : UNKNOWN;
   }
   const text = bytes.toString("latin1", 0, MAX_REQUEST_LINE_BYTES);
+  if (text.startsWith("PROXY ")) return PROXY;
+  if (PROXY_V2.startsWith(text.slice(0, PROXY_V2.length))) {
+    return text.length < PROXY_V2.length ? undefined : PROXY;
+  }
   const end = text.indexOf("\n");
   if (end < 0) {
     const mayGoOn = bytes.length < MAX_REQUEST_LINE_BYTES && BEGUN_REQUEST_LINE.test(text);

@@ -8,9 +8,15 @@ import { checkAddress, parseAddress } from "../transport/address.ts";
 import { resolveSessionOptions, SESSION_CHECKS } from "../transport/defaults.ts";
 import { attachServer, checkServer, type HandedOverServer } from "../transport/handed-over.ts";
 import { SERVER_KEEPALIVE_OPTIONS, type ServerKeepaliveOptions } from "../transport/keepalive.ts";
+import { PROXY_PROTOCOL_OPTIONS } from "../transport/proxy-headers.ts";
 import { checkTransport, selectTransport, type TransportName } from "../transport/select.ts";
 import { SERVER_TLS_OPTIONS, type ServerTlsOptions } from "../transport/tls.ts";
-import type { SessionOptions, SocketAddress, Transport } from "../transport/transport.ts";
+import type {
+  ProxyProtocolOptions,
+  SessionOptions,
+  SocketAddress,
+  Transport,
+} from "../transport/transport.ts";
 import { ConnectionAdmission } from "./admission.ts";
 import { type AttachOptions, claimOf } from "./attach-options.ts";
 import { ConnectionLifetime, isBounded } from "./connection-lifetime.ts";
@@ -69,6 +75,13 @@ export interface ListenSettings {
   readonly transport?: TransportName | Transport;
   /** @default the server's */
   readonly tls?: ServerTlsOptions;
+  /**
+   * The balancers in front of it that say by the PROXY protocol whose connection they pass on.
+   * `ctx.peer` is who they say, and so it is for `maxConnectionsPerAddress` and
+   * `acceptConnection`.
+   * @default none
+   */
+  readonly proxyProtocol?: ProxyProtocolOptions;
 }
 
 /**
@@ -162,12 +175,14 @@ export class Server {
     if (this.#shutdown.hasBegun) throw new Error("the server is closed");
     const transport =
       settings.transport === undefined ? this.#transport : selectTransport(settings.transport);
+    const { proxyProtocol } = settings;
     const tls = settings.tls ?? this.#options.tls;
     const listener = await transport.listen(
       {
         ...this.#options,
         address: typeof address === "string" ? parseAddress(address) : checkAddress(address),
         ...(tls === undefined ? {} : { tls }),
+        ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
       },
       this.#connections,
     );
@@ -240,6 +255,7 @@ const SERVER_OPTIONS: OptionTable = optionTable<ServerOptions>(
 const LISTEN_SETTINGS: OptionTable = optionTable<ListenSettings>("settings of listen", {
   transport: checkTransport,
   tls: SERVER_TLS_OPTIONS,
+  proxyProtocol: PROXY_PROTOCOL_OPTIONS,
 });
 
 function checkInterceptors(name: string, interceptors: unknown): void {

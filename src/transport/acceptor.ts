@@ -3,8 +3,10 @@
 
 import { createServer, type Server, type Socket } from "node:net";
 import type { TlsOptions, Server as TlsServer } from "node:tls";
+import { systemClock } from "../time/clock.ts";
 import { Handshakes } from "./handshakes.ts";
 import { peerInfo } from "./peer-info.ts";
+import { ProxyHeaders } from "./proxy-headers.ts";
 import { withServerNames } from "./server-names.ts";
 import type { ServerTlsOptions } from "./tls.ts";
 import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "./transport.ts";
@@ -24,11 +26,13 @@ interface AcceptorOptions {
 
 /** Listens, as `Transport.listen` does. */
 export function accept(
-  { address, tls }: ListenOptions,
+  { address, tls, proxyProtocol, clock = systemClock }: ListenOptions,
   options: AcceptorOptions,
   events: ListenerEvents,
 ): Promise<Listener> {
   const secure = tls === undefined ? undefined : new SecureSide(tls, options, events);
+  const proxies =
+    proxyProtocol === undefined ? undefined : new ProxyHeaders(proxyProtocol, clock, events);
   const path = "path" in address ? address.path : undefined;
   const { admission } = events;
   const take = (socket: Socket): Socket => secure?.take(socket) ?? options.onPlain(socket);
@@ -47,14 +51,17 @@ export function accept(
       pauseOnConnect: secure === undefined && options.pausesPlain,
       ...keepAliveOf(tls),
     },
-    (socket) => admit(socket),
+    (socket) => {
+      if (proxies === undefined) admit(socket);
+      else proxies.read(socket, admit);
+    },
   );
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(address, () => {
       server.off("error", reject);
       server.on("error", (error: Error) => events.onError(error, undefined));
-      resolve(new Acceptor(server, secure, boundAddress(server, address)));
+      resolve(new Acceptor(server, secure, proxies, boundAddress(server, address)));
     });
   });
 }
@@ -116,10 +123,17 @@ class Acceptor implements Listener {
   readonly address: SocketAddress;
   readonly #server: Server;
   readonly #secure: SecureSide | undefined;
+  readonly #proxies: ProxyHeaders | undefined;
 
-  constructor(server: Server, secure: SecureSide | undefined, address: SocketAddress) {
+  constructor(
+    server: Server,
+    secure: SecureSide | undefined,
+    proxies: ProxyHeaders | undefined,
+    address: SocketAddress,
+  ) {
     this.#server = server;
     this.#secure = secure;
+    this.#proxies = proxies;
     this.address = address;
   }
 
@@ -134,6 +148,7 @@ class Acceptor implements Listener {
     // The server's own callback would wait for the connections, too.
     this.#server.close();
     this.#secure?.destroyHandshakes();
+    this.#proxies?.destroyAll();
     return Promise.resolve();
   }
 }

@@ -1,6 +1,6 @@
 // Who is on the other end of a socket, as text. Must not know HTTP/2.
 
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import { type PeerCertificate, TLSSocket } from "node:tls";
 import { formatAddress } from "./address.ts";
 import type { TlsInfo } from "./tls.ts";
@@ -18,7 +18,7 @@ export function peerInfo(
   const unixPath = `unix:${path ?? ""}`;
   const remoteAddress = textOf(socket.remoteAddress, socket.remotePort);
   const localAddress = textOf(socket.localAddress, socket.localPort);
-  const addresses = {
+  const addresses = proxiedOf(socket) ?? {
     remoteAddress: remoteAddress ?? (side === "client" ? unixPath : "unix:"),
     localAddress: localAddress ?? (side === "server" ? unixPath : "unix:"),
   };
@@ -30,7 +30,23 @@ export function peerInfo(
  * may end the process.
  */
 export function remoteAddressOf(socket: Socket): string {
-  return textOf(socket.remoteAddress, socket.remotePort) ?? "unix:";
+  return (
+    proxiedOf(socket)?.remoteAddress ?? textOf(socket.remoteAddress, socket.remotePort) ?? "unix:"
+  );
+}
+
+/** By the connection that the balancer made. */
+const proxied = new WeakMap<Socket, PeerInfo>();
+
+/** `socket` is a balancer's, which has told whose connection it passes on. */
+export function setProxied(socket: Socket, peer: PeerInfo): void {
+  proxied.set(socket, peer);
+}
+
+/** @param socket that socket, or the one of TLS over it, which Node does not document */
+function proxiedOf(socket: Socket & { readonly _parent?: unknown }): PeerInfo | undefined {
+  const { _parent: below } = socket;
+  return proxied.get(socket) ?? (below instanceof Socket ? proxied.get(below) : undefined);
 }
 
 function textOf(host: string | undefined, port: number | undefined): string | undefined {

@@ -145,6 +145,11 @@ export interface PeerInfo {
    */
   readonly remoteAddress: string;
   readonly localAddress: string;
+  /**
+   * Present when a balancer has told the others by the PROXY protocol: its own address, as
+   * `remoteAddress`.
+   */
+  readonly proxyAddress?: string;
   /** Present when the connection is TLS. */
   readonly tls?: TlsInfo;
 }
@@ -301,11 +306,24 @@ export interface ConnectOptions extends SessionOptions {
   readonly keepalive?: KeepaliveOptions;
 }
 
+/** Balancers whose connections begin with a PROXY header, version 1 or 2 (proxy-protocol.txt). */
+export interface ProxyProtocolOptions {
+  /**
+   * Where they connect from: IP addresses, with `/BITS` for a network, and `"unix"` for the peers
+   * of a UNIX socket. What comes from there has to have a header, and what comes from elsewhere
+   * none.
+   */
+  readonly from: readonly string[];
+  /** How long the header may take, in milliseconds. @default 5_000 */
+  readonly timeoutMs?: number;
+}
+
 export interface ListenOptions extends SessionOptions {
   readonly address: SocketAddress;
   readonly tls?: ServerTlsOptions;
   /** When clients are asked by PING, and how often they may ask. */
   readonly keepalive?: ServerKeepaliveOptions;
+  readonly proxyProtocol?: ProxyProtocolOptions;
 }
 
 /** Decides which connections may come in, before anything of them is read. */

@@ -80,6 +80,18 @@ describe.each<[string, WireOptions]>([
     expect(wire.refused).toMatchObject([{ rule: "TLS on a port without TLS" }]);
   });
 
+  it.each(["PROXY TCP4 192.0.2.1 192.0.2.2 4711 50051\r\n", "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"])(
+    "if it is a PROXY header, is told as that: %j",
+    (text) => {
+      const wire = waiting(options);
+      wire.recv(Buffer.from(text, "latin1"));
+      wire.expectConnectionError(PROTOCOL_ERROR);
+      expect(wire.refused).toMatchObject([
+        { rule: "a PROXY protocol header from an address that is not trusted to send one" },
+      ]);
+    },
+  );
+
   it.each([
     "P",
     "PRI * HTTP/2.0\r\n",

@@ -55,9 +55,12 @@ function beginSession(
 
 type Begin = (socket: Socket, reader: SocketReader | undefined) => void;
 
-/** @param accepted with `pauseOnConnect` */
+/**
+ * @param accepted with `pauseOnConnect`; one of which something was read keeps what it has read
+ * ahead
+ */
 function takePlain(accepted: Socket, begin: Begin): Socket {
-  const reader = socketReader();
+  const reader = accepted.bytesRead === 0 ? socketReader() : undefined;
   const socket = reader === undefined ? undefined : acceptedBy(reader, accepted);
   if (socket !== undefined) {
     begin(socket, reader);

@@ -113,7 +113,7 @@ describe("an option that is unknown", () => {
     [
       "of engineTransport",
       () => engineTransport(any({ limit: {} })),
-      'options of engineTransport: expected limits, got "limit"; did you mean limits?',
+      'options of engineTransport: expected one of limits, windowBudgetBytes, got "limit"; did you mean limits?',
     ],
     [
       "of the limits of engineTransport",

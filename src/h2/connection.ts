@@ -26,8 +26,11 @@ import type { Role } from "./settings.ts";
 import { H2Stream, NO_EVENTS, type StreamEndInfo, type StreamEvents } from "./stream.ts";
 import { CLOSED, nextState, RECV_END_STREAM } from "./stream-state.ts";
 import { RESET_RECEIVED, RESET_SENT, StreamTable } from "./stream-table.ts";
+import { type GrowthHost, WindowGrowth } from "./window-growth.ts";
 
-export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, OpeningHost {
+export class Connection<Owner>
+  implements InboundHost<Owner>, StreamAcceptor, OpeningHost, GrowthHost
+{
   /** What to call the other end in messages. */
   peer = "peer";
   /** The peer's first SETTINGS have come. */
@@ -79,12 +82,15 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     this.streams = new StreamTable(role, options.maxConcurrentStreams);
     this.guard = new FloodGuard(options.limits, nowMs, options.minPingIntervalMs ?? 0);
     const { streams, guard } = this;
-    const { streamWindowBytes } = options;
-    this.outbound = new Outbound(role, streams, guard, streamWindowBytes, events);
+    this.outbound = new Outbound(role, streams, guard, events);
     const { outbound } = this;
     this.headers = new InboundHeaders(role, options, this, streams, guard);
     this.data = new InboundData(role, options.connectionWindowBytes, outbound, streams, guard);
     this.inbound = new Inbound(role, this, this.headers, this.data, outbound, streams, guard);
+    const { windowBudget, streamWindowBytes } = options;
+    if (windowBudget.limitBytes > 0) {
+      streams.growth = new WindowGrowth(this, this.data, streamWindowBytes, windowBudget);
+    }
     this.goAways = new GoAways(role, outbound.writer);
     this.reader = new FrameReader(this.inbound);
   }
@@ -276,6 +282,11 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
     if (this.goAways.finish(this.streams.lastPeerId)) this.events.onDirty();
   }
 
+  announceConnectionCredit(bytes: number): void {
+    this.outbound.writer.windowUpdate(0, bytes);
+    this.events.onDirty();
+  }
+
   ping(onAcknowledged: () => void): void {
     if (this.ended !== undefined) return;
     if (!this.opening.started) {
@@ -456,13 +467,15 @@ export class Connection<Owner> implements InboundHost<Owner>, StreamAcceptor, Op
   }
 
   private createStream(id: number, listener: StreamEvents): H2Stream<Owner> {
+    const { streamWindowBytes } = this.options;
     const stream = new H2Stream(
       id,
       this.owner,
       this.outbound,
       listener,
       this.inbound.peerSettings.initialWindowBytes,
-      newStreamWindow(this.options.streamWindowBytes, this.settingsAcked),
+      newStreamWindow(streamWindowBytes, this.settingsAcked),
+      streamWindowBytes,
     );
     this.streams.add(stream);
     return stream;

@@ -5,6 +5,7 @@ import type { H2Error } from "./error.ts";
 import type { EngineLimits } from "./limits.ts";
 import type { LocalSettings } from "./settings.ts";
 import type { H2Stream, StreamEvents } from "./stream.ts";
+import type { WindowBudget } from "./window-budget.ts";
 
 export interface ConnectionOptions extends LocalSettings {
   /** Receive window of the whole connection in bytes, at least 65,535. */
@@ -12,6 +13,8 @@ export interface ConnectionOptions extends LocalSettings {
   readonly limits: EngineLimits;
   /** Between two PINGs of the peer while nothing is sent to it. @default 0, no bound */
   readonly minPingIntervalMs?: number;
+  /** What the windows of streams may grow by. */
+  readonly windowBudget: WindowBudget;
 }
 
 /** `"closed"` is the orderly end. Only the binding uses the last three. */

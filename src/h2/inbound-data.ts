@@ -28,9 +28,10 @@ const LEND_FROM_BYTES = 2_048;
 const NOTHING: Buffer = Buffer.alloc(0);
 
 export class InboundData<Owner> implements ConnectionRecvWindow {
-  readonly connectionWindowBytes: number;
+  connectionWindowBytes: number;
   windowBytes: number = DEFAULT_WINDOW_BYTES;
   creditBytes = 0;
+  receivedBytes = 0;
   /** The memory of the current chunk will be read into again. */
   isLent = false;
 
@@ -97,7 +98,10 @@ export class InboundData<Owner> implements ConnectionRecvWindow {
     flags: number,
   ): H2Stream<Owner> | undefined {
     const credit = recvOnConnection(this, payloadBytes);
-    if (credit > 0) this.outbound.writer.windowUpdate(0, credit);
+    if (credit > 0) {
+      this.outbound.writer.windowUpdate(0, credit);
+      this.streams.growth?.onConnectionCredit(credit);
+    }
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
       this.lateData(streamId);

@@ -66,26 +66,15 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   private readonly role: Role;
   private readonly streams: StreamTable<Owner>;
   private readonly guard: FloodGuard;
-  private readonly streamWindowBytes: number;
   private readonly events: OutboundEvents;
   private readonly ready = new ReadyList<Owner>();
   /** Server side: streams that we have ended and the client has not. */
   private earlyEnds: H2Stream<Owner>[] | undefined = undefined;
 
-  /**
-   * @param streamWindowBytes our receive window of each stream
-   */
-  constructor(
-    role: Role,
-    streams: StreamTable<Owner>,
-    guard: FloodGuard,
-    streamWindowBytes: number,
-    events: OutboundEvents,
-  ) {
+  constructor(role: Role, streams: StreamTable<Owner>, guard: FloodGuard, events: OutboundEvents) {
     this.role = role;
     this.streams = streams;
     this.guard = guard;
-    this.streamWindowBytes = streamWindowBytes;
     this.events = events;
   }
 
@@ -169,9 +158,9 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   }
 
   acknowledge(stream: H2Stream<Owner>, bytes: number): void {
-    if (stream.silent) return;
     const returned = acknowledgeRecv(stream, bytes);
-    if (returned > 0) this.giveBack(stream, returned);
+    if (stream.silent) this.streams.growth?.settle(stream);
+    else if (returned > 0) this.giveBack(stream, returned);
   }
 
   // What the connection calls
@@ -191,8 +180,15 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   /** Gives `bytes` that were received back to the peer, for its window of `stream`. */
   giveBack(stream: H2Stream<Owner>, bytes: number): void {
     // A peer that has ended its side needs no window.
-    if (!remoteIsOpen(stream.state)) return;
-    this.announceCredit(stream, returnCredit(stream, bytes, this.streamWindowBytes));
+    if (!remoteIsOpen(stream.state)) {
+      this.streams.growth?.settle(stream);
+      return;
+    }
+    const credit = returnCredit(stream, bytes);
+    if (credit === 0) return;
+    const { growth } = this.streams;
+    const extra = growth === undefined ? 0 : growth.onStreamCredit(stream, credit);
+    this.announceCredit(stream, credit + extra);
   }
 
   /** @param bytes 0 for none */

@@ -22,15 +22,19 @@ import { DEFAULT_WINDOW_BYTES } from "./frame.ts";
 
 export interface ConnectionRecvWindow {
   /** The window that we announce. */
-  readonly connectionWindowBytes: number;
+  connectionWindowBytes: number;
   /** Bytes that the peer may still send on all streams together. */
   windowBytes: number;
   /** Received and not yet announced by WINDOW_UPDATE. */
   creditBytes: number;
+  /** DATA that has come, modulo 2^32. */
+  receivedBytes: number;
 }
 
 export interface StreamRecvWindow {
   readonly id: number;
+  /** How much the peer may send before the owner acknowledges any; grows (window-growth.ts). */
+  windowBytes: number;
   /**
    * Bytes that the peer may still send; negative when the peer acknowledges our smaller window late
    * (§6.9.2).
@@ -40,6 +44,8 @@ export interface StreamRecvWindow {
   unacknowledgedBytes: number;
   /** Acknowledged and not yet announced by WINDOW_UPDATE. */
   creditBytes: number;
+  /** DATA that has come, modulo 2^32. */
+  receivedBytes: number;
 }
 
 /**
@@ -81,6 +87,7 @@ export function recvOnConnection(connection: ConnectionRecvWindow, bytes: number
     throw connectionError(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the window of the connection");
   }
   connection.windowBytes -= bytes;
+  connection.receivedBytes = (connection.receivedBytes + bytes) | 0;
   const credit = connection.creditBytes + bytes;
   if (isTooLittle(credit, connection.connectionWindowBytes)) {
     connection.creditBytes = credit;
@@ -106,6 +113,7 @@ export function recvOnStream(
     throw streamError(stream.id, ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream window");
   }
   stream.recvWindow -= payloadBytes;
+  stream.receivedBytes = (stream.receivedBytes + payloadBytes) | 0;
   stream.unacknowledgedBytes += dataBytes;
 }
 
@@ -120,13 +128,9 @@ export function acknowledgeRecv(stream: StreamRecvWindow, bytes: number): number
  * Gives `bytes` back to the peer. Credit is collected until it is half a window.
  * @returns credit to announce, 0 for none
  */
-export function returnCredit(
-  stream: StreamRecvWindow,
-  bytes: number,
-  streamWindowBytes: number,
-): number {
+export function returnCredit(stream: StreamRecvWindow, bytes: number): number {
   const credit = stream.creditBytes + bytes;
-  if (isTooLittle(credit, streamWindowBytes)) {
+  if (isTooLittle(credit, stream.windowBytes)) {
     stream.creditBytes = credit;
     return 0;
   }
@@ -148,7 +152,27 @@ function announced(stream: StreamRecvWindow, credit: number): number {
   return credit;
 }
 
-/** Credit is announced from half a window on. */
+/** The window becomes larger by `bytes`, which are to be announced. */
+export function widenStreamWindow(stream: StreamRecvWindow, bytes: number): void {
+  stream.windowBytes += bytes;
+  stream.recvWindow += bytes;
+}
+
+/** The window becomes at least `bytes`. @returns credit to announce, 0 for none */
+export function widenConnectionWindow(connection: ConnectionRecvWindow, bytes: number): number {
+  const extra = Math.max(0, bytes - connection.connectionWindowBytes);
+  connection.connectionWindowBytes += extra;
+  connection.windowBytes += extra;
+  return extra;
+}
+
+/** What is worth a WINDOW_UPDATE in any case, in bytes. */
+const WORTH_BYTES = 65_536;
+
+/**
+ * Credit is announced from half a window on. Of a large window an eighth is enough: if
+ * its second half waits for one more frame, the peer waits for a round trip.
+ */
 function isTooLittle(credit: number, windowBytes: number): boolean {
-  return credit * 2 < windowBytes;
+  return credit * 2 < windowBytes && (credit < WORTH_BYTES || credit * 8 < windowBytes);
 }

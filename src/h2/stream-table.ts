@@ -6,6 +6,7 @@ import { MAX_STREAM_ID } from "./frame.ts";
 import type { Role } from "./settings.ts";
 import type { H2Stream } from "./stream.ts";
 import { CLOSED, nextState, RECV_END_STREAM } from "./stream-state.ts";
+import type { WindowGrowth } from "./window-growth.ts";
 
 /** How a stream ended decides what a late frame on it means. */
 export const NOT_REMEMBERED = 0;
@@ -28,6 +29,9 @@ export class StreamTable<Owner> {
   /** The highest stream id that the peer has used. */
   lastPeerId = 0;
   private nextLocalId = 1;
+  /** Of the receive windows, where they may grow. */
+  growth: WindowGrowth | undefined = undefined;
+
   private readonly role: Role;
   private readonly streams = new StreamMap<H2Stream<Owner>>();
   private rememberedResets: number;
@@ -62,12 +66,14 @@ export class StreamTable<Owner> {
   remove(stream: H2Stream<Owner>, how: HowEnded): void {
     this.streams.delete(stream.id);
     this.remember(stream.id, how);
+    this.growth?.settle(stream);
   }
 
   /** The peer's side of `stream` is complete. */
   endRemote(stream: H2Stream<Owner>): void {
     stream.state = nextState(stream.state, RECV_END_STREAM);
     if (stream.state === CLOSED) this.remove(stream, ENDED);
+    else this.growth?.settle(stream);
   }
 
   remember(id: number, how: HowEnded): void {

@@ -3,10 +3,11 @@
 
 import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
-import type { StreamRecvWindow } from "./recv-window.ts";
 import { NO_QUEUE, type SendQueue } from "./send-queue.ts";
 import type { StreamSendWindow } from "./send-window.ts";
 import { OPEN, type StreamState } from "./stream-state.ts";
+import type { WindowShare } from "./window-budget.ts";
+import type { GrowingStream } from "./window-growth.ts";
 
 /** Why a stream ended early. `unprocessed`: the peer cannot have acted on it (RFC 9113 §8.7). */
 export interface StreamEndInfo {
@@ -49,7 +50,7 @@ export const NO_EVENTS: StreamEvents = {
 function ignore(): void {}
 
 /** `Owner` is what the binding calls the session; this layer only hands it on. */
-export class H2Stream<Owner> implements StreamRecvWindow, StreamSendWindow {
+export class H2Stream<Owner> implements GrowingStream, StreamSendWindow {
   readonly id: number;
   readonly session: Owner;
   private readonly host: StreamHost<Owner>;
@@ -73,8 +74,11 @@ export class H2Stream<Owner> implements StreamRecvWindow, StreamSendWindow {
 
   sendWindow: number;
   recvWindow: number;
+  windowBytes: number;
+  windowShare: WindowShare | undefined = undefined;
   unacknowledgedBytes = 0;
   creditBytes = 0;
+  receivedBytes = 0;
 
   queuedBytes = 0;
   /** Made for the first DATA that has to wait, which most streams never have. */
@@ -98,6 +102,7 @@ export class H2Stream<Owner> implements StreamRecvWindow, StreamSendWindow {
     listener: StreamEvents,
     sendWindow: number,
     recvWindow: number,
+    windowBytes: number,
   ) {
     this.id = id;
     this.session = session;
@@ -105,6 +110,7 @@ export class H2Stream<Owner> implements StreamRecvWindow, StreamSendWindow {
     this.listener = listener;
     this.sendWindow = sendWindow;
     this.recvWindow = recvWindow;
+    this.windowBytes = windowBytes;
   }
 
   sendHeaders(headers: HeaderList, endStream: boolean): void {

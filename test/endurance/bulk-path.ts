@@ -11,7 +11,7 @@ import {
   type LeanStream,
   leanServer,
 } from "./lean-peer.ts";
-import { RelayProcess } from "./relay-process.ts";
+import { type RelayAddress, RelayProcess } from "./relay-process.ts";
 
 const REQUEST = headerBlock(request("/bulk.Plain/Move"));
 const RESPONSE = headerBlock(response());
@@ -77,15 +77,25 @@ export class BulkPath {
   readonly #current: { move: Move | undefined };
   readonly #offer: Offer;
 
-  /** @param brake "socket": the peers give credit for everything from the start */
-  static async start(combo: TransportCombo, sender: Sender, brake: Brake): Promise<BulkPath> {
+  /**
+   * @param brake "socket": the peers give credit for everything from the start
+   * @param via what connections to the relay and from there to the backend are made to instead
+   */
+  static async start(
+    combo: TransportCombo,
+    sender: Sender,
+    brake: Brake,
+    via: (to: RelayAddress) => Promise<RelayAddress> = async (to) => to,
+  ): Promise<BulkPath> {
     const current: { move: Move | undefined } = { move: undefined };
     const windows = brake === "socket" ? { streamWindowBytes: LARGEST_WINDOW_BYTES } : {};
     const backend = await leanServer(
       (connection) => backendSide(connection, sender, current),
       windows,
     );
-    const relay = await RelayProcess.start(combo, { plain: backend.target });
+    const behind = await via({ host: "127.0.0.1", port: Number(backend.target.split(":")[1]) });
+    const relay = await RelayProcess.start(combo, { plain: `${behind.host}:${behind.port}` });
+    const before = await via(relay.address);
     const clientSide: LeanListener = {
       onHeaders: (_, fields, endStream) => {
         if (!endStream) return;
@@ -94,7 +104,7 @@ export class BulkPath {
       onData: (stream, piece) => current.move?.reader.onData(stream, piece),
       onReset: (_, code) => current.move?.fail(`the client's stream was reset: ${code}`),
     };
-    const client = await LeanConnection.connect(relay.address, clientSide, windows);
+    const client = await LeanConnection.connect(before, clientSide, windows);
     return new BulkPath(relay, sender, client, backend, current);
   }
 

@@ -4,6 +4,7 @@
 import { Connection } from "../../src/h2/connection.ts";
 import { DEFAULT_LIMITS, type EngineLimits } from "../../src/h2/limits.ts";
 import { CLOSED } from "../../src/h2/stream-state.ts";
+import { WindowBudget } from "../../src/h2/window-budget.ts";
 import { frames } from "../support/frames.ts";
 import { readLent } from "../support/lent.ts";
 import { Dice } from "./dice.ts";
@@ -67,6 +68,7 @@ class Fuzzed {
       // A correct peer stays below the limits that are the default; the others meet them now and
       // then.
       limits: kind !== "legal" && dice.chance(4) ? TIGHT_LIMITS : DEFAULT_LIMITS,
+      windowBudget: new WindowBudget(dice.pick([0, 0, 100_000, 10_000_000])),
     };
     this.highWaterBytes = dice.pick([1, 1_000, 65_536, 262_144]);
     this.witness = new Witness({ role, ...options });

@@ -7,6 +7,8 @@ import { PlainHpackDecoder } from "./plain-hpack.ts";
 
 const PREFACE_BYTES = 24;
 const MAX_WINDOW = 0x7fffffff;
+/** What windows grow to. */
+const LARGEST_GROWN = 16_777_216;
 const TRACE_LENGTH = 40;
 
 /** One stream as it looks from outside. */
@@ -83,6 +85,8 @@ export interface WitnessOptions {
   readonly role: "client" | "server";
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
+  /** What windows of streams may grow by. */
+  readonly windowBudget: { readonly limitBytes: number };
 }
 
 export class Witness {
@@ -358,12 +362,13 @@ export class Witness {
     this.#must(frame.payload.length === 4, frame, "is malformed");
     const increment = frame.payload.readUInt32BE(0);
     this.#must(increment > 0 && increment <= MAX_WINDOW, frame, "is out of range");
-    const { connectionWindowBytes, streamWindowBytes } = this.#options;
+    const { connectionWindowBytes, streamWindowBytes, windowBudget } = this.#options;
+    const grows = windowBudget.limitBytes > 0;
     if (frame.streamId === 0) {
       this.announcedBytes += increment;
       const window = 65_535 + this.announcedBytes - this.receivedBytes;
       this.#must(
-        window <= Math.max(65_535, connectionWindowBytes),
+        window <= Math.max(65_535, connectionWindowBytes, grows ? LARGEST_GROWN : 0),
         frame,
         `opens the connection to ${window}`,
       );
@@ -373,7 +378,8 @@ export class Witness {
     this.#must(!stream.reset, frame, "comes after RST_STREAM");
     stream.announcedBytes += increment;
     const window = streamWindowBytes + stream.announcedBytes - stream.receivedBytes;
-    this.#must(window <= streamWindowBytes, frame, `opens the stream to ${window}`);
+    const most = streamWindowBytes + windowBudget.limitBytes;
+    this.#must(window <= most, frame, `opens the stream to ${window}`);
   }
 
   #must(holds: boolean, frame: Frame, problem: string): void {

@@ -57,11 +57,23 @@ it("credit of less than half a window waits as long as the peer has something le
 });
 
 it("DATA may use up a receive window and no more, and the error says which — §6.9.1", () => {
-  const connection = { windowBytes: 100, creditBytes: 0, connectionWindowBytes: 1_000 };
+  const connection = {
+    windowBytes: 100,
+    creditBytes: 0,
+    connectionWindowBytes: 1_000,
+    receivedBytes: 0,
+  };
   expect(recvOnConnection(connection, 100)).toBe(0);
   expect(connection).toMatchObject({ windowBytes: 0, creditBytes: 100 });
   expect(() => recvOnConnection(connection, 1)).toThrow("DATA beyond the window of the connection");
-  const stream = { id: 1, recvWindow: 100, unacknowledgedBytes: 0, creditBytes: 0 };
+  const stream = {
+    id: 1,
+    windowBytes: 100,
+    receivedBytes: 0,
+    recvWindow: 100,
+    unacknowledgedBytes: 0,
+    creditBytes: 0,
+  };
   recvOnStream(stream, 100, 90);
   expect(stream).toMatchObject({ recvWindow: 0, unacknowledgedBytes: 90 });
   expect(() => recvOnStream(stream, 1, 1)).toThrow("DATA beyond the stream window");

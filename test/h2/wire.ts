@@ -8,6 +8,7 @@ import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "../../s
 import { HpackDecoder } from "../../src/h2/hpack/decoder.ts";
 import { DEFAULT_LIMITS, type EngineLimits } from "../../src/h2/limits.ts";
 import type { H2Stream, StreamEndInfo, StreamEvents } from "../../src/h2/stream.ts";
+import { WindowBudget } from "../../src/h2/window-budget.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
 import type { HeaderList } from "../../src/wire/field.ts";
 import { keep, type LentBytes } from "../../src/wire/lent-bytes.ts";
@@ -127,6 +128,7 @@ export class Wire implements ConnectionEvents<string> {
         connectionWindowBytes: 65_535,
         maxHeaderListBytes: 16_384,
         headerTableBytes: 4_096,
+        windowBudget: new WindowBudget(0),
         ...settings,
         limits: { ...DEFAULT_LIMITS, ...limits },
       },

@@ -2,7 +2,6 @@
 
 import { connect as connectSocket, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import type { EngineLimits } from "../../h2/limits.ts";
 import { formatAddress } from "../address.ts";
 import { tlsConnectOptions } from "../client-tls.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS, resolveSessionOptions } from "../defaults.ts";
@@ -17,16 +16,17 @@ import type {
   SocketAddress,
 } from "../transport.ts";
 import { EngineClientSession } from "./client-session.ts";
+import type { EngineBounds } from "./session.ts";
 import { type SocketReader, socketReader } from "./socket-reader.ts";
 
 export function connect(
   options: ConnectOptions,
-  limits: EngineLimits,
+  bounds: EngineBounds,
   listener: ClientSessionListener,
 ): ClientSession {
   const { address, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
   const keepalive = resolveKeepalive(options.keepalive);
-  const resolved = { ...resolveSessionOptions(options), limits, connectTimeoutMs, keepalive };
+  const resolved = { ...resolveSessionOptions(options), ...bounds, connectTimeoutMs, keepalive };
   const path = "path" in address ? address.path : undefined;
   const peer = { remoteAddress: formatAddress(address), localAddress: "" };
   const reader = options.tls === undefined ? socketReader() : undefined;

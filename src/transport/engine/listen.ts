@@ -6,24 +6,24 @@ import {
   type TlsOptions,
   type Server as TlsServer,
 } from "node:tls";
-import type { EngineLimits } from "../../h2/limits.ts";
 import { accept } from "../acceptor.ts";
 import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
 import { resolveServerKeepalive } from "../keepalive.ts";
 import { peerInfo, remoteAddressOf } from "../peer-info.ts";
 import type { Listener, ListenerEvents, ListenOptions } from "../transport.ts";
 import { type EngineServerOptions, ServerSession } from "./server-session.ts";
+import type { EngineBounds } from "./session.ts";
 import { acceptedBy, type SocketReader, socketReader } from "./socket-reader.ts";
 
 export function listen(
   options: ListenOptions,
-  limits: EngineLimits,
+  bounds: EngineBounds,
   events: ListenerEvents,
 ): Promise<Listener> {
   const { address } = options;
   const resolved = {
     ...resolveSessionOptions(options),
-    limits,
+    ...bounds,
     ...resolveServerKeepalive(options.keepalive),
   };
   const path = "path" in address ? address.path : undefined;

@@ -3,8 +3,7 @@
 
 import type { Socket } from "node:net";
 import { Connection } from "../../h2/connection.ts";
-import type { ConnectionEnd, ConnectionEvents } from "../../h2/events.ts";
-import type { EngineLimits } from "../../h2/limits.ts";
+import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "../../h2/events.ts";
 import type { Role } from "../../h2/settings.ts";
 import type { H2Stream } from "../../h2/stream.ts";
 import type { Clock } from "../../time/clock.ts";
@@ -74,13 +73,14 @@ const CONNECTING: SocketState = { kind: "connecting" };
 const OPEN: SocketState = { kind: "open" };
 const CLOSED: SocketState = { kind: "closed" };
 
+/** What all sessions of a transport share. */
+export type EngineBounds = Pick<ConnectionOptions, "limits" | "windowBudget">;
+
 /**
  * One object for all sessions of a listener: copies differ in shape, and are looked at for each
  * call.
  */
-export interface EngineSessionOptions extends ResolvedSessionOptions {
-  readonly limits: EngineLimits;
-}
+export interface EngineSessionOptions extends ResolvedSessionOptions, EngineBounds {}
 
 /**
  * What both ends of a connection have in common: the socket, and when it is read, written and given

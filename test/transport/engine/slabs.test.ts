@@ -5,6 +5,7 @@ import { Socket } from "node:net";
 import { expect, it } from "vitest";
 import { DEFAULT_LIMITS } from "../../../src/h2/limits.ts";
 import { acquireSmallSlab } from "../../../src/h2/slabs.ts";
+import { WindowBudget } from "../../../src/h2/window-budget.ts";
 import { resolveSessionOptions } from "../../../src/transport/defaults.ts";
 import { engineTransport } from "../../../src/transport/engine/index.ts";
 import { ServerSession } from "../../../src/transport/engine/server-session.ts";
@@ -89,6 +90,7 @@ it("a failed write gives nobody the bytes of those that are still under way", as
   const options = {
     ...resolveSessionOptions({}),
     limits: DEFAULT_LIMITS,
+    windowBudget: new WindowBudget(0),
     ...resolveServerKeepalive(),
   };
   new ServerSession(socket, undefined, peer, options).open((session) => {

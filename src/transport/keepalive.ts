@@ -21,8 +21,9 @@ export interface KeepaliveOptions {
   readonly intervalMs?: number;
   /**
    * How long nothing may be read after the PING before the connection counts as lost, in
-   * milliseconds. From 1 up; Infinity for ever. It has to be several round trips long, and longer
-   * than the backend's pauses for garbage.
+   * milliseconds. From 1 up; Infinity for ever. It has to be several round trips long, longer than
+   * the backend's pauses for garbage, and on a slow path longer than the bytes in front of the PING
+   * take: up to 256 KiB, and what the system buffers.
    * @default 20_000; 5_000 where something was sent and no answer came
    */
   readonly timeoutMs?: number;

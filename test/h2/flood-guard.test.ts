@@ -49,4 +49,18 @@ describe("a flood guard", () => {
       limit: { name, value },
     });
   });
+
+  it("takes the third PING too soon for too many, where their interval is bound", () => {
+    const bound = new FloodGuard(LIMITS, 0, 10_000);
+    const free = new FloodGuard(LIMITS, 0, 0);
+    for (let i = 0; i < 3; i++) for (const guard of [bound, free]) guard.countQuestion();
+    expect(() => free.countQuestion()).not.toThrow();
+    bound.sentHeaders++;
+    for (let i = 0; i < 3; i++) bound.countQuestion();
+    bound.sentFrames++;
+    for (let i = 0; i < 3; i++) bound.countQuestion();
+    expect(() => bound.countQuestion()).toThrow(
+      expect.objectContaining({ code: ErrorCode.ENHANCE_YOUR_CALM, message: "too_many_pings" }),
+    );
+  });
 });

@@ -58,7 +58,7 @@ describe("an option that is unknown", () => {
     [
       "of transparentHandler",
       () => transparentHandler(director, any({ maxPeek: 1 })),
-      'options of transparentHandler: expected maxPeekBytes, got "maxPeek"; did you mean maxPeekBytes?',
+      'options of transparentHandler: expected one of maxPeekBytes, peekTimeoutMs, got "maxPeek"; did you mean maxPeekBytes?',
     ],
     [
       "of a primary",

@@ -85,6 +85,11 @@ export const ErrorReason = {
    */
   MESSAGE_TOO_LARGE: "MESSAGE_TOO_LARGE",
   /**
+   * The message that is peeked at has not come in time. DEADLINE_EXCEEDED. Raise the limit, or do
+   * not peek at this method.
+   */
+  PEEK_TIMEOUT: "PEEK_TIMEOUT",
+  /**
    * The peeked messages are larger than the peek limit. RESOURCE_EXHAUSTED. Raise the limit, or do
    * not peek at this method.
    */

@@ -8,6 +8,7 @@ import { MessageParser } from "../grpc/message-parser.ts";
 import { tolerant } from "../grpc/message-writer.ts";
 import { Status } from "../grpc/status.ts";
 import type { RequestTap, ServerCall } from "../server/server-call.ts";
+import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 
 /** Thrown by `peek` for a count that is not a whole number from 1 up. */
 export class InvalidPeekCountError extends RangeError {
@@ -32,6 +33,8 @@ export interface StreamPeeker {
    * @throws {GrpcError} UNIMPLEMENTED or INTERNAL, reason `COMPRESSED_MESSAGE`, when the message
    *   cannot be decompressed; a director that can do without it may catch this error, and the
    *   message is passed on as it came
+   * @throws {GrpcError} DEADLINE_EXCEEDED, reason `PEEK_TIMEOUT`, when the message has not come
+   *   within `peekTimeoutMs`
    * @throws {GrpcError} DEADLINE_EXCEEDED or CANCELLED when the call ends first
    */
   peek(): Promise<Buffer>;
@@ -41,6 +44,12 @@ export interface StreamPeeker {
    * @throws {InvalidPeekCountError} when `count` is not a whole number from 1 up
    */
   peek(count: number): Promise<Buffer[]>;
+}
+
+/** How much may be looked at of each call, and how long it may take to come. */
+export interface PeekLimits {
+  readonly maxPeekBytes: number;
+  readonly peekTimeoutMs: number;
 }
 
 const NOTHING = (): void => {};
@@ -79,13 +88,13 @@ class Waiter {
  */
 export class CallPeeker implements StreamPeeker {
   readonly #call: ServerCall;
-  readonly #maxPeekBytes: number;
+  readonly #limits: PeekLimits;
   #window: PeekWindow | undefined = undefined;
   #closed = false;
 
-  constructor(call: ServerCall, maxPeekBytes: number) {
+  constructor(call: ServerCall, limits: PeekLimits) {
     this.#call = call;
-    this.#maxPeekBytes = maxPeekBytes;
+    this.#limits = limits;
   }
 
   /** The director has looked. */
@@ -102,7 +111,7 @@ export class CallPeeker implements StreamPeeker {
     }
     if (this.#window === undefined) {
       if (this.#closed) return tolerant(Promise.reject(answeredAlready()));
-      this.#window = new PeekWindow(this.#call, this.#maxPeekBytes);
+      this.#window = new PeekWindow(this.#call, this.#limits);
     }
     return this.#window.peek(wanted, count === undefined);
   }
@@ -118,8 +127,11 @@ export class CallPeeker implements StreamPeeker {
 }
 
 /** The part of the request that was seen, and the peeks that wait for more. */
-class PeekWindow implements RequestTap {
+class PeekWindow implements RequestTap, TimerOwner {
   private readonly call: ServerCall;
+  private readonly peekTimeoutMs: number;
+  /** Runs while a peek waits. */
+  private timer: Timer | undefined = undefined;
   private readonly maxPeekBytes: number;
   /** Made when bytes have come that are not exactly the first message. */
   private parser: MessageParser | undefined;
@@ -137,9 +149,10 @@ class PeekWindow implements RequestTap {
   private closed = false;
   private error: unknown;
 
-  constructor(call: ServerCall, maxPeekBytes: number) {
+  constructor(call: ServerCall, { maxPeekBytes, peekTimeoutMs }: PeekLimits) {
     this.call = call;
     this.maxPeekBytes = maxPeekBytes;
+    this.peekTimeoutMs = peekTimeoutMs;
     const { context, requestEnded, buffered } = call;
     if (context.reason !== undefined) {
       this.error = context.reason;
@@ -195,6 +208,11 @@ class PeekWindow implements RequestTap {
     this.settle();
   }
 
+  onTimer(): void {
+    this.error ??= tooLate(this.peekTimeoutMs, this.seenBytes);
+    this.settle();
+  }
+
   private take(chunk: Buffer): void {
     if (this.error !== undefined || chunk.length === 0) return;
     this.seenBytes += chunk.length;
@@ -236,7 +254,15 @@ class PeekWindow implements RequestTap {
     } else {
       this.waiters = waiting.filter((waiter) => !this.settleOne(waiter));
     }
-    if (this.waiters.length === 0) return;
+    if (this.waiters.length === 0) {
+      if (this.timer !== undefined) this.call.clock.cancel(this.timer);
+      this.timer = undefined;
+      return;
+    }
+    if (this.timer === undefined && this.peekTimeoutMs < Number.POSITIVE_INFINITY) {
+      this.timer = new Timer(this);
+      this.call.clock.schedule(this.timer, this.peekTimeoutMs);
+    }
     // A message may be larger than the window. While a peek waits, the client may send on, up to
     // the limit.
     const bytes = this.seenBytes - this.acknowledgedBytes;
@@ -283,6 +309,14 @@ function tooLarge(maxPeekBytes: number, got: string): GrpcError {
     Status.RESOURCE_EXHAUSTED,
     `peek: expected at most ${maxPeekBytes} bytes of messages, got ${got}`,
     { reason: ErrorReason.PEEK_TOO_LARGE, source: "downstream" },
+  );
+}
+
+function tooLate(peekTimeoutMs: number, seenBytes: number): GrpcError {
+  return failure(
+    Status.DEADLINE_EXCEEDED,
+    `peek: expected a message within ${peekTimeoutMs} ms, got ${seenBytes} bytes`,
+    { reason: ErrorReason.PEEK_TIMEOUT, source: "downstream" },
   );
 }
 

@@ -16,17 +16,25 @@ import type { ServerCall } from "../server/server-call.ts";
 import { ServerStream } from "../server/server-stream.ts";
 import { HeaderField } from "../wire/field.ts";
 import { type StreamDirector, StreamParameters } from "./director.ts";
-import { CallPeeker } from "./peeker.ts";
+import { CallPeeker, type PeekLimits } from "./peeker.ts";
 import { Relay, type RelayListener } from "./relay.ts";
 
 export interface TransparentHandlerOptions {
   /** How many bytes of messages a director may look at per call. @default 4_194_304 */
   readonly maxPeekBytes?: number;
+  /**
+   * How long a director may wait in `peek` for a message, in milliseconds; Infinity for as long as
+   * the call lasts. @default 60_000
+   */
+  readonly peekTimeoutMs?: number;
 }
 
 const HANDLER_OPTIONS: OptionTable = optionTable<TransparentHandlerOptions>(
   "options of transparentHandler",
-  { maxPeekBytes: (name, value) => checkNumber(name, value, 0) },
+  {
+    maxPeekBytes: (name, value) => checkNumber(name, value, 0),
+    peekTimeoutMs: (name, value) => checkNumber(name, value, 1),
+  },
 );
 
 /**
@@ -43,17 +51,20 @@ export function transparentHandler(
     throw new TypeError(`director: expected a function, got ${typeof director}`);
   }
   HANDLER_OPTIONS.check(options);
-  const maxPeekBytes = options.maxPeekBytes ?? 4_194_304;
+  const limits: PeekLimits = {
+    maxPeekBytes: options.maxPeekBytes ?? 4_194_304,
+    peekTimeoutMs: options.peekTimeoutMs ?? 60_000,
+  };
   return Object.assign(
     (stream: ServerStream): Promise<void> => {
       const call = stream.takeOver();
       return settled(stream, call, (listener) =>
-        direct(director, call, stream.context, stream.hasRead, maxPeekBytes, listener),
+        direct(director, call, stream.context, stream.hasRead, limits, listener),
       );
     },
     {
       [answerDirectly]: (call: ServerCall): void => {
-        direct(director, call, call.context, false, maxPeekBytes, ANSWER_CLIENT);
+        direct(director, call, call.context, false, limits, ANSWER_CLIENT);
       },
     },
   );
@@ -217,10 +228,10 @@ function direct(
   call: ServerCall,
   context: CallContext,
   hasRead: boolean,
-  maxPeekBytes: number,
+  limits: PeekLimits,
   listener: DirectedListener,
 ): void {
-  const peeker = new CallPeeker(call, maxPeekBytes);
+  const peeker = new CallPeeker(call, limits);
   let answer: StreamParameters | Promise<StreamParameters>;
   try {
     answer = director(context, call.method, peeker);

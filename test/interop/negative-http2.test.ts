@@ -56,7 +56,8 @@ async function answer(peer: ScriptedPeer): Promise<number> {
 
 describe.each(transportCombos)("a backend that misbehaves, $server $client", (combo) => {
   async function begin(options: ScriptedServerOptions = {}): Promise<Case> {
-    const backend = await scriptedBackend(combo, options);
+    // The script plays one connection.
+    const backend = await scriptedBackend(combo, options, { maxConnectionsPerAddress: 1 });
     const { conn } = backend;
     const { address } = await listenRelay(combo, () => new StreamParameters({ conn }));
     return { client: new GrpcClient(address), backend, peer: await connectTo(backend) };

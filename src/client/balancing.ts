@@ -151,26 +151,28 @@ export class Balancing implements BalancerHost {
   }
 }
 
+const NO_CALL: PickInfo = { method: "", hashKey: undefined };
+
 /** What a balancer sees of the call that it picks for; one object for all of them. */
 class PickedCall implements PickInfo {
-  #call: PickInfo | undefined;
+  #call = NO_CALL;
 
   get method(): string {
-    return this.#call?.method ?? "";
+    return this.#call.method;
   }
 
   get hashKey(): string | undefined {
-    return this.#call?.hashKey;
+    return this.#call.hashKey;
   }
 
   /** @returns the one for which it is being picked already, for `end` */
-  begin(call: PickInfo): PickInfo | undefined {
+  begin(call: PickInfo): PickInfo {
     const outer = this.#call;
     this.#call = call;
     return outer;
   }
 
-  end(outer: PickInfo | undefined): void {
+  end(outer: PickInfo): void {
     this.#call = outer;
   }
 }

@@ -333,8 +333,8 @@ export class SubchannelPool implements SubchannelOwner {
     this.#owner.onChange(member, reason, error);
   }
 
-  onRoom(subchannel: Subchannel): void {
-    if (this.#memberOf.has(subchannel)) this.#owner.onRoom();
+  onRoom(): void {
+    this.#owner.onRoom();
   }
 
   onEmpty(subchannel: Subchannel): void {

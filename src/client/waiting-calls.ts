@@ -54,11 +54,14 @@ export class WaitingCalls {
       this.#serving = "again";
       return;
     }
-    do {
-      this.#serving = "yes";
-      this.#serveInOrder();
-    } while (this.#isAskedAgain());
-    this.#serving = "no";
+    try {
+      do {
+        this.#serving = "yes";
+        this.#serveInOrder();
+      } while (this.#isAskedAgain());
+    } finally {
+      this.#serving = "no";
+    }
   }
 
   #isAskedAgain(): boolean {

@@ -366,6 +366,7 @@ it.each([
   [{ metadata: { a: "b" } as never }, "call option metadata: expected a Metadata, got an object"],
   [{ signal: {} as never }, "call option signal: expected an AbortSignal, got an object"],
   [{ authority: 5 as never }, "call option authority: expected HOST or HOST:PORT, got 5"],
+  [{ hashKey: 5 as never }, "call option hashKey: expected a string, got 5"],
   [5 as never, "call options: expected an object, got 5"],
 ])("newStream refuses options it cannot use: %#", async (options, message) => {
   const { conn } = stubConn();

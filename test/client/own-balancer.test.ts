@@ -144,6 +144,22 @@ describe("a balancer of one's own", () => {
     expect(at(A).opened).toHaveLength(2);
   });
 
+  it.each([
+    ["an address", undefined],
+    ["an error", new GrpcError(Status.ABORTED, "no")],
+  ])("may end the call while it picks %s for it", async (_, refusal) => {
+    let held: ClientStream | undefined;
+    const { call, at, host } = setUp((_call, [first]) => {
+      held?.cancel("by the balancer");
+      return held === undefined ? undefined : (refusal ?? first);
+    });
+    held = call();
+    at(A).becomeReady();
+    host().refresh();
+    expect(await failureOf(held)).toMatchObject({ details: "by the balancer" });
+    expect(at(A).opened).toEqual([]);
+  });
+
   it.each<[string, unknown, string]>([
     ["throws", new Error("no idea"), "no idea"],
     ["gives something else", { address: A }, "pick: expected a SubchannelView"],

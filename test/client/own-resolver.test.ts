@@ -61,7 +61,7 @@ const timerCount = (): number =>
 describe("a resolver", () => {
   it("is started by the first call, which waits for a list, and closed with the connection", async () => {
     const before = timerCount();
-    const { conn, log, call, push, at } = setUp();
+    const { conn, log, call, push, at, listener } = setUp();
     expect([conn.state, log, conn.addresses]).toEqual(["idle", [], []]);
     call();
     call();
@@ -74,7 +74,8 @@ describe("a resolver", () => {
     await conn.close();
     expect(log).toEqual(["start", "close"]);
     push(C);
-    expect(conn.addresses).toEqual([]);
+    listener().onError(new Error("too late"));
+    expect([conn.addresses, conn.state]).toEqual([[], "shutdown"]);
   });
 
   it("is not closed where it was not started", async () => {

@@ -308,6 +308,14 @@ describe("ready", () => {
     await ready;
   });
 
+  it("connects nothing for a signal that is aborted already", async () => {
+    const { conn, sessions } = several([A]);
+    await expect(conn.ready({ signal: AbortSignal.abort(new Error("before")) })).rejects.toThrow(
+      "before",
+    );
+    expect([conn.state, sessions.length]).toEqual(["idle", 0]);
+  });
+
   it("is given up by a signal, and by close", async () => {
     const { conn } = several([A]);
     const abort = new AbortController();

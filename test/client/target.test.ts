@@ -54,7 +54,12 @@ describe("parseTarget", () => {
   });
 
   it("reads an array of addresses, each once, with the first as authority", () => {
-    const given = ["a.test:1", { address: "[::1]:2", weight: 2.5 }, "a.test:1", "unix:/s"];
+    const given = [
+      { address: "a.test:1" },
+      { address: "[::1]:2", weight: 2.5 },
+      "a.test:1",
+      "unix:/s",
+    ];
     expect(parseTarget(given)).toMatchObject({
       name: "a.test:1,[::1]:2,unix:/s",
       authority: "a.test:1",

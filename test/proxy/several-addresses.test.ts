@@ -14,6 +14,7 @@ import { Status } from "../../src/grpc/status.ts";
 import { StreamParameters } from "../../src/proxy/director.ts";
 import { Server } from "../../src/server/server.ts";
 import { formatAddress } from "../../src/transport/address.ts";
+import type { ClientTlsOptions } from "../../src/transport/tls.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { closeAtEnd, within } from "../support/cleanup.ts";
@@ -270,23 +271,24 @@ class KillableBackend {
 }
 
 describe.each(["engine", "node"] as const)("a name on %s", (transport) => {
-  it("is looked up by the user's lookup, and its certificate is that of the name", async () => {
+  it.each([
+    ["lookup", false],
+    ["lookup, of TLS settings that are asked for each time", true],
+  ])("is looked up by the user's %s, and its certificate is that of the name", async (_, asks) => {
     const { cert, key } = makeCertificate("orders.test");
     const combo = { server: transport, client: transport };
     const backend = new Backend(combo, "orders");
     const { address } = await backend.server.listen("127.0.0.1:0", { tls: { cert, key } });
     const { port } = address as { port: number };
     const asked: string[] = [];
-    const conn = dial(`dns:///orders.test:${port}`, {
-      transport,
-      tls: {
-        ca: cert,
-        lookup: (host, _options, callback) => {
-          asked.push(host);
-          callback(null, "127.0.0.1", 4);
-        },
+    const tls: ClientTlsOptions = {
+      ca: cert,
+      lookup: (host, _options, callback) => {
+        asked.push(host);
+        callback(null, "127.0.0.1", 4);
       },
-    });
+    };
+    const conn = dial(`dns:///orders.test:${port}`, { transport, tls: asks ? () => tls : tls });
     watchConn(conn);
     expect(await ask(conn)).toBe("orders");
     expect(asked).toEqual(["orders.test"]);

@@ -21,13 +21,13 @@ export class LeastRequest implements Balancer {
   }
 
   /** Two different ones, if there are two. */
-  #lessBusy(ready: readonly SubchannelView[]): SubchannelView | undefined {
+  #lessBusy(ready: readonly SubchannelView[]): SubchannelView {
     const { length } = ready;
     const at = Math.floor(this.#host.random() * length);
-    const one = ready[at];
-    if (length === 1 || one === undefined) return one;
-    const other = ready[(at + 1 + Math.floor(this.#host.random() * (length - 1))) % length];
-    if (other === undefined) return one;
+    const step = 1 + Math.floor(this.#host.random() * (length - 1));
+    // Both are there: the list is not empty.
+    const one = ready[at] as SubchannelView;
+    const other = ready[(at + step) % length] as SubchannelView;
     const isBusier = (one.inFlight + 1) * other.weight > (other.inFlight + 1) * one.weight;
     return isBusier ? other : one;
   }

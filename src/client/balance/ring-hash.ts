@@ -74,8 +74,9 @@ class RingPicker implements Picker {
     const start = firstAtOrAbove(hashes, hash);
     let isAsked = false;
     for (let step = 0; step < owners.length; step++) {
-      const each = this.#subchannels[owners[(start + step) % owners.length] ?? 0];
-      if (each === undefined) break;
+      // Each point of the ring has an owner, and each owner is in the list.
+      const owner = owners[(start + step) % owners.length] as number;
+      const each = this.#subchannels[owner] as SubchannelView;
       if (each.state === "ready") return each;
       // One at a time: who comes behind it on the ring is for when it has failed.
       if (isAsked || !isReachable(each)) continue;
@@ -115,7 +116,8 @@ function firstAtOrAbove(hashes: Uint32Array, hash: number): number {
   let high = hashes.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if ((hashes[middle] ?? 0) < hash) low = middle + 1;
+    // It lies below `hashes.length`.
+    if ((hashes[middle] as number) < hash) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -52,14 +52,15 @@ export class RoundRobin implements Balancer {
  * Smooth weighted round robin: each round everybody saves its weight, and the richest pays for the
  * turn with the weight of all. Weights 5, 1, 1 give a a b a c a a, not five in a row.
  */
-function smoothNext(turns: readonly Turn[]): SubchannelView | undefined {
-  let richest: Turn | undefined;
+function smoothNext(turns: readonly Turn[]): SubchannelView {
+  // Weights that differ are of two at least.
+  let richest = turns[0] as Turn;
   let total = 0;
   for (const turn of turns) {
     turn.credit += turn.weight;
     total += turn.weight;
-    if (richest === undefined || turn.credit > richest.credit) richest = turn;
+    if (turn.credit > richest.credit) richest = turn;
   }
-  if (richest !== undefined) richest.credit -= total;
-  return richest?.subchannel;
+  richest.credit -= total;
+  return richest.subchannel;
 }

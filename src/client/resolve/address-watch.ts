@@ -33,8 +33,8 @@ export class AddressWatch implements ResolverListener {
     this.#owner = owner;
   }
 
+  /** Once. */
   start(): void {
-    if (this.#state !== "new") return;
     this.#state = "started";
     this.#scope.runInAsyncScope(() => {
       try {
@@ -45,9 +45,8 @@ export class AddressWatch implements ResolverListener {
     });
   }
 
-  /** The list may be out of date. */
+  /** The list may be out of date. Only between `start` and `close`. */
   resolveNow(): void {
-    if (this.#state !== "started") return;
     this.#scope.runInAsyncScope(() => {
       tell("resolveNow of a resolver", () => this.#resolver.resolveNow?.());
     });

@@ -127,7 +127,9 @@ const serverTls: api.ServerTlsOptions = { certificates: { "a.example": certifica
 const bounds: api.ServerConnectionOptions = {
   acceptConnection: ({ remoteAddress }) => remoteAddress !== "",
 };
+const serverKeepalive: api.ServerKeepaliveOptions = {};
 const serverOptions: api.ServerOptions = {
+  keepalive: serverKeepalive,
   ...bounds,
   interceptors: [interceptor],
   unknownServiceHandler: api.transparentHandler(director, handlerOptions),
@@ -138,7 +140,8 @@ const echo: api.StreamHandler<Point, Point> = async (stream: api.ServerStream<Po
 };
 api.registerStreamHandlers(server, "a.B", { Echo: echo });
 api.registerService(server, director, "a.C", "D", "E");
-const settings: api.ListenSettings = { transport: transportName, tls: serverTls };
+const proxyProtocol: api.ProxyProtocolOptions = { from: ["10.0.0.0/8"] };
+const settings: api.ListenSettings = { transport: transportName, tls: serverTls, proxyProtocol };
 const address: api.SocketAddress = { host: "127.0.0.1", port: 0 };
 export const listening: Promise<api.ServerListener> = server.listen(address, settings);
 const http2Server: api.HandedOverServer = createServer();

@@ -1,4 +1,4 @@
-// The listening sockets of a server, and the connections that stand, wherever they came from.
+// The listening sockets of a server, and its open connections from all sources.
 
 import { tell } from "../check/check.ts";
 import { publishRefusal, refused } from "../observe/channels.ts";
@@ -26,11 +26,11 @@ interface ConnectionSource {
 interface ConnectionsOptions {
   /** Takes the requests. */
   readonly dispatcher: Dispatcher;
-  /** Decides whether a connection that has come may stay. */
+  /** Drains or destroys a connection that comes too late. */
   readonly onSession: (session: Session) => void;
   readonly onConnectionError: ((error: Error) => void) | undefined;
   readonly admission?: Admission | undefined;
-  /** Left out where nothing bounds the life of a connection. */
+  /** Left out when nothing bounds the life of a connection. */
   readonly lifetimeOf?: ((session: Session) => ConnectionLifetime) | undefined;
 }
 
@@ -39,7 +39,7 @@ export class Connections implements ListenerEvents {
   readonly #options: ConnectionsOptions;
   readonly #sources = new Set<ConnectionSource>();
   readonly #sessions = new Set<Session>();
-  /** Of whoever waits for the last one to close. */
+  /** Called when the last connection has closed. */
   #onNoneLeft: () => void = () => {};
 
   constructor(options: ConnectionsOptions) {
@@ -55,7 +55,7 @@ export class Connections implements ListenerEvents {
     this.#sources.add(source);
   }
 
-  /** It has been closed by itself. */
+  /** The source was closed on its own. */
   remove(source: ConnectionSource): void {
     this.#sources.delete(source);
   }
@@ -67,7 +67,9 @@ export class Connections implements ListenerEvents {
     return new BoundedListener(session, dispatcher, this, lifetimeOf(session));
   }
 
-  /** Of a server that was handed over, and whose connections are its own to bound. */
+  /**
+   * For a connection of a server that was handed over: that server bounds its connections itself.
+   */
   onAttachedSession(session: Session): ServerSessionListener {
     this.#take(session);
     return new ConnectionListener(session, this.#options.dispatcher, this);
@@ -110,7 +112,9 @@ export class Connections implements ListenerEvents {
 
 const NO_HEAD = new RequestHead([]);
 
-/** One connection: passes its requests on, and remembers the head of the last one. */
+/**
+ * The listener of one connection: passes its requests on, and remembers the head of the last one.
+ */
 class ConnectionListener implements ServerSessionListener {
   private readonly session: Session;
   private readonly dispatcher: Dispatcher;
@@ -132,7 +136,7 @@ class ConnectionListener implements ServerSessionListener {
     return answerLargeRequest(stream, refusal.rule);
   }
 
-  /** A client's speaks of pushed streams, of which there are none. */
+  /** GOAWAY of a client is about pushed streams, and there are none. */
   onGoAway(): void {}
 
   onRefused(refusal: Refusal): void {
@@ -144,7 +148,7 @@ class ConnectionListener implements ServerSessionListener {
   }
 }
 
-/** A connection that does not live for ever. */
+/** The listener of a connection whose life is bounded. */
 class BoundedListener extends ConnectionListener {
   private readonly lifetime: ConnectionLifetime;
 
@@ -169,7 +173,7 @@ class BoundedListener extends ConnectionListener {
   }
 }
 
-/** What a connection failed of before it was a session, without its peer. */
+/** Why a connection failed before it was a session, without the name of its peer. */
 function ruleOf(error: Error, peer: string): string {
   const { message } = error;
   return message.startsWith(`${peer} `) ? message.slice(peer.length + 1) : message;

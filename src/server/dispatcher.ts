@@ -1,4 +1,4 @@
-// From a request to whoever answers it: a refusal, a status, or a handler behind its interceptors.
+// Finds the answer to a request: a refusal, a status, or a handler behind its interceptors.
 
 import { shown } from "../check/check.ts";
 import { warn } from "../check/warn.ts";
@@ -28,7 +28,7 @@ import { ServerCall } from "./server-call.ts";
 import { ServerStream } from "./server-stream.ts";
 
 interface DispatcherOptions extends MessageCallOptions {
-  /** Answers what is not registered. */
+  /** Answers methods that are not registered. */
   readonly unknownServiceHandler: StreamHandler | undefined;
   readonly interceptors: readonly StreamInterceptor[];
 }
@@ -48,7 +48,7 @@ export class Dispatcher {
     return this.#heads.of(headers);
   }
 
-  /** A request has come on a stream of its own, whose listener is returned. */
+  /** A request has come on a stream of its own. Returns the listener of the stream. */
   onRequest(stream: Stream, head: RequestHead, endStream: boolean): StreamListener {
     const refusal = head.refusal();
     if (refusal !== undefined) return this.#refuse(stream, head, endStream, refusal);
@@ -65,7 +65,7 @@ export class Dispatcher {
     return call;
   }
 
-  /** It is not gRPC. */
+  /** The request is not gRPC. */
   #refuse(stream: Stream, head: RequestHead, endStream: boolean, rule: string): RefusedRequest {
     if (refused.hasSubscribers) {
       const { remoteAddress: peer } = stream.session.peer;
@@ -78,14 +78,14 @@ export class Dispatcher {
 
   #beginTold(call: ServerCall, timeoutMs: number | undefined): void {
     publishStart(call);
-    // Now, for whoever was told may have entered a context for the call.
+    // Set after the event, because a subscriber may have entered a context for the call.
     call.scope = currentScope();
     this.#begin(call, timeoutMs);
   }
 
   #begin(call: ServerCall, timeoutMs: number | undefined): void {
     const { cutOff } = this.#calls;
-    // Its client may send it elsewhere, which a status would not tell.
+    // The client may send the call elsewhere. A status would not say so.
     if (cutOff !== undefined) call.finishByReset(cutOff, ErrorCode.REFUSED_STREAM);
     else if (timeoutMs === undefined) call.finishError(malformedTimeout(call.head.timeout));
     else this.#dispatch(call);
@@ -110,8 +110,8 @@ export class Dispatcher {
   }
 
   /**
-   * In a scope of the call: what user code enters there (`AsyncLocalStorage.enterWith`) is not for
-   * the next call on the socket.
+   * Runs the handler in a scope of the call: stores that user code enters there
+   * (`AsyncLocalStorage.enterWith`) do not reach the next call on the socket.
    */
   #run(handler: StreamHandler, call: ServerCall): void {
     const scope = call.scope ?? currentScope();
@@ -139,7 +139,7 @@ export class Dispatcher {
     }
   }
 
-  /** Worded as grpc-go does. */
+  /** The text is that of grpc-go. */
   #unimplemented(method: string): GrpcError {
     const slash = method.lastIndexOf("/");
     const service = method.slice(1, slash);
@@ -150,7 +150,9 @@ export class Dispatcher {
   }
 }
 
-/** A director in the place of a handler: without this, calls end with OK and nothing in them. */
+/**
+ * Warns of a director in the place of a handler: its calls would end with OK and nothing in them.
+ */
 function warnOfDirector(returned: unknown): void {
   warn(
     "handler",
@@ -159,7 +161,7 @@ function warnOfDirector(returned: unknown): void {
   );
 }
 
-/** Worded as grpc-go does. */
+/** The text is that of grpc-go. */
 function malformedPath(path: string): GrpcError {
   return failure(Status.UNIMPLEMENTED, `malformed method name: ${JSON.stringify(path)}`, {
     reason: ErrorReason.INVALID_PATH,

@@ -1,12 +1,12 @@
-// Handlers, and what may stand in front of them.
+// Handlers, and the interceptors in front of them.
 
 import type { ServerCall } from "./server-call.ts";
 import type { ServerStream } from "./server-stream.ts";
 
 /**
- * Answers a call. Returning ends it with OK, throwing with the error: a `GrpcError` with its
- * status, anything else with UNKNOWN, as in Go. The type parameters are the messages that the
- * server's codec gives and takes.
+ * Answers a call. Returning ends the call with OK. Throwing a `GrpcError` ends it with that status,
+ * throwing anything else with UNKNOWN, as in Go. The type parameters are the message types of the
+ * server's codec.
  */
 // Written as a method, so that handlers for any message types fit into one registry.
 export type StreamHandler<Request = unknown, Response = unknown> = {
@@ -14,8 +14,8 @@ export type StreamHandler<Request = unknown, Response = unknown> = {
 }["handle"];
 
 /**
- * A handler that has this property can answer a call without a `ServerStream` and without a
- * promise; it is asked to when no interceptor stands in front of it.
+ * A handler with this property can answer a call without a `ServerStream` and without a promise. It
+ * does so when no interceptor stands in front of it.
  */
 export const answerDirectly: unique symbol = Symbol("answerDirectly");
 
@@ -23,20 +23,21 @@ export type DirectHandler = StreamHandler & {
   readonly [answerDirectly]?: (call: ServerCall) => void;
 };
 
-/** What an interceptor can know of the call before it lets it through. */
+/** The facts of a call that an interceptor knows before it lets the call through. */
 export interface StreamServerInfo {
   /** `/pkg.Service/Method` */
   readonly fullMethod: string;
   /**
-   * A handler or director is registered for it; otherwise it goes to the unknown-service handler.
+   * A handler or director is registered for the method; otherwise the call goes to the
+   * unknown-service handler.
    */
   readonly registered: boolean;
 }
 
 /**
- * Stands in front of every call, the first one outermost. It calls `handler` to let the call
- * through, with the same stream or one that `withContext` made; the promise settles when the call
- * has been answered by it. Throwing refuses the call, or changes its error.
+ * Stands in front of every call, the first one outermost. An interceptor calls `handler` to let the
+ * call through, with the same stream or one from `withContext`. The promise of `handler` settles
+ * when the handler has answered the call. Throwing refuses the call, or changes its error.
  */
 export type StreamInterceptor = (
   stream: ServerStream,

@@ -1,16 +1,18 @@
-// What goes on although its call is over, of all calls of a server: bounded as a whole, and ended
-// when the server is closed.
+// Destinations that go on although their call is over, for all calls of a server. They are bounded
+// as a whole, and end when the server is closed.
 
 import type { GrpcError } from "../grpc/error.ts";
 
 export interface Leftover {
-  /** The server is closed: it ends now. */
+  /** The server is closed: the leftover ends now. */
   onServerClosed(reason: GrpcError): void;
 }
 
-/** No client's window bounds what is kept for them, so this does, for all of them together. */
+/**
+ * No client's window bounds the bytes kept for leftovers. So this constant does, for all together.
+ */
 export const MAX_LEFTOVER_BYTES = 67_108_864;
-/** What each of them takes besides the bytes that it keeps, about. */
+/** The approximate memory of a leftover, beside the bytes that it keeps. */
 const OWN_BYTES = 2_048;
 
 export class Leftovers {
@@ -21,7 +23,7 @@ export class Leftovers {
     return this.#bytesOf.size;
   }
 
-  /** @returns whether there was room for it, with what it keeps */
+  /** @returns whether there was room for the leftover and its bytes */
   add(leftover: Leftover, keptBytes: number): boolean {
     const bytes = OWN_BYTES + keptBytes;
     if (this.#bytes + bytes > MAX_LEFTOVER_BYTES) return false;
@@ -30,13 +32,13 @@ export class Leftovers {
     return true;
   }
 
-  /** It has ended. */
+  /** The leftover has ended. */
   delete(leftover: Leftover): void {
     this.#bytes -= this.#bytesOf.get(leftover) ?? 0;
     this.#bytesOf.delete(leftover);
   }
 
-  /** Each removes itself. */
+  /** Each leftover removes itself. */
   end(reason: GrpcError): void {
     for (const leftover of [...this.#bytesOf.keys()]) leftover.onServerClosed(reason);
   }

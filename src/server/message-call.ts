@@ -1,5 +1,5 @@
-// A call that is answered message by message: between the downstream stream's bytes and a handler's
-// promises.
+// A call that is answered message by message: converts between the bytes of the downstream stream
+// and the promises of a handler.
 
 import type { Codec } from "../grpc/codec.ts";
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
@@ -13,7 +13,7 @@ import { HeaderError } from "../transport/transport.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
 import type { RequestSink, ServerCall } from "./server-call.ts";
 
-/** What a call that is answered message by message needs of its server. */
+/** The server's settings for such a call. */
 export interface MessageCallOptions {
   readonly codec: Codec;
   readonly maxRequestMessageBytes: number;
@@ -51,7 +51,7 @@ export class MessageCall implements RequestSink {
 
   sendHeader(metadata: Metadata | undefined): void {
     if (this.call.ended) throw this.over();
-    // Also refuses to send them twice.
+    // This also throws when the headers were sent already.
     this.call.addHeader(metadata ?? new Metadata());
     this.sendHeaders();
   }
@@ -67,8 +67,8 @@ export class MessageCall implements RequestSink {
   }
 
   /**
-   * Gives the request back to the call, without the messages that were read; returns whether some
-   * were.
+   * Gives the request back to the call, without the messages that were read. Returns whether some
+   * were read.
    */
   release(): boolean {
     const rest = this.reader.takeRest();
@@ -112,7 +112,7 @@ export class MessageCall implements RequestSink {
   onCancelled(reason: GrpcError): void {
     this.reader.fail(reason);
     this.writer.fail(reason);
-    // The handler may take its time to notice; the client is not kept waiting.
+    // The handler may notice the end late. The client does not wait for it.
     if (this.call.gone) this.call.abandon(reason);
     else this.call.finishError(reason);
   }

@@ -1,4 +1,4 @@
-// The calls of a server that are under way, and what all of them share.
+// The open calls of a server, and the state that they share.
 
 import type { GrpcError } from "../grpc/error.ts";
 import type { Clock } from "../time/clock.ts";
@@ -7,15 +7,15 @@ import { publishEnd } from "./call-events.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { CallOwner, ServerCall } from "./server-call.ts";
 
-/** After the cut-off the statuses of the calls get this long to reach clients that do not read. */
+/** After the cut-off the statuses get this long to reach clients that do not read. */
 export const LAST_STATUSES_MS = 100;
 
 export class OpenCalls implements CallOwner {
   readonly clock: Clock;
   readonly leftovers: Leftovers = new Leftovers();
-  /** Why calls were cut off. One that comes all the same is refused before it has begun. */
+  /** Why calls were cut off. A call that still comes is refused before it has begun. */
   cutOff: GrpcError | undefined;
-  /** The list goes through the calls themselves, so that nothing is made for one to be on it. */
+  /** The links of the list lie in the calls, so a new entry allocates nothing. */
   #first: ServerCall | undefined;
   #count = 0;
 
@@ -46,7 +46,7 @@ export class OpenCalls implements CallOwner {
     publishEnd(call);
   }
 
-  /** Ends every call, what is left over of others, and those that still come. */
+  /** Ends every call, the leftovers of other calls, and calls that still come. */
   cancelAll(reason: GrpcError): void {
     this.cutOff = reason;
     for (const call of this.#list()) call.cancel(reason);
@@ -58,9 +58,7 @@ export class OpenCalls implements CallOwner {
     for (const call of this.#list()) if (call.stream.session === session) call.cancel(reason);
   }
 
-  /**
-   * All of them: the end of one may be the end of another, and with it of a walk along the links.
-   */
+  /** A copy of the list. The end of one call may end another, and break a walk along the links. */
   #list(): ServerCall[] {
     const calls: ServerCall[] = [];
     for (let call = this.#first; call !== undefined; call = call.next) calls.push(call);

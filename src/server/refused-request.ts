@@ -1,6 +1,6 @@
-// Answers to requests that are no calls: not gRPC at all, which gets one line of text by HTTP,
-// without a gRPC status (gRPC PROTOCOL-HTTP2 "Content-Type"), or with header lists too large to be
-// read. It must not know calls.
+// Answers requests that do not become calls. A request that is not gRPC gets one line of text by
+// HTTP, without a gRPC status (gRPC PROTOCOL-HTTP2 "Content-Type"). The others have header lists
+// too large to read. This file must not know calls.
 
 import { Status } from "../grpc/status.ts";
 import { trailersOnlyHeaders } from "../grpc/trailers.ts";
@@ -11,7 +11,7 @@ import { ErrorCode } from "../wire/error-code.ts";
 import { HeaderField } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
 
-/** Request body that is read and dropped after the answer. */
+/** Bytes of the request body that are read and dropped after the answer. */
 const MAX_DRAINED_BYTES = 65_536;
 
 /** How long the client may take to end its request after the answer. */
@@ -22,9 +22,9 @@ const CONTENT_TYPE = new HeaderField("content-type", "text/plain; charset=utf-8"
 const NOTHING: Buffer = Buffer.alloc(0);
 
 /**
- * Answers at once, but ends the stream only after the request: clients other than gRPC's do not
- * know that a response may end a request early, and some lose the response with it. Who goes on for
- * too long is told to stop by RST_STREAM(NO_ERROR).
+ * Answers at once, but ends the stream only after the request. Clients other than gRPC's do not
+ * know that a response may end a request early, and some lose the response then.
+ * RST_STREAM(NO_ERROR) stops a client that goes on for too long.
  */
 export class RefusedRequest implements StreamListener {
   private readonly stream: Stream;
@@ -46,7 +46,7 @@ export class RefusedRequest implements StreamListener {
       this.stream.sendHeaders([STATUS, CONTENT_TYPE, length], isHead);
     } catch (error) {
       if (!(error instanceof HeaderError)) throw error;
-      // The client takes no header list to speak of.
+      // The client takes hardly any header list.
       this.stream.reset(ErrorCode.INTERNAL_ERROR);
       return;
     }
@@ -83,8 +83,8 @@ export class RefusedRequest implements StreamListener {
 }
 
 /**
- * Answers a request whose header list was too large: RESOURCE_EXHAUSTED, with the limit in words,
- * where a reset would have none. Its content type is lost with the rest, but whoever sends so much
+ * Answers a request whose header list was too large with RESOURCE_EXHAUSTED, and names the limit; a
+ * reset would have no text. The content type is lost with the rest. But a client that sends so much
  * to a gRPC server is most likely a gRPC client.
  * @returns the listener of the stream; `undefined` when it could not be answered
  */
@@ -101,7 +101,7 @@ export function answerLargeRequest(stream: Stream, rule: string): StreamListener
 
 const NOTHING_TO_DO = (): void => {};
 
-/** Of a stream that has been answered, so that no more than its end can come. */
+/** The listener of a stream that has been answered: only its end can follow. */
 const UNHEARD: StreamListener = {
   onHeaders: NOTHING_TO_DO,
   onData: NOTHING_TO_DO,

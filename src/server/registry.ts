@@ -1,4 +1,4 @@
-// Which handler a method has.
+// The handlers of registered methods.
 
 import { checkObject } from "../check/check.ts";
 import { isMethodPathPart } from "../grpc/method-path.ts";
@@ -9,7 +9,8 @@ export class ServiceRegistry {
   readonly #handlers = new Map<string, StreamHandler>();
 
   /**
-   * @throws {TypeError} for a name that no path can have, a handler that is none, no method at all
+   * @throws {TypeError} for a name that no path can have, a handler that is no function, and a
+   *   service without methods
    * @throws {Error} when the service is registered already
    */
   register(service: string, handlers: Readonly<Record<string, StreamHandler>>): void {

@@ -1,5 +1,5 @@
-// The head of a gRPC request: what its header fields say, checked as grpc-go checks it. Knows no
-// stream.
+// The head of a gRPC request: the values of its header fields, checked as grpc-go checks them. It
+// knows no stream.
 
 import { isGrpcContentType } from "../grpc/content-type.ts";
 import { forwardableRequestMetadata } from "../grpc/header-filter.ts";
@@ -7,8 +7,8 @@ import { parseTimeout } from "../grpc/timeout.ts";
 import type { HeaderField, HeaderList } from "../wire/field.ts";
 
 /**
- * What the header fields of one request say. Requests that repeat each other share one: HPACK gives
- * the same list for a block that comes again.
+ * The values of the header fields of one request. Equal requests share one head: HPACK gives the
+ * same list for a block that comes again.
  */
 export class RequestHead {
   readonly headers: HeaderList;
@@ -20,7 +20,7 @@ export class RequestHead {
   timeout: string | undefined = undefined;
   /** `grpc-encoding`: how messages with the compressed flag are compressed. */
   messageEncoding: string | undefined = undefined;
-  /** The header list that such a request was last sent on with, and where to. */
+  /** The header list with which such a request was last sent on; `forwardedTo` says where. */
   private forwardedList: HeaderList | undefined = undefined;
   private forwardedTo: object | undefined = undefined;
   private metadataList: HeaderList | undefined = undefined;
@@ -60,7 +60,7 @@ export class RequestHead {
   }
 
   /**
-   * Everything that travels end to end, in wire order: the metadata of the call. Always the same
+   * The fields that travel end to end, in wire order: the metadata of the call. Always the same
    * list.
    */
   get metadata(): HeaderList {
@@ -73,14 +73,14 @@ export class RequestHead {
     return this.path?.value ?? "";
   }
 
-  /** The list that `keepForwarded` was given last, if that was for `origin`. */
+  /** The list that `keepForwarded` was given last, if it was given for `origin`. */
   forwarded(origin: object): HeaderList | undefined {
     return this.forwardedTo === origin ? this.forwardedList : undefined;
   }
 
   /**
-   * Such requests are sent on to `origin` with the very list `headers`, unless a call makes a
-   * difference.
+   * Such requests are sent on to `origin` with this very list `headers`, unless a call needs
+   * another list.
    */
   keepForwarded(origin: object, headers: HeaderList): void {
     this.forwardedTo = origin;
@@ -88,8 +88,8 @@ export class RequestHead {
   }
 
   /**
-   * Why this is not a gRPC request at all, as one line of text for an HTTP 415; `undefined` when it
-   * is one.
+   * Why this is not a gRPC request, as one line of text for an HTTP 415; `undefined` for a gRPC
+   * request.
    */
   refusal(): string | undefined {
     if (this.httpMethod !== "POST") return `expected method POST, got ${this.httpMethod}`;
@@ -99,18 +99,18 @@ export class RequestHead {
   }
 
   /**
-   * Milliseconds that the client allows; Infinity when it sets no limit, `undefined` when the field
-   * is malformed.
+   * The timeout of the client in milliseconds. Infinity when the client sets none, `undefined` when
+   * the field is malformed.
    */
   timeoutMs(): number | undefined {
     return this.timeout === undefined ? Number.POSITIVE_INFINITY : parseTimeout(this.timeout);
   }
 }
 
-/** Heads that are remembered; what repeats is a few methods with the metadata of a few clients. */
+/** How many heads are remembered: a few methods with the metadata of a few clients repeat. */
 const RECENT_HEADS = 8;
 
-/** The heads of the lists that came last, whatever connection they came on. */
+/** The heads of the latest lists, from all connections. */
 export class RecentHeads {
   readonly #heads: RequestHead[] = [];
   #next = 0;

@@ -1,6 +1,6 @@
-// One call as the server side sees it: the downstream stream, its deadline, and what has been sent
-// so far. Whoever answers the call (a local handler, the relay) attaches as its sink; until then
-// request DATA waits here, unacknowledged and so bounded by the stream's window.
+// One call on the server side: the downstream stream, its deadline, and the state of the response.
+// The answering party (a local handler, the relay) attaches as its sink. Until then request DATA
+// waits here, unacknowledged and so bounded by the stream's window.
 
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { headerErrorDetails } from "../grpc/header-error.ts";
@@ -34,17 +34,19 @@ import { CallContext, type CallOrigin, deadlineExceeded } from "./call-context.t
 import type { Leftovers } from "./leftovers.ts";
 import type { RequestHead } from "./request-head.ts";
 
-/** Who answers a call. Called synchronously, in wire order. */
+/** Answers a call. Called synchronously, in wire order. */
 export interface RequestSink {
   /**
-   * Owes `ServerCall.acknowledge` for every byte. `chunk` is empty only together with `endStream`.
+   * The sink has to call `ServerCall.acknowledge` for every byte. `chunk` is empty only together
+   * with `endStream`.
    */
   onRequestData: (chunk: LentBytes, endStream: boolean) => void;
-  /** `bytes` of the response that `sendData` had to queue were accepted for the socket. */
+  /** The socket accepted `bytes` of the response that `sendData` had to queue. */
   onResponseWritable(bytes: number): void;
   /**
-   * The call is over before it was answered: the client reset it or is gone (nothing can be sent
-   * any more), its deadline has passed, or the server is going down (the sink still owes `finish`).
+   * The call is over before it was answered. If the client reset it or is gone, nothing can be sent
+   * any more. If its deadline has passed, or the server is going down, the sink still has to call
+   * `finish`.
    */
   onCancelled(reason: GrpcError): void;
 }
@@ -57,9 +59,9 @@ export interface RequestTap {
 
 export interface CallOwner {
   readonly clock: Clock;
-  /** What goes on although its call is over. */
+  /** Destinations that go on although their call is over. */
   readonly leftovers: Leftovers;
-  /** The call was answered or is gone. Exactly once. */
+  /** The call was answered or is gone. Called exactly once. */
   onCallEnd(call: ServerCall): void;
 }
 
@@ -75,28 +77,29 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   /** The client has ended its side of the stream. */
   requestEnded = false;
   headersSent = false;
-  /** Answered, or nobody is left to answer. */
+  /** The call was answered, or nobody is left to answer. */
   ended = false;
-  /** The client is gone: reset, or its connection died. */
+  /** The client is gone: it reset the call, or its connection died. */
   gone = false;
   requestBytes = 0;
   responseBytes = 0;
-  /** What handlers and interceptors add to the response, whoever answers it. */
+  /**
+   * Fields that handlers and interceptors add to the response, whether a handler or the relay
+   * answers.
+   */
   private addedHeader: Metadata | undefined = undefined;
   private addedTrailer: Metadata | undefined = undefined;
-  /** What the client was told, or would have been. */
+  /** The status that the client was sent, or would have been sent. */
   status: number = Status.UNKNOWN;
-  /** Why that is not OK. */
+  /** The error, if the status is not OK. */
   error: GrpcError | undefined = undefined;
 
-  /**
-   * The async context in which the program is told of the call, if there is anything to tell it.
-   */
+  /** The async context in which user code is told of the call, if there is anything to tell. */
   scope: Scope | undefined = undefined;
 
   private sink: RequestSink | undefined = undefined;
   private tap: RequestTap | undefined = undefined;
-  /** Credit given back ahead of time by the peeker. */
+  /** Credit that the peeker has given back ahead of time. */
   private prepaidBytes = 0;
   private deadlineTimer: Timer | undefined = undefined;
 
@@ -104,7 +107,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   previous: ServerCall | undefined = undefined;
   next: ServerCall | undefined = undefined;
 
-  /** @param timeoutMs how long the client gives it; Infinity for as long as it takes */
+  /** @param timeoutMs the time that the client allows; Infinity for no limit */
   constructor(stream: Stream, head: RequestHead, owner: CallOwner, timeoutMs: number) {
     this.stream = stream;
     this.head = head;
@@ -138,7 +141,9 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     return this.head.metadata;
   }
 
-  /** Hands the request to `sink`, beginning with what has waited for it. At most once per call. */
+  /**
+   * Hands the request to `sink`, beginning with the bytes that have waited. At most once per call.
+   */
   attach(sink: RequestSink): void {
     this.sink = sink;
     this.tap = undefined;
@@ -157,7 +162,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   }
 
   /**
-   * Takes the request back from its sink: `chunks` wait for the next one; of them `creditedBytes`
+   * Takes the request back from its sink. `chunks` wait for the next sink; `creditedBytes` of them
    * were acknowledged.
    */
   detach(chunks: Buffer[], creditedBytes: number): void {
@@ -166,7 +171,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     this.prepaidBytes += creditedBytes;
   }
 
-  /** Lets `tap` see what waits and what still comes, until a sink is attached. */
+  /** Lets `tap` see the bytes that wait and that still come, until a sink is attached. */
   setTap(tap: RequestTap | undefined): void {
     this.tap = tap;
   }
@@ -183,7 +188,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   }
 
   /**
-   * Lets the client go on sending although `bytes` are still kept here; the owner has a bound of
+   * Lets the client go on sending although `bytes` are still kept here. The owner has a bound of
    * its own.
    */
   acknowledgeAhead(bytes: number): void {
@@ -208,7 +213,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
     this.addedTrailer.merge(metadata);
   }
 
-  /** Ends with `headers`, and what was added to them. */
+  /** Sends `headers`, followed by the fields that were added. */
   sendHeaders(headers: HeaderList): void {
     this.stream.sendHeaders(withAdded(headers, this.addedHeader), false);
     this.headersSent = true;
@@ -222,14 +227,14 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
 
   /**
    * Ends the call with these trailers, or with `trailersOnly` when no headers were sent. The first
-   * end counts. A field that cannot be sent costs the trailers, not the client its answer; a client
-   * that does not even take that is reset.
+   * end counts. When a field cannot be sent, the client loses the trailers, but still gets an
+   * answer. When the client does not take even that answer, the stream is reset.
    */
   finishWith(status: number, trailers: HeaderList, trailersOnly: HeaderList): void {
     if (!this.end(status)) return;
     try {
       if (!this.headersSent && this.addedHeader !== undefined) {
-        // Headers that were set are headers, also of a call that ends at once.
+        // Headers that were set are sent as headers, also when the call ends at once.
         this.sendHeaders([HTTP_STATUS_200, this.head.contentType ?? CONTENT_TYPE_GRPC]);
         this.stream.sendTrailers(withAdded(trailersOf(trailersOnly), this.addedTrailer));
       } else if (this.headersSent) {
@@ -248,7 +253,8 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
       });
       this.finishPlainly(details);
     }
-    // What the client does not read must not be kept for as long as it likes: the call is over.
+    // The call is over, so bytes that the client does not read must not be kept for as long as it
+    // likes.
     if (this.context.reason !== undefined && this.stream.queuedBytes > 0) {
       this.deadlineTimer ??= new Timer(this);
       this.clock.schedule(this.deadlineTimer, UNREAD_RESPONSE_MS);
@@ -267,14 +273,14 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
 
   /** Ends the call with OK and the given trailing metadata. */
   finishOk(metadata: Metadata): void {
-    // A stream of no messages that ends well is headers and trailers in one, too (gRPC
+    // A stream without messages that ends with OK also is headers and trailers in one (gRPC
     // "Responses").
     if (this.headersSent)
       this.finishWith(Status.OK, trailersFor(Status.OK, "", metadata), NO_FIELDS);
     else this.finishWith(Status.OK, NO_FIELDS, trailersOnlyHeaders(Status.OK, "", metadata));
   }
 
-  /** Ends the call with an error, byte-exact where it is one that came from upstream. */
+  /** Ends the call with an error, byte-exact if the error came from upstream. */
   finishError(error: GrpcError): void {
     if (!this.ended) this.error = error;
     if (this.headersSent) this.finishWith(error.status, errorTrailers(error), NO_FIELDS);
@@ -282,15 +288,15 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   }
 
   /**
-   * Ends the call with an error by a reset, which says less than trailers, where the client could
-   * make nothing of those.
+   * Ends the call with an error by a reset, for a client that could not use trailers. A reset says
+   * less than trailers.
    */
   finishByReset(error: GrpcError, code: number = errorCodeFromStatus(error.status)): void {
     if (!this.ended) this.error = error;
     if (this.end(error.status)) this.stream.reset(code);
   }
 
-  /** Nobody is there to be answered: the call just ends. */
+  /** No client is left to answer: the call just ends. */
   abandon(error: GrpcError | undefined): void {
     if (!this.ended) this.error = error;
     this.end(error?.status ?? Status.OK);
@@ -308,8 +314,8 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   }
 
   /**
-   * Ends the call from outside (server shutdown, deadline): the sink answers, or this does. Whoever
-   * listens to its context hears of it after the sink, which knows then why all that it has ends.
+   * Ends the call from outside (server shutdown, deadline): the sink answers, or this method.
+   * Listeners of the context are told after the sink, so the sink knows the reason first.
    */
   cancel(reason: GrpcError): void {
     if (this.ended) return;
@@ -331,7 +337,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
   // The downstream stream's events.
 
   onHeaders(): void {
-    // A server stream's headers come with `onStream`.
+    // The headers of a server stream come with `onStream`.
   }
 
   onData(chunk: LentBytes, endStream: boolean): void {
@@ -342,7 +348,8 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
       return;
     }
     if (this.ended) {
-      // Answered before it was read: nobody wants the rest, and the stream is being closed.
+      // The call was answered before this was read. Nobody wants the rest, and the stream is being
+      // closed.
       this.stream.acknowledge(chunk.length);
       return;
     }
@@ -378,8 +385,8 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
 }
 
 /**
- * How long the client of a call that was cut short may take to read what was sent before its
- * status, until it is reset.
+ * How long the client of a call that was cut short may take to read the bytes before the status.
+ * Then the stream is reset.
  */
 const UNREAD_RESPONSE_MS = 1_000;
 
@@ -391,7 +398,7 @@ function withAdded(fields: HeaderList, added: Metadata | undefined): HeaderList 
   return added === undefined || added.size === 0 ? fields : [...fields, ...added.toFields()];
 }
 
-/** What a Trailers-Only header section says about the call. */
+/** The trailers that are in a Trailers-Only header section. */
 function trailersOf(trailersOnly: HeaderList): HeaderList {
   return trailersOnly.filter(({ name }) => !isHeaderOnly(name));
 }

@@ -1,4 +1,4 @@
-// One listening socket of a server, as users hold it.
+// One listening socket of a server, in the form that users hold.
 
 import { SERVER_TLS_OPTIONS, type ServerTlsOptions } from "../transport/tls.ts";
 import type { Listener, SocketAddress } from "../transport/transport.ts";
@@ -19,17 +19,17 @@ export class ServerListener {
     return new ServerListener(listener, connections);
   }
 
-  /** With the port that the system chose. */
+  /** The address, with the port that the system chose. */
   get address(): SocketAddress {
     return this.#listener.address;
   }
 
   /**
-   * Replaces what it was given as `tls`, all of it: handshakes that begin from now on use `tls`.
-   * Connections that stand are left alone. Clients have to make a full handshake once, for tickets
-   * of sessions before it are not taken.
+   * Replaces all of the former `tls`. Handshakes that begin from now on use the new `tls`.
+   * Connections that stand are left alone. Clients have to make a full handshake once, because
+   * tickets of earlier sessions are not taken.
    * @throws {TypeError} on a listener without TLS, and for certificates, keys and settings that
-   * cannot be used; what was used before stays
+   *   cannot be used; the former `tls` stays in use
    */
   setTls(tls: ServerTlsOptions): void {
     SERVER_TLS_OPTIONS.check(tls);

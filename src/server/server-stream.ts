@@ -1,4 +1,4 @@
-// The call as handlers and interceptors see it: Go's `grpc.ServerStream`.
+// The call for handlers and interceptors: Go's `grpc.ServerStream`.
 
 import type { GrpcError } from "../grpc/error.ts";
 import { tolerant } from "../grpc/message-writer.ts";
@@ -8,16 +8,15 @@ import { MessageCall, type MessageCallOptions } from "./message-call.ts";
 import type { ServerCall } from "./server-call.ts";
 
 /**
- * Who answers the call. The end of the call itself is the call's: whatever comes behind it does no
- * harm.
+ * Which party answers the call. The call itself ignores everything after its end.
  *
  * - `"undecided"`: nobody yet. Nothing was read or written.
  * - `"messages"`: the handler, message by message, through `messages`.
- * - `"relayed"`: a relay, which is at work, and so is the handler. Nothing can be read or written
- *   here any more. `hasRead` says whether messages were read before that.
- * - `"relayEnded"`: the relay has ended and the handler has not. `answer` tells the client what
- *   came of it, once the handler has ended, too.
- * - `"handlerEnded"`: the handler has ended and the relay has not: it answers when it ends.
+ * - `"relayed"`: the relay. Relay and handler are at work, and nothing can be read or written here
+ *   any more. `hasRead` says whether messages were read before.
+ * - `"relayEnded"`: the relay has ended and the handler has not. When the handler has ended, too,
+ *   `answer` tells the client the outcome.
+ * - `"handlerEnded"`: the handler has ended and the relay has not. The relay answers when it ends.
  */
 type Answering =
   | { readonly kind: "undecided" }
@@ -29,7 +28,7 @@ type Answering =
 const UNDECIDED: Answering = { kind: "undecided" };
 const HANDLER_ENDED: Answering = { kind: "handlerEnded" };
 
-/** What all views of one call share. */
+/** The state that all views of one call share. */
 class StreamCore {
   readonly call: ServerCall;
   readonly options: MessageCallOptions;
@@ -40,13 +39,13 @@ class StreamCore {
     this.options = options;
   }
 
-  /** The relay has it, or had it. */
+  /** The relay has taken the call. */
   get isRelayed(): boolean {
     const { kind } = this.answering;
     return kind !== "undecided" && kind !== "messages";
   }
 
-  /** @throws {TypeError} when it is relayed */
+  /** @throws {TypeError} when the call is relayed */
   messageCall(): MessageCall {
     if (this.answering.kind === "messages") return this.answering.messages;
     if (this.isRelayed) throw relayedAlready();
@@ -64,11 +63,11 @@ function relayedAlready(): TypeError {
 
 /**
  * One call, for stream handlers and interceptors. Requests are read with `recvMessage` or by
- * iterating, responses are written with `sendMessage`. The call ends when the handler returns, with
- * OK, or with the error that it throws.
+ * iterating; responses are written with `sendMessage`. The call ends when the handler ends: with OK
+ * when it returns, or with the error that it throws.
  *
- * With the codec of `newCodec()` messages are `Frame`s; with `codecWithParent(codec)` they are what
- * that codec makes of them.
+ * With the codec of `newCodec()` messages are `Frame`s. With `codecWithParent(codec)` they are the
+ * messages of that codec.
  */
 export class ServerStream<Request = unknown, Response = unknown> {
   /** Metadata, deadline, cancellation and peer of the call. */
@@ -101,18 +100,18 @@ export class ServerStream<Request = unknown, Response = unknown> {
   /**
    * The next request message; `undefined` when the client has ended its side. Compressed messages
    * are decompressed (gzip, deflate) before they are decoded; raw frames come as they are.
-   * @throws {GrpcError} CANCELLED, DEADLINE_EXCEEDED, or what is wrong with the message
+   * @throws {GrpcError} CANCELLED, DEADLINE_EXCEEDED, or the error of the message
    */
   recvMessage(): Promise<Request | undefined> {
-    // The codec decides what a message is; the type parameter is the user's word for it.
+    // The codec decides the type of a message; the user asserts it by the type parameter.
     if (this.#core.isRelayed) return tolerant(Promise.reject(relayedAlready()));
     return tolerant(this.#core.messageCall().recv()) as Promise<Request | undefined>;
   }
 
   /**
-   * Sends one response message, headers first if they have not been sent. Resolves when the client
-   * has taken enough of what was sent for more to be welcome: await it, and a slow client slows the
-   * handler down.
+   * Sends one response message, headers first if they have not been sent. The promise resolves when
+   * the client has taken enough for the next message. A handler that awaits it is slowed down by a
+   * slow client.
    * @throws {GrpcError} when the call is over, or the codec cannot encode the message
    */
   sendMessage(message: Response): Promise<void> {
@@ -154,7 +153,7 @@ export class ServerStream<Request = unknown, Response = unknown> {
   }
 
   /**
-   * @internal For the relay: takes the call over; from then on nothing can be read or written here.
+   * @internal For the relay: takes the call over. From then on nothing can be read or written here.
    */
   takeOver(): ServerCall {
     const core = this.#core;
@@ -169,22 +168,22 @@ export class ServerStream<Request = unknown, Response = unknown> {
         "handleStream: expected a stream without a response, got one whose headers were sent",
       );
     }
-    // Messages that were read are gone; the bytes behind them go to the relay.
+    // Messages that were read are gone. The bytes behind them go to the relay.
     const hasRead = answering.kind === "messages" && answering.messages.release();
     core.answering = { kind: "relayed", hasRead };
     return call;
   }
 
-  /** @internal For the relay, when it takes the call over: messages were read before. */
+  /** @internal For the relay: messages were read before it took the call over. */
   get hasRead(): boolean {
     const { answering } = this.#core;
     return answering.kind === "relayed" && answering.hasRead;
   }
 
   /**
-   * @internal For the relay: it has ended, with `error` or well. A handler that waits for it
-   * decides what the client is told: returning means OK. For one that does not wait the relay's own
-   * outcome stands.
+   * @internal For the relay: it has ended, with `error` or with OK. A handler that waits for the
+   *   relay decides the answer to the client: returning means OK. If the handler does not wait, the
+   *   relay's own outcome stands.
    */
   relayDone(answer: (outcome: GrpcError | undefined) => void, error: GrpcError | undefined): void {
     const core = this.#core;
@@ -199,8 +198,8 @@ export class ServerStream<Request = unknown, Response = unknown> {
   }
 
   /**
-   * @internal For the server: the handler has ended. Once.
-   * @param waited it returned a promise, so it can have waited for a relay
+   * @internal For the server: the handler has ended. Called once.
+   * @param waited the handler returned a promise, so it may have waited for a relay
    */
   finish(error: GrpcError | undefined, waited: boolean): void {
     const core = this.#core;
@@ -221,7 +220,7 @@ export class ServerStream<Request = unknown, Response = unknown> {
       case "relayed":
       case "handlerEnded":
         core.answering = HANDLER_ENDED;
-        // The relay ends its destinations, then says this error.
+        // The relay ends its destinations, and then reports this error.
         if (error !== undefined) call.cancel(error);
     }
   }

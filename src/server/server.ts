@@ -1,4 +1,4 @@
-// The server as users hold it: where it listens, what it answers, and its end.
+// The server that users hold: its listeners, its handlers, and its end.
 
 import { checkFunction, checkNumber, shown } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
@@ -35,19 +35,22 @@ import { Shutdown } from "./shutdown.ts";
 
 export interface ServerOptions extends SessionOptions, ServerConnectionOptions {
   /**
-   * Which HTTP/2 implementation listening sockets use; attached servers have that of `node:http2`.
+   * The HTTP/2 implementation of listening sockets. Attached servers use `node:http2`.
    * @default "engine"
    */
   readonly transport?: TransportName | Transport;
-  /** Makes listening sockets TLS (ALPN `h2`). @default plain HTTP/2 with prior knowledge */
+  /** Uses TLS on listening sockets (ALPN `h2`). @default plain HTTP/2 with prior knowledge */
   readonly tls?: ServerTlsOptions;
   /**
-   * When clients on listening sockets are asked by PING whether they are still there, and how often
-   * they may ask (gRFC A8, A9). Connections of attached servers are their own.
-   * @default after two hours without a word, 20 s for the answer; see `ServerKeepaliveOptions`
+   * When the server checks clients on listening sockets by PING, and how often clients may send PING
+   * (gRFC A8, A9). Attached servers keep rules of their own.
+   * @default after two hours of silence, 20 s for the answer; see `ServerKeepaliveOptions`
    */
   readonly keepalive?: ServerKeepaliveOptions;
-  /** What local handlers read and write; proxied calls stay bytes. @default newCodec() */
+  /**
+   * Encodes and decodes the messages of local handlers; proxied calls stay bytes.
+   * @default newCodec()
+   */
   readonly codec?: Codec;
   /**
    * Answers calls of methods that are not registered: usually `transparentHandler(director)`.
@@ -63,7 +66,7 @@ export interface ServerOptions extends SessionOptions, ServerConnectionOptions {
    */
   readonly maxRequestMessageBytes?: number;
   /**
-   * Told of connections that failed before they were sessions (TLS handshake, no `h2`) and of
+   * Told of connections that failed before they were sessions (TLS handshake, no `h2`), and of
    * listening sockets that failed.
    * @default ignored
    */
@@ -85,8 +88,8 @@ export interface ListenSettings {
 }
 
 /**
- * Answers gRPC calls, by handlers of its own or by passing them on, on any number of listening
- * sockets and servers of `node:http2`.
+ * Answers gRPC calls, by handlers of its own or by a relay, on any number of listening sockets and
+ * servers of `node:http2`.
  */
 export class Server {
   /** @internal */
@@ -125,26 +128,26 @@ export class Server {
     this.#shutdown = new Shutdown(this.#connections, this.#calls);
   }
 
-  /** Calls under way. */
+  /** The number of calls under way. */
   get openCallCount(): number {
     return this.#calls.count;
   }
 
-  /** Connections that stand. */
+  /** The number of open connections. */
   get sessionCount(): number {
     return this.#connections.count;
   }
 
   /**
-   * Aborted when `close` is called, so that handlers of calls without an end can finish them while
-   * the grace lasts. Its reason is a `GrpcError`, UNAVAILABLE: a handler may throw it, and its
-   * client tries elsewhere.
+   * Aborted when `close` is called, so that handlers of calls without an end can finish them during
+   * the grace. The reason is a `GrpcError`, UNAVAILABLE. A handler may throw it; the client then
+   * tries elsewhere.
    */
   get draining(): AbortSignal {
     return this.#shutdown.draining;
   }
 
-  /** @internal What goes on although its call is over. */
+  /** @internal Destinations that go on although their call is over. */
   get leftovers(): Leftovers {
     return this.#calls.leftovers;
   }
@@ -162,10 +165,10 @@ export class Server {
   /**
    * Listens on `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; port 0 lets the system choose. May be
    * called several times.
-   * @returns the listener: where it listens, with the port that the system chose, new certificates
-   * for it, and its end
-   * @throws the system's error (`EADDRINUSE`, ...) when it cannot, and `TypeError` for an address
-   * that is none and settings that are unknown or wrong
+   * @returns the listener, with its address (and the port that the system chose), `setTls` and
+   *   `close`
+   * @throws the system's error (`EADDRINUSE`, ...) when it cannot listen, and `TypeError` for an
+   *   invalid address and for settings that are unknown or wrong
    */
   async listen(
     address: string | SocketAddress,
@@ -193,12 +196,13 @@ export class Server {
 
   /**
    * Answers the requests of a server made by `http2.createServer` or `http2.createSecureServer`
-   * that are gRPC, or that `match` takes. All others go to the server's own handlers, HTTP/1 too;
-   * it makes no difference whether these were added before or after. The server listens and is
-   * closed by whoever made it; `close` here only ends the calls, and drains the connections that
-   * had any. Of several relays on one server, the one that was attached last takes what it matches.
+   * that are gRPC, or that `match` takes. All others, HTTP/1 included, go to the server's own
+   * handlers, whether these were added before or after. The server's owner makes it listen and
+   * closes it. `close` here only ends the calls, and drains the connections that had any. Of
+   * several relays on one server, the one that was attached last takes the requests that it
+   * matches.
    * @throws {TypeError} for a server that does not speak HTTP/2, and on a `Server` that was made
-   * for another transport than `"node"`
+   *   for another transport than `"node"`
    */
   attach(http2Server: HandedOverServer, options: AttachOptions = {}): void {
     if (this.#shutdown.hasBegun) throw new Error("the server is closed");
@@ -219,9 +223,9 @@ export class Server {
   }
 
   /**
-   * Stops listening and lets calls finish for up to `graceMs` milliseconds; calls that are still
-   * open then are ended with UNAVAILABLE. Clients are told by GOAWAY to open no new calls here.
-   * Resolves when every connection is closed. Calling it again with a shorter grace shortens it.
+   * Stops listening and lets calls finish for up to `graceMs` milliseconds. Then calls that are
+   * still open end with UNAVAILABLE. GOAWAY tells clients to open no new calls here. The promise
+   * resolves when every connection is closed. A second call with a shorter grace shortens it.
    * Detached destinations of calls that are over are not waited for, but ended.
    * @default graceMs 0
    */

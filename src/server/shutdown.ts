@@ -1,4 +1,4 @@
-// How a server ends: it stops listening, lets calls finish, cuts off what is left, and closes.
+// Ends a server: it stops listening, lets calls finish, cuts off the rest, and closes.
 
 import { ErrorReason, failure, type GrpcError } from "../grpc/error.ts";
 import { Status } from "../grpc/status.ts";
@@ -13,11 +13,11 @@ import { LAST_STATUSES_MS, type OpenCalls } from "./open-calls.ts";
 const SHUTTING_DOWN = "the server is shutting down";
 
 /**
- * How far the end is. `done` settles when there is no connection any more.
+ * The stage of the end. `done` settles when no connection is left.
  *
  * - `"open"`: connections and calls are welcome.
  * - `"draining"`: nobody listens, and every connection has announced GOAWAY. Calls may finish until
- *   the grace is over; the timer runs for it, unless it is infinite.
+ *   the grace is over. The timer runs for the grace, unless that is infinite.
  * - `"cutOff"`: every call was ended with UNAVAILABLE. The timer runs for the last statuses; then
  *   connections that still stand are destroyed. No grace can be given any more.
  * - `"closed"`: no connection is left, and the timer does not run.
@@ -72,8 +72,8 @@ export class Shutdown implements TimerOwner {
   }
 
   /**
-   * Begins the end, or hastens it.
-   * @param graceMs for calls to finish; Infinity for as long as they take
+   * Begins the end, or makes it come sooner.
+   * @param graceMs the time for calls to finish; Infinity for no limit
    */
   close(graceMs: number): Promise<void> {
     const state = this.#state.kind === "open" ? this.#begin() : this.#state;

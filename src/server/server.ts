@@ -42,8 +42,8 @@ export interface ServerOptions extends SessionOptions, ServerConnectionOptions {
   /** Uses TLS on listening sockets (ALPN `h2`). @default plain HTTP/2 with prior knowledge */
   readonly tls?: ServerTlsOptions;
   /**
-   * When the server checks clients on listening sockets by PING, and how often clients may send PING
-   * (gRFC A8, A9). Attached servers keep rules of their own.
+   * When the server checks clients on listening sockets by PING, and how often clients may send
+   * PING (gRFC A8, A9). Attached servers keep rules of their own.
    * @default after two hours of silence, 20 s for the answer; see `ServerKeepaliveOptions`
    */
   readonly keepalive?: ServerKeepaliveOptions;

@@ -1,5 +1,5 @@
-// A listening socket, and what comes of its connections before they speak HTTP/2. A transport makes
-// sessions of what it is handed.
+// A listening socket, and its connections until they speak HTTP/2. A transport makes sessions of
+// the connections that it is handed.
 
 import { createServer, type Server, type Socket } from "node:net";
 import type { TlsOptions, Server as TlsServer } from "node:tls";
@@ -13,13 +13,13 @@ import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "./t
 
 interface AcceptorOptions {
   readonly handshakeTimeoutMs: number;
-  /** Nothing of a plain connection is read before `onPlain` has it. */
+  /** Nothing of a plain connection is read before `onPlain` gets it. */
   readonly pausesPlain: boolean;
-  /** A plain connection has come. @returns the socket that it goes on by */
+  /** A plain connection has come. @returns the socket with which the connection goes on */
   onPlain(socket: Socket): Socket;
   /**
-   * A server that never listens. Connections are emitted on it, and it makes sessions of those that
-   * agree on h2.
+   * Makes a server that never listens. Connections are emitted on it, and it makes sessions of
+   * those that agree on h2.
    */
   makeSecureServer(options: TlsOptions): TlsServer;
 }
@@ -80,11 +80,11 @@ function boundAddress(server: Server, asked: SocketAddress): SocketAddress {
     : { host: bound.address, port: bound.port };
 }
 
-/** The TLS of a listening socket, which can be replaced while it listens. */
+/** The TLS of a listening socket. It can be replaced while the socket listens. */
 class SecureSide {
   readonly #options: AcceptorOptions;
   readonly #handshakes: Handshakes;
-  /** Whoever begins handshakes now; those before it finish theirs. */
+  /** The server for new handshakes. Handshakes of earlier servers go on with those. */
   #server: TlsServer;
 
   constructor(tls: ServerTlsOptions, options: AcceptorOptions, events: ListenerEvents) {
@@ -93,7 +93,7 @@ class SecureSide {
     this.#server = this.#make(tls);
   }
 
-  /** @throws what OpenSSL and node:tls refuse; the TLS before it stays */
+  /** @throws the errors of OpenSSL and node:tls; the former TLS stays */
   replace(tls: ServerTlsOptions): void {
     this.#server = this.#make(tls);
   }
@@ -145,7 +145,7 @@ class Acceptor implements Listener {
   }
 
   close(): Promise<void> {
-    // The server's own callback would wait for the connections, too.
+    // The callback of the server would also wait for its connections.
     this.#server.close();
     this.#secure?.destroyHandshakes();
     this.#proxies?.destroyAll();

@@ -62,7 +62,7 @@ function malformed(text: string): TypeError {
   );
 }
 
-/** What somebody meant who wrote what others take. */
+/** A hint for a text that other programs accept. */
 function hintFor(text: string): string | undefined {
   const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0];
   if (scheme !== undefined) {
@@ -77,13 +77,13 @@ function hintFor(text: string): string | undefined {
   return /^[^:[\]/\s]+$/.test(text) ? `the port is missing: ${text}:PORT` : undefined;
 }
 
-/** The version of IP that `host` is an address of; `undefined` for a name. */
+/** The IP version of the address `host`; `undefined` for a name. */
 export function ipVersionOf(host: string): 4 | 6 | undefined {
   const version = isIP(host);
   return version === 4 || version === 6 ? version : undefined;
 }
 
-/** The text that `parseAddress` reads; an IPv6 host gets its brackets. */
+/** The text that `parseAddress` reads. An IPv6 host gets brackets. */
 export function formatAddress(address: SocketAddress): string {
   if ("path" in address) return `unix:${address.path}`;
   return address.host.includes(":")

@@ -1,4 +1,4 @@
-// How a client calls node:tls, on either transport.
+// Options of node:tls for a client, on either transport.
 
 import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
@@ -6,8 +6,8 @@ import type { ClientTlsOptions } from "./tls.ts";
 import type { SocketAddress } from "./transport.ts";
 
 /**
- * What `tls.connect` takes for a connection to `address` that speaks h2.
- * @throws {TypeError} for a server name that is none
+ * The options of `tls.connect` for a connection to `address` that speaks h2.
+ * @throws {TypeError} for an invalid server name
  */
 export function tlsConnectOptions(
   address: SocketAddress,
@@ -15,14 +15,14 @@ export function tlsConnectOptions(
 ): ConnectionOptions {
   const { serverName, rejectUnauthorized = true, ...material } = tls;
   const name = serverName ?? ("path" in address ? "localhost" : address.host);
-  // node:tls looks at it when its socket is connecting already.
+  // node:tls checks this only when its socket is connecting already.
   if (typeof name !== "string") throw new TypeError(`serverName: expected a string, got ${name}`);
   return {
     ...material,
     ...("path" in address ? { path: address.path } : { host: address.host, port: address.port }),
     rejectUnauthorized,
     ALPNProtocols: ["h2"],
-    // SNI takes names only (RFC 6066 §3); the certificate is checked against addresses as well.
+    // SNI takes only names (RFC 6066 §3). The certificate is checked against addresses, too.
     ...(isIP(name) === 0 ? { servername: name } : {}),
   };
 }

@@ -1,4 +1,4 @@
-// Every default of a session in one place, and the check of what a user passes instead.
+// Every default of a session in one place, and the check of the options of users.
 
 import { checkInteger, shown } from "../check/check.ts";
 import type { OptionCheck, OptionChecks } from "../check/options.ts";
@@ -8,8 +8,7 @@ import type { SessionOptions } from "./transport.ts";
 export const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
 
 /**
- * A client that does nothing after it has connected costs a socket and OpenSSL's state for this
- * long.
+ * How long a client that does nothing after it has connected may cost a socket and OpenSSL's state.
  */
 const MAX_HANDSHAKE_MS = 10_000;
 
@@ -42,9 +41,8 @@ export function resolveSessionOptions(options: SessionOptions): ResolvedSessionO
 }
 
 /**
- * How long a TLS handshake may take, or a client to begin at all, in milliseconds. What makes
- * SETTINGS late has no part in it: a stack that is about to acknowledge them late does its
- * handshake at once.
+ * How long a TLS handshake may take, or a client to begin at all, in milliseconds. Stacks that
+ * acknowledge SETTINGS late do their handshake at once, so this time is shorter.
  */
 export function handshakeTimeoutMs(options: ResolvedSessionOptions): number {
   return Math.min(options.settingsTimeoutMs, MAX_HANDSHAKE_MS);
@@ -73,7 +71,7 @@ const sessionOption: OptionCheck = (name, value) => {
   resolveSessionOptions({ [name]: value });
 };
 
-/** For the tables of the options that include those of a session. */
+/** The checks of session options, for the tables of options that include them. */
 export const SESSION_CHECKS: OptionChecks<SessionOptions> = {
   maxConcurrentStreams: sessionOption,
   streamWindowBytes: sessionOption,

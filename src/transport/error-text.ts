@@ -1,11 +1,11 @@
-// What a failed socket says, as one readable line: no places in OpenSSL's source, no address that
-// is named beside it anyway.
+// The text of a failed socket as one readable line: without places in OpenSSL's source, and without
+// an address that is named beside it.
 
 import { opensslReason } from "./tls.ts";
 
 /**
- * @param peer the address that the reader is told besides: it is left out. A name with several
- * addresses fails with an AggregateError, whose own message is empty.
+ * @param peer the address that the reader is told in addition; the text leaves it out. A name with
+ *   several addresses fails with an AggregateError, whose own message is empty.
  */
 export function errorText(error: Error, peer = ""): string {
   if (error.message === "" && "errors" in error && Array.isArray(error.errors)) {
@@ -17,8 +17,9 @@ export function errorText(error: Error, peer = ""): string {
 }
 
 /**
- * Of a handshake that `peer` failed.
- * @param untrusted why its certificate does not verify, as node:tls says it, if that was looked at
+ * The error of a handshake that `peer` failed.
+ * @param untrusted why its certificate does not verify, in the words of node:tls, if that was
+ *   checked
  */
 export function handshakeError(peer: string, error: Error, untrusted?: unknown): Error {
   const reason = handshakeReason(errorText(error, peer), untrusted);
@@ -26,7 +27,7 @@ export function handshakeError(peer: string, error: Error, untrusted?: unknown):
   return "code" in error ? Object.assign(told, { code: error.code }) : told;
 }
 
-/** Whichever side closes a socket within a handshake, Node says that it hung up. */
+/** Node says that the socket hung up, whichever side closed it within a handshake. */
 function handshakeReason(text: string, untrusted: unknown): string {
   if (text !== "socket hang up") return text;
   return typeof untrusted === "string"
@@ -34,7 +35,7 @@ function handshakeReason(text: string, untrusted: unknown): string {
     : "it closed the connection, as clients do that do not accept the certificate";
 }
 
-/** Node says the host twice, and ends with white space where the certificate has no names. */
+/** Node names the host twice, and ends with white space when the certificate has no names. */
 function wrongNameText(error: Error, peer: string): string | undefined {
   if (!("code" in error) || error.code !== "ERR_TLS_CERT_ALTNAME_INVALID") return undefined;
   const host = "host" in error && typeof error.host === "string" ? error.host : "this host";
@@ -47,7 +48,7 @@ function wrongNameText(error: Error, peer: string): string | undefined {
   return `the certificate is not for ${whose}, but for ${names ? String(names) : "no name"}`;
 }
 
-/** `connect ECONNREFUSED 10.0.0.7:50051` to somebody who knows where. */
+/** Shortens `connect ECONNREFUSED 10.0.0.7:50051` for a reader who knows the address. */
 function withoutAddress(text: string, error: Error, peer: string): string {
   if (peer.startsWith("unix:")) {
     const path = peer.slice("unix:".length);

@@ -1,5 +1,4 @@
-// A client session that never was: what it should have connected with was refused before there was
-// a socket.
+// A client session that never began: its options were refused before a socket was made.
 
 import type { Clock } from "../time/clock.ts";
 import { ErrorCode } from "../wire/error-code.ts";

@@ -1,5 +1,5 @@
-// What users make with `http2.connect` and `http2.createServer` and hand over. Only the node
-// transport can take it, whichever one is chosen for the rest.
+// Sessions of `http2.connect` and servers of `http2.createServer` that users hand over. Only the
+// node transport can take them, whichever transport is chosen for the rest.
 
 export {
   attachServer,

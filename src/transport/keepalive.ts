@@ -1,21 +1,21 @@
 // Finds a peer that is gone although its connection stands, by PING (gRFC A8). Pure: it is told the
-// time, when something was read and how many streams are open, and says what is to be done.
+// time, when something was read and how many streams are open, and returns what to do.
 
 import { checkBoolean, checkNumber } from "../check/check.ts";
 import { type OptionTable, optionTable } from "../check/options.ts";
 
-/** When the connections of `dial` ask the backend by PING whether it is still there. */
+/** When the connections of `dial` check by PING whether the backend is still there. */
 export interface KeepaliveOptions {
   /**
-   * How long nothing may be read while calls are open before the backend is asked, in
-   * milliseconds. From 1,000 up; Infinity for never. Servers end connections that ask more often
-   * than they permit (GOAWAY "too_many_pings"); the interval of later connections to the same
-   * address is then twice as long (gRFC A8).
+   * How long nothing may be read while calls are open before a PING is sent, in milliseconds. From
+   * 1,000 up; Infinity for never. Servers end connections that send PING more often than they
+   * permit (GOAWAY "too_many_pings"). Later connections to the same address then have twice the
+   * interval (gRFC A8).
    *
-   * The strictest servers by default are those of grpc-go, gRPC C-core and grpc-java, which are
-   * alike: one PING in 5 minutes, only while calls are open, and the third one too many ends the
-   * connection. Those of grpc-js, tonic, Envoy and nginx count floods only. The ten seconds more
-   * are for clocks that do not run alike.
+   * The strictest default is that of grpc-go, gRPC C-core and grpc-java servers: one PING in 5
+   * minutes, only while calls are open. The third PING too many ends the connection. grpc-js,
+   * tonic, Envoy and nginx only count floods. The ten extra seconds are for clocks of different
+   * speed.
    * @default 310_000
    */
   readonly intervalMs?: number;
@@ -28,7 +28,7 @@ export interface KeepaliveOptions {
    */
   readonly timeoutMs?: number;
   /**
-   * Ask without open calls, too. The servers named above permit that once in two hours.
+   * Send PING without open calls, too. The servers named above permit that once in two hours.
    * @default false
    */
   readonly withoutCalls?: boolean;
@@ -78,7 +78,7 @@ export interface ServerKeepaliveTerms {
 const DEFAULT_INTERVAL_MS = 310_000;
 const DEFAULT_TIMEOUT_MS = 20_000;
 /**
- * How long nothing may be read after HEADERS or DATA was sent before the peer is asked, in
+ * How long nothing may be read after HEADERS or DATA was sent before a PING is sent, in
  * milliseconds.
  */
 export const SILENCE_MS = 5_000;
@@ -127,12 +127,12 @@ export function resolveKeepalive(options: KeepaliveOptions = {}): KeepaliveTerms
   return { intervalMs, timeoutMs, answerMs, withoutCalls };
 }
 
-/** The same for a server that was asked too often (gRFC A8). */
+/** The same options for a server that got too many PINGs (gRFC A8). */
 export function slowerKeepalive(options: KeepaliveOptions = {}): KeepaliveOptions {
   return { ...options, intervalMs: 2 * (options.intervalMs ?? DEFAULT_INTERVAL_MS) };
 }
 
-/** What to do. */
+/** The action to take. */
 type KeepaliveVerdict =
   /** Nothing before `nextMs`. */
   | "wait"
@@ -141,28 +141,28 @@ type KeepaliveVerdict =
   | "dead";
 
 /**
- * One connection. It is to be looked at
+ * The keepalive of one connection. Its owner calls `look`
  *
  * - when `nextMs` has come;
- * - when an answer becomes due, and when a stream is opened while it is not.
+ * - when an answer becomes due, and when a stream is opened while none is due.
  *
- * Two rules say when the peer is asked: nothing was read for `intervalMs` while streams are open,
- * or nothing for `SILENCE_MS` since HEADERS or DATA was sent that nothing of the kind has followed.
- * Neither asks again before `intervalMs` after the last answer, unless HEADERS or DATA was read
- * since: servers forget the PINGs that they counted when they send any (gRFC A8). Counted from the
- * answer, because the server then had the PING at least as long ago.
+ * Two rules say when a PING is sent: nothing was read for `intervalMs` while streams are open, or
+ * nothing was read for `SILENCE_MS` after HEADERS or DATA was sent without an answer. Neither rule
+ * sends another PING before `intervalMs` after the last answer, unless HEADERS or DATA was read
+ * since: servers that send either forget the PINGs that they counted (gRFC A8). The time counts
+ * from the answer, because by then the server had the PING.
  */
 export class Keepalive {
-  /** HEADERS or DATA was sent, and none was read since. */
+  /** HEADERS or DATA was sent, and neither was read since. */
   isDue = false;
   /** When to look again at the latest; Infinity for not before something is sent. */
   nextMs: number = Number.POSITIVE_INFINITY;
   private readonly terms: KeepaliveTerms;
-  /** Between two PINGs. */
+  /** The least time between two PINGs. */
   private readonly pauseMs: number;
-  /** Since when it is due, if it is. */
+  /** Since when an answer is due, if one is due. */
   private dueMs = 0;
-  /** When the PING was sent that is not acknowledged. */
+  /** When the PING was sent that is not acknowledged yet. */
   private askedMs: number | undefined = undefined;
   /** No PING before this. */
   private restUntilMs: number = Number.NEGATIVE_INFINITY;
@@ -172,20 +172,20 @@ export class Keepalive {
     this.pauseMs = Number.isFinite(terms.intervalMs) ? terms.intervalMs : DEFAULT_INTERVAL_MS;
   }
 
-  /** HEADERS or DATA was sent. While an answer is due already, it is no news. */
+  /** HEADERS or DATA was sent. This changes nothing while an answer is due already. */
   sent(nowMs: number): void {
     if (this.isDue) return;
     this.isDue = true;
     this.dueMs = nowMs;
   }
 
-  /** HEADERS or DATA was read; no news while no answer is due. */
+  /** HEADERS or DATA was read. This changes nothing while no answer is due. */
   heard(): void {
     this.isDue = false;
     this.restUntilMs = Number.NEGATIVE_INFINITY;
   }
 
-  /** The PING is on its way only now. */
+  /** The PING goes out only now. */
   asked(nowMs: number): void {
     if (this.askedMs !== undefined) this.askedMs = nowMs;
   }
@@ -197,10 +197,10 @@ export class Keepalive {
   }
 
   /**
-   * Who is told "ping" sends one now.
-   * @param lastReadMs when anything was read last
-   * @param openStreams somebody waits for answers on so many streams; where nobody does, any sign
-   * of life will do
+   * Looks at the state of the connection. A caller that gets "ping" sends a PING now.
+   * @param lastReadMs when anything was last read
+   * @param openStreams so many streams wait for answers; without such streams any sign of life is
+   *   enough
    */
   look(lastReadMs: number, openStreams: number, nowMs: number): KeepaliveVerdict {
     if (this.isDue && openStreams === 0 && lastReadMs > this.dueMs) this.isDue = false;
@@ -215,14 +215,14 @@ export class Keepalive {
     return "ping";
   }
 
-  /** When the peer is to be asked. */
+  /** When a PING is to be sent. */
   private askMs(lastReadMs: number, openStreams: number): number {
     const { intervalMs, withoutCalls } = this.terms;
     let askMs = Number.POSITIVE_INFINITY;
     if (openStreams > 0 || withoutCalls) {
       askMs = lastReadMs + intervalMs;
     } else if (this.restUntilMs !== Number.NEGATIVE_INFINITY) {
-      // Servers permit no second one now, and nobody waits.
+      // Servers permit no second PING now, and nobody waits.
       this.isDue = false;
     }
     if (this.isDue) askMs = Math.min(askMs, Math.max(this.dueMs, lastReadMs) + SILENCE_MS);
@@ -234,7 +234,8 @@ export class Keepalive {
     const { timeoutMs, answerMs } = this.terms;
     const quietMs = Math.max(askedMs, lastReadMs);
     if (!this.isDue) return quietMs + timeoutMs;
-    // A PING that was sent before, or together with, what is to be answered leaves no less time.
+    // A PING that was sent before, or together with, the request must not shorten the time for the
+    // answer.
     const silentMs = Math.max(this.dueMs, lastReadMs) + SILENCE_MS;
     return Math.min(quietMs + timeoutMs, Math.max(quietMs, silentMs) + answerMs);
   }

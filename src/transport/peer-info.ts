@@ -1,4 +1,4 @@
-// Who is on the other end of a socket, as text. Must not know HTTP/2.
+// The peer of a socket, as text. This file must not know HTTP/2.
 
 import { Socket } from "node:net";
 import { type PeerCertificate, TLSSocket } from "node:tls";
@@ -7,8 +7,8 @@ import type { TlsInfo } from "./tls.ts";
 import type { PeerInfo } from "./transport.ts";
 
 /**
- * Read while the socket is connected; a closed one has forgotten its addresses.
- * @param path of a UNIX socket, which only the side that listens has; the other is not named
+ * Call this while the socket is connected; a closed socket has forgotten its addresses.
+ * @param path of a UNIX socket. Only the listening side has one; the other side is not named
  */
 export function peerInfo(
   socket: Socket,
@@ -26,7 +26,7 @@ export function peerInfo(
 }
 
 /**
- * The other end of an accepted connection that is no session yet. To ask such a TLS socket for more
+ * The address of an accepted connection that is no session yet. Reading more of such a TLS socket
  * may end the process.
  */
 export function remoteAddressOf(socket: Socket): string {
@@ -70,7 +70,7 @@ class SocketTlsInfo implements TlsInfo {
 
   get peerCertificate(): TlsInfo["peerCertificate"] {
     const certificate: PeerCertificate | undefined = this.#socket.getPeerCertificate(true);
-    // An empty object stands for a peer without one.
+    // An empty object stands for a missing certificate.
     return certificate?.raw === undefined ? undefined : certificate;
   }
 }

@@ -1,13 +1,13 @@
-// Has V8 collect what was read and passed on. A relay of bulk allocates read buffers and little
-// else, and from Node.js 24 on their bytes alone cause no collection of the young generation any
-// more: they pile up until a full one is due, at 64 MiB.
+// Makes V8 collect buffers that were read and passed on. A relay of bulk allocates read buffers and
+// little else. From Node.js 24 on their bytes alone cause no collection of the young generation. So
+// the buffers pile up until a full collection is due, at 64 MiB.
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 /**
- * What may pile up. A collection costs about a millisecond, to relay 16 MiB takes several; and it
- * spares full ones, which cost more.
+ * How many bytes may pile up. A collection costs about a millisecond, and relaying 16 MiB takes
+ * several. A collection also avoids full ones, which cost more.
  */
 const GARBAGE_BYTES = 16_777_216;
 
@@ -31,8 +31,8 @@ export class ReadGarbage {
 }
 
 /**
- * V8 puts `gc` into contexts that are made while the flag is set. Where it does not, memory is
- * collected when V8 pleases.
+ * V8 puts `gc` into contexts that are made while the flag is set. Without `gc`, V8 decides when
+ * memory is collected.
  */
 export function findCollect(): Collect {
   const found = globalThis.gc ?? exposeGc();

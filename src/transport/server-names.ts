@@ -1,9 +1,9 @@
-// Which certificate a client is shown, by the name that it asks for (SNI, RFC 6066 §3).
+// Selects the certificate for a client by the name that the client asks for (SNI, RFC 6066 §3).
 
 import { createSecureContext, type SecureContext, type TlsOptions } from "node:tls";
 import { contextOptionsOf, type ServerCertificate, type ServerTlsOptions } from "./tls.ts";
 
-/** `tls` as node:tls takes it. @throws what OpenSSL refuses */
+/** `tls` in the form of node:tls. @throws the error of OpenSSL */
 export function withServerNames(tls: ServerTlsOptions): TlsOptions {
   const { certificates = {}, ...options } = tls;
   const entries = Object.entries(certificates);
@@ -13,7 +13,7 @@ export function withServerNames(tls: ServerTlsOptions): TlsOptions {
   );
   return {
     ...options,
-    // Without a context it is the server's own certificate, if it has one.
+    // Without a context the server's own certificate is used, if it has one.
     SNICallback: (name, callback) => callback(null, lookUp(contextOf, name.toLowerCase())),
   };
 }

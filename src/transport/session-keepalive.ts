@@ -1,4 +1,5 @@
-// Runs the keepalive of one session: its timer, its PINGs, and the last look before it is given up.
+// Runs the keepalive of one session: its timer, its PINGs, and the last check before the session
+// ends.
 
 import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
@@ -11,12 +12,12 @@ import { Keepalive, type KeepaliveTerms, SILENCE_MS } from "./keepalive.ts";
 const FAR_MS = 60_000;
 const COARSE_MS = 1_024;
 
-/** A session as its keepalive sees it. */
+/** The parts of a session that its keepalive uses. */
 export interface WatchedSession {
   readonly openStreamCount: number;
-  /** When anything was read last, as far as it is known. */
+  /** When anything was last read, as far as the session knows. */
   readonly lastReadMs: number;
-  /** A PING can be sent. Once it cannot, it never can again. */
+  /** A PING can be sent. Once this is false, it stays false. */
   readonly canPing: boolean;
   ping(onAcknowledged: () => void): void;
   /** Nothing came for too long after a PING. */
@@ -24,9 +25,9 @@ export interface WatchedSession {
 }
 
 /**
- * Asks the peer of one session by PING when it is silent for too long, and tells the session when
- * it stays so. The timer runs while streams are open, and is moved only when it fires or has to
- * fire earlier: not for each read.
+ * Sends PING to the peer of one session when the peer is silent for too long, and tells the session
+ * when the peer stays silent. The timer runs while streams are open. It is moved only when it fires
+ * or has to fire earlier, not for each read.
  */
 export class SessionKeepalive implements TimerOwner {
   private readonly keepalive: Keepalive;
@@ -38,8 +39,8 @@ export class SessionKeepalive implements TimerOwner {
   private isOver = false;
 
   /**
-   * @param lookMs how often the session has to be looked at to know when it read something;
-   * Infinity when it knows by itself
+   * @param lookMs how often the session has to be checked to know when it read something; Infinity
+   *   when the session knows by itself
    */
   constructor(terms: KeepaliveTerms, clock: Clock, session: WatchedSession, lookMs: number) {
     this.keepalive = new Keepalive(terms);
@@ -48,12 +49,12 @@ export class SessionKeepalive implements TimerOwner {
     this.lookMs = lookMs;
   }
 
-  /** HEADERS or DATA was sent, and none was read since. */
+  /** HEADERS or DATA was sent, and neither was read since. */
   get isDue(): boolean {
     return this.keepalive.isDue;
   }
 
-  /** The connection stands: from now on it is looked at, without streams where that is wanted. */
+  /** The connection stands. Checks begin, also without streams if the options ask for that. */
   start(): void {
     this.look();
   }
@@ -64,7 +65,7 @@ export class SessionKeepalive implements TimerOwner {
     this.clock.cancel(this.timer);
   }
 
-  /** HEADERS or DATA was sent. To be called while no answer is due. */
+  /** HEADERS or DATA was sent. Call this while no answer is due. */
   sent(): void {
     if (this.isOver) return;
     const nowMs = this.clock.nowMs();
@@ -73,7 +74,7 @@ export class SessionKeepalive implements TimerOwner {
     if (!timer.scheduled || timer.dueMs > nowMs + SILENCE_MS) this.look();
   }
 
-  /** HEADERS or DATA was read. To be called while an answer is due. */
+  /** HEADERS or DATA was read. Call this while an answer is due. */
   heard(): void {
     this.keepalive.heard();
   }
@@ -95,14 +96,15 @@ export class SessionKeepalive implements TimerOwner {
           keepalive.acknowledged(this.clock.nowMs());
           this.look();
         });
-        // It is written at the end of the turn, and a process that was busy may be late with it.
+        // The PING is written at the end of the turn, and a busy process may be late with it.
         setImmediate(() => {
           keepalive.asked(this.clock.nowMs());
           this.look();
         });
         break;
       case "dead":
-        // What came while the process was busy is read first: in the next round of the event loop.
+        // Bytes that came while the process was busy are read first, in the next round of the event
+        // loop.
         setImmediate(() => setImmediate(() => this.endIfSilent()));
     }
   }

@@ -1,5 +1,5 @@
-// What the layers above need to know of TLS, and the check of what users pass for it. The only
-// place above the transports that names node:tls.
+// The TLS options and facts for the layers above, and the checks of users' TLS options. This is the
+// only file above the transports that names node:tls.
 
 import type { ServerOpts, TcpNetConnectOpts } from "node:net";
 import {
@@ -13,8 +13,8 @@ import { checkBoolean, checkFunction, checkObject, shown } from "../check/check.
 import { anything, type OptionChecks, type OptionTable, optionTable } from "../check/options.ts";
 
 /**
- * Keys and trust, as `tls.createSecureContext` takes them, and what node:tls and node:net take for
- * either side besides.
+ * Keys and trust, as `tls.createSecureContext` takes them, and further options of node:tls and
+ * node:net for either side.
  */
 export type TlsMaterial = Pick<
   SecureContextOptions,
@@ -44,16 +44,16 @@ export type TlsMaterial = Pick<
   Pick<ConnectionOptions, "enableTrace"> &
   Pick<ServerOpts, "keepAlive" | "keepAliveInitialDelay">;
 
-/** What a server shows to clients that ask for one of its names. */
+/** The certificate that a server shows to clients that ask for one of its names. */
 export type ServerCertificate = Pick<TlsMaterial, "cert" | "key" | "passphrase" | "pfx">;
 
 export interface ServerTlsOptions extends TlsMaterial, Pick<TlsOptions, "SNICallback"> {
   /**
    * Certificates by the name that a client asks for (SNI): `{ "a.example": { cert, key } }`. A name
-   * `*.a.example` stands for each name with one label more. Whoever asks for another name, or for
-   * none, is shown `cert` of `tls`; without that its handshake fails. Not together with
+   * `*.a.example` stands for each name with one more label. A client that asks for another name, or
+   * for none, is shown the `cert` of `tls`; without a `cert` its handshake fails. Not together with
    * `SNICallback`.
-   * @default `cert` for everybody
+   * @default `cert` for every client
    */
   readonly certificates?: Readonly<Record<string, ServerCertificate>>;
   /** Ask clients for a certificate (mutual TLS). @default false */
@@ -83,7 +83,7 @@ export interface ClientTlsOptions
 export interface TlsInfo {
   /** `TLSv1.3`, ... */
   readonly protocol: string;
-  /** The peer's certificate chain verified. */
+  /** The peer's certificate chain was verified. */
   readonly authorized: boolean;
   /** SNI that the client sent. */
   readonly serverName: string | undefined;
@@ -121,13 +121,13 @@ const MATERIAL: OptionChecks<TlsMaterial> = {
 
 const named = (option: string): string => `tls.${option}`;
 
-/** What node:tls takes and is ours to say. */
+/** Options of node:tls that users may not set. */
 const OURS = {
   ALPNProtocols: "no ALPN protocols, because only h2 is spoken here",
   ALPNCallback: "no ALPN protocols, because only h2 is spoken here",
 };
 
-/** Refuses what no client could connect with. */
+/** Refuses options with which no client could connect. */
 export const CLIENT_TLS_OPTIONS: OptionTable = optionTable<
   ClientTlsOptions & Pick<ConnectionOptions, "pskCallback">
 >(
@@ -166,8 +166,8 @@ export const CLIENT_TLS_OPTIONS: OptionTable = optionTable<
 );
 
 /**
- * What the option `tls` of a client says now.
- * @throws what its function throws, and `TypeError` for what no client could connect with
+ * The current value of a client's option `tls`.
+ * @throws the error of its function, and `TypeError` for options with which no client could connect
  */
 export function currentTls(
   tls: ClientTlsOptions | (() => ClientTlsOptions) | undefined,
@@ -181,7 +181,7 @@ export function currentTls(
     throw new Error(`the function tls threw: ${text}`, { cause });
   }
   if (given instanceof Promise) {
-    // Whatever becomes of it: nobody waits for it.
+    // Nobody waits for this promise, so its rejection is ignored.
     given.catch(() => {});
     throw new TypeError(
       "tls: expected a function that returns an object, got one that returns a promise: read files before, or with readFileSync",
@@ -192,7 +192,7 @@ export function currentTls(
   return given as ClientTlsOptions;
 }
 
-/** Refuses what no server could accept a connection with. */
+/** Refuses options with which no server could accept a connection. */
 export const SERVER_TLS_OPTIONS: OptionTable = optionTable<
   ServerTlsOptions & Pick<TlsOptions, "pskCallback" | "pskIdentityHint">
 >(
@@ -237,7 +237,7 @@ function checkPair(what: string, { cert, key, pfx }: ServerCertificate): void {
   throw new TypeError(`${what}: expected cert and key, or pfx, got ${got}`);
 }
 
-/** All of `tls` but what identifies the server, which `certificate` does. */
+/** All of `tls` except the server's identity, which is in `certificate`. */
 export function contextOptionsOf(
   tls: ServerTlsOptions,
   certificate: ServerCertificate,
@@ -246,7 +246,7 @@ export function contextOptionsOf(
   return { ...shared, ...certificate };
 }
 
-/** A host name, or one whose first label stands for any. */
+/** A host name, or one whose first label may be `*`. */
 const HOST_NAME = /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_-]{1,63}$/i;
 
 const certificateName = (host: string): string => `tls.certificates[${JSON.stringify(host)}]`;
@@ -269,7 +269,7 @@ function checkCertificates(name: string, value: unknown): void {
   }
 }
 
-/** What OpenSSL refuses it refuses now, not when the first connection is made. */
+/** Finds now what OpenSSL refuses, and not when the first connection is made. */
 function checkMaterial(tls: TlsMaterial, what = "tls"): void {
   try {
     createSecureContext(tls);
@@ -282,8 +282,8 @@ function checkMaterial(tls: TlsMaterial, what = "tls"): void {
 }
 
 /**
- * The file itself, not its name. OpenSSL takes nothing from a `ca` that is no PEM, without a word,
- * and of the others says something about a start line.
+ * The content of the file, not its name. OpenSSL silently takes nothing from a `ca` that is no PEM,
+ * and for the other options it complains about a start line.
  */
 function pem(name: string, value: unknown): void {
   for (const each of Array.isArray(value) ? value : [value]) {
@@ -300,10 +300,7 @@ function pem(name: string, value: unknown): void {
 
 const PEM_BEGIN = "-----BEGIN";
 
-/**
- * One line of what OpenSSL says, without its numbers and the places in its source that Node puts
- * around it.
- */
+/** One line of OpenSSL's text, without its numbers and the places in its source that Node adds. */
 export function opensslReason(error: unknown): string {
   if (!(error instanceof Error)) return shown(error);
   const reason = "library" in error && "reason" in error ? error.reason : undefined;
@@ -316,7 +313,7 @@ export function opensslReason(error: unknown): string {
 
 const NO_CERTIFICATE = "there is no certificate for this client, or for the name that it asks for";
 
-/** Of the reasons that do not say what they mean. */
+/** Explanations for reasons that are hard to understand. */
 const MEANINGS: Readonly<Record<string, string>> = {
   "wrong version number": "the other side does not speak TLS",
   "packet length too long": "the other side does not speak TLS",

@@ -28,21 +28,21 @@ export interface StreamEnd {
   /** The HTTP/2 error code that was received or sent; any 32-bit number (see `ErrorCode`). */
   readonly code: number;
   /**
-   * The peer cannot have processed the stream, so it may be opened again elsewhere: REFUSED_STREAM,
-   * or an id above GOAWAY's last stream id (RFC 9113 §8.7).
+   * The peer cannot have processed the stream, so the request may be sent again elsewhere:
+   * REFUSED_STREAM, or an id above GOAWAY's last stream id (RFC 9113 §8.7).
    */
   readonly unprocessed: boolean;
   /** Lower case, names the peer: `10.0.0.7:50051 reset stream 5: REFUSED_STREAM`. */
   readonly message: string;
   /**
-   * The same without the peer: `reset stream 5: REFUSED_STREAM`. Of kinds other than `"session"` it
-   * is in words of ours and says nothing that the other side of a proxy may not read.
+   * The same without the peer: `reset stream 5: REFUSED_STREAM`. For kinds other than `"session"`
+   * the text is ours, and the other side of a proxy may read all of it.
    */
   readonly reason: string;
 }
 
 /**
- * What the owner of a stream is told. Methods are called from the transport, never from within the
+ * The events of a stream, for its owner. The transport calls the methods, never from within the
  * owner's own call.
  */
 export interface StreamListener {
@@ -52,9 +52,9 @@ export interface StreamListener {
    */
   onHeaders(headers: HeaderList, endStream: boolean): void;
   /**
-   * DATA as it arrived. `chunk` is a view of what the socket gave: it must not be written to, and
-   * who looks at it after the callback has to `keep` it (`wire/lent-bytes.ts`). It is empty only
-   * together with `endStream`. No byte is given back to the peer's window before
+   * DATA as it arrived. `chunk` is a view of the memory that the socket gave. It must not be
+   * written to, and code that uses it after the callback has to `keep` it (`wire/lent-bytes.ts`).
+   * It is empty only together with `endStream`. No byte is given back to the peer's window before
    * `Stream.acknowledge`.
    */
   onData: (chunk: LentBytes, endStream: boolean) => void;
@@ -63,7 +63,7 @@ export interface StreamListener {
    * DATA.
    */
   onTrailers(trailers: HeaderList): void;
-  /** `bytes` of what `sendData` had to queue were accepted for the socket since the last call. */
+  /** `bytes` that `sendData` had to queue were accepted for the socket since the last call. */
   onWritable(bytes: number): void;
   /**
    * The stream is over although not both sides completed it. Called at most once; nothing follows.
@@ -88,10 +88,10 @@ export interface Stream {
    */
   sendHeaders(headers: HeaderList, endStream: boolean): void;
   /**
-   * Queues `chunk` (by reference, so it must not change any more, unless it is lent) and returns
-   * how many of its bytes were accepted for the socket at once; the rest is reported by
-   * `onWritable`. `chunk` may be empty together with `endStream`. Never refuses: it is the owner
-   * who bounds the queue, by not acknowledging what it could not pass on.
+   * Queues `chunk` by reference: the bytes must not change any more, unless they are lent. Returns
+   * how many bytes were accepted for the socket at once; `onWritable` reports the rest. `chunk` may
+   * be empty together with `endStream`. This method never refuses. The owner bounds the queue, by
+   * not acknowledging bytes that it could not pass on.
    */
   sendData: (chunk: LentBytes, endStream: boolean) => number;
   /**
@@ -102,14 +102,14 @@ export interface Stream {
    */
   sendTrailers(trailers: HeaderList): void;
   /**
-   * Ends the stream at once with RST_STREAM(`code`), dropping what is queued; no callback follows.
-   * Never sends END_STREAM first.
+   * Ends the stream at once with RST_STREAM(`code`). Queued DATA is dropped, and no callback
+   * follows. Never sends END_STREAM first.
    */
   reset(code: number): void;
   /**
-   * Gives `bytes` of received DATA back to the peer's stream window. The connection window is
-   * refilled by the transport on receipt, so one stalled stream cannot starve the others; what a
-   * stream can hold is therefore its own window.
+   * Gives `bytes` of received DATA back to the peer's stream window. The transport refills the
+   * connection window on receipt, so one stalled stream cannot starve the others. So a stream can
+   * hold no more than its own window.
    */
   acknowledge(bytes: number): void;
 }
@@ -126,19 +126,19 @@ type SessionEndKind =
 
 export interface SessionEnd {
   readonly kind: SessionEndKind;
-  /** The HTTP/2 error code sent or received with GOAWAY; NO_ERROR where there was none. */
+  /** The HTTP/2 error code sent or received with GOAWAY; NO_ERROR if there was none. */
   readonly code: number;
   /** Names the peer. */
   readonly message: string;
   /**
-   * The same without the peer, where `message` names it. With a `cause` it is what the system or
-   * TLS says, for operators only.
+   * The text of `message` without the peer, if `message` names it. With a `cause` it is the text of
+   * the system or of TLS, for operators only.
    */
   readonly reason?: string;
   readonly cause?: unknown;
 }
 
-/** Who is on the other end of a connection. */
+/** The two ends of a connection. */
 export interface PeerInfo {
   /**
    * `192.0.2.1:50051`, `[2001:db8::1]:50051` or `unix:/path`; `unix:` alone for an unnamed peer.
@@ -159,7 +159,7 @@ export interface Session {
   readonly peer: PeerInfo;
   readonly openStreamCount: number;
   /**
-   * The clock as of the event that is being told: to read it for each costs more than most events.
+   * The time of the current event. Reading the clock for each event costs more than most events.
    */
   readonly nowMs: number;
   /**
@@ -183,8 +183,8 @@ export interface Session {
 
 export interface ClientSession extends Session {
   /**
-   * How many streams may be opened now; 0 before the server's SETTINGS have arrived and while at
-   * its MAX_CONCURRENT_STREAMS.
+   * How many streams may be opened now. 0 before the server's SETTINGS have arrived, and at its
+   * MAX_CONCURRENT_STREAMS.
    */
   readonly availableStreamCount: number;
   /**
@@ -203,21 +203,21 @@ export interface ClientSession extends Session {
   openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream;
 }
 
-/** A bound of ours that a peer met: the option or limit that sets it, and what it is set to. */
+/** A bound of ours that a peer exceeded: the option or limit that sets it, and its value. */
 export interface ReachedLimit {
   readonly name: string;
   readonly value: number;
 }
 
-/** Something of the peer's that a session refused. */
+/** Something from the peer that a session refused. */
 export interface Refusal {
-  /** What ends for it: the connection, or one stream, which its owner may never have seen. */
+  /** The scope that ends: the connection, or one stream, which its owner may never have seen. */
   readonly scope: "connection" | "stream";
   /** 0 for the connection. */
   readonly streamId: number;
   /**
-   * One line that says which rule was broken or which bound was met, without the peer. May show
-   * what the peer sent.
+   * One line without the peer: the broken rule, or the exceeded bound. It may show what the peer
+   * sent.
    */
   readonly rule: string;
   /** Present for a bound of ours. */
@@ -226,7 +226,7 @@ export interface Refusal {
 
 export interface SessionListener {
   /**
-   * Told as it happens; what it means for the session and its streams is told by their own events.
+   * Called at once. The effects on the session and its streams are reported by their own events.
    */
   onRefused(refusal: Refusal): void;
   /**
@@ -257,9 +257,7 @@ export interface ServerSessionListener extends SessionListener {
   onLargeRequest?(stream: Stream, refusal: Refusal): StreamListener | undefined;
 }
 
-/**
- * Limits and windows of one session. Every implementation documents which of them it can honour.
- */
+/** Limits and windows of one session. Every implementation documents which of them it supports. */
 export interface SessionOptions {
   /** Streams the peer may have open towards us (SETTINGS_MAX_CONCURRENT_STREAMS). @default 1_000 */
   readonly maxConcurrentStreams?: number;
@@ -268,7 +266,7 @@ export interface SessionOptions {
   /** Receive window of the connection in bytes. @default 4_194_304 */
   readonly connectionWindowBytes?: number;
   /**
-   * Largest header list taken from the peer, by RFC 9113 §6.5.2's count (name + value + 32 per
+   * Largest header list taken from the peer, by the count of RFC 9113 §6.5.2 (name + value + 32 per
    * field). @default 65_536
    */
   readonly maxHeaderListBytes?: number;
@@ -276,9 +274,9 @@ export interface SessionOptions {
   readonly headerTableBytes?: number;
   /**
    * How long the peer may take to acknowledge our SETTINGS, in milliseconds. RFC 9113 §6.5.3 says
-   * "immediately", but some peers (gRPC C-core before 1.43) acknowledge with the first thing that
+   * "immediately". But some peers (gRPC C-core before 1.43) acknowledge with the next bytes that
    * they have to send: a backend with its first answer. A TLS handshake, and on the engine a
-   * client's first word, gets no more than 10 s of it. @default 60_000
+   * client's first word, gets at most 10 s of this time. @default 60_000
    */
   readonly settingsTimeoutMs?: number;
   /** @internal For tests. @default the clock of the process */
@@ -294,7 +292,7 @@ export interface ConnectOptions extends SessionOptions {
   readonly address: SocketAddress;
   /**
    * With `tls` the connection is TLS with ALPN `h2`; without, HTTP/2 with prior knowledge. A
-   * function is asked at each connect.
+   * function is called at each connect.
    */
   readonly tls?: ClientTlsOptions | (() => ClientTlsOptions);
   /**
@@ -302,7 +300,7 @@ export interface ConnectOptions extends SessionOptions {
    * 20_000
    */
   readonly connectTimeoutMs?: number;
-  /** When the server is asked by PING whether it is still there. */
+  /** When PING checks whether the server is still there. */
   readonly keepalive?: KeepaliveOptions;
 }
 
@@ -328,33 +326,33 @@ export interface ListenOptions extends SessionOptions {
 
 /** Decides which connections may come in, before anything of them is read. */
 export interface Admission {
-  /** @returns whether it may stay; otherwise it is closed */
+  /** @returns whether the connection may stay; otherwise it is closed */
   admit(peer: PeerInfo): boolean;
-  /** One that was admitted is gone, whatever became of it. */
+  /** An admitted connection is gone, whatever its end. */
   release(peer: PeerInfo): void;
 }
 
 /** What a listening socket reports. */
 export interface ListenerEvents {
-  /** `undefined` where all may come in. */
+  /** `undefined` when all connections may come in. */
   readonly admission?: Admission | undefined;
   /** A connection was accepted; its listener is returned before anything else can happen on it. */
   onSession(session: Session): ServerSessionListener;
   /**
    * A connection failed before it was a session (TLS handshake, no `h2`), or the listening socket
-   * itself did.
+   * failed.
    * @param peer the other end of that connection; `undefined` for the listening socket
    */
   onError(error: Error, peer: string | undefined): void;
 }
 
 export interface Listener {
-  /** Where it listens, with the port that the system chose. */
+  /** The address that it listens on, with the port that the system chose. */
   readonly address: SocketAddress;
   /**
-   * What handshakes that begin from now on use, all of it; sessions go on.
-   * @throws where it listens without TLS, and for what TLS cannot be made of: what was used before
-   *   stays
+   * Replaces all TLS options for handshakes that begin from now on; sessions go on.
+   * @throws on a listener without TLS, and for options of which no TLS can be made; the former
+   *   options stay
    */
   setTls(tls: ServerTlsOptions): void;
   /** Stops accepting; sessions go on. Resolves when the socket is closed. */
@@ -362,16 +360,15 @@ export interface Listener {
 }
 
 /**
- * One way of speaking HTTP/2. Users hold what `engineTransport` made, and find nothing in it but
- * its name.
+ * One way of speaking HTTP/2. Users hold the result of `engineTransport`, and see only its name.
  */
 export abstract class Transport {
   abstract readonly name: string;
-  /** Nothing else is one, whatever properties it has. */
+  /** Makes the class nominal: no other object is a transport, whatever properties it has. */
   protected readonly isTransport = true;
   /**
-   * @internal Starts connecting. Failure is told by `listener.onClosed`, kind `"connect"`, never
-   * thrown; `destroy` gives up.
+   * @internal Starts connecting. A failure is reported by `listener.onClosed`, kind `"connect"`,
+   *   and never thrown. `destroy` gives up.
    */
   abstract connect(options: ConnectOptions, listener: ClientSessionListener): ClientSession;
   /**

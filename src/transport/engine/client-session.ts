@@ -1,5 +1,5 @@
 // A client's end of a connection, from before its socket is connected. Until the server's SETTINGS
-// have come it is being made, and what ends it is a failure to connect.
+// have come, an end counts as a failure to connect.
 
 import type { Socket } from "node:net";
 import type { ConnectionEnd } from "../../h2/events.ts";
@@ -20,7 +20,7 @@ import { type EngineSessionOptions, SocketSession } from "./session.ts";
 import type { SocketReader } from "./socket-reader.ts";
 
 interface EngineClientOptions extends EngineSessionOptions {
-  /** For everything up to the server's SETTINGS. */
+  /** The time for everything up to the server's SETTINGS. */
   readonly connectTimeoutMs: number;
   readonly keepalive: KeepaliveTerms;
 }
@@ -29,9 +29,9 @@ export class EngineClientSession extends SocketSession implements ClientSession,
   private readonly listener: ClientSessionListener;
   private readonly keepalive: SessionKeepalive;
   private connectTimer: Timer | undefined;
-  /** HEADERS and DATA that had been received when an answer became due. */
+  /** How many HEADERS and DATA frames had been received when an answer became due. */
   private receivedFrames = 0;
-  /** DATA that had been sent when the last turn was over. */
+  /** How many DATA frames had been sent when the last turn was over. */
   private sentFrames = 0;
 
   constructor(
@@ -86,7 +86,7 @@ export class EngineClientSession extends SocketSession implements ClientSession,
     return stream;
   }
 
-  // What the keepalive sees
+  // For the keepalive
 
   private expectAnswer(): void {
     this.receivedFrames = this.connection.guard.receivedFrames;
@@ -141,7 +141,7 @@ export class EngineClientSession extends SocketSession implements ClientSession,
     if (!this.keepalive.isDue) this.expectAnswer();
   }
 
-  /** Until the server's SETTINGS have come the connection is not made, whatever the socket says. */
+  /** Until the server's SETTINGS have come, every loss of the socket is a failure to connect. */
   protected override onSocketLost(problem: string, cause: Error | undefined): void {
     if (this.connection.settingsReady) super.onSocketLost(problem, cause);
     else this.failed(problem, cause);

@@ -48,10 +48,10 @@ const ENGINE_OPTIONS = optionTable<EngineOptions>("options of engineTransport", 
 });
 
 /**
- * HTTP/2 of our own, for the `transport` option of `Server` and `dial`: `"engine"` with limits of
- * one's choice. Honours every option of `SessionOptions`.
- * @throws {TypeError | RangeError} for an option that is unknown, and a limit that is no integer
- *   from 1 up, or a budget that is none from 0 up
+ * HTTP/2 of our own, for the `transport` option of `Server` and `dial`. It is `"engine"` with other
+ * bounds, and supports every option of `SessionOptions`.
+ * @throws {TypeError | RangeError} for an unknown option, for a limit that is no integer from 1 up,
+ *   and for a budget that is no integer from 0 up
  */
 export function engineTransport(options: EngineOptions = {}): Transport {
   ENGINE_OPTIONS.check(options);
@@ -61,7 +61,7 @@ export function engineTransport(options: EngineOptions = {}): Transport {
   return new EngineTransport({ limits: resolveLimits(limits), windowBudget });
 }
 
-/** HTTP/2 of our own, within certain limits. */
+/** HTTP/2 of our own, with the given limits. */
 class EngineTransport extends Transport {
   readonly name = "engine";
   readonly #bounds: EngineBounds;

@@ -1,4 +1,4 @@
-// Sessions of what a listening socket accepts: TCP or UNIX, plain or TLS with ALPN h2.
+// Makes sessions of the connections of a listening socket: TCP or UNIX, plain or TLS with ALPN h2.
 
 import type { Socket } from "node:net";
 import {
@@ -72,7 +72,7 @@ function takePlain(accepted: Socket, begin: Begin): Socket {
 }
 
 function secureServer(tls: TlsOptions, begin: Begin, events: ListenerEvents): TlsServer {
-  // A client that offers protocols without h2 fails the handshake; one that offers none gets here.
+  // A client that offers only other protocols fails the handshake; one that offers none gets here.
   return createTlsServer({ ...tls, ALPNProtocols: ["h2"] }, (socket) => {
     if (socket.alpnProtocol === "h2") {
       socket.setNoDelay(true);
@@ -80,7 +80,7 @@ function secureServer(tls: TlsOptions, begin: Begin, events: ListenerEvents): Tl
       return;
     }
     const who = remoteAddressOf(socket);
-    // Not end(): a peer that keeps its side open would keep the socket.
+    // Not end(): a peer that keeps its side open would keep the socket open.
     socket.destroy();
     events.onError(new Error(`${who} did not negotiate HTTP/2 (ALPN h2)`), who);
   });

@@ -1,5 +1,4 @@
-// A server's end of a connection: what happens on it is told to the listener that it was opened
-// with.
+// A server's end of a connection. Its events go to the listener that came with the connection.
 
 import type { Socket } from "node:net";
 import type { ConnectionEnd } from "../../h2/events.ts";
@@ -35,8 +34,8 @@ export class ServerSession extends SocketSession implements WatchedSession {
   }
 
   /**
-   * The socket is connected; `listener` is asked for and the first flight goes out, behind a
-   * client's preface where that may be another's.
+   * The socket is connected: gets the listener and sends the first flight. If the client may speak
+   * another protocol, the first flight waits for its preface.
    */
   open(onSession: (session: Session) => ServerSessionListener): void {
     this.watchSocket();

@@ -1,5 +1,6 @@
-// One HTTP/2 connection on one socket: bytes from the socket to the connection, its output to the
-// socket once per turn, and the timers. What the bytes mean is the connection's.
+// One HTTP/2 connection on one socket: passes bytes from the socket to the connection, and its
+// output to the socket once per turn, and runs the timers. The connection knows what the bytes
+// mean.
 
 import type { Socket } from "node:net";
 import { Connection } from "../../h2/connection.ts";
@@ -25,22 +26,21 @@ import type { ByteSink, SocketReader } from "./socket-reader.ts";
 import { awaitRead, awaitTurn, endRead, hurry, type TurnTaker } from "./turn-queue.ts";
 
 /**
- * DATA that one socket may have waiting in user space. The kernel's buffer comes on top; more than
- * a few frames here only delays the small calls behind them, less costs bulk transfers a turn per
- * write.
+ * DATA of one socket that may wait in user space, beside the kernel's buffer. More than a few
+ * frames here only delay the small calls behind them. Less costs bulk transfers a turn per write.
  */
 const DATA_HIGH_WATER_BYTES = 262_144;
 
 /**
- * How long a closing socket waits for the peer's FIN, and a connection that ended badly for its
- * GOAWAY to be taken.
+ * How long a closing socket waits for the peer's FIN. Also how long a connection that ended badly
+ * waits for its GOAWAY to be taken.
  */
 const LINGER_MS = 1_000;
 
 /**
  * How long a socket that is closed in order may make no progress with the last responses. Node
- * tells progress by whole writes only, so this is what the slowest reader that is waited for takes
- * for `DATA_HIGH_WATER_BYTES`: 13 KiB a second.
+ * reports only whole writes as progress. So the slowest reader that is waited for takes
+ * `DATA_HIGH_WATER_BYTES` in this time: 13 KiB a second.
  */
 const DELIVERY_MS = 20_000;
 
@@ -48,14 +48,14 @@ const DELIVERY_MS = 20_000;
 const DRAIN_PING_MS = 1_000;
 
 /**
- * What the socket is doing. Whether the HTTP/2 connection on it has ended is `connection.ended`.
+ * The state of the socket. `connection.ended` says whether the HTTP/2 connection on it has ended.
  *
- * - `"connecting"`: not connected. Nothing is read or written. Its end is `destroy`.
- * - `"open"`: it reads, and writes the output of the connection.
- * - `"lingering"`: the connection has ended, and so has the output. What still comes is dropped,
- *   or the system would take back our GOAWAY. The peer's FIN closes it, or `timer`, when no
- *   progress was made since it had `backlogBytes` left to write.
- * - `"closed"`: it is gone, and the owner is told.
+ * - `"connecting"`: not connected. Nothing is read or written. `destroy` ends it.
+ * - `"open"`: the socket is read, and writes the output of the connection.
+ * - `"lingering"`: the connection has ended, and all output was written. Further input is read and
+ *   dropped, or the system would withdraw our GOAWAY. The socket closes at the peer's FIN. It also
+ *   closes at `timer`, if no progress was made since `backlogBytes` were left to write.
+ * - `"closed"`: the socket is gone, and the owner is told.
  */
 type SocketState =
   | { readonly kind: "connecting" }
@@ -77,13 +77,13 @@ const CLOSED: SocketState = { kind: "closed" };
 export type EngineBounds = Pick<ConnectionOptions, "limits" | "windowBudget">;
 
 /**
- * One object for all sessions of a listener: copies differ in shape, and are looked at for each
- * call.
+ * One object for all sessions of a listener. Copies would differ in shape, and each call reads the
+ * options.
  */
 export interface EngineSessionOptions extends ResolvedSessionOptions, EngineBounds {}
 
 /**
- * What both ends of a connection have in common: the socket, and when it is read, written and given
+ * The part that both ends of a connection share: the socket, and when it is read, written and given
  * up.
  */
 export abstract class SocketSession
@@ -94,10 +94,10 @@ export abstract class SocketSession
 
   protected readonly connection: Connection<Session>;
   protected socket: Socket;
-  /** How the socket reads, where it is a plain one. */
+  /** Reads the socket, if it is a plain one. */
   private readonly reader: SocketReader | undefined;
   private readonly settingsTimeoutMs: number;
-  /** The part of it in which a client has to begin, as with TLS. */
+  /** The part of `settingsTimeoutMs` in which a client has to begin, as with TLS. */
   private readonly firstWordMs: number;
   private firstWordCame = false;
   private isWaitingForTurn = false;
@@ -195,11 +195,11 @@ export abstract class SocketSession
   abstract onGoAway(lastStreamId: number, code: number, debugData: string): void;
   abstract onRefused(refusal: Refusal): void;
   abstract onAvailable(): void;
-  /** The session is over, and with it the socket. */
+  /** The session is over, and so is the socket. */
   protected abstract tellClosed(end: ConnectionEnd): void;
 
   /**
-   * The streams have been told; the owner is told when the socket is gone, so that nothing of the
+   * The streams have been told. The owner is told when the socket is gone, so that nothing of the
    * session is left then.
    */
   onClosed(): void {
@@ -209,7 +209,7 @@ export abstract class SocketSession
 
   // The socket
 
-  /** The socket is connected: begins to speak, or to listen to what the client speaks. */
+  /** The socket is connected: begins to speak, or waits for the client's first bytes. */
   protected start(speaksFirst: boolean): void {
     const { socket, reader } = this;
     this.socketState = OPEN;
@@ -226,7 +226,7 @@ export abstract class SocketSession
     else this.connection.awaitClient();
   }
 
-  /** Before the socket is connected, too. */
+  /** Called before the socket is connected, too. */
   protected watchSocket(): void {
     const { socket } = this;
     socket.on("error", (error: Error) => {
@@ -235,10 +235,10 @@ export abstract class SocketSession
     socket.on("close", () => this.onSocketClosed());
   }
 
-  /** The connection has taken what was read. */
+  /** The connection has taken the bytes of a read. */
   protected onRead(): void {}
 
-  /** What waited for the end of the turn is in the output. */
+  /** Everything that waited for the end of the turn is in the output. */
   protected onTurn(): void {}
 
   onSocketData(chunk: Buffer, end: number, isLent: boolean): void {
@@ -288,13 +288,13 @@ export abstract class SocketSession
     const { socket, connection } = this;
     const { output } = connection;
     if (!socket.writable) {
-      // The peer has ended its side, and node:net ours with it.
+      // The peer has ended its side, and node:net has ended ours with it.
       output.discard();
     } else if (output.byteCount > 0) {
       const pieces = output.take();
       if (pieces.length > 1) socket.cork();
       const last = pieces.length - 1;
-      // They are written together, so the last one speaks for all.
+      // The pieces are written together, so the callback of the last one is enough.
       for (let i = 0; i < last; i++) socket.write(pieces[i] as Buffer);
       socket.write(pieces[last] as Buffer, this.onWritten);
       if (pieces.length > 1) socket.uncork();
@@ -305,10 +305,10 @@ export abstract class SocketSession
     if (connection.ended !== undefined && this.socketState.kind !== "lingering") this.close();
   }
 
-  /** The socket has passed on one piece: slabs may be free, and DATA may flow again. */
+  /** The socket has written one piece: slabs may be free, and DATA may flow again. */
   private readonly onWritten = (error?: Error | null): void => {
-    // A socket that fails gives up what it has not begun to write before what it is still writing:
-    // its backlog says nothing.
+    // A socket that fails drops the writes that wait before the current write. So its backlog says
+    // nothing.
     if (error !== undefined && error !== null) return;
     const backlog = this.socket.writableLength;
     this.connection.output.releaseWritten(backlog);
@@ -360,7 +360,7 @@ export abstract class SocketSession
     this.abort({ kind: "timeout", code, message, reason: rule }, true);
   }
 
-  /** As long as the peer goes on reading the last responses it has time for it. */
+  /** A peer that goes on reading the last responses gets the time for it. */
   private linger(lingering: Lingering): void {
     const backlog = this.socket.writableLength;
     if (backlog >= lingering.backlogBytes) {

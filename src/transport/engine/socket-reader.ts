@@ -1,22 +1,22 @@
 // Reads a plain socket into the one read buffer, by Node's `onread`. TLS sockets cannot do that:
-// theirs is memory of its own.
+// they give memory of their own.
 
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
 
-/** As much as one read can give: what stays in the cache of the core. */
+/** The most that one read can give: this size stays in the cache of the core. */
 const READ_BUFFER_BYTES = 65_536;
 
 /**
- * The memory that all of them read into. Reads are synchronous: one has been dealt with before the
- * next. New memory for every read costs more than the copy of what is kept: it is cold, and
- * thousands of reads of it are work for the collector.
+ * The memory into which all plain sockets read. Reads are synchronous: the bytes of one read are
+ * handled before the next read. New memory for every read would cost more than copies of the kept
+ * bytes: it is cold, and thousands of reads are work for the collector.
  */
 const READ_BUFFER: Buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 
 const NOWHERE = { onSocketData(): void {} };
 
 /**
- * Who gets the bytes of a socket: `chunk` up to `end`. When `isLent`, the memory is read into again
+ * Gets the bytes of a socket: `chunk` up to `end`. When `isLent`, the memory is read into again
  * after the call.
  */
 export interface ByteSink {
@@ -24,7 +24,7 @@ export interface ByteSink {
 }
 
 export class SocketReader {
-  /** To be set before the socket is connected or in the turn in which it was accepted. */
+  /** Set this before the socket is connected, or in the turn in which it was accepted. */
   sink: ByteSink = NOWHERE;
   readonly onread: OnReadOpts = {
     buffer: READ_BUFFER,
@@ -40,17 +40,15 @@ export class SocketReader {
   }
 }
 
-/**
- * `undefined` on Windows: a read that is under way there has the buffer to itself until it is done.
- */
+/** `undefined` on Windows: a read that is under way there owns the buffer until it is done. */
 export function socketReader(): SocketReader | undefined {
   return process.platform === "win32" ? undefined : new SocketReader();
 }
 
 /**
  * A socket for an accepted connection that reads by `reader`. `net.Server` takes no `onread` for
- * the sockets that it makes, so the connection moves to another: by the handle, which Node does not
- * document. `undefined`, with `accepted` untouched, where there is none.
+ * the sockets that it makes. So the connection moves to another socket, by the handle, which Node
+ * does not document. Without a handle the result is `undefined`, and `accepted` is untouched.
  * @param accepted a socket that was accepted with `pauseOnConnect`
  */
 export function acceptedBy(

@@ -1,5 +1,5 @@
-// Servers that a user made and shares with us: requests that match are ours and nobody else's, all
-// others are none of our business.
+// Servers that users made and share with us. Requests that match are ours alone; we do not touch
+// the others.
 
 import type {
   Http2SecureServer,
@@ -27,13 +27,13 @@ export type HandedOverRequestHeaders = IncomingHttpHeaders;
 export interface Claim {
   /** A request with these header fields is for us. */
   readonly matches: (headers: HandedOverRequestHeaders) => boolean;
-  /** What does not match is refused by us where nobody else is there to answer it. */
+  /** Requests that do not match are refused by us if nobody else could answer them. */
   readonly refusesOthers: boolean;
 }
 
 /** @throws {TypeError} unless it can be attached to: `http.createServer` speaks no HTTP/2 */
 export function checkServer(server: unknown): void {
-  // Of the servers of Node only those of node:http2 have it; their classes cannot be had.
+  // Only servers of node:http2 have this method; their classes are not exported.
   if (typeof Reflect.get(Object(server), "updateSettings") === "function") return;
   throw new TypeError(
     `attach: expected a server of http2.createServer or http2.createSecureServer, got ${shown(server)}`,
@@ -41,15 +41,15 @@ export function checkServer(server: unknown): void {
 }
 
 /**
- * Takes the requests that `claim` matches from a server that a user made, from now on, also those
- * of connections that stand already. A session is taken with the first of them; one that never has
- * any is left as it is. The server keeps its own settings where `options` is silent, and its own
- * listening socket.
+ * Takes the requests that `claim` matches from a user's server, from now on, also on connections
+ * that stand already. A session is taken with its first such request; a session without any is left
+ * as it is. The server keeps its own settings where `options` has none, and its own listening
+ * socket.
  *
- * The event `stream` is withheld where it is emitted: listeners, node:http2's own for `request`
- * among them, would be told in the order in which they were added, and every one of them.
+ * The event `stream` is withheld where it is emitted. Otherwise every listener would get it, in the
+ * order in which the listeners were added; node:http2's own listener for `request` is among them.
  * @returns a function that detaches: sessions taken so far end as they would, but no new stream is
- * taken
+ *   taken
  */
 export function attachServer(
   server: HandedOverServer,
@@ -63,14 +63,14 @@ export function attachServer(
   let detached = false;
 
   const onConnection = (socket: Socket): void => sessions.accepted(socket);
-  // Behind the listener of node:http2: a connection without a session is one of HTTP/1.
+  // Runs after the listener of node:http2: a connection without a session speaks HTTP/1.
   const onConnected = (): void => sessions.accepted(undefined);
   const onSession = (node: ServerHttp2Session): void => {
     sessions.begun(node);
     if (Object.keys(settings).length > 0) node.settings(settings);
   };
 
-  /** @returns whether nobody else may be told of it */
+  /** @returns whether nobody else may get the event */
   const onStream = (
     stream: ServerHttp2Stream,
     headers: HandedOverRequestHeaders,
@@ -83,7 +83,7 @@ export function attachServer(
       return false;
     }
     if (detached) {
-      // Unanswered it would hang: the client finds another server.
+      // A request without an answer would hang. Refused, the client finds another server.
       if (isAlone) {
         stream.on("error", onError);
         setImmediate(resetBare, stream, ErrorCode.REFUSED_STREAM);
@@ -114,7 +114,7 @@ export function attachServer(
   };
 }
 
-/** Only what was asked for: the user's server has its own settings. */
+/** Only the settings that were asked for: the user's server has its own. */
 function settingsGiven(options: ResolvedSessionOptions, given: SessionOptions): Settings {
   const all = nodeSettings(options);
   return {

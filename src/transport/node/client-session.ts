@@ -49,20 +49,20 @@ import { NodeSession } from "./session.ts";
 import { nodeSessionOptions } from "./session-options.ts";
 
 /**
- * Stream ids end at 2^31 - 1 (RFC 9113 §5.1.1); a session near that drains, so that the next one
+ * Stream ids end at 2^31 - 1 (RFC 9113 §5.1.1). A session near that id drains, so that another one
  * takes over.
  */
 const LAST_STREAM_ID = 0x7fff0000;
 
-// Node 20 copies the options and adds what is missing, which costs more than all of the rest it
-// does with them. Newer Node warns of `weight`.
+// Node 20 copies the options and adds missing ones, which costs more than the rest of its work with
+// them. Newer Node warns of `weight`.
 const PRIORITY = PRESETS_PRIORITY
   ? { weight: 16, parent: 0, exclusive: false, silent: false }
   : undefined;
 const WITH_BODY = { endStream: false, ...PRIORITY };
 const WITHOUT_BODY = { endStream: true, ...PRIORITY };
 
-/** How often a session is looked at to know when it has read something: it tells only how much. */
+/** How often a session is checked for reads: node:http2 tells only how many bytes were read. */
 const LOOK_MS = 500;
 
 export class NodeClientSession extends NodeSession implements ClientSession, ClientStreamOwner {
@@ -75,7 +75,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   private peerMaxConcurrentStreams = 0;
   private readonly connectTimer = new Timer(this);
   private keepalive: SessionKeepalive | undefined;
-  /** Bytes that had been read when an answer became due. */
+  /** How many bytes had been read when an answer became due. */
   private dueBytes = 0;
 
   constructor(
@@ -88,7 +88,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     super(node, socket, peer, options);
     this.listener = listener;
     node.on("remoteSettings", () => this.recvSettings());
-    // A pushed stream would be nobody's; ENABLE_PUSH 0 makes it a connection error, except on a
+    // Nobody would own a pushed stream. ENABLE_PUSH 0 makes a push a connection error, except on a
     // session of the user.
     node.on("stream", refusePush);
   }
@@ -139,7 +139,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     if (wasFull && this.availableStreamCount > 0) this.listener.onAvailable();
   }
 
-  /** @param timeoutMs for everything up to the server's SETTINGS */
+  /** @param timeoutMs the time for everything up to the server's SETTINGS */
   connecting(
     timeoutMs: number,
     keepalive: KeepaliveTerms,
@@ -148,9 +148,9 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   ): void {
     this.options.clock.schedule(this.connectTimer, timeoutMs);
     const expectsTls = "encrypted" in socket;
-    // Of a TLS socket whose handshake is over for us, but not for the server, node:http2 hears no
-    // error: not that our certificate is refused. It listens only while it has the socket, and
-    // without a listener a late error would end the process.
+    // A TLS handshake may be over for us, but not for the server. Then node:http2 hears no error of
+    // the socket, for example that our certificate is refused: it listens only while it has the
+    // socket. Without a listener a late error would end the process.
     socket.on("error", (error) => {
       if (!this.ready) this.end(this.connectFailure(errorText(error, this.remoteAddress), error));
     });
@@ -168,15 +168,16 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   }
 
   /**
-   * node:http2 closes a session of its own accord when a frame cannot be sent, and tells nobody:
-   * the session would stand for ever and take no stream.
+   * node:http2 closes a session by itself when a frame cannot be sent, and tells nobody. The
+   * session would stand for ever and take no stream.
    */
   private noticeClose(): void {
     const node = this.node;
     const close = node.close;
     node.close = (callback) => {
       close.call(node, callback);
-      // It does so too when the socket is gone, and then destroys the session in the same turn.
+      // node:http2 also closes it when the socket is gone, and then destroys the session in the
+      // same turn.
       setImmediate(() => {
         if (this.life.kind !== "standing" || this.goAway !== undefined || node.destroyed) return;
         const told = this.told("lost: node:http2 closed the session");
@@ -186,13 +187,13 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   }
 
   /**
-   * Takes up a session that a user opened.
-   * @param keepalive `undefined` where its owner decides which PINGs its server gets
+   * Takes over a session that a user opened.
+   * @param keepalive `undefined` if the owner of the session decides about its PINGs
    */
   adopt(keepalive: KeepaliveTerms | undefined): void {
     const node = this.node;
     if (node.destroyed || node.closed) {
-      // One that is closing stands until its owner's streams have ended, but takes none of ours.
+      // A closing session stands until its owner's streams have ended, but takes none of ours.
       this.life = { kind: "ending", end: this.connectFailure("the session was closed before") };
       setImmediate(() => this.finish());
     } else if (node.connecting) {
@@ -206,14 +207,15 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
       this.learnPeer();
       this.started();
       if (keepalive !== undefined) this.watch(keepalive);
-      // Its SETTINGS may have come before us. They come before any acknowledgement of a PING.
+      // SETTINGS may have come before this call. SETTINGS come before any acknowledgement of a
+      // PING.
       node.ping((error) => {
         if (error === null) this.recvSettings();
       });
     }
   }
 
-  // What the keepalive sees
+  // For the keepalive
 
   private watch(terms: KeepaliveTerms): void {
     this.keepalive = new SessionKeepalive(terms, this.options.clock, this, LOOK_MS);
@@ -230,7 +232,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   heard(): void {
     this.answered = true;
     const { keepalive } = this;
-    // It may be told after it was read, and something sent between.
+    // This report may come after the read, and something may have been sent in between.
     if (keepalive?.isDue && this.readBytes !== this.dueBytes) keepalive.heard();
   }
 
@@ -263,8 +265,8 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   }
 
   /**
-   * nghttp2 sends GOAWAY before requests that wait, and its server may then refuse those. Where
-   * some still wait, GOAWAY comes with the end of the session.
+   * nghttp2 sends GOAWAY before requests that wait, and the server may then refuse those. If some
+   * still wait, GOAWAY comes with the end of the session.
    */
   protected override announceDrain(): void {
     setImmediate(() => {
@@ -325,8 +327,8 @@ export function connect(options: ConnectOptions, listener: ClientSessionListener
   } catch (error) {
     return new FailedSession(peer, resolved.clock, error, listener);
   }
-  // Goes into requests that come without `:authority`. Not the host: node:http2 parses it as a URL,
-  // and throws for names that are the resolver's to refuse.
+  // Goes into requests without `:authority`. Not the host: node:http2 parses it as a URL, and
+  // throws for names that the resolver should refuse.
   const node = connectHttp2(options.tls === undefined ? "http://localhost" : "https://localhost", {
     ...nodeSessionOptions(resolved),
     createConnection: () => socket,

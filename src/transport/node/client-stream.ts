@@ -8,7 +8,7 @@ import { RECEIVED } from "../../wire/message-rules.ts";
 import type { StreamListener } from "../transport.ts";
 import { NodeStream, onError, type StreamOwner } from "./stream.ts";
 
-/** What a stream tells the session that it belongs to, beside what it asks. */
+/** The reports of a stream to its session, beside the questions of `StreamOwner`. */
 export interface ClientStreamOwner extends StreamOwner {
   /** HEADERS or DATA goes to the server. */
   sent(): void;
@@ -20,7 +20,8 @@ export class NodeClientStream extends NodeStream {
   declare readonly session: ClientStreamOwner;
   private headersSeen = false;
   /**
-   * DATA that came in the same read as the response headers: node:http2 emits those a tick later.
+   * DATA that came in the same read as the response headers: node:http2 emits the headers a tick
+   * later.
    */
   private early: Buffer[] | undefined;
 
@@ -47,8 +48,8 @@ export class NodeClientStream extends NodeStream {
   }
 
   /**
-   * node:http2 must know of request trailers before it sends the headers, and gRPC has none: only
-   * END_STREAM is sent.
+   * node:http2 must know of request trailers before it sends the headers. gRPC has no request
+   * trailers, so only END_STREAM is sent.
    */
   sendTrailers(_trailers: HeaderList): void {
     this.sendData(Buffer.alloc(0), true);
@@ -93,15 +94,15 @@ export class NodeClientStream extends NodeStream {
   }
 
   /**
-   * The server has answered in full: a request that waits for its window is not wanted any more,
-   * and would keep the stream, and its place in the server's limit, for as long as the server gives
-   * no credit. `queuedBytes` does not tell: node:http2 holds some of what it accepted.
+   * The server has answered completely. Nobody wants a request that still waits for its window. It
+   * would keep the stream, and its place in the server's limit, as long as the server gives no
+   * credit. `queuedBytes` cannot tell this: node:http2 holds some bytes that it accepted.
    */
   private dropUnsent(): void {
     if (this.sendEnded && !this.node.writableFinished) this.reset(ErrorCode.NO_ERROR);
   }
 
-  /** On the client side node:http2 announces the limit and does not hold the server to it. */
+  /** On the client side node:http2 announces the limit, but does not enforce it. */
   private isTooLarge(fields: HeaderList): boolean {
     const { maxHeaderListBytes } = this.session;
     const bytes = listBytes(fields);
@@ -113,13 +114,13 @@ export class NodeClientStream extends NodeStream {
   }
 
   /**
-   * 'end' without trailers: END_STREAM on DATA, or a reset with NO_ERROR, which node:http2 makes
+   * 'end' without trailers: END_STREAM on DATA, or a reset with NO_ERROR. node:http2 makes both
    * look the same.
    */
   ended(): void {
     if (this.over) {
-      // The server's reset with NO_ERROR crossed ours: node:http2 has closed the stream, and would
-      // wait for ever for the request to finish.
+      // The server's reset with NO_ERROR crossed ours. node:http2 has closed the stream, and would
+      // wait for ever for the end of the request.
       setImmediate(() => {
         if (this.node.closed) this.node.destroy();
       });

@@ -1,4 +1,4 @@
-// Header lists to and from what node:http2 takes and gives. Must not know streams.
+// Converts header lists to and from the forms of node:http2. This file must not know streams.
 
 import {
   sensitiveHeaders as declaredSensitiveHeaders,
@@ -15,22 +15,22 @@ import { classifyJudged } from "../../wire/field-rules.ts";
 import type { Verdict } from "../../wire/message-rules.ts";
 import { HeaderError } from "../transport.ts";
 
-/** Names of never-indexed fields hang on this symbol, on what node:http2 takes and gives. */
+/** node:http2 keeps the names of never-indexed fields under this symbol, in both directions. */
 const sensitiveHeaders: unique symbol = declaredSensitiveHeaders as never;
 
 type Marked = { [sensitiveHeaders]?: string[] };
 
 /**
- * What `request()` and `respond()` take here: an object, or name and value in turn where this Node
- * can send that.
+ * The form that `request()` and `respond()` take here: an object, or name and value in turn if this
+ * Node can send that.
  */
 export type NodeHeaders = OutgoingHttpHeaders;
 
 const [nodeMajor = 0, nodeMinor = 0] = process.versions.node.split(".").map(Number);
 
 /**
- * Name and value in turn keep the order of duplicates among other fields; older Node takes objects
- * only.
+ * Name and value in turn keep the order of duplicates among other fields. Older Node takes only
+ * objects.
  */
 export const REQUEST_TAKES_LISTS: boolean =
   nodeMajor >= 24 || (nodeMajor === 22 && nodeMinor >= 17);
@@ -40,9 +40,9 @@ export const RESPOND_TAKES_LISTS: boolean =
   nodeMajor >= 25 || (nodeMajor === 24 && nodeMinor >= 7) || (nodeMajor === 22 && nodeMinor >= 20);
 
 /**
- * Checks the verdict of a list that is to be sent, and its size by what the peer of `session`
- * takes. Every list is checked before it goes to node:http2, which destroys the session for a bad
- * name on Node 20, and takes CR and LF in values on all of them.
+ * Checks the verdict of a list to send, and its size against the limit of `session`'s peer. Every
+ * list is checked before node:http2 gets it: on Node 20 node:http2 destroys the session for a bad
+ * name, and on every Node it takes CR and LF in values.
  * @throws {HeaderError}
  */
 export function checkSent(
@@ -55,8 +55,8 @@ export function checkSent(
 }
 
 /**
- * What node:http2 says of a peer that has announced no SETTINGS_MAX_HEADER_LIST_SIZE, or this very
- * number.
+ * The value that node:http2 gives for a peer that has announced no SETTINGS_MAX_HEADER_LIST_SIZE,
+ * or this very number.
  */
 const UNANNOUNCED = 0xffffffff;
 
@@ -70,8 +70,8 @@ function maxListBytes(session: Http2Session | undefined): number {
 }
 
 /**
- * Fields as the peer sent them: node:http2 gives one character per byte, in wire order, duplicates
- * kept.
+ * The fields that the peer sent: node:http2 gives one character per byte, in wire order, with
+ * duplicates.
  */
 export function receivedFields(rawHeaders: readonly string[], headers: object): HeaderList {
   const names = (headers as Marked)[sensitiveHeaders];
@@ -87,8 +87,8 @@ export function receivedFields(rawHeaders: readonly string[], headers: object): 
 }
 
 /**
- * For `request()` and `respond()` where they take lists. The declared type is that of older Node;
- * `flat` is what the `…_TAKES_LISTS` constants vouch for.
+ * For `request()` and `respond()` if they take lists. The declared type is that of older Node; the
+ * `…_TAKES_LISTS` constants say when `flat` is allowed.
  */
 export function toNodeList(fields: HeaderList): NodeHeaders {
   const flat: string[] & Marked = [];
@@ -102,7 +102,7 @@ export function toNodeList(fields: HeaderList): NodeHeaders {
   return list as NodeHeaders;
 }
 
-/** Duplicates become arrays, which node:http2 sends one by one but next to each other. */
+/** Duplicates become arrays. node:http2 sends their values one by one, but next to each other. */
 export function toNodeObject(fields: HeaderList): NodeHeaders {
   const headers: NodeHeaders & Marked = Object.create(null);
   for (let i = 0; i < fields.length; i++) {
@@ -118,9 +118,9 @@ export function toNodeObject(fields: HeaderList): NodeHeaders {
 }
 
 /**
- * node:http2 refuses to repeat a field that it knows to have one value (`authorization`,
- * `user-agent`, ...). gRPC lets values of one name be joined with a comma, so nothing is lost but
- * the borders.
+ * node:http2 refuses to repeat a field that has one value by its rules (`authorization`,
+ * `user-agent`, ...). gRPC lets values of one name be joined with a comma, so only the borders are
+ * lost.
  */
 export function toJoinedNodeObject(fields: HeaderList): NodeHeaders {
   const headers = toNodeObject(fields);
@@ -133,12 +133,12 @@ export function toJoinedNodeObject(fields: HeaderList): NodeHeaders {
 
 function mark(headers: Marked, name: string): void {
   const marked = headers[sensitiveHeaders];
-  // node:http2 marks by name: one sensitive value makes all values of that name sensitive.
+  // node:http2 marks names: one sensitive value makes all values of that name sensitive.
   if (marked !== undefined) marked.push(name);
   else headers[sensitiveHeaders] = [name];
 }
 
-/** `send` refused a repeated single-value field; nothing was sent. */
+/** `send` refused a repeated single-value field. Nothing was sent. */
 export function isSingleValueRefusal(error: unknown): boolean {
   return (
     error instanceof Error && "code" in error && error.code === "ERR_HTTP2_HEADER_SINGLE_VALUE"

@@ -1,5 +1,5 @@
-// The `node` transport: HTTP/2 by node:http2. The only folder that imports node:http2; its types
-// leave under our names.
+// The `node` transport: HTTP/2 by node:http2. No other folder imports node:http2; its types are
+// exported under our names.
 
 import type { ClientHttp2Session } from "node:http2";
 import { shown } from "../../check/check.ts";
@@ -39,20 +39,20 @@ export function nodeTransport(): Transport {
   return transport;
 }
 
-/** @throws {TypeError} unless it is the client side of a connection */
+/** @throws {TypeError} unless `session` is the client side of a connection */
 export function checkClientSession(session: unknown): void {
   if (typeof Reflect.get(Object(session), "request") === "function") return;
   throw new TypeError(`session: expected a session of http2.connect, got ${shown(session)}`);
 }
 
 interface HandedOverSessionOptions extends SessionOptions {
-  /** @default none: its owner decides which PINGs its server gets */
+  /** @default none: the owner of the session decides about its PINGs */
   readonly keepalive?: KeepaliveOptions;
 }
 
 /**
- * Speaks over a session that a user opened, connected or not. Streams that the user opens on it too
- * are not counted against the server's limit. It is closed by `drain` and `destroy` only.
+ * Speaks over a session that a user opened, connected or not. Streams that the user also opens on
+ * it are not counted against the server's limit. Only `drain` and `destroy` close it.
  */
 export function wrapSession(
   session: HandedOverClientSession,

@@ -1,4 +1,5 @@
-// Sessions of what a listening socket accepts, behind the seam's `Listener` and `ListenerEvents`.
+// Makes sessions of the connections of a listening socket, for the seam's `Listener` and
+// `ListenerEvents`.
 
 import {
   createSecureServer,
@@ -17,7 +18,7 @@ import type { Listener, ListenerEvents, ListenOptions } from "../transport.ts";
 import { ServerSessions } from "./server-sessions.ts";
 import { nodeSessionOptions } from "./session-options.ts";
 
-/** Neither server of node:http2 that is made here listens: connections are emitted on it. */
+/** The servers of node:http2 that are made here do not listen: connections are emitted on them. */
 export function listen(options: ListenOptions, events: ListenerEvents): Promise<Listener> {
   const resolved = resolveSessionOptions(options);
   const keepalive = resolveServerKeepalive(options.keepalive);
@@ -37,7 +38,7 @@ export function listen(options: ListenOptions, events: ListenerEvents): Promise<
         return socket;
       },
       makeSecureServer: (tls) => {
-        // HTTP/1 has no place here.
+        // HTTP/1 is not spoken here.
         const secure = createSecureServer({ ...tls, allowHTTP1: false, ...sessionOptions });
         subscribe(secure, "secureConnection", sessions, events);
         return secure;
@@ -47,7 +48,7 @@ export function listen(options: ListenOptions, events: ListenerEvents): Promise<
   );
 }
 
-/** @param connectionEvent tells of a socket that node:http2 makes a session of */
+/** @param connectionEvent announces a socket of which node:http2 makes a session */
 function subscribe(
   server: Http2Server | Http2SecureServer,
   connectionEvent: "connection" | "secureConnection",

@@ -1,14 +1,14 @@
 // The C++ object behind a session of node:http2. Nothing documented leads to it.
 //
-// Garbage collection must not free it before those of its streams, or Node can end the process:
-// `~Http2Session: Assertion failed: (current_nghttp2_memory_) == (0)`. A stream that is destroyed
-// holds the fields of a header block that was not completed. It is freed in an immediate, or, when
-// the socket has not taken its data yet, with its JavaScript object. The session can be garbage
-// before that. Node 20 to 26 are alike.
+// Garbage collection must not free this object before those of its streams, or Node can end the
+// process: `~Http2Session: Assertion failed: (current_nghttp2_memory_) == (0)`. A stream that is
+// destroyed holds the fields of an incomplete header block. The stream is freed in an immediate, or
+// with its JavaScript object if the socket has not taken its data yet. The session can be garbage
+// before that. Node 20 to 26 behave alike.
 
 import type { Http2Session } from "node:http2";
 
-/** Whatever has it keeps the C++ object of the session, without leading to it. */
+/** An object that has a lifeline keeps the C++ object of the session, without a reference to it. */
 export type Lifeline = Readonly<Record<never, never>>;
 
 /** Holds the C++ objects until their lifelines are collected. */
@@ -25,9 +25,9 @@ export function nativeSession(node: Http2Session): object | undefined {
 }
 
 /**
- * The session has it until an immediate after its `close`, and each of its streams for ever. The
- * C++ object of a stream leads to the stream of ours, and so to the lifeline. That of the session
- * is therefore freed a collection later than the last of them.
+ * The session has its lifeline until an immediate after its `close`, and each of its streams has it
+ * for ever. The C++ object of a stream refers to our stream, and so to the lifeline. So the object
+ * of the session is freed one collection later than the last of them.
  */
 export function lifelineOf(node: Http2Session): Lifeline | undefined {
   const native = nativeSession(node);

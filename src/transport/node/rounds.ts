@@ -1,9 +1,9 @@
-// Looks at sessions twice a second: one timer for all of them, none of an injected clock, and none
-// while nobody is looked at.
+// Checks sessions twice a second, with one timer for all of them. The timer is not that of an
+// injected clock, and does not run without sessions.
 
-/** Who is looked at. */
+/** A session that is checked. */
 export interface RoundTaker {
-  /** Looks at itself; false when it need not again. */
+  /** Checks the session. Returns false when no further check is needed. */
   takeRound(): boolean;
 }
 
@@ -12,7 +12,7 @@ const ROUND_MS = 500;
 const takers = new Set<RoundTaker>();
 let timer: NodeJS.Timeout | undefined;
 
-/** From the next round on. The timer does not keep the process alive. */
+/** Checks `taker` from the next round on. The timer does not keep the process alive. */
 export function joinRounds(taker: RoundTaker): void {
   takers.add(taker);
   timer ??= setInterval(round, ROUND_MS).unref();

@@ -22,7 +22,7 @@ export class NodeServerSession extends NodeSession implements ServerStreamOwner 
   readonly opensStreams = false;
   protected readonly listener: ServerSessionListener;
   private lastStreamId = 0;
-  /** Once the drain was announced. */
+  /** Set when the drain was announced. */
   private lastTakenId: number | undefined;
   private keepalive: SessionKeepalive | undefined;
   /** HEADERS and DATA that were sent. */
@@ -71,23 +71,23 @@ export class NodeServerSession extends NodeSession implements ServerStreamOwner 
   }
 
   override drain(): void {
-    // As node:http2 announces it: nothing above it is begun any more.
+    // The id that node:http2 announces: no stream above it is begun any more.
     this.lastTakenId ??= this.lastStreamId;
     super.drain();
   }
 
   recvStream(node: ServerHttp2Stream, headers: HeaderList, endStream: boolean): void {
-    // Attached whatever happens next: an 'error' without a listener would end the process.
+    // Attached in any case: an 'error' without a listener would end the process.
     if (node.destroyed || node.closed || this.isOver) {
-      // The client has taken it back before anyone was told.
+      // The client has reset the stream before anyone was told of it.
       node.on("error", onError);
       node.destroy();
       return;
     }
     const id = node.id ?? 0;
     if (this.lastTakenId !== undefined && id > this.lastTakenId) {
-      // nghttp2 ignores it once our GOAWAY is sent, which it is not while it reads: the client will
-      // open it elsewhere.
+      // nghttp2 ignores the stream once our GOAWAY is sent, which cannot happen while it reads. The
+      // client will open the stream elsewhere.
       node.on("error", onError);
       setImmediate(resetBare, node, ErrorCode.REFUSED_STREAM);
       return;
@@ -95,7 +95,7 @@ export class NodeServerSession extends NodeSession implements ServerStreamOwner 
     this.lastStreamId = id;
     const { problem, list } = RECEIVED.request(headers);
     if (problem !== undefined) {
-      // nghttp2 lets some header lists pass that are malformed.
+      // nghttp2 accepts some malformed header lists.
       this.refused({ scope: "stream", streamId: id, rule: problem, limit: undefined });
       node.on("error", onError);
       setImmediate(resetBare, node, ErrorCode.PROTOCOL_ERROR);
@@ -107,7 +107,7 @@ export class NodeServerSession extends NodeSession implements ServerStreamOwner 
   }
 
   protected isUnprocessed(): boolean {
-    // A client's GOAWAY speaks of pushed streams.
+    // GOAWAY of a client is about pushed streams.
     return false;
   }
 }

@@ -1,5 +1,5 @@
-// From the events of a node:http2 server to sessions of ours: which socket belongs to which, and
-// whose stream it is.
+// Makes sessions of ours from the events of a node:http2 server, and finds the socket of a session
+// and the session of a stream.
 
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
@@ -11,7 +11,10 @@ import { receivedFields } from "./header-lists.ts";
 import { NodeServerSession } from "./server-session.ts";
 import { END_STREAM_FLAG } from "./stream.ts";
 
-/** Whom a session was taken by last; several relays may be attached to one server. */
+/**
+ * The session of ours that last took a node:http2 session; several relays may be attached to one
+ * server.
+ */
 const takenBy = new WeakMap<ServerHttp2Session, NodeServerSession>();
 
 export class ServerSessions {
@@ -22,9 +25,12 @@ export class ServerSessions {
   readonly #keepalive: ServerKeepaliveTerms | undefined;
   readonly #taken = new WeakMap<ServerHttp2Session, NodeServerSession>();
   readonly #shared = new WeakSet<ServerHttp2Session>();
-  /** node:http2 hides the socket of a session; it must be destroyed when a peer stops reading. */
+  /**
+   * node:http2 hides the socket of a session, but the socket must be destroyed when a peer stops
+   * reading.
+   */
   readonly #sockets = new WeakMap<ServerHttp2Session, Socket>();
-  /** Its session is made while the event that told of it runs. */
+  /** The session of this socket is made while the event that announced the socket runs. */
   #accepted: Socket | undefined;
 
   constructor(
@@ -48,16 +54,16 @@ export class ServerSessions {
     this.#accepted = undefined;
   }
 
-  /** It has streams that are not ours. */
+  /** The session has streams that are not ours. */
   share(node: ServerHttp2Session): void {
     this.#shared.add(node);
     this.#taken.get(node)?.share();
   }
 
-  /** Makes a session of ours of it, which tells the owner. */
+  /** Makes a session of ours from it, and tells the owner. */
   take(node: ServerHttp2Session): NodeServerSession {
     const socket = this.#sockets.get(node);
-    // A socket that fails after its session let go of it must not end the process.
+    // A socket that fails after its session has released it must not end the process.
     socket?.on("error", () => {});
     const peer = peerInfo(socket ?? node.socket, this.#path, "server");
     const session = new NodeServerSession(node, socket, peer, this.#options, this.#events);
@@ -81,7 +87,7 @@ export class ServerSessions {
       stream.on("error", () => {});
       return;
     }
-    // Of a server, so the session is, too.
+    // The session comes from a server, so it is a server session.
     const session =
       this.#taken.get(node as ServerHttp2Session) ?? this.take(node as ServerHttp2Session);
     const endStream = (flags & END_STREAM_FLAG) !== 0;

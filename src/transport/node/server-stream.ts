@@ -31,7 +31,7 @@ export class NodeServerStream extends NodeStream {
   declare readonly session: ServerStreamOwner;
   private readonly server: ServerHttp2Stream;
   private responseTrailers: NodeHeaders | undefined;
-  /** node:http2 has seen END_STREAM, and may still hold data that came before it. */
+  /** node:http2 has seen END_STREAM. It may still hold data that came before. */
   private endSeen: boolean;
 
   constructor(node: ServerHttp2Stream, session: ServerStreamOwner, endStream: boolean) {
@@ -41,7 +41,7 @@ export class NodeServerStream extends NodeStream {
     this.endSeen = endStream;
   }
 
-  /** From here on events flow. */
+  /** Lets events flow from now on. */
   listen(listener: StreamListener): void {
     if (this.over) return;
     this.listener = listener;
@@ -89,7 +89,7 @@ export class NodeServerStream extends NodeStream {
 
   override wantTrailers(): void {
     this.server.sendTrailers(this.responseTrailers ?? {});
-    // node:http2 submits them in an immediate; this one comes after it.
+    // node:http2 submits the trailers in an immediate; this one comes after it.
     if (!this.recvEnded) setImmediate(closeEarly, this);
   }
 
@@ -110,9 +110,11 @@ export class NodeServerStream extends NodeStream {
     this.listener.onData(chunk, last);
   }
 
-  /** A tick before 'end' itself: early enough to forward END_STREAM on the last DATA frame. */
+  /**
+   * Called a tick before 'end' itself: early enough to forward END_STREAM on the last DATA frame.
+   */
   override endListened(): void {
-    // When the stream closes, node:http2 marks it so before it listens.
+    // When the stream closes, node:http2 marks it as closed before it adds its listener.
     if (this.over || this.recvEnded || this.server.closed) return;
     this.endSeen = true;
     if (this.server.readableLength > 0) return;

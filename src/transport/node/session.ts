@@ -1,5 +1,5 @@
-// What both sides of a node:http2 session share: who is told what when it ends, drains or times
-// out.
+// The part that both sides of a node:http2 session share: its end, its drain, its timeouts, and who
+// is told of them.
 
 import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
@@ -18,7 +18,7 @@ import type { NodeStream, StreamOwner } from "./stream.ts";
 /** How long a peer may leave its end open after the session is over, in milliseconds. */
 const LINGER_MS = 1_000;
 
-/** What happened, with and without the peer. */
+/** The texts of an event, with and without the peer. */
 type Told = Pick<StreamEnd, "message" | "reason">;
 
 interface GoAway {
@@ -27,15 +27,14 @@ interface GoAway {
 }
 
 /**
- * How far the end of a session is, as far as it is ours. What the peer has announced stands beside
- * it, in `goAway`.
+ * The stage of our own end of a session. `goAway` has the end that the peer has announced.
  *
  * - `"standing"`: streams come and go.
- * - `"draining"`: we have announced GOAWAY. Its streams may finish, and the last one ends it.
- * - `"ending"`: `end` is why we end it. node:http2 is told in an immediate; its `close` does the
- *   rest.
- * - `"over"`: streams and owner are told, or were. `end` is why we ended it; `undefined` when we
- *   did not.
+ * - `"draining"`: we have announced GOAWAY. Streams may finish, and the last one ends the session.
+ * - `"ending"`: we end it because of `end`. node:http2 is told in an immediate; its `close` does
+ *   the rest.
+ * - `"over"`: streams and owner have been told. `end` is our reason; `undefined` when we did not
+ *   end it.
  */
 type Life =
   | { readonly kind: "standing" }
@@ -53,19 +52,19 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   readonly maxHeaderListBytes: number;
   lifeline: Lifeline | undefined;
   protected readonly node: Http2Session;
-  /** Ours to destroy; a session that a user opened keeps its socket to itself. */
+  /** The socket that we may destroy. A session that a user opened keeps its socket to itself. */
   protected readonly socket: Socket | undefined;
   protected readonly options: ResolvedSessionOptions;
   protected readonly streams: StreamMap<NodeStream> = new StreamMap();
   protected goAway: GoAway | undefined;
   protected life: Life = STANDING;
-  /** Others have streams on it, so its connection is not ours to end. */
+  /** Others have streams on the session, so we may not end its connection. */
   private shared = false;
   private lostStream = false;
   /** Bytes that had been read when it was last looked, and when that was. */
   private seenBytes = 0;
   private seenMs = 0;
-  /** What node:http2 said before the session closed. */
+  /** The error that node:http2 reported before the session closed. */
   protected error: Error | undefined;
   private readonly settingsTimer = new Timer(this);
   private readonly lingerTimer = new Timer(this);
@@ -82,8 +81,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     this.remoteAddress = peer.remoteAddress;
     this.options = options;
     this.maxHeaderListBytes = options.maxHeaderListBytes;
-    // Half a window, because nghttp2 sends WINDOW_UPDATE when half a window was consumed: held
-    // before that, none is sent.
+    // Half a window: nghttp2 sends WINDOW_UPDATE when half a window was consumed. Credit that is
+    // held before that point prevents it.
     this.holdBytes = Math.max(1, options.streamWindowBytes >> 1);
     node.on("error", (error) => {
       this.error ??= error;
@@ -94,7 +93,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     node.on("localSettings", () => options.clock.cancel(this.settingsTimer));
     node.on("close", () => {
       this.finish();
-      // By then those streams are freed that node:http2 never told of.
+      // By then the streams that node:http2 never reported are freed.
       setImmediate(() => {
         this.lifeline = undefined;
       });
@@ -103,7 +102,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
 
   abstract readonly opensStreams: boolean;
   protected abstract readonly listener: SessionListener;
-  /** The stream cannot have been processed by the peer. */
+  /** The peer cannot have processed the stream. */
   protected abstract isUnprocessed(id: number): boolean;
 
   get openStreamCount(): number {
@@ -127,7 +126,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   protected started(): void {
     this.lifeline = lifelineOf(this.node);
     this.seenMs = this.nowMs;
-    // SETTINGS has no say in the connection's window (RFC 9113 §6.9.2).
+    // SETTINGS cannot change the window of the connection (RFC 9113 §6.9.2).
     this.node.setLocalWindowSize(Math.min(this.options.connectionWindowBytes, MAX_WINDOW_BYTES));
     if (this.node.pendingSettingsAck) {
       this.options.clock.schedule(this.settingsTimer, this.options.settingsTimeoutMs);
@@ -135,7 +134,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     if (SESSIONS_GO_DEAF) joinRounds(this);
   }
 
-  /** From now on its end is the end of our streams on it alone. */
+  /** From now on an end of the session ends only our streams on it. */
   share(): void {
     this.shared = true;
   }
@@ -143,10 +142,10 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   drain(): void {
     if (this.life.kind !== "standing") return;
     this.life = DRAINING;
-    // In one step (RFC 9113 §6.8 would like two): behind any GOAWAY that node:http2 can send,
-    // nghttp2 ignores new streams, so GOAWAY(2^31-1) would lose them. Those under way now are above
-    // the last stream id: the client may open them again. Not close(): node:http2 would send no
-    // PING after it.
+    // In one step, although RFC 9113 §6.8 would like two. Behind any GOAWAY that node:http2 can
+    // send, nghttp2 ignores new streams, so GOAWAY(2^31-1) would lose them. Streams under way now
+    // are above the last stream id: the client may open them again. Not close(): node:http2 would
+    // send no PING after it.
     this.announceDrain();
     this.endIfDrained();
   }
@@ -162,8 +161,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   ping(onAcknowledged: () => void): void {
     if (this.isOver || this.node.destroyed) return;
     if (this.node.closed) {
-      // node:http2 sends no PING after the peer's GOAWAY. Silence would look like a dead peer, and
-      // cost the streams that finish.
+      // node:http2 sends no PING after the peer's GOAWAY. An unanswered ping would look like a dead
+      // peer, and cost the streams that finish.
       setImmediate(onAcknowledged);
       return;
     }
@@ -207,16 +206,16 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
 
   private endIfDeaf(): void {
     if (this.life.kind === "ending" || !isGivenUp(this.node)) return;
-    // On a session that takes no more streams it proves nothing, unless one is open. One that was
-    // handed over may be such.
+    // On a session that takes no more streams this proves nothing, unless a stream is open. A
+    // session that was handed over may take no more streams.
     const proven = this.socket !== undefined && !this.shared && this.takesStreams;
     if (!proven && !this.streams.toArray().some((stream) => stream.isOpenOnWire)) return;
-    // Nothing will ever come of the streams of others either.
+    // The streams of others will get nothing any more either.
     this.shared = false;
     this.end(this.breachEnd());
   }
 
-  /** The session's end when node:http2 does not say how the peer broke the protocol. */
+  /** The end of the session when node:http2 does not name the broken rule. */
   protected breachEnd(): SessionEnd {
     return {
       kind: "protocol",
@@ -241,14 +240,14 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     const connecting = this.node.connecting;
     if (end.code === ErrorCode.NO_ERROR) this.node.destroy();
     else this.node.destroy(new Error(end.message), end.code);
-    // Where there was no connection yet, nobody waits for GOAWAY.
+    // Without a connection nobody waits for GOAWAY.
     if (connecting || end.kind === "connect") this.socket?.destroy();
     else this.linger();
   }
 
   private leave(): void {
     this.finish((stream) => stream.leave());
-    // GOAWAY; the connection closes when the streams of the others have ended.
+    // Sends GOAWAY. The connection closes when the streams of others have ended.
     if (!this.node.destroyed) this.node.close();
   }
 
@@ -276,7 +275,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     return this.life.kind === "over";
   }
 
-  /** Why we ended the session, when it was us. */
+  /** Our reason for the end, if we ended the session. */
   protected get ownEnd(): SessionEnd | undefined {
     const { life } = this;
     return life.kind === "ending" || life.kind === "over" ? life.end : undefined;
@@ -299,11 +298,11 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
 
   protected endIfDrained(): void {
     if (this.streams.size > 0 || !this.endsWithStreams) return;
-    // In an immediate: closed in the same turn, the session would lose a response that is still
-    // being written.
+    // In an immediate: if the session closed in the same turn, it would lose a response that is
+    // still being written.
     setImmediate(() => {
-      // An end of our own comes in an immediate, too, and has to find the session as it is:
-      // closed, it would wait for the peer.
+      // Our own end also comes in an immediate. It must find the session not closed, or it would
+      // wait for the peer.
       if (this.streams.size > 0 || !this.endsWithStreams) return;
       if (this.shared) {
         this.leave();
@@ -314,13 +313,13 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     });
   }
 
-  /** Nothing but its last streams keeps it. */
+  /** Only its last streams keep the session. */
   private get endsWithStreams(): boolean {
     const { kind } = this.life;
     return kind === "draining" || (kind === "standing" && this.goAway !== undefined);
   }
 
-  /** A peer that reads nothing or never closes its end keeps no connection of ours. */
+  /** Closes the connection of a peer that reads nothing or never closes its end. */
   private linger(): void {
     if (this.socket !== undefined && !this.lingerTimer.scheduled) {
       this.options.clock.schedule(this.lingerTimer, LINGER_MS);
@@ -346,7 +345,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     this.endIfDrained();
   }
 
-  /** Tells its streams, by `tell`, and then its owner. Once, whatever comes first. */
+  /** Tells the streams, by `tell`, and then the owner. Once, whatever the cause. */
   protected finish(tell: (stream: NodeStream) => void = tellClosed): void {
     const { life, ownEnd } = this;
     if (life.kind === "over") return;
@@ -359,7 +358,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     this.cleanUp();
     const end = ownEnd ?? this.lossEnd(life.kind === "draining");
     if (end.kind === "protocol") {
-      // Nothing of node:http2 says what rule it was, beyond nghttp2's own words.
+      // node:http2 does not name the rule; it gives only nghttp2's own words.
       const rule = end.reason ?? end.message;
       this.refused({ scope: "connection", streamId: 0, rule, limit: undefined });
     }
@@ -367,8 +366,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   }
 
   /**
-   * The part of it that we hold to a bound, or that node:http2 tells: nghttp2 resets malformed
-   * requests without a word to us.
+   * Reports the refusals that are known here: bounds of ours, and errors of node:http2. nghttp2
+   * resets malformed requests without a report.
    */
   refused(refusal: Refusal): void {
     this.listener.onRefused(refusal);
@@ -377,7 +376,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   protected cleanUp(): void {}
 
   /**
-   * Why it ended, when it was not us.
+   * The end of a session that we did not end.
    * @param wasDraining we had announced the end
    */
   protected lossEnd(wasDraining: boolean): SessionEnd {

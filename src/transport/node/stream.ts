@@ -1,5 +1,6 @@
-// One node:http2 stream behind the seam's `Stream`. Few listeners, all shared functions: the state
-// is found through a symbol on the node:http2 object. Must not know how sessions connect or end.
+// One node:http2 stream behind the seam's `Stream`. It has few listeners, all shared functions,
+// which find the state by a symbol on the node:http2 object. The stream must not know how sessions
+// connect or end.
 
 import { EventEmitter } from "node:events";
 import type { ClientHttp2Stream, Http2Session, ServerHttp2Stream } from "node:http2";
@@ -22,7 +23,7 @@ import type { Lifeline } from "./native-session.ts";
 
 type NodeHttp2Stream = ClientHttp2Stream | ServerHttp2Stream;
 
-/** What a stream asks of the session it belongs to. */
+/** The parts of a session that its streams use. */
 export interface StreamOwner extends Session {
   readonly remoteAddress: string;
   /** Client side: a stream that the peer refused can be opened again elsewhere. */
@@ -31,11 +32,11 @@ export interface StreamOwner extends Session {
   /** Unacknowledged bytes from which a stream stops giving credit. */
   readonly holdBytes: number;
   readonly lifeline: Lifeline | undefined;
-  /** Why the session's death, if it is dead, ended the stream `id`. */
+  /** The end of stream `id` by the death of its session; `undefined` while the session lives. */
   sessionEndOf(id: number): StreamEnd | undefined;
-  /** For the owner of the session. */
+  /** Reports to the owner of the session. */
   refused(refusal: Refusal): void;
-  /** The node:http2 stream is closed, and its place in the peer's limit with it. */
+  /** The node:http2 stream is closed, and has left the peer's limit. */
   forget(stream: NodeStream): void;
 }
 
@@ -69,7 +70,7 @@ export abstract class NodeStream implements Stream {
   protected recvEnded = false;
   /** The owner has ended our side. */
   protected sendEnded = false;
-  /** Nothing passes any more in either direction. */
+  /** Nothing passes in either direction any more. */
   protected over = false;
   private unacknowledgedBytes = 0;
   private isHoldingCredit = false;
@@ -92,13 +93,13 @@ export abstract class NodeStream implements Stream {
   // The events of the node:http2 stream.
   abstract data(chunk: Buffer): void;
   abstract trailers(trailers: HeaderList): void;
-  /** 'end': the readable side is over, whatever ended it. */
+  /** 'end': the readable side is over, for any reason. */
   abstract ended(): void;
   response(_headers: HeaderList, _endStream: boolean): void {}
   wantTrailers(): void {}
   /**
-   * Somebody listens for 'end', which node:http2 does itself when it sees END_STREAM or when the
-   * stream closes.
+   * Somebody listens for 'end'. node:http2 does so when it sees END_STREAM or when the stream
+   * closes.
    */
   endListened(): void {}
 
@@ -109,7 +110,8 @@ export abstract class NodeStream implements Stream {
     let accepted = bytes;
     if (bytes > 0) {
       const kept = keep(chunk);
-      // What node:http2 holds below its mark counts as accepted; it bounds that per stream.
+      // Bytes that node:http2 holds below its mark count as accepted; the mark bounds them per
+      // stream.
       if (this.queuedBytes === 0 && node.writableLength + bytes < node.writableHighWaterMark) {
         node.write(kept);
       } else {
@@ -128,8 +130,8 @@ export abstract class NodeStream implements Stream {
   }
 
   private reportWritten(): void {
-    // What a reset throws away is called written, too; from Node 26 on before 'close' says that it
-    // was one.
+    // Bytes that a reset drops are reported as written, too; from Node 26 on before 'close' tells
+    // of the reset.
     if (this.over || this.node.closed || this.node.destroyed) return;
     const left = this.node.writableLength;
     const bytes = this.queuedBytes - left;
@@ -141,8 +143,8 @@ export abstract class NodeStream implements Stream {
   reset(code: number): void {
     if (this.over) return;
     this.finish();
-    // Callbacks run inside nghttp2's receive function, and node:http2 sends RST_STREAM at once,
-    // from within it: nghttp2 does not expect that and, on a GOAWAY for one, never returns.
+    // Callbacks run inside nghttp2's receive function, and node:http2 would send RST_STREAM from
+    // within it. nghttp2 does not expect that and, on a GOAWAY, never returns.
     setImmediate(resetBare, this.node, code);
   }
 
@@ -158,12 +160,12 @@ export abstract class NodeStream implements Stream {
     return this.isHoldingCredit;
   }
 
-  /** nghttp2 waits for more of it, from either side. */
+  /** nghttp2 waits for more of the stream, from either side. */
   get isOpenOnWire(): boolean {
     return isOpenOnWire(this.node);
   }
 
-  /** Counts what the peer sent before it is passed on. */
+  /** Counts received bytes before they are passed on. */
   protected received(bytes: number): void {
     countRead(bytes);
     this.unacknowledgedBytes += bytes;
@@ -173,7 +175,7 @@ export abstract class NodeStream implements Stream {
     }
   }
 
-  /** The node:http2 stream is gone. Whatever had not completed before will not. */
+  /** The node:http2 stream is gone. Sides that had not completed will not complete. */
   closed(): void {
     this.session.forget(this);
     if (this.over) return;
@@ -198,8 +200,8 @@ export abstract class NodeStream implements Stream {
   }
 
   /**
-   * Whether `problem` is one. It ends the stream then: nghttp2 lets some header lists pass that are
-   * malformed.
+   * Returns whether there is a `problem`. If so, the stream is ended: nghttp2 accepts some
+   * malformed header lists.
    */
   protected refuses(problem: string | undefined): boolean {
     if (problem === undefined) return false;
@@ -207,10 +209,7 @@ export abstract class NodeStream implements Stream {
     return true;
   }
 
-  /**
-   * The peer did what it must not: the owner of the session is told the rule, and the stream is
-   * reset.
-   */
+  /** The peer broke a rule. The owner of the session is told the rule, and the stream is reset. */
   protected breach(
     code: number,
     what: string,
@@ -249,14 +248,14 @@ export abstract class NodeStream implements Stream {
 }
 
 /**
- * RST_STREAM with any code and nothing before it. `close()` first ends the writable side, which
- * puts DATA with END_STREAM on the wire when nothing is queued: a cancelled upload would look
- * complete. So the end is kept from reaching nghttp2.
+ * Sends RST_STREAM with any code and nothing before it. `close()` would end the writable side
+ * first, which sends DATA with END_STREAM when nothing is queued: a cancelled upload would look
+ * complete. So nghttp2 does not get the end.
  */
 export function resetBare(node: NodeHttp2Stream, code: number): void {
   if (node.destroyed || node.closed) return;
   if (code === ErrorCode.NO_ERROR) {
-    // close(0) would wait for that end.
+    // close(0) would wait for the end of the writable side.
     node.destroy();
     return;
   }

@@ -1,5 +1,5 @@
-// Looking at the first messages of a call: what the director sees, what it may not cost, and that
-// nobody can tell afterwards.
+// Looking at the first messages of a call: what the director sees, and that nobody can tell
+// afterwards. How much it may look at is in peek-limits.test.ts.
 
 import { deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
@@ -12,42 +12,11 @@ import { fieldValue } from "../../src/wire/field.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, message, request, trailersOnly } from "../support/frames.ts";
-import {
-  eventually,
-  PATH,
-  type ScriptedRelay,
-  type ScriptedRelayOptions,
-  scriptedRelay,
-  sendCall,
-  statusOf,
-} from "../support/relay-fixture.ts";
-import { Upload } from "../support/upload.ts";
-
-const MiB = 1024 * 1024;
+import { finish, type Look, peekingRelay, type RelayOptions } from "../support/peeking.ts";
+import { eventually, PATH, scriptedRelay, sendCall, statusOf } from "../support/relay-fixture.ts";
 
 describe.each(transportCombos)("peek, server on $server, client on $client", (combo) => {
-  /** A relay whose director does `look` and then sends the call on as it came. */
-  function peeking(
-    look: (peeker: StreamPeeker) => unknown,
-    options: Omit<ScriptedRelayOptions, "director"> = {},
-  ): Promise<ScriptedRelay> {
-    return scriptedRelay(combo, {
-      ...options,
-      director: (conn) => async (_ctx, _method, peeker) => {
-        await look(peeker);
-        return new StreamParameters({ conn });
-      },
-    });
-  }
-
-  /** The backend gets `expected` and says OK. */
-  async function finish({ backend, client }: ScriptedRelay, expected: Buffer): Promise<void> {
-    const { streamId } = await backend.expectRequest(PATH);
-    const body = await backend.expectBody(streamId);
-    expect(body.equals(expected)).toBe(true);
-    backend.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
-    expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
-  }
+  const peeking = (look: Look, options?: RelayOptions) => peekingRelay(combo, look, options);
 
   it("gives the first message; what follows stays where it is", async () => {
     const seen: string[] = [];
@@ -82,6 +51,7 @@ describe.each(transportCombos)("peek, server on $server, client on $client", (co
     await expect(late!.peek()).rejects.toMatchObject({
       status: Status.INTERNAL,
       reason: ErrorReason.DIRECTOR,
+      details: "peek: the director has answered already",
     });
   });
 
@@ -90,14 +60,18 @@ describe.each(transportCombos)("peek, server on $server, client on $client", (co
     const relay = await peeking(
       async (peeker) => {
         seen.push(`${await peeker.peek()}`);
-        await peeker.peek(2).catch((error: GrpcError) => seen.push(error.reason));
+        await peeker.peek(2).catch((error: GrpcError) => seen.push(error.reason, error.details));
       },
       { server: { maxPeekBytes: 8 } },
     );
     const body = Buffer.concat([message("12345"), message("6789")]);
     relay.client.send(frames.headers(1, request(PATH)), frames.data(1, body).end());
     await finish(relay, body);
-    expect(seen).toEqual(["12345", ErrorReason.PEEK_TOO_LARGE]);
+    expect(seen).toEqual([
+      "12345",
+      ErrorReason.PEEK_TOO_LARGE,
+      "peek: expected at most 8 bytes of messages, got 9 bytes",
+    ]);
   });
 
   it("is refused for a message whose flag is none, which goes on as it came", async () => {
@@ -152,7 +126,9 @@ describe.each(transportCombos)("peek, server on $server, client on $client", (co
       relay.client.send(frames.headers(1, request(PATH)), frames.data(1, message("a")).end());
       await finish(relay, message("a"));
       expect(errors).toMatchObject([expect.any(InvalidPeekCountError)]);
-      expect(`${errors[0]}`).toContain("peek count must be greater than zero");
+      expect(`${errors[0]}`).toContain(
+        "InvalidPeekCountError: peek count must be greater than zero",
+      );
     },
   );
 
@@ -166,19 +142,25 @@ describe.each(transportCombos)("peek, server on $server, client on $client", (co
 
   describe("without a message", () => {
     const rows = [
-      ["END_STREAM on the headers", [frames.headers(1, request(PATH), { endStream: true })]],
-      ["an empty DATA", [frames.headers(1, request(PATH)), frames.data(1).end()]],
+      [
+        "END_STREAM on the headers",
+        "none",
+        [frames.headers(1, request(PATH), { endStream: true })],
+      ],
+      ["an empty DATA", "none", [frames.headers(1, request(PATH)), frames.data(1).end()]],
       [
         "half a message",
+        "6 bytes of an incomplete one",
         [frames.headers(1, request(PATH)), frames.data(1, message("abc").subarray(0, 6)).end()],
       ],
       [
         "half a prefix",
+        "3 bytes of an incomplete one",
         [frames.headers(1, request(PATH)), frames.data(1, message("abc").subarray(0, 3)).end()],
       ],
     ] as const;
 
-    it.each(rows)("%s: INVALID_ARGUMENT, reason NO_MESSAGE", async (_title, parts) => {
+    it.each(rows)("%s: INVALID_ARGUMENT, reason NO_MESSAGE", async (_title, got, parts) => {
       const errors: GrpcError[] = [];
       const { client } = await peeking(async (peeker) => {
         try {
@@ -190,122 +172,19 @@ describe.each(transportCombos)("peek, server on $server, client on $client", (co
       });
       client.send(...parts);
       expect(statusOf(await client.expectTrailers(1))).toBe(Status.INVALID_ARGUMENT);
-      expect(errors).toMatchObject([{ reason: ErrorReason.NO_MESSAGE, source: "downstream" }]);
+      expect(errors).toMatchObject([
+        {
+          reason: ErrorReason.NO_MESSAGE,
+          source: "downstream",
+          details: `peek: expected a message before the end of the stream, got ${got}`,
+        },
+      ]);
     });
 
     it("a director that minds it not can still send the call on, END_STREAM included", async () => {
       const relay = await peeking((peeker) => peeker.peek().catch(() => undefined));
       relay.client.send(frames.headers(1, request(PATH)), frames.data(1).end());
       await finish(relay, Buffer.alloc(0));
-    });
-  });
-
-  describe("limits", () => {
-    it("a message larger than maxPeekBytes is RESOURCE_EXHAUSTED before it has arrived", async () => {
-      const { client } = await peeking((peeker) => peeker.peek(), {
-        server: { maxPeekBytes: 1_000 },
-      });
-      client.send(frames.headers(1, request(PATH)));
-      client.send(frames.data(1, message(Buffer.alloc(1_001)).subarray(0, 5)));
-      const fields = await client.expectTrailers(1);
-      expect(statusOf(fields)).toBe(Status.RESOURCE_EXHAUSTED);
-      expect(fieldValue(fields, "grpc-message")).toContain("at most 1000 bytes");
-      await client.expectReset(1, ErrorCode.NO_ERROR);
-    });
-
-    it("a message of exactly maxPeekBytes passes", async () => {
-      const relay = await peeking((peeker) => peeker.peek(), { server: { maxPeekBytes: 1_000 } });
-      const body = message(Buffer.alloc(1_000));
-      relay.client.send(frames.headers(1, request(PATH)), frames.data(1, body).end());
-      await finish(relay, body);
-    });
-
-    it("is not for messages that nobody asked for", async () => {
-      const relay = await peeking((peeker) => peeker.peek(), { server: { maxPeekBytes: 1_000 } });
-      const body = Buffer.concat([message("small"), message(Buffer.alloc(2_000))]);
-      relay.client.send(frames.headers(1, request(PATH)), frames.data(1, body).end());
-      await finish(relay, body);
-    });
-
-    it("counts all messages that were asked for together", async () => {
-      const { client } = await peeking((peeker) => peeker.peek(3), {
-        server: { maxPeekBytes: 1_000 },
-      });
-      client.send(frames.headers(1, request(PATH)));
-      client.send(
-        frames.data(1, message(Buffer.alloc(600))),
-        frames.data(1, message(Buffer.alloc(600))),
-      );
-      expect(statusOf(await client.expectTrailers(1))).toBe(Status.RESOURCE_EXHAUSTED);
-      await client.expectReset(1, ErrorCode.NO_ERROR);
-    });
-
-    it("a compressed message may not become larger than it, either", async () => {
-      const { client } = await peeking((peeker) => peeker.peek(), {
-        server: { maxPeekBytes: 10_000 },
-      });
-      const bomb = message(gzipSync(Buffer.alloc(MiB)), { compressed: true });
-      client.send(frames.headers(1, request(PATH, ["grpc-encoding", "gzip"])));
-      client.send(frames.data(1, bomb).end());
-      expect(statusOf(await client.expectTrailers(1))).toBe(Status.RESOURCE_EXHAUSTED);
-    });
-
-    it("a message larger than the stream's window arrives all the same, and is relayed whole", async () => {
-      const seen: number[] = [];
-      const relay = await peeking(async (peeker) => seen.push((await peeker.peek()).length), {
-        server: { streamWindowBytes: 65_535 },
-      });
-      const body = message(Buffer.alloc(MiB, "p"));
-      relay.client.send(frames.headers(1, request(PATH)));
-      await new Upload(relay.client, 1).send(body);
-      relay.client.send(frames.data(1).end());
-      await finish(relay, body);
-      expect(seen).toEqual([MiB]);
-    });
-
-    it("a large message that is replaced by a small one gives its credit back", async () => {
-      const relay = await scriptedRelay(combo, {
-        director: (conn) => async (_ctx, _method, peeker) => {
-          await peeker.peek();
-          return new StreamParameters({ conn, message: Buffer.from("small") });
-        },
-        server: { streamWindowBytes: 65_535 },
-      });
-      relay.client.send(frames.headers(1, request(PATH)));
-      const upload = new Upload(relay.client, 1);
-      await upload.send(message(Buffer.alloc(200_000)));
-      const rest = message(Buffer.alloc(200_000, "r"));
-      await upload.send(rest);
-      relay.client.send(frames.data(1).end());
-      await finish(relay, Buffer.concat([message("small"), rest]));
-    });
-
-    it("what comes behind a peeked message is held back by the window while the director thinks", async () => {
-      let answer = (): void => {};
-      const answered = new Promise<void>((resolve) => {
-        answer = resolve;
-      });
-      let peeked = false;
-      const relay = await peeking(
-        async (peeker) => {
-          await peeker.peek();
-          peeked = true;
-          await answered;
-        },
-        { server: { streamWindowBytes: 65_535 } },
-      );
-      const upload = new Upload(relay.client, 1);
-      relay.client.send(frames.headers(1, request(PATH)));
-      const body = message(Buffer.alloc(MiB));
-      await upload.send(message("first"));
-      await eventually("it is peeked", () => peeked);
-      const taken = await upload.sendUntilStalled(body, () => relay.client.sync());
-      expect(taken).toBeLessThanOrEqual(65_535 + 65_535 / 2);
-      answer();
-      const { streamId } = await relay.backend.expectRequest(PATH);
-      await upload.send(body.subarray(taken));
-      await relay.backend.expectBytes(streamId, 10 + body.length);
-      relay.client.send(frames.rst(1, ErrorCode.CANCEL));
     });
   });
 

@@ -33,6 +33,23 @@ describe("CallContext", () => {
     });
   });
 
+  it("ends with an error that says why", () => {
+    const { ctx, clock } = makeContext();
+    const { ctx: mine, cancel } = ctx.withCancel();
+    cancel();
+    expect(mine.reason).toMatchObject({ status: Status.CANCELLED, details: "context cancelled" });
+    const { ctx: named, cancel: cancelNamed } = ctx.withCancel();
+    cancelNamed("no need");
+    expect(named.reason).toMatchObject({ status: Status.CANCELLED, details: "no need" });
+    const late = ctx.withTimeout(8);
+    clock.advance(8);
+    expect(late.reason).toMatchObject({
+      status: Status.DEADLINE_EXCEEDED,
+      details: "deadline exceeded",
+    });
+    expect(() => ctx.withTimeout(-1)).toThrow("timeoutMs");
+  });
+
   describe("metadata", () => {
     it("is forwarded as the same field objects while nobody has changed it", () => {
       const { ctx, requestMetadata } = makeContext();
@@ -51,6 +68,7 @@ describe("CallContext", () => {
       other.set("x-c", "3");
       expect(ctx.withMetadata(other).withTimeout(5).metadata).toBe(other);
       expect(ctx.withMetadata(new Metadata()).metadataFields()).toEqual([]);
+      expect(ctx.withMetadata(other).withTimeout(5).metadataFields()).toEqual(other.toFields());
       expect(ctx.metadata.has("x-c")).toBe(false);
     });
 

@@ -140,10 +140,12 @@ describe.each(transportCombos)("Server.close on $server", (combo) => {
 
   it("with all the time in the world waits for the call, and sets no timer for it", async () => {
     const { server, client, clock, finish } = await start();
+    const before = clock.timerCount;
     const closed = server.close(Number.POSITIVE_INFINITY);
     await client.expectGoAway();
     clock.advance(1_000_000_000);
     await client.expectQuiet(1);
+    expect(clock.timerCount).toBe(before);
     finish();
     expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
     await client.expectClosed();

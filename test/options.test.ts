@@ -204,6 +204,11 @@ describe("a value of another type, or out of range,", () => {
       "streamWindowBytes: expected an integer from 1 to 2147483647, got null",
     ],
     [
+      "of windowBudgetBytes",
+      () => engineTransport({ windowBudgetBytes: -1 }),
+      "windowBudgetBytes: expected an integer from 0 up, got -1",
+    ],
+    [
       "of the clock",
       () => dial("a:1", { clock: any(Date) }),
       "clock: expected a Clock with the method nowMs, got a function",

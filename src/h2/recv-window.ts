@@ -158,10 +158,10 @@ export function widenStreamWindow(stream: StreamRecvWindow, bytes: number): void
   stream.recvWindow += bytes;
 }
 
-/** The window becomes at least `bytes`. @returns credit to announce, 0 for none */
+/** The window becomes `bytes`, which are more than it had. @returns credit to announce */
 export function widenConnectionWindow(connection: ConnectionRecvWindow, bytes: number): number {
-  const extra = Math.max(0, bytes - connection.connectionWindowBytes);
-  connection.connectionWindowBytes += extra;
+  const extra = bytes - connection.connectionWindowBytes;
+  connection.connectionWindowBytes = bytes;
   connection.windowBytes += extra;
   return extra;
 }

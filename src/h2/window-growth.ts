@@ -109,8 +109,7 @@ export class WindowGrowth {
     this.sampled = undefined;
     if (sampled !== undefined) ofStream.acknowledged(sampled.receivedBytes, nowMs);
     if (!ofConnection.acknowledged(connection.receivedBytes, nowMs)) return;
-    const extra = widenConnectionWindow(connection, ofConnection.bytes);
-    if (extra > 0) this.host.announceConnectionCredit(extra);
+    this.host.announceConnectionCredit(widenConnectionWindow(connection, ofConnection.bytes));
   }
 
   /** Gives back what `stream` has grown by, when nothing more can come and nothing is held. */

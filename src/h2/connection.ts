@@ -204,6 +204,11 @@ export class Connection<Owner>
     return this.opening.awaitsClient && !this.opening.started;
   }
 
+  /** The stream whose header fields, or frame, have begun and not ended; 0 for none. */
+  get openHeaderId(): number {
+    return this.headers.openStreamId || this.reader.openStreamId;
+  }
+
   // For the owner
 
   get openStreamCount(): number {

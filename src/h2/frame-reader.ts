@@ -79,6 +79,11 @@ export class FrameReader {
     this.position = position;
   }
 
+  /** The stream of a frame other than DATA that has begun and not ended; 0 for none. */
+  get openStreamId(): number {
+    return this.mode === IN_PAYLOAD ? this.streamId : 0;
+  }
+
   /** Stops: nothing is read any more. */
   stop(): void {
     this.stopped = true;

@@ -113,6 +113,11 @@ export class InboundHeaders<Owner> {
     this.block.append(buffer, from, to);
   }
 
+  /** The stream whose header block has begun and not ended; 0 for none. */
+  get openStreamId(): number {
+    return this.blockIsOpen ? this.block.streamId : 0;
+  }
+
   recvContinuation(
     flags: number,
     streamId: number,

@@ -35,6 +35,7 @@ export function resolveSessionOptions(options: SessionOptions): ResolvedSessionO
     ),
     maxHeaderListBytes: integer(options, "maxHeaderListBytes", 65_536, 1, 0xffffffff),
     headerTableBytes: integer(options, "headerTableBytes", 4_096, 0, 0xffffffff),
+    headerTimeoutMs: integer(options, "headerTimeoutMs", 10_000, 1, 0x7fffffff),
     settingsTimeoutMs: integer(options, "settingsTimeoutMs", 60_000, 1, 0x7fffffff),
     clock,
   };
@@ -78,6 +79,7 @@ export const SESSION_CHECKS: OptionChecks<SessionOptions> = {
   connectionWindowBytes: sessionOption,
   maxHeaderListBytes: sessionOption,
   headerTableBytes: sessionOption,
+  headerTimeoutMs: sessionOption,
   settingsTimeoutMs: sessionOption,
   clock: sessionOption,
 };

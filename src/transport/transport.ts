@@ -273,6 +273,11 @@ export interface SessionOptions {
   /** Dynamic HPACK table that the peer may use towards us, in bytes. @default 4_096 */
   readonly headerTableBytes?: number;
   /**
+   * How long header fields may take from their first octet to the last, in milliseconds. Nothing
+   * else can come on the connection meanwhile, so it ends then. Only on the engine. @default 10_000
+   */
+  readonly headerTimeoutMs?: number;
+  /**
    * How long the peer may take to acknowledge our SETTINGS, in milliseconds. RFC 9113 §6.5.3 says
    * "immediately". But some peers (gRPC C-core before 1.43) acknowledge with the next bytes that
    * they have to send: a backend with its first answer. A TLS handshake, and on the engine a

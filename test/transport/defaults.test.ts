@@ -12,6 +12,7 @@ describe("resolveSessionOptions", () => {
       connectionWindowBytes: 4_194_304,
       maxHeaderListBytes: 65_536,
       headerTableBytes: 4_096,
+      headerTimeoutMs: 10_000,
       settingsTimeoutMs: 60_000,
       clock: systemClock,
     });
@@ -24,6 +25,7 @@ describe("resolveSessionOptions", () => {
       connectionWindowBytes: 65_535,
       maxHeaderListBytes: 1,
       headerTableBytes: 0,
+      headerTimeoutMs: 1,
       settingsTimeoutMs: 1,
       clock: new FakeClock(),
     };

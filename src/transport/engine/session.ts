@@ -104,6 +104,10 @@ export abstract class SocketSession
   private isWaitingForRead = false;
   private settingsTimer: Timer | undefined;
   private drainTimer: Timer | undefined;
+  private readonly headerTimeoutMs: number;
+  private headerTimer: Timer | undefined;
+  /** The stream that `headerTimer` runs for; 0 while it does not. */
+  private openHeaderId = 0;
   private socketState: SocketState = CONNECTING;
 
   constructor(
@@ -119,6 +123,7 @@ export abstract class SocketSession
     this.peer = peer;
     this.settingsTimeoutMs = options.settingsTimeoutMs;
     this.firstWordMs = handshakeTimeoutMs(options);
+    this.headerTimeoutMs = options.headerTimeoutMs;
     this.connection = new Connection<Session>(role, this, options, this, this.clock.nowMs());
     this.connection.peer = peer.remoteAddress;
   }
@@ -205,6 +210,7 @@ export abstract class SocketSession
   onClosed(): void {
     this.dropSettingsTimer();
     if (this.drainTimer !== undefined) this.clock.cancel(this.drainTimer);
+    if (this.headerTimer !== undefined) this.clock.cancel(this.headerTimer);
   }
 
   // The socket
@@ -246,6 +252,8 @@ export abstract class SocketSession
     countRead(end);
     connection.receive(chunk, this.clock.nowMs(), end, isLent);
     if (this.settingsTimer !== undefined && connection.settingsAcked) this.dropSettingsTimer();
+    const { openHeaderId } = connection;
+    if (openHeaderId !== this.openHeaderId) this.watchHeader(openHeaderId);
     this.onRead();
     endRead();
   }
@@ -338,6 +346,20 @@ export abstract class SocketSession
     if (socketState.kind === "lingering" && timer === socketState.timer) this.linger(socketState);
     else if (timer === this.drainTimer) this.connection.finishDrain();
     else if (timer === this.settingsTimer) this.onSettingsTimer(timer);
+    else if (timer === this.headerTimer) {
+      const limit = { name: "headerTimeoutMs", value: this.headerTimeoutMs };
+      const rule = `did not complete the header fields of stream ${this.openHeaderId}`;
+      this.refuseSlow(rule, limit, ErrorCode.ENHANCE_YOUR_CALM);
+    }
+  }
+
+  /** Header fields have begun that are not complete, or those before them are. */
+  private watchHeader(openHeaderId: number): void {
+    this.openHeaderId = openHeaderId;
+    if (this.headerTimer !== undefined) this.clock.cancel(this.headerTimer);
+    if (openHeaderId === 0 || this.connection.ended !== undefined) return;
+    this.headerTimer ??= new Timer(this);
+    this.clock.schedule(this.headerTimer, this.headerTimeoutMs);
   }
 
   private onSettingsTimer(timer: Timer): void {
@@ -353,10 +375,13 @@ export abstract class SocketSession
     }
   }
 
-  private refuseSlow(rule: string, limit: ReachedLimit | undefined): void {
+  private refuseSlow(
+    rule: string,
+    limit: ReachedLimit | undefined,
+    code: number = ErrorCode.SETTINGS_TIMEOUT,
+  ): void {
     this.onRefused({ scope: "connection", streamId: 0, rule, limit });
     const message = `${this.peer.remoteAddress} ${rule}`;
-    const code = ErrorCode.SETTINGS_TIMEOUT;
     this.abort({ kind: "timeout", code, message, reason: rule }, true);
   }
 

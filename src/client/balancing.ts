@@ -1,4 +1,4 @@
-// The balancer of one connection at work: what it does wrong fails calls, and no process.
+// Runs the balancer of one connection. A defect of the balancer fails calls, but not the process.
 
 import { checkNumber, shown, tell } from "../check/check.ts";
 import { warn, warnOnce } from "../check/warn.ts";
@@ -17,7 +17,7 @@ import { OnlyPicker } from "./balance/pick-first.ts";
 import { balancerError } from "./errors/upstream-error.ts";
 import { Member } from "./subchannel-pool.ts";
 
-/** Whose balancer it is. */
+/** The connection that the balancer belongs to. */
 export interface BalancingOwner {
   readonly target: string;
   readonly clock: Clock;
@@ -26,12 +26,12 @@ export interface BalancingOwner {
   onRefresh(): void;
 }
 
-/** `update` is called again for what it causes itself, up to this often. */
+/** `update` may cause further calls of itself, up to this many. */
 const MAX_ROUNDS = 1_000;
 
 const UNUSED: Picker = { pick: () => undefined };
 
-/** Asks one balancer, and holds the picker that it gave last. */
+/** Asks one balancer, and holds its latest picker. */
 export class Balancing implements BalancerHost {
   readonly #owner: BalancingOwner;
   readonly #balancer: Balancer;
@@ -56,8 +56,8 @@ export class Balancing implements BalancerHost {
   }
 
   /**
-   * Something has changed. Does nothing while the balancer is told of another change: it is told
-   * again then.
+   * Something has changed. While the balancer is told of another change, this does nothing: the
+   * balancer is told again afterwards.
    * @returns false when nothing was done
    */
   update(): boolean {
@@ -74,7 +74,7 @@ export class Balancing implements BalancerHost {
         break;
       }
     } while (this.#isLife("stale"));
-    // It may have closed the connection.
+    // The balancer may have closed the connection.
     if (this.#isLife("closed")) return false;
     this.#life = "quiet";
     return true;
@@ -120,7 +120,7 @@ export class Balancing implements BalancerHost {
     }
   }
 
-  /** Something is wanted without a call. */
+  /** A connection is wanted without a call. */
   connect(): void {
     tell("connect of a balancer", () => {
       if (this.#balancer.connect !== undefined) this.#balancer.connect();
@@ -153,7 +153,7 @@ export class Balancing implements BalancerHost {
 
 const NO_CALL: PickInfo = { method: "", hashKey: undefined };
 
-/** What a balancer sees of the call that it picks for; one object for all of them. */
+/** A balancer's view of the call that it picks for; one object serves all calls. */
 class PickedCall implements PickInfo {
   #call = NO_CALL;
 

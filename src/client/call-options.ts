@@ -36,19 +36,22 @@ export interface CallOptions {
    * @default no limit
    */
   readonly maxResponseMessageBytes?: number;
-  /** Metadata sent besides that of the context; its names replace those of the context. */
+  /**
+   * Metadata that is sent in addition to that of the context; its names replace those of the
+   * context.
+   */
   readonly metadata?: Metadata;
   /** `:authority` of this call. @default the connection's */
   readonly authority?: string;
   /**
-   * Sends a relayed call again that failed with certain statuses, while no headers of an answer
-   * were passed on and all that was sent of the request is kept (64 KiB). See `RetryPolicy`.
-   * @default only what no backend can have begun is sent again
+   * Sends a relayed call again that failed with certain statuses, as long as no headers of an
+   * answer were passed on and the whole sent request is kept (64 KiB). See `RetryPolicy`.
+   * @default only calls that no backend can have begun are sent again
    */
   readonly retryPolicy?: RetryPolicy;
   /**
-   * What the balancer "ringHash" goes by: calls with the same key go to the same address.
-   * @default anywhere
+   * The key for the balancer "ringHash": calls with the same key go to the same address.
+   * @default any address
    */
   readonly hashKey?: string;
 }

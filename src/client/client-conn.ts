@@ -1,4 +1,4 @@
-// What users hold of a backend. Calls wait here for a session and for room under the backend's
+// A user's connection to a backend. Calls wait here for a session, and for room under the backend's
 // MAX_CONCURRENT_STREAMS.
 
 import { checkNumber, shown } from "../check/check.ts";
@@ -39,15 +39,15 @@ import {
 } from "./subchannel-pool.ts";
 import { WaitingCalls } from "./waiting-calls.ts";
 
-/** What a conn leads to. */
+/** The backend that a conn leads to. */
 interface Backend {
   /** For messages. */
   readonly name: string;
   /** Default `:authority`. */
   readonly authority: string;
-  /** Those that are known from the beginning. */
+  /** The addresses that are known from the beginning. */
   readonly addresses: readonly Address[];
-  /** Who finds them, where they are not. */
+  /** Finds the addresses, if they are not known. */
   readonly resolver: Resolver | undefined;
   sourceOf(address: Address): SessionSource;
 }
@@ -59,8 +59,8 @@ interface Closed {
 }
 
 /**
- * A connection to one backend, at one address or several, that comes and goes: it connects when the
- * first call wants it, and again after a loss.
+ * A connection to one backend, at one address or several. It connects when the first call wants it,
+ * and again after a loss.
  */
 export class ClientConn {
   /** The address as text, for messages and `:authority`. */
@@ -82,11 +82,11 @@ export class ClientConn {
   readonly #pool: SubchannelPool;
   readonly #balancing: Balancing;
   readonly #addresses: AddressWatch | undefined;
-  /** Of all addresses together. */
+  /** The state of all addresses together. */
   #state: SubchannelState = { kind: "idle" };
-  /** Where all calls go, if that is one address: asked before anything else. */
+  /** The address for all calls, if there is only one. It is asked before anything else. */
   #direct: Subchannel | undefined;
-  /** Something has wanted a connection: balancer and resolver are at work. */
+  /** Something has wanted a connection, so balancer and resolver are at work. */
   #isAwake = false;
   /** `connect` was called before an address was known. */
   #isConnectWanted = false;
@@ -96,9 +96,9 @@ export class ClientConn {
   /** How long a PING may take. */
   readonly #answerMs: number;
   readonly #listeners = new StateListeners();
-  /** Of `close`: calls under way that last longer are ended. */
+  /** For `close`: calls that last longer are ended. */
   readonly #graceTimer: Timer;
-  /** Keeps the process while calls wait for a time, which is all that is under way then. */
+  /** Keeps the process alive while calls wait only for a timer. */
   #holding: NodeJS.Timeout | undefined;
   #closed: Closed | undefined;
 
@@ -167,8 +167,8 @@ export class ClientConn {
   }
 
   /**
-   * A connection over a session that `http2.connect` made, connected or not. It does not reconnect:
-   * when the session ends, so does the connection. `close` closes the session.
+   * A connection over a session that `http2.connect` made, connected or not. The connection does
+   * not reconnect: it ends with the session. `close` closes the session.
    */
   static fromSession(session: HandedOverClientSession, options: DialOptions = {}): ClientConn {
     checkClientSession(session);
@@ -191,12 +191,12 @@ export class ClientConn {
   }
 
   /**
-   * Tells `listener` of every change of `state` from now on, in the async context in which the
-   * connection was made. `reason` says why, in one line for people; `error` is there when it failed
-   * or was lost. All listeners are told of all changes in the order in which these happened. What
-   * one throws is a warning of the process.
-   * @returns a function that ends it
-   * @throws {TypeError} unless it is a function
+   * Calls `listener` on every change of `state` from now on, in the async context in which the
+   * connection was made. `reason` is one line for people. `error` is given when the connection
+   * failed or was lost. All listeners get all changes in the order of the changes. When a listener
+   * throws, the process is warned.
+   * @returns a function that removes the listener
+   * @throws {TypeError} unless `listener` is a function
    */
   onState(
     listener: (state: ConnState, error: GrpcError | undefined, reason: string) => void,
@@ -212,12 +212,12 @@ export class ClientConn {
     return this.#waiting.size;
   }
 
-  /** Streams open on all of its sessions. */
+  /** The number of open streams on all sessions. */
   get openStreamCount(): number {
     return this.#pool.openStreamCount;
   }
 
-  /** What is known of each address, in the order of the list; none before they are known. */
+  /** The state of each address, in the order of the list; none before the addresses are known. */
   get addresses(): readonly AddressState[] {
     return this.#pool.members.map((member) => member.toState());
   }
@@ -233,8 +233,9 @@ export class ClientConn {
   }
 
   /**
-   * Resolves when it is ready, at once if it is. Meanwhile it connects, and again after failures.
-   * @throws {GrpcError} UNAVAILABLE when it is closed
+   * Resolves when the connection is ready, at once if it is ready now. Meanwhile it connects, and
+   * again after failures.
+   * @throws {GrpcError} UNAVAILABLE when the connection is closed
    * @throws the reason of `signal` when that is aborted
    */
   async ready(options: ReadyOptions = {}): Promise<void> {
@@ -249,11 +250,11 @@ export class ClientConn {
   }
 
   /**
-   * Asks the backend by PING, and connects for it if need be: like a call, it fails with
-   * UNAVAILABLE when there is no connection. So it does when the connection is lost, or no answer
-   * comes within `keepalive.timeoutMs`. Servers of gRPC count these PINGs, too: see
-   * `KeepaliveOptions` for how many they permit.
-   * @returns how long the answer took, in milliseconds
+   * Sends PING to the backend, and connects first if necessary. Like a call, it fails with
+   * UNAVAILABLE when there is no connection. It also fails so when the connection is lost, or no
+   * answer comes within `keepalive.timeoutMs`. gRPC servers count these PINGs, too:
+   * `KeepaliveOptions` says how many they permit.
+   * @returns the time until the answer, in milliseconds
    */
   async ping(options: PingOptions = {}): Promise<number> {
     const pinged = {
@@ -302,7 +303,7 @@ export class ClientConn {
     }
     this.#waiting.push(request);
     this.#hold();
-    // This may settle it, and all others: a session is ready at once, or cannot be made.
+    // This may settle this call, and all others: a session is ready at once, or cannot be made.
     this.#whyConnect = "a call wants it";
     this.#wake(this.#whyConnect);
     this.#waiting.serve();
@@ -326,8 +327,9 @@ export class ClientConn {
   }
 
   /**
-   * Takes no more calls: those that wait fail with UNAVAILABLE. Calls under way may go on for
-   * `graceMs` milliseconds, then they are ended as lost. Resolves when every session is closed.
+   * Takes no more calls: waiting calls fail with UNAVAILABLE. Calls under way may go on for
+   * `graceMs` milliseconds; then they are ended as lost. The promise resolves when every session is
+   * closed.
    * @default graceMs 0
    */
   close(graceMs = 0): Promise<void> {
@@ -368,7 +370,7 @@ export class ClientConn {
     this.#closed.resolve();
   }
 
-  /** The first that wants a connection sets balancer and resolver to work. */
+  /** The first request for a connection starts balancer and resolver. */
   #wake(reason: string): void {
     if (this.#isAwake) return;
     this.#isAwake = true;
@@ -398,7 +400,7 @@ export class ClientConn {
   }
 
   #onChange(member: Member, reason: string, error: GrpcError | undefined): void {
-    // Of a session that was handed over this is all that is known.
+    // For a session that was handed over, nothing else is known.
     if (this.#options.tls === undefined && member.subchannel.peer?.tls !== undefined) {
       this.origin = requestOrigin(true, this.authority);
     }
@@ -407,7 +409,7 @@ export class ClientConn {
     this.#settle(isAlone ? reason : `${member.address}: ${reason}`, error);
   }
 
-  /** Lets the balancer see what has changed, and what follows from that. */
+  /** Tells the balancer of changes, and acts on its answer. */
   #settle(reason: string, error: GrpcError | undefined): void {
     if (!this.#isAwake || !this.#balancing.update()) return;
     this.#direct = this.#balancing.only?.subchannel;
@@ -432,7 +434,7 @@ export class ClientConn {
     }
   }
 
-  /** @param sparesPatient those that wait for ready go on waiting */
+  /** @param sparesPatient calls with `waitForReady` go on waiting */
   #failWaiting(sparesPatient: boolean, error: GrpcError): void {
     this.#waiting.fail(sparesPatient, error);
     this.#hold();

@@ -30,7 +30,7 @@ import { notGrpcError } from "./errors/upstream-error.ts";
 import type { StreamRequest, StreamSource } from "./stream-request.ts";
 
 export interface ClientStreamOptions extends Omit<CallOptions, "retryPolicy"> {
-  /** What messages are. @default newCodec(): frames and bytes */
+  /** Encodes and decodes messages. @default newCodec(): frames and bytes */
   readonly codec?: Codec;
   /** Aborting it cancels the call. */
   readonly signal?: AbortSignal;
@@ -57,7 +57,7 @@ const STREAM_OPTIONS: OptionTable = optionTable<ClientStreamOptions>(
 const EMPTY = Buffer.alloc(0);
 const NO_FIELDS: HeaderList = [];
 
-/** The state of one call, told by the transport. */
+/** The state of one call. The transport reports the events. */
 class ClientCall implements StreamRequest, TimerOwner {
   readonly waitForReady: boolean;
   readonly reader: MessageReader;
@@ -76,9 +76,9 @@ class ClientCall implements StreamRequest, TimerOwner {
   private readonly timer: Timer | undefined;
   private readonly signal: AbortSignal | undefined;
   private stream: Stream | undefined;
-  /** What was sent before the stream was open. */
+  /** Messages that were sent before the stream was open. */
   private waiting: Buffer[] = [];
-  /** No message follows: END_STREAM has been sent, or is with what waits. */
+  /** No message follows: END_STREAM was sent, or waits with the messages. */
   private sendClosed = false;
   /** Response headers with `grpc-status`, until it is known whether they are the whole response. */
   private heldHeaders: HeaderList | undefined;
@@ -103,7 +103,7 @@ class ClientCall implements StreamRequest, TimerOwner {
     this.header = new Promise((resolve) => {
       this.resolveHeader = resolve;
     });
-    // Whoever reads messages hears of the failure there; asking for the status too is not required.
+    // A reader of messages gets the failure there, so nobody has to ask for the status, too.
     this.status = tolerant(
       new Promise((resolve, reject) => {
         this.resolveStatus = resolve;
@@ -211,7 +211,7 @@ class ClientCall implements StreamRequest, TimerOwner {
     else this.begin(headers);
   }
 
-  /** The response headers are here, and are not all of the response. */
+  /** The response headers have come, and are not the whole response. */
   private begin(headers: HeaderList): void {
     this.heldHeaders = undefined;
     this.reader.encoding = fieldValue(headers, "grpc-encoding");
@@ -259,22 +259,22 @@ class ClientCall implements StreamRequest, TimerOwner {
   /** Ends the call from our side. */
   fail(error: GrpcError): void {
     if (this.ended) return;
-    // First, for whoever is told that the connection leaves its session may end this call, too.
+    // First, because a listener that is told of the lost session may end this call, too.
     this.end(error);
     if (this.stream !== undefined) this.source.reset(this.stream, ErrorCode.CANCEL);
     else this.source.abandon(this);
   }
 
   /**
-   * Once: no event follows the end of a stream, and what ends the call from our side ends its
-   * stream.
+   * Called once: no event follows the end of a stream, and an end by this side ends the stream,
+   * too.
    */
   private end(error: GrpcError | undefined): void {
     this.ended = true;
     this.waiting = [];
     if (this.timer !== undefined) this.source.clock.cancel(this.timer);
     this.signal?.removeEventListener("abort", this.onAbort);
-    // Does nothing where there were headers.
+    // Does nothing if headers have come.
     this.resolveHeader(new Metadata());
     this.writer.fail(error ?? OVER);
     if (error === undefined) this.reader.end();
@@ -290,9 +290,9 @@ const OVER = failure(Status.INTERNAL, "the call is over: the server has answered
 });
 
 /**
- * A call to a backend, made by `ClientConn.newStream`: for gateways that ask backends something
- * themselves, and for demos and tests. Messages are written with `sendMessage` and read with
- * `recvMessage` or by iterating.
+ * A call to a backend, made by `ClientConn.newStream`. It serves gateways that ask backends
+ * themselves, demos and tests. Messages are written with `sendMessage`, and read with `recvMessage`
+ * or by iterating.
  */
 export class ClientStream<Request = unknown, Response = unknown> {
   readonly method: string;
@@ -315,8 +315,8 @@ export class ClientStream<Request = unknown, Response = unknown> {
   }
 
   /**
-   * Sends one request message. Resolves when the backend has taken enough of what was sent for more
-   * to be welcome.
+   * Sends one request message. The promise resolves when the backend has taken enough for the next
+   * message.
    * @throws {GrpcError} when the call is over, or the codec cannot encode the message
    */
   sendMessage(message: Request): Promise<void> {
@@ -333,12 +333,13 @@ export class ClientStream<Request = unknown, Response = unknown> {
    * @throws {GrpcError} the error that the call ended with
    */
   recvMessage(): Promise<Response | undefined> {
-    // The codec decides what a message is; the type parameter is the user's word for it.
+    // The codec decides the type of a message; the user asserts it by the type parameter.
     return tolerant(this.call.read()) as Promise<Response | undefined>;
   }
 
   /**
-   * Response headers, as soon as they are here; empty when the call ended without. Never rejects.
+   * Response headers, as soon as they have come; empty when the call ended without headers. Never
+   * rejects.
    */
   header(): Promise<Metadata> {
     return this.call.header;
@@ -346,7 +347,7 @@ export class ClientStream<Request = unknown, Response = unknown> {
 
   /**
    * Trailing metadata, when the call has ended with OK.
-   * @throws {GrpcError} the error that it ended with; its `metadata` is the trailing metadata then
+   * @throws {GrpcError} the error of the call; its `metadata` is the trailing metadata then
    */
   trailer(): Promise<Metadata> {
     return this.call.status;
@@ -367,7 +368,7 @@ export class ClientStream<Request = unknown, Response = unknown> {
         yield message;
       }
     } finally {
-      // Whoever leaves the loop early wants no more of it.
+      // A caller that leaves the loop early wants no more messages.
       this.cancel("the caller stopped reading");
     }
   }

@@ -17,18 +17,18 @@ import { checkAuthority } from "./target.ts";
 
 export interface DialOptions extends SessionOptions {
   /**
-   * Which HTTP/2 implementation to use; sessions that are handed over have that of `node:http2`.
+   * The HTTP/2 implementation. Sessions that are handed over use `node:http2`.
    * @default "engine"
    */
   readonly transport?: TransportName | Transport;
   /**
-   * Makes the connection TLS (ALPN `h2`); `{}` trusts the system's certificate authorities.
-   * A function is asked each time that it connects, so that certificates can change. It answers at
-   * once, not with a promise; what it throws is a failure to connect.
+   * Uses TLS (ALPN `h2`); `{}` trusts the system's certificate authorities. A function is called at
+   * each connect, so that certificates can change. It answers at once, not by a promise; an error
+   * that it throws is a failure to connect.
    * @default plain HTTP/2 with prior knowledge
    */
   readonly tls?: ClientTlsOptions | (() => ClientTlsOptions);
-  /** `:authority` of calls, also what virtual hosts are chosen by. @default the target */
+  /** `:authority` of calls, by which servers choose virtual hosts. @default the target */
   readonly authority?: string;
   /**
    * How long connecting, the TLS handshake and the server's SETTINGS may take together, in
@@ -42,10 +42,10 @@ export interface DialOptions extends SessionOptions {
    */
   readonly backoff?: ConnectionBackoffOptions;
   /**
-   * When the backend is asked by PING whether it is still there: one that is frozen, or gone
-   * without a word, is lost then, and calls on it fail with UNAVAILABLE (gRFC A8).
-   * @default after 310 s without a word while calls are open, 20 s for the answer; see
-   * `KeepaliveOptions`. For sessions that are handed over: none
+   * When PING checks whether the backend is still there. A backend that is frozen, or gone without
+   * a word, is lost then, and its calls fail with UNAVAILABLE (gRFC A8).
+   * @default after 310 s of silence while calls are open, 20 s for the answer; see
+   *   `KeepaliveOptions`. For sessions that are handed over: none
    */
   readonly keepalive?: KeepaliveOptions;
   /**
@@ -55,44 +55,44 @@ export interface DialOptions extends SessionOptions {
    */
   readonly maxWaitingCalls?: number;
   /**
-   * Connections to one address that take calls. Another is made, one at a time, while calls wait
-   * and each that there is has as many streams as the server's MAX_CONCURRENT_STREAMS allows; calls
-   * go to the oldest with room (gRFC A105). The default is the bound that gRPC sets itself. With
-   * servers that allow 100 streams, as HAProxy and nghttpx do by default, it is 1,000 calls at a
-   * time: what a server of ours allows on one connection. It takes at most 10 connections from a
-   * server that allows a few streams because it wants no more. 1 makes all other calls wait.
+   * Connections to one address that take calls. While calls wait and every connection has as many
+   * streams as the server's MAX_CONCURRENT_STREAMS allows, another connection is made, one at a
+   * time. Calls go to the oldest connection with room (gRFC A105). The default is gRPC's own bound.
+   * With servers that allow 100 streams, as HAProxy and nghttpx do by default, it allows 1,000
+   * calls at a time, as many as a server of ours allows on one connection. A server that allows few
+   * streams on purpose gets at most 10 connections. With 1 all other calls wait.
    * @default 10
    */
   readonly maxConnectionsPerAddress?: number;
   /**
-   * Calls under way on one address, on all of its connections, whatever its server allows; more of
-   * them wait. For servers that allow more than they can do. A call is under way until its response
-   * has ended.
+   * Calls under way on one address, on all of its connections, whatever its server allows. Further
+   * calls wait. This is for servers that allow more calls than they can handle. A call is under way
+   * until its response has ended.
    * @default no limit
    */
   readonly maxInFlightPerAddress?: number;
   /**
    * A connection is closed when it has had no call for this long, in milliseconds, or up to a
-   * quarter longer; the next call makes another. It is gRPC's idle timeout. Connections to an
-   * address besides the oldest are closed after 60,000 already. Infinity keeps the oldest.
+   * quarter longer. The next call makes another one. This is gRPC's idle timeout. Connections to an
+   * address other than the oldest are closed after 60,000 already. Infinity keeps the oldest.
    * @default 1_800_000
    */
   readonly idleTimeoutMs?: number;
   /**
-   * A connection takes no more calls when it is this old, in milliseconds, spread by 10 % to either
-   * side; those that it has go on. Where calls use it and it is the only one, the next is made
-   * before. It spreads clients over servers behind a balancer of connections.
+   * A connection of this age, in milliseconds, takes no more calls; its own calls go on. The age is
+   * spread by 10 % to either side. If calls use the connection and it is the only one, the next one
+   * is made before. So clients spread over servers behind a balancer of connections.
    * @default no limit
    */
   readonly maxConnectionAgeMs?: number;
   /**
-   * When calls with a `retryPolicy` are not sent again, because too many fail.
-   * @default they are, whatever fails
+   * When too many calls fail, calls with a `retryPolicy` are not sent again.
+   * @default they always are
    */
   readonly retryThrottling?: RetryThrottlingOptions;
   /**
-   * How calls are spread over the addresses of the backend: by name, or a function that makes a
-   * balancer.
+   * How calls are spread over the addresses of the backend: the name of a balancer, or a function
+   * that makes one.
    * @default "pickFirst"
    */
   readonly balancing?: BalancingName | BalancerFactory;

@@ -1,4 +1,4 @@
-// `dial`: from a target to a ClientConn.
+// `dial`: makes a ClientConn from a target.
 
 import { resolveSessionOptions } from "../transport/defaults.ts";
 import { selectTransport } from "../transport/select.ts";
@@ -14,17 +14,17 @@ import { type DialTarget, parseTarget, type Target } from "./target.ts";
 
 /**
  * A connection to a backend, at one address or several. It connects when the first call needs it,
- * again when it was lost, and after a failure with backoff (grpc/grpc doc/connection-backoff.md).
+ * again after a loss, and with backoff after a failure (grpc/grpc doc/connection-backoff.md).
  * Meanwhile calls fail with UNAVAILABLE, or wait with `waitForReady`.
  *
- * - `HOST:PORT`, also behind `dns:`: all addresses of the name, looked up when they are wanted and
- *   again when one of them fails or is lost.
+ * - `HOST:PORT`, also behind `dns:`: all addresses of the name. The name is looked up when they are
+ *   wanted, and again when one of them fails or is lost.
  * - `[IPV6]:PORT`, `unix:PATH`; `ipv4:A:PORT,B:PORT` and `ipv6:[A]:PORT,[B]:PORT`.
  * - `passthrough:HOST:PORT`: one address, whose name the system looks up at each attempt.
  * - An array of addresses, with weights or without. `:authority` is the first of them.
- * - A `Resolver`, which says what the addresses are as they change.
+ * - A `Resolver`, which reports the addresses and their changes.
  *
- * Which address gets a call is decided by the option `balancing`.
+ * The option `balancing` decides which address gets a call.
  * @throws {TypeError | RangeError} naming what was expected and what came
  */
 export function dial(target: DialTarget, options: DialOptions = {}): ClientConn {
@@ -66,7 +66,7 @@ function resolverOf(where: Target["where"], options: ResolvedDialOptions): Resol
   }
 }
 
-/** The certificate is that of the name which was dialled, wherever it leads. */
+/** The certificate is checked for the name that was dialled, whatever its address. */
 function connectOptionsOf(
   { socket }: Address,
   { serverName }: Target,

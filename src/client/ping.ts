@@ -1,4 +1,4 @@
-// A PING of the user's: how long a backend takes for an answer, or why there is none.
+// A PING of the user: measures the time until a backend answers, or says why there is no answer.
 
 import { shown } from "../check/check.ts";
 import { optionTable } from "../check/options.ts";
@@ -29,11 +29,11 @@ export type PingListener = (state: ConnState, error: GrpcError | undefined) => v
 interface Pinged {
   readonly target: string;
   readonly clock: Clock;
-  /** With `error` it cannot be reached. */
+  /** With `error` the connection cannot be made. */
   state(): { readonly kind: ConnState; readonly error?: GrpcError };
   connect(): void;
   onState(listener: PingListener): () => void;
-  /** Sends PING; only while it is ready. */
+  /** Sends PING. Only called while the connection is ready. */
   sendPing(onAcknowledged: () => void): void;
 }
 
@@ -71,9 +71,9 @@ class PingRun implements TimerOwner {
     if (failure !== undefined) this.#fail(failure);
     else if (!this.#isSent) {
       if (kind === "ready") this.#send();
-      // A server that went away before it was asked.
+      // The server went away before it got the PING.
       else if (kind === "idle") this.#conn.connect();
-      // The connection on which it was sent may go on, after GOAWAY.
+      // After GOAWAY the connection on which the PING was sent may go on.
     } else if (error?.reason === "UPSTREAM_SESSION") this.#fail(error);
   }
 

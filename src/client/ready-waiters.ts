@@ -1,4 +1,4 @@
-// Who waits for a connection without a call.
+// Waits for a connection without a call.
 
 import { shown } from "../check/check.ts";
 import { optionTable } from "../check/options.ts";
@@ -22,12 +22,12 @@ interface Waiter {
   readonly reject: (reason: unknown) => void;
 }
 
-/** Those of one connection. */
+/** The waiters of one connection. */
 export class ReadyWaiters {
   readonly #all = new Set<Waiter>();
   readonly #onGone: () => void;
 
-  /** @param onGone one of them waits no more */
+  /** @param onGone a waiter has stopped waiting */
   constructor(onGone: () => void) {
     this.#onGone = onGone;
   }

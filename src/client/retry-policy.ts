@@ -7,11 +7,11 @@ import { isStatus, Status } from "../grpc/status.ts";
 import { fieldValue, type HeaderList } from "../wire/field.ts";
 
 /**
- * When a relayed call is sent again that failed with a status (gRFC A6 "retryPolicy"). It has to be
- * harmless to do twice, for a backend may have done it already.
+ * When a relayed call that failed with a status is sent again (gRFC A6 "retryPolicy"). The call
+ * must be harmless to repeat, because a backend may have done it already.
  */
 export interface RetryPolicy {
-  /** How often it is sent at most, the first time included: 2 to 5. */
+  /** How often the call is sent at most, the first time included: 2 to 5. */
   readonly maxAttempts: number;
   /** Wait before the second attempt, in milliseconds, spread by 20 % to either side. */
   readonly initialBackoffMs: number;
@@ -19,19 +19,19 @@ export interface RetryPolicy {
   readonly maxBackoffMs: number;
   /** Each further attempt multiplies the wait by this. */
   readonly backoffMultiplier: number;
-  /** Statuses with which it is sent again; at least one, and not OK. */
+  /** Statuses after which the call is sent again; at least one, and not OK. */
   readonly retryableStatuses: readonly Status[];
 }
 
 /**
- * Stops retries when too many calls fail (gRFC A6 "retryThrottling"). A failure takes one token, a
- * success gives `tokenRatio` back; there are retries while more than half of `maxTokens` are left.
- * Calls with a `retryPolicy` count, failures only with a status that it names.
+ * Stops retries when too many calls fail (gRFC A6 "retryThrottling"). A failure takes one token,
+ * and a success gives `tokenRatio` back. Retries are made while more than half of `maxTokens` are
+ * left. Only calls with a `retryPolicy` count, and only failures with a status of the policy.
  */
 export interface RetryThrottlingOptions {
-  /** Tokens to begin with, and at most: above 0, up to 1,000. */
+  /** Tokens at the beginning, and at most: above 0, up to 1,000. */
   readonly maxTokens: number;
-  /** What a success gives back: above 0. */
+  /** Tokens that a success gives back: above 0. */
   readonly tokenRatio: number;
 }
 
@@ -90,7 +90,7 @@ function checkStatuses(name: string, value: unknown): void {
   );
 }
 
-/** None of them has a default: how often and when depends on the backend alone. */
+/** No field has a default: the right values depend on the backend alone. */
 function requireAll(what: string, options: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) throw new TypeError(`${what}: expected ${name}, got none`);
@@ -108,8 +108,8 @@ export function retryDelayMs(policy: RetryPolicy, step: number, random: () => nu
 }
 
 /**
- * What a backend asks for by `grpc-retry-pushback-ms`: to wait for so many milliseconds, or
- * `"never"`; `undefined` when it asks for nothing.
+ * The request of a backend by `grpc-retry-pushback-ms`: to wait for so many milliseconds, or
+ * `"never"`; `undefined` without a request.
  */
 export function pushbackOf(trailers: HeaderList): number | "never" | undefined {
   const value = fieldValue(trailers, "grpc-retry-pushback-ms");
@@ -132,7 +132,7 @@ export class RetryThrottle {
     this.#tokens = maxTokens;
   }
 
-  /** A call failed with a status that is retryable, or was told not to come again. */
+  /** A call failed with a retryable status, or its backend asked not to retry. */
   onFailure(): void {
     this.#tokens = Math.max(0, this.#tokens - 1);
   }
@@ -141,7 +141,7 @@ export class RetryThrottle {
     this.#tokens = Math.min(this.#maxTokens, this.#tokens + this.#tokenRatio);
   }
 
-  /** There may be retries. */
+  /** Retries may be made. */
   get allows(): boolean {
     return this.#tokens > this.#maxTokens / 2;
   }

@@ -1,4 +1,4 @@
-// Who is told of each change of a connection, all of them in the same order.
+// Tells all listeners of each change of a connection, in the same order.
 
 import { tell } from "../check/check.ts";
 import type { GrpcError } from "../grpc/error.ts";
@@ -11,14 +11,20 @@ interface Change extends ConnStateEvent {
   readonly error: GrpcError | undefined;
 }
 
-/** Those of one connection. Told in the async context in which this was made. */
+/**
+ * The listeners of one connection. They are called in the async context in which this object was
+ * made.
+ */
 export class StateListeners {
   readonly #scope: Scope = currentScope();
   readonly #all = new Set<{ readonly listener: StateListener }>();
-  /** Changes that not everybody has been told of. Whoever is told of one may cause the next. */
+  /**
+   * Changes that some listeners have not been told of. A listener that is told of one may cause the
+   * next.
+   */
   readonly #untold: Change[] = [];
 
-  /** @returns a function that takes it out again */
+  /** @returns a function that removes the listener */
   add(listener: StateListener): () => void {
     const entry = { listener };
     this.#all.add(entry);
@@ -31,7 +37,7 @@ export class StateListeners {
     if (this.#all.size === 0 && !connState.hasSubscribers) return;
     this.#untold.push(change);
     if (this.#untold.length > 1) return;
-    // Goes on with those that are added meanwhile.
+    // Changes that are added meanwhile are told, too.
     for (const next of this.#untold) this.#scope.runInAsyncScope(this.#tellAll, this, next);
     this.#untold.length = 0;
   }

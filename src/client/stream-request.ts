@@ -1,4 +1,4 @@
-// How a call gets its stream: who asks for one, and who is asked.
+// The interfaces by which a call gets its stream.
 
 import type { RequestOrigin } from "../grpc/request-headers.ts";
 import type { Clock } from "../time/clock.ts";
@@ -7,23 +7,25 @@ import type { PickInfo } from "./balance/balancer.ts";
 import type { StreamOpener } from "./subchannel/subchannel.ts";
 import type { Waiting } from "./waiting-queue.ts";
 
-/** Who wants a stream to a backend. */
+/** Asks for a stream to a backend. */
 export interface StreamRequest extends StreamOpener, Waiting, PickInfo {
   /** Wait through failures to connect instead of failing with them (gRPC "wait for ready"). */
   readonly waitForReady: boolean;
 }
 
-/** Who opens streams to one backend: a `ClientConn`. */
+/** Opens streams to one backend: a `ClientConn`. */
 export interface StreamSource {
   /** The backend's address as text, for messages. */
   readonly target: string;
-  /** What requests say of where they go; may change until the first stream is open. */
+  /**
+   * The fields of requests that name the backend. They may change until the first stream is open.
+   */
   readonly origin: RequestOrigin;
   readonly clock: Clock;
   /** Opens a stream for `request`, now if there is room, otherwise when there is. */
   open(request: StreamRequest): void;
   /** `request` no longer wants a stream. No callback follows. */
   abandon(request: StreamRequest): void;
-  /** Resets `stream`, which it opened. */
+  /** Resets `stream`, which this source opened. */
   reset(stream: Stream, code: number): void;
 }

@@ -1,5 +1,5 @@
-// The addresses of one connection: a subchannel for each that is listed, and those that have left
-// the list or were let go, until their last call has ended.
+// The addresses of one connection. Each listed address has a subchannel. Subchannels that have left
+// the list, or were let go, stay until their last call has ended.
 
 import type { GrpcError } from "../grpc/error.ts";
 import type { ConnState } from "../observe/channels.ts";
@@ -8,39 +8,39 @@ import { allFailedError, closedError } from "./errors/upstream-error.ts";
 import type { Address } from "./resolve/address-list.ts";
 import type { Subchannel, SubchannelOwner, SubchannelState } from "./subchannel/subchannel.ts";
 
-/** What is known of one address of a `ClientConn`. */
+/** The state of one address of a `ClientConn`. */
 export interface AddressState {
   /** `192.0.2.1:50051`, `[2001:db8::1]:50051` or `unix:/path`. */
   readonly address: string;
   readonly state: ConnState;
-  /** Why it is in that state, as one line for people. May change in any release. */
+  /** The reason of that state, as one line for people. May change in any release. */
   readonly reason: string;
-  /** Why it failed or was lost, until it is ready again. */
+  /** Why the address failed or was lost, until it is ready again. */
   readonly error: GrpcError | undefined;
   readonly weight: number;
-  /** Connections that stand or are being made, those that drain included. */
+  /** Connections that stand or are being made; those that drain are included. */
   readonly sessionCount: number;
-  /** Streams open on all of them. */
+  /** Streams that are open on all of its connections. */
   readonly openStreamCount: number;
   /** How many more streams can be opened now. */
   readonly room: number;
   /**
-   * What a call would wait for that goes there: a connection, the end of the backoff, or room under
-   * the backend's MAX_CONCURRENT_STREAMS. `undefined` when it would not wait.
+   * What a call to this address would wait for: a connection, the end of the backoff, or room under
+   * the backend's MAX_CONCURRENT_STREAMS. `undefined` when the call would not wait.
    */
   readonly waitsFor: "connection" | "backoff" | "room" | undefined;
 }
 
-/** Who has the pool. */
+/** The owner of the pool. */
 export interface PoolOwner {
   /** The backend as messages call it. */
   readonly target: string;
   makeSubchannel(address: Address, owner: SubchannelOwner): Subchannel;
-  /** Calls wait. */
+  /** Calls wait for a stream. */
   isWanted(): boolean;
   /** Why an address is connected now, for people. */
   whyConnect(): string;
-  /** An address that is listed has another state. */
+  /** The state of a listed address has changed. */
   onChange(member: Member, reason: string, error: GrpcError | undefined): void;
   /** Some address may have room. */
   onRoom(): void;
@@ -48,7 +48,7 @@ export interface PoolOwner {
   onEmpty(): void;
 }
 
-/** One listed address: its subchannel, and what is remembered of it. */
+/** One listed address: its subchannel, and the facts that are kept of it. */
 export class Member {
   readonly address: string;
   readonly view: SubchannelView;
@@ -56,9 +56,9 @@ export class Member {
   #listed: Address;
   #subchannel: Subchannel;
   reason = "nobody has asked for it yet";
-  /** Why it failed or was lost, until it is ready. */
+  /** Why the address failed or was lost, until it is ready. */
   error: GrpcError | undefined = undefined;
-  /** It has failed, and neither been ready nor left alone since. */
+  /** The address has failed. Since then it has neither been ready nor been let go. */
   hasFailed = false;
 
   constructor(pool: SubchannelPool, listed: Address, subchannel: Subchannel) {
@@ -118,7 +118,7 @@ export class Member {
   }
 }
 
-/** What a balancer sees of a member. */
+/** A balancer's view of a member. */
 class View implements SubchannelView {
   readonly #member: Member;
 
@@ -161,11 +161,11 @@ export class SubchannelPool implements SubchannelOwner {
   #members: readonly Member[] = [];
   #views: readonly SubchannelView[] = [];
   readonly #memberOf = new Map<Subchannel, Member>();
-  /** Shut down, with sessions that have not ended. */
+  /** Subchannels that were shut down, and have sessions that have not ended. */
   readonly #draining = new Set<Subchannel>();
   /** The latest failure of all. */
   #lastError: GrpcError;
-  /** Where the next search for room begins, so that it is not always the same that helps out. */
+  /** Where the next search for room begins, so that not always the same address helps out. */
   #nextHelper = 0;
 
   constructor(owner: PoolOwner) {
@@ -232,7 +232,7 @@ export class SubchannelPool implements SubchannelOwner {
     if (this.#memberOf.has(member.subchannel)) member.subchannel.connect(this.#owner.whyConnect());
   }
 
-  /** Makes it idle. */
+  /** Makes the address idle. */
   letGo(member: Member): void {
     const { subchannel } = member;
     if (subchannel.kind === "idle" || !this.#memberOf.has(subchannel)) return;
@@ -248,7 +248,7 @@ export class SubchannelPool implements SubchannelOwner {
     if (subchannel.sessionCount > 0) this.#draining.add(subchannel);
   }
 
-  /** One that is ready and has room, other than `member`. */
+  /** A member that is ready and has room, other than `member`. */
   withRoom(member: Member): Member | undefined {
     const all = this.#members;
     for (let step = 0; step < all.length; step++) {
@@ -261,9 +261,10 @@ export class SubchannelPool implements SubchannelOwner {
   }
 
   /**
-   * That of all addresses (gRPC connectivity semantics and gRFC A62): ready if one is, otherwise
-   * connecting if one is, otherwise idle if one is. Of several that have all failed none counts as
-   * connecting before one was ready. At least one address is listed.
+   * The state of all addresses together (gRPC connectivity semantics and gRFC A62): ready if one is
+   * ready, otherwise connecting if one is connecting, otherwise idle if one is idle. If several
+   * addresses have all failed, none counts as connecting before one was ready. At least one address
+   * is listed.
    */
   connectivity(): SubchannelState {
     const members = this.#members;
@@ -288,13 +289,13 @@ export class SubchannelPool implements SubchannelOwner {
     return { kind: "transientFailure", error };
   }
 
-  /** Sends PING to the first that is ready. */
+  /** Sends PING to the first address that is ready. */
   ping(onAcknowledged: () => void): void {
     const ready = this.#members.find(({ kind }) => kind === "ready");
     ready?.subchannel.ping(onAcknowledged);
   }
 
-  /** Takes no more calls, for good. */
+  /** Takes no more calls, for ever. */
   shutDown(reason: string): void {
     const members = this.#members;
     this.#members = [];

@@ -1,4 +1,4 @@
-// What `dial` is given: a gRPC target name (grpc/grpc doc/naming.md), a list of addresses, or a
+// Targets of `dial`: a gRPC target name (grpc/grpc doc/naming.md), a list of addresses, or a
 // resolver.
 
 import { shown } from "../check/check.ts";
@@ -7,7 +7,7 @@ import { ipVersionOf } from "../transport/address.ts";
 import { type Address, addressOf, readAddresses } from "./resolve/address-list.ts";
 import type { ResolvedAddress, Resolver } from "./resolve/resolver.ts";
 
-/** What `dial` takes. */
+/** The targets that `dial` takes. */
 export type DialTarget = string | readonly (string | ResolvedAddress)[] | Resolver;
 
 export interface Target {
@@ -108,7 +108,7 @@ function resolverTarget(resolver: Resolver): Target {
   return { name, authority: name, serverName: name.replace(/:[0-9]+$/, ""), where };
 }
 
-/** Runs `read`; what it throws names the target. */
+/** Runs `read`, and names the target in an error that it throws. */
 function inTarget<Result>(target: string, read: () => Result): Result {
   try {
     return read();

@@ -1,4 +1,5 @@
-// Calls of one connection that wait: for an address that can be reached, or for room on one.
+// The waiting calls of one connection: they wait for an address that can be reached, or for room on
+// one.
 
 import { GrpcError } from "../grpc/error.ts";
 import type { Balancing } from "./balancing.ts";
@@ -8,17 +9,20 @@ import type { Member, SubchannelPool } from "./subchannel-pool.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
 
 /**
- * How many calls that have to wait for another picker are passed over for those behind them, each
- * time that something changes.
+ * How many calls that wait for another picker may be passed over, at each change, for the calls
+ * behind them.
  */
 const MAX_PASSED_OVER = 100;
 
-/** Keeps calls in order of arrival, and opens streams for them where the balancer says. */
+/**
+ * Keeps calls in order of arrival, and opens streams for them at the addresses that the balancer
+ * picks.
+ */
 export class WaitingCalls {
   readonly #queue = new WaitingQueue<StreamRequest>();
   readonly #balancing: Balancing;
   readonly #pool: SubchannelPool;
-  /** Whether they are being served, and whether to look again. */
+  /** Whether calls are being served, and whether to look again afterwards. */
   #serving: "no" | "yes" | "again" = "no";
 
   constructor(balancing: Balancing, pool: SubchannelPool) {
@@ -39,16 +43,16 @@ export class WaitingCalls {
     return this.#queue.remove(request);
   }
 
-  /** @param sparesPatient those that wait for ready go on waiting */
+  /** @param sparesPatient calls with `waitForReady` go on waiting */
   fail(sparesPatient: boolean, error: GrpcError): void {
     for (const request of this.#queue.toArray()) {
       if (sparesPatient && request.waitForReady) continue;
-      // One that is told may take others with it.
+      // A call that is told may remove others.
       if (this.#queue.remove(request)) request.onOpenFailed(error);
     }
   }
 
-  /** Opens streams for calls that wait, as long as there is one and room for it. */
+  /** Opens streams for waiting calls, as long as there are calls and room. */
   serve(): void {
     if (this.#serving !== "no") {
       this.#serving = "again";
@@ -76,14 +80,14 @@ export class WaitingCalls {
       if (answer === "full") return;
       if (answer === "unpicked") break;
     }
-    // Where something is ready, the picker may have an address for another one.
+    // If something is ready, the picker may have an address for another call.
     if (!this.#pool.isReady) return;
     for (const request of this.#queue.toArray().slice(1, MAX_PASSED_OVER)) {
       if (this.#offer(request) === "full") return;
     }
   }
 
-  /** "full": nothing has room. "unpicked": it has to wait for another picker. */
+  /** "full": no address has room. "unpicked": the call has to wait for another picker. */
   #offer(request: StreamRequest): "served" | "full" | "unpicked" {
     const picked = this.#balancing.pick(request);
     if (picked === undefined) return "unpicked";
@@ -100,7 +104,7 @@ export class WaitingCalls {
     return "served";
   }
 
-  /** The one that was picked, or another one where it has refused the call already, or is full. */
+  /** The picked address. Another one if the picked one is full, or has refused the call already. */
   #memberFor(request: StreamRequest, picked: Member): Member {
     const { refusedOn } = request;
     const hasRefused = refusedOn !== undefined && Subchannel.of(refusedOn) === picked.subchannel;

@@ -1,6 +1,5 @@
-// Calls that wait for a connection or for room on it, first come, first served. A ring of
-// references: nothing links one call to the next, so that calls which are gone can be collected
-// whatever became of their neighbours.
+// Calls that wait for a connection or for room on it, first come, first served. The queue is a ring
+// of references. No call refers to the next, so that calls that are gone can be collected.
 
 /** What can wait; in one queue at a time. */
 export interface Waiting {
@@ -14,8 +13,8 @@ export class WaitingQueue<Item extends Waiting> {
   /** How many wait. */
   size = 0;
   /**
-   * Those between `#first` and `#next` by number, with gaps where one has left. A power of two
-   * long.
+   * The calls from `#first` to `#next` by number, with gaps for those that have left. The length is
+   * a power of two.
    */
   #slots: (Item | undefined)[] = new Array<Item | undefined>(INITIAL_SLOTS).fill(undefined);
   #first = 0;
@@ -39,7 +38,7 @@ export class WaitingQueue<Item extends Waiting> {
     return true;
   }
 
-  /** The one that has waited longest. */
+  /** The call that has waited longest. */
   peek(): Item | undefined {
     for (; this.#first < this.#next; this.#first++) {
       const item = this.#slots[this.#first & (this.#slots.length - 1)];
@@ -48,7 +47,7 @@ export class WaitingQueue<Item extends Waiting> {
     return undefined;
   }
 
-  /** All that wait, in order; a copy. */
+  /** All waiting calls, in order; a copy. */
   toArray(): Item[] {
     const all: Item[] = [];
     for (let at = this.#first; at < this.#next; at++) {
@@ -58,7 +57,7 @@ export class WaitingQueue<Item extends Waiting> {
     return all;
   }
 
-  /** Closes the gaps, and makes room when that does not. */
+  /** Closes the gaps, and grows the ring if that gives no room. */
   #rebuild(): void {
     const all = this.toArray();
     let slots = INITIAL_SLOTS;

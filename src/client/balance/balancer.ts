@@ -1,25 +1,25 @@
-// How a call finds its address: what a balancer sees, and what it answers. Those that are built in
-// are written on these interfaces alone.
+// How a call finds its address: the view and the answers of a balancer. The built-in balancers use
+// only these interfaces.
 
 import type { GrpcError } from "../../grpc/error.ts";
 import type { ConnState } from "../../observe/channels.ts";
 
-/** One address, as a balancer sees it. The same object for as long as the address is listed. */
+/** A balancer's view of one address. It is the same object as long as the address is listed. */
 export interface SubchannelView {
   /** `192.0.2.1:50051`, `[2001:db8::1]:50051` or `unix:/path`. */
   readonly address: string;
   readonly state: ConnState;
-  /** Calls under way on it. */
+  /** Calls under way on the address. */
   readonly inFlight: number;
-  /** The share of calls that it should get, relative to the others. */
+  /** The share of calls that the address should get, relative to the others. */
   readonly weight: number;
-  /** Connects, if it is idle. After a failure it becomes idle when its backoff is over. */
+  /** Connects, if the address is idle. After a failure it becomes idle when its backoff is over. */
   connect(): void;
   /** Goes back to idle: calls under way on it finish, connecting or waiting is given up. */
   disconnect(): void;
 }
 
-/** What is known of a call that wants an address. Good until `pick` returns. */
+/** The facts of a call that wants an address. Valid until `pick` returns. */
 export interface PickInfo {
   /** `/package.Service/Method`. */
   readonly method: string;
@@ -27,7 +27,9 @@ export interface PickInfo {
   readonly hashKey: string | undefined;
 }
 
-/** Answers for each call at once, while the addresses are as they were at `Balancer.update`. */
+/**
+ * Answers for each call at once, as long as the addresses stay as they were at `Balancer.update`.
+ */
 export interface Picker {
   /**
    * The address that `call` goes to. If it has no room, another one that is ready and has room gets
@@ -41,12 +43,12 @@ export interface Picker {
 export interface Balancer {
   /**
    * Called with all addresses when the list or a state has changed. `connect` and `disconnect` may
-   * be called within; it is then called again.
+   * be called within; `update` is then called again.
    * @param subchannels in the order of the list; at least one
    */
   update(subchannels: readonly SubchannelView[]): Picker;
   /**
-   * Something is wanted without a call: `ClientConn.connect` or `ready`.
+   * A connection is wanted without a call: by `ClientConn.connect` or `ready`.
    * @default every idle address is told to connect
    */
   connect?(): void;
@@ -54,7 +56,7 @@ export interface Balancer {
   close?(): void;
 }
 
-/** What a balancer may ask for. */
+/** The functions that a balancer may use. */
 export interface BalancerHost {
   /**
    * Calls `callback` once, `delayMs` milliseconds from now or up to 4 ms later, on the clock of the
@@ -64,7 +66,7 @@ export interface BalancerHost {
   after(delayMs: number, callback: () => void): () => void;
   /** A number from 0 up to but not including 1. */
   random(): number;
-  /** Lets `update` be called again, and all calls that wait be picked for. */
+  /** Calls `update` again, and picks again for all waiting calls. */
   refresh(): void;
 }
 

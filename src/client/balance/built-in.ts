@@ -9,11 +9,12 @@ import { RoundRobin } from "./round-robin.ts";
 /**
  * How calls are spread over the addresses of a backend.
  *
- * - `"pickFirst"`: all go to the first that can be reached. Addresses are tried in order, the next
- *   one 250 ms after the one before or when that has failed (gRFC A61, RFC 8305).
- * - `"roundRobin"`: all are connected, and calls take turns, by weight.
- * - `"leastRequest"`: all are connected, and the less busy of two that are drawn gets the call
- *   (gRFC A48).
+ * - `"pickFirst"`: all calls go to the first address that can be reached. Addresses are tried in
+ *   order. The next one is tried 250 ms after the one before, or when that has failed (gRFC A61,
+ *   RFC 8305).
+ * - `"roundRobin"`: all addresses are connected, and calls take turns, by weight.
+ * - `"leastRequest"`: all addresses are connected. Two are drawn, and the less busy one gets the
+ *   call (gRFC A48).
  * - `"ringHash"`: calls with the same `hashKey` go to the same address as long as it is there (gRFC
  *   A42).
  */

@@ -1,12 +1,12 @@
-// The balancer "leastRequest" (gRFC A48): all addresses are connected, and the less busy of two
-// that are drawn gets the call.
+// The balancer "leastRequest" (gRFC A48): all addresses are connected. Two are drawn, and the less
+// busy one gets the call.
 
 import { connectAll, NOTHING_READY } from "./all-connected.ts";
 import type { Balancer, BalancerHost, Picker, SubchannelView } from "./balancer.ts";
 
 /**
- * Draws two of those that are ready and compares calls under way, by weight. One that is slow
- * collects calls and is passed over; no counter has to be kept in step.
+ * Draws two ready addresses and compares their calls under way, by weight. A slow address collects
+ * calls and is passed over. No counter has to be kept in step.
  */
 export class LeastRequest implements Balancer {
   readonly #host: BalancerHost;
@@ -20,7 +20,7 @@ export class LeastRequest implements Balancer {
     return ready.length === 0 ? NOTHING_READY : { pick: () => this.#lessBusy(ready) };
   }
 
-  /** Two different ones, if there are two. */
+  /** Two different addresses, if there are two. */
   #lessBusy(ready: readonly SubchannelView[]): SubchannelView {
     const { length } = ready;
     const at = Math.floor(this.#host.random() * length);

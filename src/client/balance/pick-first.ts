@@ -20,16 +20,16 @@ export class OnlyPicker implements Picker {
 
 /**
  * Tries the addresses in turn when a call wants one, each 250 ms after the one before or when that
- * has failed (RFC 8305 "Happy Eyeballs"), and stays with the first that is ready.
+ * has failed (RFC 8305 "Happy Eyeballs"). Then it stays with the first address that is ready.
  */
 export class PickFirst implements Balancer, Picker {
   readonly #host: BalancerHost;
-  /** In the order in which they are tried. */
+  /** The addresses in the order in which they are tried. */
   #order: readonly SubchannelView[] = [];
   #selected: OnlyPicker | undefined;
   /** Addresses are being tried. */
   #isTrying = false;
-  /** The latest that was tried. */
+  /** The address that was tried last. */
   #latest: SubchannelView | undefined;
   #cancelDelay: (() => void) | undefined;
 
@@ -49,7 +49,7 @@ export class PickFirst implements Balancer, Picker {
     return this;
   }
 
-  /** Nothing is ready: a call wants it to be. */
+  /** No address is ready, and a call wants one. */
   pick(): undefined {
     this.connect();
   }
@@ -65,7 +65,7 @@ export class PickFirst implements Balancer, Picker {
     this.#stopTrying();
   }
 
-  /** The others are not wanted, the one before included. */
+  /** All other addresses, the former one included, are not wanted. */
   #select(chosen: SubchannelView): Picker {
     this.#stopTrying();
     if (this.#selected?.only !== chosen) this.#selected = new OnlyPicker(chosen);
@@ -81,7 +81,7 @@ export class PickFirst implements Balancer, Picker {
     this.#cancelDelay = undefined;
   }
 
-  /** Tries the next address, unless the latest still has time. */
+  /** Tries the next address, unless the latest one still has time. */
   #goOn(): void {
     if (this.#latest?.state === "connecting" && this.#order.includes(this.#latest)) return;
     this.#tryNext();
@@ -92,7 +92,7 @@ export class PickFirst implements Balancer, Picker {
     this.#cancelDelay = undefined;
     const [next, another] = this.#order.filter(({ state }) => state === "idle");
     if (next === undefined) {
-      // All have been tried; those that are still connecting are waited for.
+      // All addresses have been tried. Those that are still connecting are waited for.
       this.#isTrying = this.#order.some(({ state }) => state === "connecting");
       return;
     }
@@ -105,8 +105,8 @@ export class PickFirst implements Balancer, Picker {
 }
 
 /**
- * The addresses by turns of family, the first one's first (RFC 8305 §4): where one family leads
- * nowhere, every other attempt is of another.
+ * The addresses in turns of their IP families, beginning with the family of the first (RFC 8305
+ * §4). If one family leads nowhere, every other attempt uses another.
  */
 function interleaved(subchannels: readonly SubchannelView[]): readonly SubchannelView[] {
   const families = new Map<string, SubchannelView[]>();

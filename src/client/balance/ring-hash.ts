@@ -1,28 +1,28 @@
-// The balancer "ringHash" (gRFC A42): calls with the same key go to the same address, as long as
-// that is there.
+// The balancer "ringHash" (gRFC A42): calls with the same key go to the same address as long as it
+// is there.
 
 import { NOTHING_READY } from "./all-connected.ts";
 import type { Balancer, BalancerHost, Picker, PickInfo, SubchannelView } from "./balancer.ts";
 
 /**
- * Points on the ring for each unit of weight. How many an address has depends on nobody else, so
- * that one that leaves gives up its own keys and moves no others. With 128 the shares of ten equal
- * addresses lie within about 10 % of each other.
+ * Points on the ring for each unit of weight. The number for one address does not depend on the
+ * others. So an address that leaves gives up its own keys, and moves no others. With 128 the shares
+ * of ten equal addresses lie within about 10 % of each other.
  */
 const POINTS_PER_WEIGHT = 128;
-/** Where weights are large they count for less, by a power of two, to stay below this. */
+/** Large weights are divided by a power of two, to stay below this number. */
 const MAX_POINTS = 65_536;
 
 /** Addresses on a ring: each at many points, where its name hashes to. */
 interface Ring {
-  /** Rising. */
+  /** In rising order. */
   readonly hashes: Uint32Array;
   /** The place in the list of the address at each point. */
   readonly owners: Uint32Array;
 }
 
 /**
- * A key belongs to the address at the next point of the ring. While that is not ready it is
+ * A key belongs to the address at the next point of the ring. While that address is not ready it is
  * connected, and the call goes to the next one on the ring. A call without a key goes anywhere.
  */
 export class RingHash implements Balancer {
@@ -52,7 +52,7 @@ export class RingHash implements Balancer {
   }
 }
 
-/** Walks a ring on which some address is ready, or may become it. */
+/** Walks a ring on which some address is ready, or may become ready. */
 class RingPicker implements Picker {
   readonly leadsNowhere: boolean;
   readonly #host: BalancerHost;
@@ -78,7 +78,7 @@ class RingPicker implements Picker {
       const owner = owners[(start + step) % owners.length] as number;
       const each = this.#subchannels[owner] as SubchannelView;
       if (each.state === "ready") return each;
-      // One at a time: who comes behind it on the ring is for when it has failed.
+      // One at a time: the addresses behind it on the ring are for the case that it fails.
       if (isAsked || !isReachable(each)) continue;
       isAsked = true;
       each.connect();
@@ -88,7 +88,7 @@ class RingPicker implements Picker {
   }
 }
 
-/** It is being connected, or can be. */
+/** The address is being connected, or can be connected. */
 function isReachable({ state }: SubchannelView): boolean {
   return state === "idle" || state === "connecting";
 }
@@ -110,7 +110,7 @@ function makeRing(subchannels: readonly SubchannelView[]): Ring {
   };
 }
 
-/** The first point at or above `hash`; beyond the last it is the first again. */
+/** The first point at or above `hash`. After the last point the first one follows. */
 function firstAtOrAbove(hashes: Uint32Array, hash: number): number {
   let low = 0;
   let high = hashes.length;

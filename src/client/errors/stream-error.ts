@@ -7,8 +7,8 @@ import type { StreamEnd } from "../../transport/transport.ts";
 import { upstreamError } from "./upstream-error.ts";
 
 /**
- * The status that a stream stands for which ended before its trailers (gRPC PROTOCOL-HTTP2
- * "Errors", "Connection Management").
+ * The error for a stream that ended before its trailers (gRPC PROTOCOL-HTTP2 "Errors", "Connection
+ * Management").
  */
 export function errorFromStreamEnd(end: StreamEnd, target: string): GrpcError {
   const { reason: said } = end;
@@ -19,10 +19,10 @@ export function errorFromStreamEnd(end: StreamEnd, target: string): GrpcError {
       return upstreamError(target, statusFromErrorCode(end.code), said, options);
     }
     case "goaway":
-      // Whatever code GOAWAY carries, to the call it is a connection that went away.
+      // Whatever its code, GOAWAY means for the call that the connection went away.
       return upstreamError(target, Status.UNAVAILABLE, said, { reason: "UPSTREAM_GOAWAY", retry });
     case "session": {
-      // What was lost may be told in words of the system, or of TLS.
+      // The text of a loss may come from the system, or from TLS.
       const options = { reason: "UPSTREAM_SESSION", retry } as const;
       const details = "is lost: the connection to it ended under the call";
       return upstreamError(target, Status.UNAVAILABLE, details, options, `is lost: ${said}`);

@@ -1,5 +1,5 @@
-// Errors about a backend: what the client may read of them is said without its address, what
-// operators read with it.
+// Errors about a backend. The details, which clients read, do not name its address; the message,
+// which operators read, does.
 
 import {
   ErrorReason,
@@ -100,8 +100,8 @@ export function queueFullError(target: string, waitingCount: number): GrpcError 
 }
 
 /**
- * @param error a HeaderError, or what user code has thrown in the place of metadata: the fault of
- * this call alone
+ * @param error a HeaderError, or an error of user code in the place of metadata: the fault of this
+ *   call alone
  */
 export function unsendableHeadersError(target: string, error: unknown): GrpcError {
   return failure(Status.INTERNAL, headerErrorDetails("the request headers", error), {
@@ -123,13 +123,13 @@ export function notGrpcError(target: string, { httpStatus, contentType }: Foreig
 
 const MAX_DEBUG_DATA = 256;
 
-/** What a backend says with GOAWAY is for people, and often the only hint. */
+/** The text of a backend's GOAWAY is for people, and often the only hint. */
 export function goAwayReason(code: number, debugData: string): string {
   const said = debugData === "" ? "" : `, ${JSON.stringify(debugData.slice(0, MAX_DEBUG_DATA))}`;
   return `the server is going away: ${errorCodeName(code)}${said}`;
 }
 
-/** What a client may know of why there is no connection. */
+/** The reason for the lack of a connection that clients may know. */
 function publicReason(code: string | undefined): string | undefined {
   switch (code) {
     case "ECONNREFUSED":
@@ -150,7 +150,7 @@ function publicReason(code: string | undefined): string | undefined {
   }
 }
 
-/** Of OpenSSL, of node:tls, and of a certificate that does not verify. */
+/** Codes of OpenSSL, of node:tls, and of a certificate that does not verify. */
 const TLS_CODE =
   /^(?:ERR_(?:SSL|TLS|OSSL)_|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA)/;
 

@@ -26,7 +26,7 @@ const ADDRESS = optionTable<ResolvedAddress>("address", {
 });
 
 /**
- * What occurs twice counts once, with its first weight.
+ * Reads a list of addresses. An address that occurs twice counts once, with its first weight.
  * @throws {TypeError | RangeError} saying what was expected and what came
  */
 export function readAddresses(given: unknown): readonly Address[] {
@@ -57,7 +57,7 @@ function readAddress(given: unknown): Address {
 export function addressOf(text: string, weight = 1): Address {
   const socket = parseAddress(text);
   if ("port" in socket && socket.port === 0) {
-    // It is for those who listen.
+    // Port 0 is for listening.
     throw new TypeError(`expected a port from 1 to 65535, got 0: ${JSON.stringify(text)}`);
   }
   return { text: formatAddress(socket), socket, weight };

@@ -1,4 +1,4 @@
-// A resolver at work: what it pushes is checked, and what it does wrong fails no process.
+// Runs a resolver: its lists are checked, and its defects do not end the process.
 
 import { tell } from "../../check/check.ts";
 import { warn } from "../../check/warn.ts";
@@ -10,11 +10,11 @@ import { connectError } from "../errors/upstream-error.ts";
 import { type Address, readAddresses } from "./address-list.ts";
 import type { Resolver, ResolverListener } from "./resolver.ts";
 
-/** Who wants addresses. */
+/** The user of the addresses. */
 export interface AddressOwner {
   /** The backend as messages call it. */
   readonly target: string;
-  /** The list as it is now. */
+  /** The current list. */
   onAddresses(addresses: readonly Address[]): void;
   /** There is no list, or no new one. @param reason for people */
   onNoAddresses(error: GrpcError, reason: string): void;
@@ -24,7 +24,7 @@ export interface AddressOwner {
 export class AddressWatch implements ResolverListener {
   readonly #resolver: Resolver;
   readonly #owner: AddressOwner;
-  /** What it does has to do with no single call. */
+  /** The resolver's work belongs to no single call. */
   readonly #scope: Scope = currentScope();
   #state: "new" | "started" | "closed" = "new";
 

@@ -1,5 +1,5 @@
-// The resolver of host names: asks the system for all addresses of one, when it is wanted and when
-// one of them fails.
+// The resolver of host names. It asks the system for all addresses of a name when they are wanted,
+// and again when one of them fails.
 
 import dns from "node:dns";
 import type { Clock } from "../../time/clock.ts";
@@ -19,7 +19,7 @@ type LookupOptions = Pick<ClientTlsOptions, "lookup" | "family" | "hints">;
 interface DnsQuery {
   readonly host: string;
   readonly port: number;
-  /** May have a `lookup` to ask instead of the system, and what it is asked for besides. */
+  /** May have a `lookup` that is asked instead of the system, and options for it. */
   readonly tls: LookupOptions | (() => LookupOptions) | undefined;
   /** The least time between two answers, in milliseconds. */
   readonly minIntervalMs: number;
@@ -28,13 +28,13 @@ interface DnsQuery {
 }
 
 /**
- * Looks a host name up by `dns.lookup`, so that /etc/hosts and the like are asked, too. DNS says
- * nothing of changes and `dns.lookup` nothing of lifetimes: the name is looked up again when a
- * connection fails or is lost.
+ * Looks a host name up by `dns.lookup`, so that /etc/hosts and similar sources are asked, too. DNS
+ * does not report changes, and `dns.lookup` does not report lifetimes. So the name is looked up
+ * again when a connection fails or is lost.
  */
 export class DnsResolver implements Resolver, TimerOwner {
   readonly #query: DnsQuery;
-  /** Of the next time: after a failure, or when the least time is over. */
+  /** For the next lookup: after a failure, or when the least time is over. */
   readonly #timer = new Timer(this);
   #listener: ResolverListener | undefined;
   #isAsking = false;
@@ -71,7 +71,7 @@ export class DnsResolver implements Resolver, TimerOwner {
     this.#isAsking = true;
     try {
       const options = (typeof tls === "function" ? tls() : tls) ?? {};
-      // Looked for when it is needed: who replaces it replaces it for us as for node:net.
+      // Read at each lookup: a replacement of `dns.lookup` then works for us as for node:net.
       const lookup: Lookup = options.lookup ?? dns.lookup;
       const { family = 0, hints = 0 } = options;
       lookup(host, { all: true, family, hints }, (error, answer) => this.#onAnswer(error, answer));

@@ -15,13 +15,13 @@ import { Lifetime } from "./lifetime.ts";
 import { ResetBudget } from "./reset-budget.ts";
 
 /**
- * Sessions of one address that drain at a time. A backend that ends connections by age leaves one
- * per age behind for the calls that outlive it; one that says GOAWAY to each and never ends their
- * calls would take all our sockets.
+ * How many sessions of one address may drain at a time. A backend that ends connections by age
+ * leaves one per age for the calls that outlive it. A backend that sends GOAWAY to each and never
+ * ends their calls would take all our sockets.
  */
 const MAX_DRAINING_SESSIONS = 100;
 
-/** Who is told about a session. */
+/** Is told about a session. */
 export interface AttemptOwner {
   readonly target: string;
   /** How long `attempt`, which takes calls, may be without one, in milliseconds. */
@@ -35,13 +35,13 @@ export interface AttemptOwner {
 }
 
 /**
- * How far an attempt is.
+ * The stage of an attempt.
  *
  * - `"connecting"`: its session is being made.
- * - `"ready"`: it takes calls.
- * - `"outlived"`: it takes calls until another is ready in its place.
- * - `"draining"`: it takes no more; those that it has may finish. Also one that never took any.
- * - `"ended"`: it was ended to make room for others that drain.
+ * - `"ready"`: the session takes calls.
+ * - `"outlived"`: the session takes calls until another is ready in its place.
+ * - `"draining"`: the session takes no more calls; its own may finish. It may never have taken any.
+ * - `"ended"`: the session was ended to make room for others that drain.
  */
 type AttemptLife = "connecting" | "ready" | "outlived" | "draining" | "ended";
 
@@ -51,11 +51,11 @@ export type SessionAttempt = Attempt & { readonly session: ClientSession };
 /** One attempt at a session, from `connect` to its end. */
 export class Attempt implements ClientSessionListener {
   readonly startedMs: number;
-  /** When the backend said GOAWAY. */
+  /** When the backend sent GOAWAY. */
   goneMs = 0;
-  /** The last stream that it takes, by its own word. */
+  /** The last stream that the backend takes, by its GOAWAY. */
   lastStreamId = 0;
-  /** Calls that were under way then, and that it takes. */
+  /** Calls that were under way at GOAWAY, and that the backend takes. */
   takenCount = 0;
   readonly resets: ResetBudget;
   readonly lifetime: Lifetime;
@@ -73,7 +73,7 @@ export class Attempt implements ClientSessionListener {
     this.lifetime = new Lifetime(this, clock);
   }
 
-  /** A call was begun on it, at any time. */
+  /** A call was begun on the session, at any time. */
   get everUsed(): boolean {
     return this.isUsed || this.wasUsed;
   }
@@ -86,7 +86,7 @@ export class Attempt implements ClientSessionListener {
     return this.owner.idleLimitMs(this);
   }
 
-  /** It takes no more calls. */
+  /** The session takes no more calls. */
   leave(): void {
     this.life = "draining";
     this.lifetime.stop();
@@ -103,7 +103,7 @@ export class Attempt implements ClientSessionListener {
     return this.session !== undefined;
   }
 
-  /** It takes calls. */
+  /** The session takes calls. */
   isReady(): this is SessionAttempt {
     return this.life === "ready" || this.life === "outlived";
   }
@@ -166,7 +166,7 @@ export class Attempts {
     for (const { session } of [...this.#all]) session?.destroy(ErrorCode.CANCEL, message);
   }
 
-  /** Where too many drain, one ends that has answered nothing, or the oldest. */
+  /** When too many sessions drain, ends one that has answered nothing, or the oldest. */
   #makeRoom(): void {
     const draining = [...this.#all].filter(({ life }) => life === "draining");
     const [oldest] = draining;

@@ -1,5 +1,5 @@
-// Makes the sessions of one address: one at a time, and after a failure none before the backoff is
-// over (grpc/grpc doc/connection-backoff.md).
+// Makes the sessions of one address, one at a time. After a failure it makes none before the
+// backoff is over (grpc/grpc doc/connection-backoff.md).
 
 import type { GrpcError } from "../../grpc/error.ts";
 import { currentScope, type Scope } from "../../observe/scope.ts";
@@ -17,10 +17,10 @@ import type { Attempt, Attempts, SessionAttempt } from "./attempts.ts";
 import { ConnectionBackoff, type ConnectionBackoffOptions } from "./connection-backoff.ts";
 import { GoAways } from "./go-aways.ts";
 
-/** Where sessions come from. */
+/** Makes sessions. */
 export interface SessionSource {
   connect(listener: ClientSessionListener): ClientSession;
-  /** It can be asked again. */
+  /** The source can be asked again. */
   readonly reconnects: boolean;
 }
 
@@ -30,15 +30,15 @@ interface ConnectorOptions {
   readonly backoff: ConnectionBackoffOptions;
 }
 
-/** Whose sessions these are. */
+/** The owner of the sessions. */
 interface ConnectorOwner {
   /** The address as text, for messages. */
   readonly target: string;
-  /** An attempt that tells the owner of its session. */
+  /** A new attempt, which reports the session to the owner. */
   newAttempt(): Attempt;
-  /** `attempt` is what `connecting` is now; its session is asked for when this returns. */
+  /** `attempt` is now `connecting`. Its session is asked for when this returns. */
   onConnecting(why: string): void;
-  /** There is a session; whether it takes calls is told by its own events. */
+  /** There is a session. Its own events say whether it takes calls. */
   onSession(attempt: Attempt, session: ClientSession): void;
   /** The backoff has begun; not for a source that cannot be asked again. */
   onConnectFailed(error: GrpcError, reason: string): void;
@@ -50,7 +50,7 @@ export class Connector implements TimerOwner {
   readonly #attempts: Attempts;
   readonly #source: SessionSource;
   readonly #clock: Clock;
-  /** Where it was made: what happens to its sessions has to do with no single call. */
+  /** The context in which this was made: the events of its sessions belong to no single call. */
   readonly #scope: Scope = currentScope();
   readonly #backoff: ConnectionBackoff;
   readonly #backoffTimer: Timer;
@@ -59,7 +59,7 @@ export class Connector implements TimerOwner {
   #failure: GrpcError | undefined;
   #wasAsked = false;
 
-  /** @param attempts of all sessions of the address, to which those that this makes are added */
+  /** @param attempts all sessions of the address; new ones are added */
   constructor(
     owner: ConnectorOwner,
     attempts: Attempts,
@@ -105,7 +105,7 @@ export class Connector implements TimerOwner {
     const attempt = this.#owner.newAttempt();
     this.#connecting = attempt;
     this.#owner.onConnecting(why);
-    // Whoever was told may have shut it down.
+    // A listener may have shut the subchannel down.
     if (this.#connecting === attempt) this.connect(attempt);
   }
 
@@ -115,8 +115,8 @@ export class Connector implements TimerOwner {
     this.#attempts.add(attempt);
     let session: ClientSession;
     try {
-      // The session outlives the call that it is made for, and what is stored in the context of
-      // that.
+      // The session outlives the call for which it is made, so it must not keep the context of that
+      // call.
       session = this.#scope.runInAsyncScope(this.#source.connect, this.#source, attempt);
     } catch (cause) {
       const { target } = this.#owner;
@@ -147,7 +147,7 @@ export class Connector implements TimerOwner {
     this.failed(connectEnd(this.#owner.target, reason));
   }
 
-  /** The server says GOAWAY on a session that took calls. */
+  /** The server sends GOAWAY on a session that took calls. */
   left(attempt: SessionAttempt): void {
     this.#goAways.add(attempt);
   }
@@ -157,7 +157,7 @@ export class Connector implements TimerOwner {
     this.#goAways.forgive();
   }
 
-  /** Nothing more is wanted. */
+  /** No more sessions are wanted. */
   stop(): void {
     this.#clock.cancel(this.#backoffTimer);
     this.#connecting = undefined;

@@ -1,5 +1,5 @@
-// Sessions to one address by a transport. Servers that find us asking too often by PING are asked
-// half as often from the next session on (gRFC A8).
+// Makes sessions to one address by a transport. When a server finds our PINGs too frequent, later
+// sessions send half as many (gRFC A8).
 
 import { slowerKeepalive } from "../../transport/keepalive.ts";
 import type {
@@ -14,7 +14,7 @@ import { ErrorCode } from "../../wire/error-code.ts";
 import { TOO_MANY_PINGS } from "../../wire/ping-strikes.ts";
 import type { SessionSource } from "./connector.ts";
 
-/** Connects to one address, and remembers how often its server wants to be asked. */
+/** Connects to one address, and remembers how often its server permits PING. */
 export class DialledSource implements SessionSource {
   readonly reconnects = true;
   readonly #transport: Transport;
@@ -30,14 +30,14 @@ export class DialledSource implements SessionSource {
     return this.#transport.connect(options, new GoAwayTap(listener, () => this.#slowDown(options)));
   }
 
-  /** @param options of the session that was told; another one may have been told before */
+  /** @param options of the session that got the answer; another session may have got it before */
   #slowDown(options: ConnectOptions): void {
     if (this.#options !== options) return;
     this.#options = { ...options, keepalive: slowerKeepalive(options.keepalive) };
   }
 }
 
-/** Passes on what a session tells, and notices that it sent too many PINGs. */
+/** Passes on the events of a session, and notices a GOAWAY for too many PINGs. */
 class GoAwayTap implements ClientSessionListener {
   private readonly listener: ClientSessionListener;
   private readonly onTooManyPings: () => void;
@@ -56,7 +56,7 @@ class GoAwayTap implements ClientSessionListener {
   }
 
   onGoAway(lastStreamId: number, code: number, debugData: string): void {
-    // First: who is told may connect anew at once.
+    // Before the listener, which may connect anew at once.
     if (code === ErrorCode.ENHANCE_YOUR_CALM && debugData === TOO_MANY_PINGS) this.onTooManyPings();
     this.listener.onGoAway(lastStreamId, code, debugData);
   }

@@ -1,27 +1,26 @@
-// Servers that say GOAWAY again and again before they have answered a call: connecting to them in a
-// loop would help nobody.
+// Counts servers' GOAWAYs that come before an answered call: connecting to such a server in a loop
+// would help nobody.
 
 import type { Clock } from "../../time/clock.ts";
 import type { SessionAttempt } from "./attempts.ts";
 import type { ConnectionBackoff } from "./connection-backoff.ts";
 
 /**
- * A session that has taken this many calls did work, though it goes away before it has answered
- * one: there are servers that say GOAWAY to the hundredth request of each connection, and need
- * their time.
+ * A session that has taken this many calls did work, even if it goes away before it has answered
+ * one. Some servers send GOAWAY to the hundredth request of each connection, and need their time.
  */
 const WORKING_CALLS = 16;
 
-/** Says how long to wait before the next connection to an address, by what became of the latest. */
+/**
+ * Decides how long to wait before the next connection to an address, by the end of the latest
+ * session.
+ */
 export class GoAways {
   readonly #clock: Clock;
   readonly #backoff: ConnectionBackoff;
-  /**
-   * The latest to which the backend said GOAWAY. What became of it is looked at when the next is
-   * made.
-   */
+  /** The latest session that got GOAWAY. Its end is judged when the next session is made. */
   #latest: SessionAttempt | undefined;
-  /** How many in a row were gone before they had answered a call. */
+  /** How many sessions in a row were gone before they had answered a call. */
   #unanswered = 0;
 
   constructor(clock: Clock, backoff: ConnectionBackoff) {

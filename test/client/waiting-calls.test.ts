@@ -1,6 +1,7 @@
 // Calls that wait for a connection: their order, and what they keep meanwhile.
 
 import { describe, expect, it } from "vitest";
+import type { StreamRequest } from "../../src/client/stream-request.ts";
 import { Metadata } from "../../src/grpc/metadata.ts";
 import { fieldValue, type HeaderList } from "../../src/wire/field.ts";
 import { PATH } from "../support/relay-fixture.ts";
@@ -55,6 +56,25 @@ describe("calls that wait", () => {
     clock.advance(1_004);
     expect([conn.state, timerCount()]).toEqual(["connecting", before]);
     call.cancel();
+    await conn.close();
+  });
+
+  it("may end others when they fail, which are told nothing then", async () => {
+    const { conn, sessions } = stubConn();
+    const failed: string[] = [];
+    const request = (name: string, onOpenFailed: () => void): StreamRequest =>
+      ({
+        ...{ waitForReady: false, waitingAt: -1, method: PATH, name },
+        onOpenFailed: () => {
+          failed.push(name);
+          onOpenFailed();
+        },
+      }) as unknown as StreamRequest;
+    const second = request("second", () => {});
+    conn.open(request("first", () => conn.abandon(second)));
+    conn.open(second);
+    sessions[0]?.closed();
+    expect([failed, conn.waitingCount]).toEqual([["first"], 0]);
     await conn.close();
   });
 });

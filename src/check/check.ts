@@ -1,4 +1,4 @@
-// What users pass, checked: errors that name what was expected and what came. A leaf.
+// Checks values that users pass. The errors name what was expected and what came. A leaf.
 
 import { warnOnce } from "./warn.ts";
 
@@ -32,7 +32,7 @@ export function checkFunction(name: string, value: unknown): void {
 }
 
 /**
- * @param highest left out for no limit: Infinity is a number, too
+ * @param highest left out for no limit; Infinity is a number, too
  * @throws {RangeError} unless it is a number from `lowest` to `highest`
  */
 export function checkNumber(
@@ -80,8 +80,8 @@ export function checkOneOf(name: string, value: unknown, values: readonly string
 }
 
 /**
- * Calls what a user gave us to be told. What it throws is a defect of the program, and nothing that
- * a call or a peer should suffer from.
+ * Calls a listener of the user. An error that it throws is a defect of the program; no call and no
+ * peer should suffer from it.
  */
 export function tell(name: string, callback: () => void): void {
   try {

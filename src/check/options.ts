@@ -1,44 +1,43 @@
-// The one way in which an options object is checked: a table says what each option may be, and what
-// no table knows is refused. A leaf.
+// The one check of options objects: a table says which values each option takes, and unknown
+// options are refused. A leaf.
 
 import { checkObject } from "./check.ts";
 
 /**
- * @throws {TypeError | RangeError} that begins with `name`, unless `value` may be given for that
- * option
+ * @throws {TypeError | RangeError} that begins with `name`, unless the option may have this `value`
  */
 export type OptionCheck = (name: string, value: unknown) => void;
 
-/** What each option of `Options` may be; an options object within it by a table of its own. */
+/** The check of each option of `Options`; an options object within it has a table of its own. */
 export type OptionChecks<Options> = {
   readonly [Name in keyof Options]-?: OptionCheck | OptionTable;
 };
 
 interface Entry {
-  /** As messages call it. */
+  /** The name of the option in messages. */
   readonly name: string;
   readonly check: OptionCheck;
 }
 
 interface OptionTableSettings<Options extends object = object> {
-  /** How messages call the option of this name. @default the name alone */
+  /** The name of an option in messages. @default the name alone */
   readonly named?: (option: string) => string;
   /**
-   * What to give instead of an option that others know: `{ servername: "the option serverName" }`.
-   * @default nothing
+   * Hints for options of other libraries: `{ servername: "the option serverName" }`.
+   * @default none
    */
   readonly instead?: Readonly<Record<string, string>>;
   /** Options that are taken, but that no message offers. @default none */
   readonly unsaid?: readonly string[];
-  /** A function is taken, too: it is asked for the object later. @default false */
+  /** A function is also taken: it is called for the object later. @default false */
   readonly orFunction?: boolean;
-  /** What several options say together, checked after each of them. @default nothing */
+  /** Checks several options together, after each of them was checked. @default nothing */
   together?(options: Options): void;
 }
 
 /**
- * The options of one interface. Made by `optionTable`, which has the compiler ask for an entry when
- * the interface gets an option. A check of what is fine makes no objects: directors make options
+ * The options of one interface. `optionTable` makes it; the compiler asks for an entry when the
+ * interface gets an option. Checking correct options makes no objects: directors make options
  * objects for each call.
  */
 export class OptionTable {
@@ -104,7 +103,7 @@ export class OptionTable {
     );
   }
 
-  /** The option that was probably meant, here or in an options object of this one. */
+  /** The option that was probably meant, in this object or in an options object within it. */
   #suggestion(option: string): string | undefined {
     const own = nearest(option, this.#offered);
     if (own !== undefined) return own;
@@ -117,7 +116,7 @@ export class OptionTable {
 }
 
 /**
- * @param what as messages call the options object
+ * @param what the name of the options object in messages
  * @param checks one for each option of the interface
  */
 export function optionTable<Options extends object>(
@@ -128,13 +127,10 @@ export function optionTable<Options extends object>(
   return new OptionTable(what, checks, settings);
 }
 
-/**
- * For an option of which somebody else says whether it is right: OpenSSL, node:tls, or whoever the
- * value belongs to.
- */
+/** For an option that another party checks: OpenSSL, node:tls, or the owner of the value. */
 export function anything(): void {}
 
-/** The known name that `given` may be a slip of; `undefined` when none is near. */
+/** The known name that was probably meant by `given`; `undefined` when none is near. */
 function nearest(given: string, known: readonly string[]): string | undefined {
   const text = given.toLowerCase();
   let best: string | undefined;

@@ -1,7 +1,7 @@
-// Warnings of the process about defects of the program that uses us: each kind once, however often
-// it happens. A leaf.
+// Warnings of the process about defects of the program that uses this library: each kind once,
+// however often it happens. A leaf.
 
-/** What the program's code was called as, and the code of the warning about it. */
+/** The role of the program's code, and the code of the warning about it. */
 const WarningCode = {
   handler: "GRPC_RELAY_HANDLER",
   director: "GRPC_RELAY_DIRECTOR",
@@ -14,22 +14,22 @@ const WarningCode = {
 export type CalledAs = keyof typeof WarningCode;
 
 /**
- * A program has fewer places that throw. What a message says, which clients may have a say in,
- * makes no kind of its own.
+ * A program has fewer places that throw. The text of a message makes no kind of its own, because
+ * clients may influence it.
  */
 const MAX_KINDS = 256;
 const kinds = new Set<string>();
 
 /**
  * Warns that `thrown` came from the program's code, with cause and stack: `process.on("warning")`
- * is given it as `cause`. One kind is what was called, the class of what was thrown, and the line
+ * gets it as `cause`. A kind is the role of the code, the class of the thrown value, and the line
  * that threw it.
  */
 export function warnOnce(calledAs: CalledAs, text: string, thrown: unknown): void {
   if (isNew(`${calledAs} ${kindOf(thrown)}`)) emit(calledAs, text, traceOf(thrown), thrown);
 }
 
-/** Warns of a defect of the program that nothing was thrown for, once for each text and detail. */
+/** Warns of a defect of the program without a thrown error, once for each text and detail. */
 export function warn(calledAs: CalledAs, text: string, detail: string): void {
   if (isNew(`${calledAs} ${text} ${detail}`)) emit(calledAs, text, detail, undefined);
 }
@@ -49,7 +49,7 @@ function emit(calledAs: CalledAs, text: string, detail: string, cause: unknown):
 function kindOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return typeof thrown;
   const { name, message } = thrown;
-  // The frame behind the message, which may have lines like frames.
+  // The frame behind the message; the message may have lines that look like frames.
   const stack = String(thrown.stack).replace(String(message), "");
   return `${name}${/\n +at .*/.exec(stack)?.[0] ?? ""}`;
 }

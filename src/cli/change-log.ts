@@ -1,10 +1,10 @@
-// What `serve` says of the connection to a backend: each change of its state, with the reason.
-// Attempts that go on failing for the same reason are said once. A backend that comes and goes does
+// The lines of `serve` about the connection to a backend: each change of its state, with the
+// reason. Repeated failures for the same reason are logged once. A backend that comes and goes does
 // not fill the log.
 
 import type { ConnState } from "../index.ts";
 
-/** Lines that may be said at once, and how long it takes until one more may. */
+/** How many lines may be logged at once, and how long it takes until one more may be. */
 const BURST = 30;
 const LINE_MS = 10_000;
 
@@ -13,14 +13,14 @@ export class ChangeLog {
   readonly #meanwhile: string;
   readonly #say: (line: string) => void;
   readonly #nowMs: () => number;
-  /** Why it cannot be reached, as it was said last. */
+  /** The reason of the failure that was logged last. */
   #failure: string | undefined;
   #wasReady = false;
   #lines = BURST;
   #countedMs: number;
   #unsaid = 0;
 
-  /** @param meanwhile what becomes of calls while it cannot be reached */
+  /** @param meanwhile what happens to calls while the backend cannot be reached */
   constructor(
     name: string,
     meanwhile: string,
@@ -34,11 +34,11 @@ export class ChangeLog {
     this.#countedMs = nowMs();
   }
 
-  /** @param failed it is the end of a connection, or of an attempt, that nobody here wanted */
+  /** @param failed a connection or an attempt ended, and nobody here wanted that */
   changed(state: ConnState, failed: boolean, reason: string): void {
     switch (state) {
       case "connecting":
-        // While it cannot be reached there is one attempt after the other.
+        // While the backend cannot be reached, one attempt follows another.
         if (this.#failure === undefined) this.#line(`connecting: ${reason}`);
         return;
       case "ready":
@@ -56,7 +56,7 @@ export class ChangeLog {
         else if (this.#failure === undefined) this.#line(`left: ${reason}`);
         return;
       case "shutdown":
-        // The command says itself that it closes.
+        // The command itself logs that it closes.
         if (failed) this.#line(`lost: ${reason}`);
     }
   }

@@ -1,12 +1,10 @@
-// How a command fails: one line, and the code that the process exits with.
+// The failure of a command: one line, and the exit code of the process.
 
 export const EXIT_OK = 0;
 export const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
 
-/**
- * A failure that a user can do something about; its message says what was expected and what came.
- */
+/** A failure that a user can act on. Its message says what was expected and what came. */
 export class CommandError extends Error {
   override readonly name = "CommandError";
   readonly exitCode: number;
@@ -23,7 +21,7 @@ export function usageError(message: string, cause?: unknown): CommandError {
 }
 
 /**
- * Runs `check`, which complains about what a flag says by throwing.
+ * Runs `check`, which throws when the value of a flag is wrong.
  * @throws {CommandError} usage, naming the flag
  */
 export function checkFlag<T>(flag: string, check: () => T): T {

@@ -14,8 +14,8 @@ import {
 
 export const DEMO_SERVICE = "demo.Text";
 /**
- * Set by the director, shown to the client by the backend: request metadata that went there and
- * back.
+ * Set by the director, and shown to the client by the backend: request metadata that went both
+ * ways.
  */
 export const PEEKED_HEADER = "peeked-bytes";
 
@@ -34,7 +34,7 @@ export const textCodec: Codec<string> = {
 
 type TextStream = ServerStream<string, string>;
 
-/** @param name what it calls itself in its response headers */
+/** @param name the backend's name in its response headers */
 export function createDemoBackend(name: string): Server {
   const server = new Server({ codec: codecWithParent(textCodec) });
   const introduce = (stream: TextStream): void => {

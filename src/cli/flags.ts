@@ -8,13 +8,13 @@ export const MAX_MS = 0x7fffffff;
 
 export interface Flag {
   readonly name: string;
-  /** What its value is called in the help text; a flag without one is a switch. */
+  /** The name of its value in the help text; a flag without a value is a switch. */
   readonly value?: string;
   readonly repeatable?: boolean;
   readonly text: string;
 }
 
-/** What was given. */
+/** The flags that were given. */
 export class GivenFlags {
   readonly #values: ReadonlyMap<string, readonly string[]>;
 
@@ -49,7 +49,7 @@ export class GivenFlags {
  */
 export function parseFlags(args: readonly string[], flags: readonly Flag[]): GivenFlags {
   const known = new Map(flags.map((flag) => [flag.name, flag]));
-  // Not strict: node's own messages are several lines long and do not say what is expected.
+  // Not strict: Node's own messages have several lines and do not say what is expected.
   const { tokens } = parseArgs({
     args: [...args],
     strict: false,

@@ -1,5 +1,5 @@
-// Listening, with what users expect of it: a message that says why not, and no socket file of a
-// dead process in the way.
+// Listens as users expect: an error says why listening failed, and the socket file of a dead
+// process is no obstacle.
 
 import { lstat, unlink } from "node:fs/promises";
 import { dial, type Server, type ServerListener, type SocketAddress } from "../index.ts";
@@ -9,7 +9,7 @@ import { CommandError, messageOf, systemCode } from "./command-error.ts";
 /** Asking a socket whether somebody listens on it takes no longer than this. */
 const PROBE_TIMEOUT_MS = 1_000;
 
-/** @throws {CommandError} saying why it cannot */
+/** @throws {CommandError} saying why listening failed */
 export async function listen(server: Server, address: SocketAddress): Promise<ServerListener> {
   try {
     return await server.listen(address);

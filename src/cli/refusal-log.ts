@@ -1,5 +1,5 @@
-// What clients and backends were refused, on standard error: each kind once in a while, so that a
-// peer which goes on and on does not fill the log.
+// Logs on standard error what clients and backends were refused. Each kind is logged once in a
+// while, so that one peer cannot fill the log.
 
 import { type RefusedEvent, refused } from "../observe/channels.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
@@ -15,7 +15,7 @@ export class RefusalLog implements TimerOwner {
   readonly #terminal: Terminal;
   readonly #clock: Clock;
   readonly #timer = new Timer(this);
-  /** Kinds that have had their line in this period. */
+  /** Kinds that were logged in this period. */
   readonly #told = new Set<string>();
   #untoldCount = 0;
   /** Told on the channel already. */
@@ -29,7 +29,7 @@ export class RefusalLog implements TimerOwner {
     this.#unsubscribe = refused.subscribe((event) => this.#onRefused(event));
   }
 
-  /** What a server tells of connections and sockets that failed, some of which are refusals. */
+  /** Gets failed connections and sockets from a server; some of them are refusals. */
   readonly onConnectionError = (error: Error): void => {
     const isTold = error === this.#lastCause;
     this.#lastCause = undefined;
@@ -37,7 +37,7 @@ export class RefusalLog implements TimerOwner {
     if (!isTold) this.#tell(line, line);
   };
 
-  /** Tells what is left to tell. */
+  /** Logs the rest. */
   end(): void {
     this.#unsubscribe();
     this.#clock.cancel(this.#timer);
@@ -59,7 +59,7 @@ export class RefusalLog implements TimerOwner {
     const what = scope === "stream" ? `stream ${streamId} of ${role}` : role;
     const isNamed = limit === undefined || rule.includes(limit.name);
     const bound = isNamed ? "" : ` (${limit.name} ${limit.value})`;
-    // Neither another port nor another size is another kind.
+    // Other ports and other sizes are the same kind.
     const kind = `${scope} ${role} ${peer.replace(/:\d+$/, "")} ${rule.replaceAll(/\d+/g, "#")}`;
     this.#tell(kind, `${what} ${peer} refused: ${rule}${bound}`);
   }

@@ -48,7 +48,7 @@ export function readRoutes(flags: GivenFlags): readonly Route[] {
   return [...routes].map(([path, target]) => ({ path, target }));
 }
 
-/** Finds what a method goes to: that of the method, of its service, or of all others. */
+/** Finds the target of a method: that of the method, that of its service, or that of all others. */
 export class RouteTable<T> {
   readonly #byPath: ReadonlyMap<string | undefined, T>;
 

@@ -1,4 +1,5 @@
-// From the command line to an exit code: which command, help, version, and how failures are told.
+// From the command line to an exit code: runs the command, shows help and version, and reports
+// failures.
 
 import { CommandError, EXIT_FAILURE, EXIT_OK, messageOf, usageError } from "./command-error.ts";
 import { demo, demoFlags } from "./demo.ts";

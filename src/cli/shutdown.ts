@@ -1,11 +1,11 @@
-// The end of a command that serves: the first signal lets calls finish, the second does not.
+// The end of a command that serves: the first signal lets calls finish, the second ends them.
 
 import type { ClientConn, Server } from "../index.ts";
 import { EXIT_FAILURE, EXIT_OK } from "./command-error.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface Closable {
-  /** In the order in which they are closed: whoever makes calls before whoever answers them. */
+  /** In closing order: servers that make calls before servers that answer them. */
   readonly servers: readonly Server[];
   readonly conns: readonly ClientConn[];
 }
@@ -17,7 +17,7 @@ export interface Closable {
 const SAME_SIGNAL_MS = 300;
 
 /**
- * Waits for signals from its construction on, so that one which comes while a command is still
+ * Waits for signals from its construction on. So a signal that comes while a command is still
  * starting neither ends the process nor is lost.
  */
 export class SignalWatch {
@@ -44,8 +44,8 @@ export class SignalWatch {
   }
 
   /**
-   * Serves until a signal comes, then closes. Resolves to the exit code: 0 unless a second signal
-   * cut it short.
+   * Serves until a signal comes, then closes. Resolves to the exit code: 0, unless a second signal
+   * cut the end short.
    */
   async serve(closable: Closable, graceMs: number): Promise<number> {
     await this.#first;
@@ -60,7 +60,7 @@ export class SignalWatch {
     return exitCode;
   }
 
-  /** From here on a signal does what it does to any process. */
+  /** From now on a signal has its usual effect on the process. */
   end(): void {
     this.#unsubscribe();
   }

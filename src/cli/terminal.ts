@@ -1,4 +1,4 @@
-// What a command sees of the process that runs it, so that tests can run commands within their own.
+// A command's view of its process, so that tests can run commands within their own process.
 
 export interface Terminal {
   /** The number of this process among the workers of another; `undefined` when it is none. */
@@ -9,7 +9,7 @@ export interface Terminal {
   warn(text: string): void;
   /** Calls `handler` for every SIGINT and SIGTERM until the returned function is called. */
   onSignal(handler: () => void): () => void;
-  /** The same for SIGHUP: what is in files is to be read again. */
+  /** The same for SIGHUP: files are to be read again. */
   onReload(handler: () => void): () => void;
   /** The same for SIGUSR2: workers are to be replaced. */
   onReplace(handler: () => void): () => void;

@@ -12,7 +12,7 @@ import type { TlsFiles } from "./tls-files.ts";
  */
 const LOOK_MS = 2_000;
 
-/** The files of one side, and what was read last. */
+/** The files of one side, and their content when last read. */
 export class TlsWatch<Options> {
   readonly #files: TlsFiles<Options>;
   readonly #terminal: Terminal;
@@ -21,7 +21,7 @@ export class TlsWatch<Options> {
   /** Reads one after the other: what was read last holds. */
   #reading: Promise<void> = Promise.resolve();
 
-  /** @param apply is given what the files hold now; it may throw */
+  /** @param apply gets the content of the files; it may throw */
   constructor(files: TlsFiles<Options>, terminal: Terminal, apply: (options: Options) => void) {
     this.#files = files;
     this.#terminal = terminal;

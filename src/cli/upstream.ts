@@ -1,4 +1,4 @@
-// A backend of `serve`: kept connected, and talked about when it comes or goes.
+// A backend of `serve`: the connection is kept up, and its changes are logged.
 
 import { type ClientConn, type DialOptions, dial } from "../index.ts";
 import { ChangeLog } from "./change-log.ts";
@@ -7,14 +7,14 @@ import type { Terminal } from "./terminal.ts";
 /** Shorter than gRPC's for clients: a proxy should find its backend soon after it has come back. */
 const BACKOFF = { initialMs: 250, maxMs: 5_000 };
 /**
- * After this a lost connection is opened again, also when no call wants it: its state is known
- * then.
+ * After this time a lost connection is opened again, even if no call wants it, so that its state is
+ * known.
  */
 const RECONNECT_MS = 250;
 
 export type UpstreamRole = "backend" | "route" | "secondary";
 
-/** What becomes of calls while it cannot be reached. */
+/** What happens to calls while the backend cannot be reached. */
 const MEANWHILE: Readonly<Record<UpstreamRole, string>> = {
   backend: "calls get UNAVAILABLE",
   route: "calls get UNAVAILABLE",

@@ -1,4 +1,4 @@
-// What a worker of `serve --workers` has in the place of a terminal: the process that forked it.
+// The terminal of a worker of `serve --workers`: the process that forked it.
 
 import cluster from "node:cluster";
 import type { Terminal } from "./terminal.ts";
@@ -6,7 +6,7 @@ import type { Terminal } from "./terminal.ts";
 /** Names the variable that tells a worker its number. */
 export const WORKER_ENV = "GRPC_RELAY_WORKER";
 
-/** What a worker is told: as SIGTERM and SIGHUP tell a process of its own. */
+/** Messages to a worker, with the meaning of SIGTERM and SIGHUP. */
 export type ToWorker = "close" | "reload";
 
 const SERVING = { serving: true } as const;

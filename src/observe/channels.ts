@@ -1,5 +1,5 @@
-// What happens, for whoever subscribes: node:diagnostics_channel, so that instrumentation needs no
-// dependency on us and calls cost nothing while nobody listens. A leaf.
+// Events for subscribers, by node:diagnostics_channel: instrumentation needs no dependency on this
+// library, and calls cost nothing while nobody listens. A leaf.
 
 import { type Channel, channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 
@@ -22,7 +22,7 @@ class EventChannel<Event extends object> {
     this.#channel.publish(event);
   }
 
-  /** @returns a function that ends it */
+  /** @returns a function that ends the subscription */
   subscribe(listener: (event: Event) => void): () => void {
     // Nothing but `publish` puts anything into it, and that takes events.
     const look = (message: unknown): void => listener(message as Event);
@@ -43,12 +43,12 @@ export interface CallStartEvent {
 
 /** Published on `grpc-relay:call:end` when a call has been answered or its client has gone. */
 export interface CallEndEvent extends CallStartEvent {
-  /** The gRPC status that the client was told, or would have been. */
+  /** The gRPC status that the client was sent, or would have been sent. */
   readonly status: number;
   /**
-   * Why that is not OK, a `GrpcError`; `undefined` for OK. Its `message`, `cause` and `stack` say
-   * what the client is not told: the address of the backend, what TLS says, the error that a
-   * handler or hook threw.
+   * The `GrpcError` of a status other than OK; `undefined` for OK. Its `message`, `cause` and
+   * `stack` have what the client is not told: the address of the backend, the text of TLS, the
+   * error that a handler or hook threw.
    */
   readonly error: Error | undefined;
   /** The client cancelled or disconnected first. */
@@ -66,7 +66,7 @@ export interface CallEndEvent extends CallStartEvent {
  */
 export interface DetachedEndEvent {
   readonly method: string;
-  /** Of its `ClientConn`. */
+  /** The target of its `ClientConn`. */
   readonly target: string;
   /** Position among the secondaries of the call, from 0. */
   readonly index: number;
@@ -88,9 +88,9 @@ export interface DetachedEndEvent {
  * - `"idle"`: not connected; the next call, or `connect`, makes it connect.
  * - `"connecting"`: name, socket, TLS and the server's SETTINGS are under way; calls wait.
  * - `"ready"`: calls are sent.
- * - `"transientFailure"`: connecting failed; calls fail with that error, unless they wait for a
- *   connection (`waitForReady`). When the backoff is over it connects for those, or is idle.
- * - `"shutdown"`: closed, or the session that it was made of has ended; for good.
+ * - `"transientFailure"`: connecting failed. Calls fail with that error, unless they wait for a
+ *   connection (`waitForReady`). After the backoff it connects for the waiting calls, or is idle.
+ * - `"shutdown"`: closed for ever, or the session that was handed over has ended.
  */
 export type ConnState = "idle" | "connecting" | "ready" | "transientFailure" | "shutdown";
 
@@ -102,33 +102,33 @@ export interface ConnStateEvent {
    * Why, as one line for people: `a call wants it`, `read ECONNRESET`. May change in any release.
    */
   readonly reason: string;
-  /** When it failed or was lost: a `GrpcError`. */
+  /** The `GrpcError`, when the connection failed or was lost. */
   readonly error: Error | undefined;
 }
 
 /**
- * Published on `grpc-relay:refused` when something that a peer sent is refused before it is a call,
- * or instead of being one: a malformed request, a request that is not gRPC (HTTP 415), a breach of
- * HTTP/2 that ends a stream or a connection, another protocol, a failed handshake, a bound of ours
- * that was met. Backends are peers, too.
+ * Published on `grpc-relay:refused` when something from a peer is refused and does not become a
+ * call: a malformed request, a request that is not gRPC (HTTP 415), a breach of HTTP/2 that ends a
+ * stream or a connection, another protocol, a failed handshake, an exceeded bound of ours. Backends
+ * are peers, too.
  */
 export interface RefusedEvent {
-  /** What ended for it. */
+  /** The scope that ended. */
   readonly scope: "connection" | "stream";
   /** `"downstream"`: the peer is a client. `"upstream"`: it is a backend. */
   readonly side: "downstream" | "upstream";
-  /** Its address. */
+  /** The address of the peer. */
   readonly peer: string;
   /** With `scope: "stream"`. */
   readonly streamId?: number;
   /**
-   * One line for people: the rule that was broken. It may show what the peer sent, and change in
-   * any release.
+   * One line for people: the broken rule. It may show what the peer sent, and change in any
+   * release.
    */
   readonly rule: string;
-  /** The option or limit of ours that was met, and what it is set to. */
+  /** The option or limit of ours that was exceeded, and its value. */
   readonly limit?: { readonly name: string; readonly value: number };
-  /** Of a connection that failed before it was HTTP/2: what `onConnectionError` is told. */
+  /** For a connection that failed before it was HTTP/2: the error that `onConnectionError` gets. */
   readonly cause?: Error;
 }
 
@@ -140,7 +140,7 @@ export const detachedEnd: EventChannel<DetachedEndEvent> = new EventChannel(
 export const connState: EventChannel<ConnStateEvent> = new EventChannel("grpc-relay:conn:state");
 export const refused: EventChannel<RefusedEvent> = new EventChannel("grpc-relay:refused");
 
-/** A refusal as a session tells it. */
+/** A refusal as a session reports it. */
 interface SessionRefusal {
   readonly scope: RefusedEvent["scope"];
   readonly streamId: number;
@@ -148,7 +148,7 @@ interface SessionRefusal {
   readonly limit: RefusedEvent["limit"] | undefined;
 }
 
-/** Publishes what a session refused `peer`, if anybody listens. */
+/** Publishes what a session refused from `peer`, if anybody listens. */
 export function publishRefusal(
   side: RefusedEvent["side"],
   peer: string,

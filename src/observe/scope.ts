@@ -1,18 +1,18 @@
-// Async contexts: what `AsyncLocalStorage` gives user code that is called back. Sockets, timers and
-// writes belong to whoever happened to cause them, so whoever is to be told something is told in a
-// scope that was kept for it. A leaf.
+// Async contexts, so that user code that is called back finds its `AsyncLocalStorage`. Sockets,
+// timers and writes run in the context of whoever caused them. So user code is called in a scope
+// that was kept for it. A leaf.
 
 import { AsyncResource } from "node:async_hooks";
 
-/** The async context of one moment, to run user code in later. */
+/** The async context of one moment, in which user code is run later. */
 export type Scope = AsyncResource;
 
-// Nobody waits for its end, so it need not be watched for.
+// Nobody waits for the end of a scope, so it need not be tracked.
 const OPTIONS = { requireManualDestroy: true };
 
 /**
- * The context of whoever is running. Costs as much as a small object and a call; made only for who
- * has callbacks.
+ * The current context. It costs as much as a small object and a call, and is made only for callers
+ * with callbacks.
  */
 export function currentScope(): Scope {
   return new AsyncResource("GrpcRelayScope", OPTIONS);

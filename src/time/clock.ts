@@ -1,4 +1,5 @@
-// Time as the layers see it: a monotonic reading and timers. Injected everywhere, so tests own it.
+// Time for all layers: a monotonic reading and timers. It is injected everywhere, so that tests
+// control it.
 
 import { AsyncResource } from "node:async_hooks";
 import { type Timer, TimerWheel } from "./timer-wheel.ts";
@@ -14,17 +15,15 @@ export interface Clock {
   cancel(timer: Timer): void;
 }
 
-/**
- * Node's setTimeout takes at most 2^31 - 1 ms; a timer further off is looked at again on the way.
- */
+/** Node's setTimeout takes at most 2^31 - 1 ms. A timer further off is checked again on the way. */
 const LONGEST_SLEEP_MS = 86_400_000;
 
 /** The clock of the process: one wheel, one Node timer that never keeps the process alive. */
 class SystemClock implements Clock {
   readonly #wheel = new TimerWheel(performance.now());
   /**
-   * The Node timer would belong to the async context of whoever comes first, and keep what is
-   * stored there.
+   * Without this scope the Node timer would belong to the async context of the first caller, and
+   * keep the stores of that context.
    */
   readonly #scope = new AsyncResource("GrpcRelayClock", { requireManualDestroy: true });
   #armed: NodeJS.Timeout | undefined;
@@ -36,8 +35,8 @@ class SystemClock implements Clock {
 
   schedule(timer: Timer, delayMs: number): void {
     const nowMs = performance.now();
-    // A wheel that slept without timers catches up before it takes one, or the timer would be late
-    // by the sleep.
+    // A wheel that slept without timers catches up before it takes one. Otherwise the timer would
+    // be late by the sleep.
     if (this.#wheel.size === 0) this.#wheel.advance(nowMs);
     this.#wheel.schedule(timer, nowMs + delayMs);
     if (timer.dueMs < this.#armedForMs) this.#arm(timer.dueMs, nowMs);

@@ -1,23 +1,23 @@
 // A hashed timer wheel: scheduling and cancelling a timer links or unlinks it, whatever the number
-// of timers. Calls have deadlines that almost never fire; a wheel makes them nearly free. Pure: it
-// is told the time.
+// of timers. Deadlines of calls almost never fire, and a wheel makes them nearly free. Pure: the
+// wheel is told the time.
 
-/** Who is called when a timer is due. */
+/** Is called when a timer is due. */
 export interface TimerOwner {
   onTimer(timer: Timer): void;
 }
 
 /**
- * One timer; it is on the wheel at most once. Reusable after it fired or was cancelled. All but
- * `owner` belongs to the clock that it is scheduled with: one without a wheel sets `slot` to 0
- * while the timer is scheduled, and back to -1 before it fires.
+ * One timer; it is on the wheel at most once. It can be used again after it fired or was cancelled.
+ * All fields but `owner` belong to the clock that schedules it. A clock without a wheel sets `slot`
+ * to 0 while the timer is scheduled, and back to -1 before it fires.
  */
 export class Timer {
   readonly owner: TimerOwner;
   dueMs = 0;
   previous: Timer | undefined;
   next: Timer | undefined;
-  /** Index of the slot it hangs in; -1 when it is not scheduled. */
+  /** Index of the timer's slot; -1 when it is not scheduled. */
   slot = -1;
 
   constructor(owner: TimerOwner) {
@@ -81,7 +81,7 @@ export class TimerWheel {
   advance(nowMs: number): void {
     const target = Math.floor(nowMs / TICK_MS);
     if (target <= this.#tick) return;
-    // After a long sleep one turn of the wheel meets every slot.
+    // After a long sleep one turn of the wheel visits every slot.
     const first = Math.max(this.#tick + 1, target - SLOT_COUNT + 1);
     this.#tick = target;
     const limitMs = target * TICK_MS;
@@ -91,8 +91,8 @@ export class TimerWheel {
       for (; tick <= target && this.#size > 0; tick++) this.#fireDue(tick % SLOT_COUNT, limitMs);
       completed = true;
     } finally {
-      // An owner threw: what it kept from firing is due at the next call, not a turn of the wheel
-      // later.
+      // An owner threw. The timers that it kept from firing are due at the next call, not a turn of
+      // the wheel later.
       if (!completed) this.#tick = tick - 1;
     }
   }
@@ -106,14 +106,14 @@ export class TimerWheel {
       }
       this.cancel(timer);
       timer.owner.onTimer(timer);
-      // An owner may cancel any other timer while it runs: where the next one is gone, the list is
-      // walked afresh.
+      // An owner may cancel any other timer while it runs. If the next one is gone, the list is
+      // walked again from its beginning.
       timer = next === undefined || next.slot === slot ? next : this.#slots[slot];
     }
   }
 
   /**
-   * When `advance` next has something to look at, in the wheel's time; `undefined` with no timer.
+   * When `advance` next has something to do, in the time of the wheel; `undefined` without a timer.
    */
   nextWakeMs(): number | undefined {
     if (this.#size === 0) return undefined;

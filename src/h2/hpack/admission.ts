@@ -1,11 +1,9 @@
-// Decides what may push older entries out of the encoder's dynamic table. It must not know the
-// table.
+// Decides which fields may push older entries out of the encoder's dynamic table. It must not know
+// the table.
 
 import type { HeaderField } from "../../wire/field.ts";
 
-/**
- * An entry that takes more than this share of the table would push out too much of what repeats.
- */
+/** A larger entry would push out too many of the entries that repeat. */
 const MAX_TABLE_SHARE = 1 / 4;
 
 /** Bytes of entries that each block may replace, on average. */
@@ -18,10 +16,10 @@ const SEEN_SLOTS = 64;
 const FINGERPRINT_CHARS = 32;
 
 /**
- * Keeps a peer from thrashing the table. While the table has free room everything enters. Then a
- * field must have been seen before, so that values which never repeat (request ids of all kinds)
- * stay out; and replacement is paid from a credit that grows with the blocks written, so that a
- * working set larger than the table cannot churn it.
+ * Keeps a peer from thrashing the table. While the table has free room, every field enters. Then a
+ * field must have been seen before: values that never repeat, such as request ids, stay out.
+ * Replacement is paid from a credit that grows with the blocks written: a working set larger than
+ * the table cannot churn it.
  */
 export class Admission {
   private creditBytes = 0;
@@ -31,7 +29,7 @@ export class Admission {
    */
   private seen: Int32Array | undefined;
 
-  /** So many blocks were written since the last call, the one under way included. */
+  /** `count` blocks were written since the last call, the current one included. */
   onBlocks(count: number, maxBytes: number): void {
     if (this.creditBytes >= maxBytes) return;
     const most = maxBytes - 1 + CREDIT_PER_BLOCK_BYTES;

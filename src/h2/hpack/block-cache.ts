@@ -20,7 +20,7 @@ class RememberedBlock {
   /** `undefined` until a block has come for this slot that looked like the one before. */
   block: SharedBlock | undefined = undefined;
   tableVersion = 0;
-  /** What the latest block that was not found looked like. */
+  /** A fingerprint of the latest block that was not found. */
   missed = 0;
 
   match(
@@ -36,17 +36,17 @@ class RememberedBlock {
 }
 
 /**
- * gRPC traffic repeats whole blocks; finding one again costs a sixth of decoding it or less
- * (bench/micro/hpack.ts). What is kept alive here is bounded by the slots.
+ * gRPC traffic repeats whole blocks. Finding one again costs at most a sixth of decoding it
+ * (bench/micro/hpack.ts). The slots bound the memory that is kept.
  *
- * It may be given blocks that leave the table as it is, so that they mean the same as long as the
- * table is the same. The lists are handed out again and again: one list object per distinct block.
- * A block is kept when it seems to come for the second time, because those that hold something new
- * every time would only cost the copy.
+ * The cache may only get blocks that leave the table as it is: they mean the same as long as the
+ * table is the same. It returns one list object per distinct block, again and again. A block is
+ * kept when it seems to come for the second time. Blocks that are new every time would only cost
+ * the copy.
  */
 export class BlockCache {
   private readonly slots: (RememberedBlock | undefined)[] = new Array(SLOTS).fill(undefined);
-  /** The one that was found last; what repeats is most often one block. */
+  /** The block that was found last; most often the same block comes again. */
   private latest: RememberedBlock | undefined = undefined;
 
   find(

@@ -29,20 +29,19 @@ const NO_FIELDS: HeaderField[] = [];
 const NONE_DUE = -1;
 
 /**
- * Decodes the header blocks of one direction of one connection, which have to come complete and in
+ * Decodes the header blocks of one direction of one connection. Blocks have to come complete and in
  * order.
  *
- * What a block can cost is bounded by its own length: a reference to an entry costs the same
- * however large the entry is, and no string is made that neither the table nor the list has room
- * for.
+ * The length of a block bounds its cost. A reference to an entry costs the same for every size of
+ * the entry. No string is made for which neither the table nor the list has room.
  */
 export class HpackDecoder {
   /**
-   * After `decode`: the list was over `maxHeaderListBytes`. The fields from there on were dropped;
-   * the table is in step all the same, so the stream can be refused and the connection goes on.
+   * After `decode`: the list was over `maxHeaderListBytes`. The fields beyond the bound were
+   * dropped. The table is still in step, so the stream can be refused and the connection goes on.
    */
   listTooLarge = false;
-  /** After a `decode` whose list was too large: its bytes, those that were dropped among them. */
+  /** After a `decode` whose list was too large: the bytes of the list, including dropped fields. */
   listBytes = 0;
 
   private readonly maxHeaderListBytes: number;
@@ -55,7 +54,7 @@ export class HpackDecoder {
    */
   private reductionDueBytes: number = NONE_DUE;
 
-  /** Of the table, as the last block that was decoded left it. */
+  /** The version of the table after the last block. */
   private tableVersion = 0;
   private readonly cache: BlockCache = new BlockCache();
   // Of the block that is being decoded.
@@ -63,7 +62,7 @@ export class HpackDecoder {
 
   constructor(options: HpackDecoderOptions) {
     this.maxHeaderListBytes = options.maxHeaderListBytes;
-    // Until it has seen our SETTINGS the peer rightly uses the default, even if we announce less.
+    // Until the peer has seen our SETTINGS it may use the default, even if we announce less.
     this.tableLimitBytes = Math.max(options.maxTableBytes, DEFAULT_TABLE_BYTES);
   }
 
@@ -99,8 +98,7 @@ export class HpackDecoder {
     this.fields = fields;
     this.listBytes = 0;
     this.readSizeUpdates();
-    // Whether the block does nothing to the table, so that it can be answered from the cache next
-    // time.
+    // Whether the block leaves the table unchanged, so that the cache can answer it next time.
     let isRepeatable = reader.position === start;
     while (reader.position < end) {
       const first = reader.readOctet();
@@ -112,7 +110,7 @@ export class HpackDecoder {
       if (first >= INDEXED_LITERAL) this.readLiteral(first, 0x3f, true);
       else if (first < SIZE_UPDATE) this.readLiteral(first, 0x0f, false);
       else throw new HpackError("table size update inside a header block");
-      // What must never be indexed is not remembered here either.
+      // Fields that must never be indexed are not remembered here either.
       if (first >= NEVER_INDEXED) isRepeatable = false;
     }
     reader.close();

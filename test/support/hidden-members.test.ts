@@ -7,7 +7,7 @@ describe("the search for classes that hide members", () => {
       A: ["#a = 1;"],
       B: ["readonly #b: number;", "protected constructor() {}"],
       C: ["async *#c(): AsyncGenerator {}"],
-      D: ["private d = 1;"],
+      D: ["declare private d: number;"],
       E: ["protected abstract readonly e: number;"],
       F: ["static #f = 1;", "private readonly f = 1;"],
       G: ["private constructor() {}", "// private #g", "g = this.#h;"],

@@ -39,7 +39,7 @@ export function hidingClasses(files: readonly SourceFile[]): HidingClass[] {
     [...text.matchAll(/^(?:export )?(?:abstract )?class (\w+)[\s\S]*?^}/gm)].map(
       ([body, name = ""]) => {
         const hash = /^ {2}(?:(?:static|readonly|async|get|set) )*\*?#\w/m.test(body);
-        const keyword = /^ {2}(?:private|protected) (?!constructor\b)/m.test(body);
+        const keyword = /^ {2}(?:declare )?(?:private|protected) (?!constructor\b)/m.test(body);
         return { path, name, forms: `${hash ? "#" : ""}${keyword ? "private" : ""}` };
       },
     ),

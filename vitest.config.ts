@@ -18,7 +18,7 @@ const SLOW: ProjectConfig = { testTimeout: 60_000, hookTimeout: 60_000 };
 
 /** They replace modules, or look for warnings, which a process gives once. */
 const LOOKS_AT_PROCESS =
-  "clock|forgotten-wrapping|server-stream|unread-status|verdict|warn|what-clients-read";
+  "clock|forgotten-wrapping|server-stream|unread-status|user-error|verdict|warn|what-clients-read";
 
 /** All others of these rooms leave their process as they found it: a worker takes many of them. */
 const TOGETHER = `test/{check,client,conformance,grpc,h2,observe,proxy,server,time,wire}/**/!(${LOOKS_AT_PROCESS}).test.ts`;

@@ -1,7 +1,7 @@
 // Decides which connections may come in: bounded in number, in number per address, and by the
 // user's own rule.
 
-import { checkBoolean, tell } from "../check/check.ts";
+import { shown, tell } from "../check/check.ts";
 import { publishRefusal } from "../observe/channels.ts";
 import type { Admission, PeerInfo, ReachedLimit } from "../transport/transport.ts";
 import type { ResolvedConnectionOptions } from "./connection-options.ts";
@@ -54,8 +54,11 @@ export class ConnectionAdmission implements Admission {
     let isAccepted = false;
     tell("acceptConnection", () => {
       const answer: unknown = acceptConnection(peer);
-      checkBoolean("acceptConnection", answer);
-      isAccepted = answer === true;
+      // Thrown here, for the line that throws makes the kind of a warning.
+      if (typeof answer !== "boolean") {
+        throw new TypeError(`acceptConnection: expected true or false, got ${shown(answer)}`);
+      }
+      isAccepted = answer;
     });
     return isAccepted;
   }

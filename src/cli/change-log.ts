@@ -38,8 +38,10 @@ export class ChangeLog {
   changed(state: ConnState, failed: boolean, reason: string): void {
     switch (state) {
       case "connecting":
+        // Who is connected to all addresses connects again at once.
+        if (failed) this.#line(`lost: ${reason}`);
         // While the backend cannot be reached, one attempt follows another.
-        if (this.#failure === undefined) this.#line(`connecting: ${reason}`);
+        else if (this.#failure === undefined) this.#line(`connecting: ${reason}`);
         return;
       case "ready":
         this.#failure = undefined;

@@ -2,6 +2,7 @@
 // are asked whether they are still there.
 
 import type { DialOptions, ServerOptions } from "../index.ts";
+import { usageError } from "./command-error.ts";
 import { type Flag, type GivenFlags, MAX_MS, wholeNumber } from "./flags.ts";
 
 export const clientConnectionFlags: readonly Flag[] = [
@@ -32,7 +33,15 @@ export const clientConnectionFlags: readonly Flag[] = [
   },
 ];
 
+/** Ring hash needs a key for each call, which no flag can say. */
+const BALANCING = ["roundRobin", "leastRequest", "pickFirst"] as const;
+
 export const backendConnectionFlags: readonly Flag[] = [
+  {
+    name: "balancing",
+    value: "NAME",
+    text: "how calls are spread over the addresses of a backend: roundRobin, leastRequest (the\nless busy of two) or pickFirst (default roundRobin)",
+  },
   {
     name: "keepalive-ms",
     value: "MS",
@@ -68,12 +77,22 @@ export function clientConnectionOptions(flags: GivenFlags): ClientConnectionOpti
 }
 
 /** @throws {CommandError} usage, naming the flag */
-export function backendConnectionOptions(flags: GivenFlags): Pick<DialOptions, "keepalive"> {
+export function backendConnectionOptions(
+  flags: GivenFlags,
+): Pick<DialOptions, "keepalive" | "balancing"> {
   const keepalive = given({
     intervalMs: wholeNumber(flags, "keepalive-ms", 1_000, MAX_MS),
     timeoutMs: wholeNumber(flags, "keepalive-timeout-ms", 1, MAX_MS),
   });
-  return { keepalive };
+  return { keepalive, balancing: balancing(flags) };
+}
+
+function balancing(flags: GivenFlags): (typeof BALANCING)[number] {
+  const text = flags.one("balancing");
+  if (text === undefined) return "roundRobin";
+  const name = BALANCING.find((candidate) => candidate === text);
+  if (name !== undefined) return name;
+  throw usageError(`--balancing: expected ${BALANCING.join(", ")}, got ${JSON.stringify(text)}`);
 }
 
 /** Those that are there. */

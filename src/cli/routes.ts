@@ -6,21 +6,22 @@ import type { Flag, GivenFlags } from "./flags.ts";
 export const BACKEND: Flag = {
   name: "backend",
   value: "TARGET",
-  text: "where to pass calls on to",
+  repeatable: true,
+  text: "where to pass calls on to; several are addresses of one backend",
 };
 
 export const ROUTE: Flag = {
   name: "route",
   value: "PATH=TARGET",
   repeatable: true,
-  text: "where calls of one service (/pkg.Service/) or method (/pkg.Service/Method) go\ninstead",
+  text: "where calls of one service (/pkg.Service/) or method (/pkg.Service/Method) go\ninstead; several of one path are addresses of one backend",
 };
 
 /** One backend of the command line. */
 interface Route {
   /** `/pkg.Service/` or `/pkg.Service/Method`; `undefined` for all that no other route has. */
   readonly path: string | undefined;
-  readonly target: string;
+  readonly targets: readonly string[];
 }
 
 /**
@@ -28,9 +29,13 @@ interface Route {
  * @throws {CommandError} usage, when there is none or one cannot be read
  */
 export function readRoutes(flags: GivenFlags): readonly Route[] {
-  const routes = new Map<string | undefined, string>();
-  const backend = flags.one(BACKEND.name);
-  if (backend !== undefined) routes.set(undefined, backend);
+  const routes = new Map<string | undefined, string[]>();
+  const add = (path: string | undefined, target: string): void => {
+    const targets = routes.get(path);
+    if (targets === undefined) routes.set(path, [target]);
+    else targets.push(target);
+  };
+  for (const target of flags.all(BACKEND.name)) add(undefined, target);
   for (const text of flags.all(ROUTE.name)) {
     const match = /^(\/[^/\s=]+\/[^/\s=]*)=(.+)$/.exec(text);
     if (match === null) {
@@ -39,13 +44,12 @@ export function readRoutes(flags: GivenFlags): readonly Route[] {
       );
     }
     const [, path = "", target = ""] = match;
-    if (routes.has(path)) throw usageError(`--route: expected ${path} once, got it again`);
-    routes.set(path, target);
+    add(path, target);
   }
   if (routes.size === 0) {
     throw usageError(`expected --backend ${BACKEND.value} or --route ${ROUTE.value}, got none`);
   }
-  return [...routes].map(([path, target]) => ({ path, target }));
+  return [...routes].map(([path, targets]) => ({ path, targets }));
 }
 
 /** Finds the target of a method: that of the method, that of its service, or that of all others. */

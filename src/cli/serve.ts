@@ -114,13 +114,13 @@ export async function serve(
   let upstreamTls = await backendTls?.read();
 
   const conns: ClientConn[] = [];
-  const upstream = (role: UpstreamRole, target: string): ClientConn => {
+  const upstream = (role: UpstreamRole, targets: readonly string[]): ClientConn => {
     const dialOptions = {
       ...{ ...session, ...backendConnections, transport },
       // Asked at each connect, so that certificates can change.
       ...(upstreamTls && { tls: () => upstreamTls ?? {} }),
     };
-    const conn = checkFlag(role, () => dialUpstream(role, target, dialOptions, terminal));
+    const conn = checkFlag(role, () => dialUpstream(role, targets, dialOptions, terminal));
     conns.push(conn);
     return conn;
   };
@@ -134,11 +134,11 @@ export async function serve(
     for (const watch of watches) watch.end();
   };
   try {
-    const primaries = routes.map(({ path, target }) => {
+    const primaries = routes.map(({ path, targets }) => {
       const role = path === undefined ? "backend" : "route";
-      return [path, upstream(role, target)] as const;
+      return [path, upstream(role, targets)] as const;
     });
-    const secondaries = flags.all("secondary").map((target) => upstream("secondary", target));
+    const secondaries = flags.all("secondary").map((target) => upstream("secondary", [target]));
     const callOptions = maxCallMs === undefined ? undefined : { timeoutMs: maxCallMs };
     const table = new RouteTable(
       primaries.map(([path, conn]) => [path, parameters(conn, secondaries, callOptions)] as const),

@@ -28,13 +28,16 @@ const MEANWHILE: Readonly<Record<UpstreamRole, string>> = {
  */
 export function dialUpstream(
   role: UpstreamRole,
-  target: string,
+  targets: readonly string[],
   options: DialOptions,
   terminal: Terminal,
 ): ClientConn {
-  const log = new ChangeLog(`${role} ${target}`, MEANWHILE[role], (line) => terminal.warn(line));
+  const [target = ""] = targets;
+  const log = new ChangeLog(`${role} ${targets.join(", ")}`, MEANWHILE[role], (line) =>
+    terminal.warn(line),
+  );
   let reconnect: NodeJS.Timeout | undefined;
-  const conn = dial(target, { backoff: BACKOFF, ...options });
+  const conn = dial(targets.length === 1 ? target : targets, { backoff: BACKOFF, ...options });
   conn.onState((state, error, reason) => {
     log.changed(state, error !== undefined, reason);
     // One at a time, however often it becomes idle meanwhile.

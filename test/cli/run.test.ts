@@ -63,6 +63,11 @@ describe("grpc-relay", () => {
       '--route: target "8080": expected HOST:PORT',
     ],
     [
+      "a balancing that it has not",
+      ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--balancing", "ringHash"],
+      '--balancing: expected roundRobin, leastRequest, pickFirst, got "ringHash"',
+    ],
+    [
       "no worker",
       ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--workers", "0"],
       '--workers: expected a whole number from 1 to 1024, got "0"',

@@ -36,6 +36,35 @@ describe.each(["engine", "node"] as const)("grpc-relay serve --transport %s", (t
     expect(await answer("/pkg.Svc2/One")).toBe("main");
   });
 
+  it.each(["roundRobin", "leastRequest", "pickFirst", undefined])(
+    "spreads calls over the addresses of a backend (--balancing %s)",
+    async (balancing) => {
+      const served: string[] = [];
+      const [one, two] = await Promise.all(
+        ["one", "two"].map((name) =>
+          backend(async (stream) => {
+            served.push(name);
+            await echo(stream as never);
+          }),
+        ),
+      );
+      const { terminal } = startServe(
+        transport,
+        ...["--listen", "127.0.0.1:0", "--backend", String(one?.address)],
+        ...["--backend", String(two?.address)],
+        ...(balancing === undefined ? [] : ["--balancing", balancing]),
+      );
+      const conn = client(await listening(terminal));
+      await echoed(conn, "first");
+      while (balancing !== "pickFirst" && new Set(served).size < 2) await echoed(conn, "more");
+      // What is lost is at the other one.
+      await two?.server.close();
+      served.length = 0;
+      for (let i = 0; i < 10; i++) expect(await echoed(conn, "still")).toBe("still");
+      expect(new Set(served)).toEqual(new Set(["one"]));
+    },
+  );
+
   it("answers UNIMPLEMENTED where no route leads", async () => {
     const { address } = await backend(echo);
     const { terminal } = startServe(

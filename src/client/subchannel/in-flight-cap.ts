@@ -1,4 +1,4 @@
-// The bound of calls under way on one address, whatever its server allows.
+// Bounds the calls under way on one address, whatever its server allows.
 
 import type {
   ClientSession,
@@ -16,7 +16,7 @@ export class InFlightCap {
   readonly #callOf = new WeakMap<Stream, CappedCall>();
   #count = 0;
 
-  /** @param onRoom there was no room, and now there is */
+  /** @param onRoom called when there was no room, and now there is */
   constructor(max: number, onRoom: () => void) {
     this.#max = max;
     this.#onRoom = onRoom;
@@ -28,7 +28,7 @@ export class InFlightCap {
   }
 
   /**
-   * Opens the stream of one call, and counts it until its response has ended or it is reset.
+   * Opens the stream of one call. It counts until its response has ended or it is reset.
    * @throws {HeaderError} as `ClientSession.openStream`
    */
   open(session: ClientSession, headers: HeaderList, listener: StreamListener): Stream {
@@ -39,7 +39,7 @@ export class InFlightCap {
     return stream;
   }
 
-  /** `stream` was reset from our side: nobody is told of its end. */
+  /** `stream` was reset from our side: its listener is not told of the end. */
   onStreamReset(stream: Stream): void {
     this.#callOf.get(stream)?.end();
   }
@@ -50,7 +50,7 @@ export class InFlightCap {
   }
 }
 
-/** Passes on what is told of one stream, and notices its end. */
+/** Passes on the events of one stream, and notices its end. */
 class CappedCall implements StreamListener {
   private readonly listener: StreamListener;
   private readonly onEnd: () => void;

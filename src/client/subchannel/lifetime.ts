@@ -1,27 +1,30 @@
-// How long a session is kept: until it is old, or has had no call for a while.
+// Says how long a session is kept: until it is old, or has had no call for a while.
 
 import type { Clock } from "../../time/clock.ts";
 import { Timer, type TimerOwner } from "../../time/timer-wheel.ts";
 
-/** Whose session it is. */
+/** The owner of the session. */
 interface LifetimeOwner {
-  /** Without a call for this many milliseconds it is idle; may change. Infinity for never. */
+  /**
+   * After this many milliseconds without a call the session is idle. It may change. Infinity:
+   * never.
+   */
   readonly idleLimitMs: number;
-  /** A call is under way, or one was begun since this was last asked. */
+  /** Whether a call is under way, or one was begun since the last call of this method. */
   takeBusy(): boolean;
-  /** It has had no call for `idleLimitMs`. */
+  /** The session has had no call for `idleLimitMs`. */
   onIdle(): void;
-  /** It has stood for as long as it may. */
+  /** The session has reached its greatest age. */
   onOld(): void;
 }
 
 /**
- * Into how many looks the idle limit is divided: calls leave no time behind, so an idle session is
- * found up to one look late.
+ * The number of looks per idle limit. Calls leave no time behind, so an idle session is found up to
+ * one look late.
  */
 const IDLE_LOOKS = 4;
 
-/** Watches the age and the idle time of one session, from when it takes calls. */
+/** Watches the age and the idle time of one session, from the moment it takes calls. */
 export class Lifetime implements TimerOwner {
   private readonly owner: LifetimeOwner;
   private readonly clock: Clock;

@@ -1,6 +1,6 @@
 // Connectivity to one address (gRPC's "subchannel"): which sessions take calls, when another is
-// made (gRFC A105), and how long to wait before that after a failure. Knows no calls but the one
-// that it opens a stream for.
+// made (gRFC A105), and how long to wait after a failure. It knows only the call that it opens a
+// stream for, and no others.
 
 import type { GrpcError } from "../../grpc/error.ts";
 import type { ConnState } from "../../observe/channels.ts";
@@ -25,7 +25,7 @@ import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
 import { Connector, type SessionSource } from "./connector.ts";
 import { InFlightCap } from "./in-flight-cap.ts";
 
-/** What `dial` was told of sessions. */
+/** The options of `dial` that concern sessions. */
 export interface SubchannelOptions {
   readonly clock: Clock;
   readonly random: () => number;
@@ -40,7 +40,7 @@ export interface SubchannelOptions {
 }
 
 /**
- * What is known of the address (gRPC's connectivity states). The first of these that holds, in this
+ * The connectivity state of the address, as gRPC defines it. It is the first that holds, in this
  * order: shutdown, ready, connecting, transientFailure, idle. So from ready it may go to any other.
  */
 export type SubchannelState =
@@ -48,20 +48,20 @@ export type SubchannelState =
   | { readonly kind: "idle" }
   /** No session takes calls, and one is being made. */
   | { readonly kind: "connecting" }
-  /** At least one session takes calls; whether there is room says `Subchannel.hasRoom`. */
+  /** At least one session takes calls. `Subchannel.hasRoom` says whether there is room. */
   | { readonly kind: "ready" }
-  /** It could not be reached, and is tried again after the backoff if it is wanted then. */
+  /** The address could not be reached. It is tried again after the backoff if it is wanted then. */
   | { readonly kind: "transientFailure"; readonly error: GrpcError }
-  /** For good. Calls that waited for it fail with `error`. */
+  /** It is shut down for good. Calls that waited for it fail with `error`. */
   | { readonly kind: "shutdown"; readonly error: GrpcError };
 
 /** A call that gets its stream from a subchannel. */
 export interface StreamOpener extends StreamListener {
-  /** Has refused it already, without beginning it: it had better go elsewhere. */
+  /** The session that has refused the call already, without beginning it. Another is preferred. */
   readonly refusedOn: Session | undefined;
   /**
-   * The request headers, asked for at the moment they are sent, because `grpc-timeout` is what
-   * remains then.
+   * The request headers. They are asked for at the moment they are sent, because `grpc-timeout` is
+   * the time that remains then.
    */
   requestHeaders(): HeaderList;
   /** The stream is open and its headers are sent. From now on the stream's own events follow. */
@@ -71,21 +71,22 @@ export interface StreamOpener extends StreamListener {
 }
 
 /**
- * Who wants to reach the address. One owner may have many subchannels: each says which it is. All
- * are called synchronously, and may call the subchannel again: it looks at its state anew then.
+ * Who wants to reach the address. One owner may have many subchannels, so each method gets the
+ * subchannel. All methods are called synchronously, and may call the subchannel again: it looks at
+ * its state anew then.
  */
 export interface SubchannelOwner {
   /**
-   * Calls wait that may go to `subchannel`: it is to connect without being asked, and to make
-   * another session when all that it has are at the server's MAX_CONCURRENT_STREAMS.
+   * Whether calls wait that may go to `subchannel`. If so, it connects without being asked, and
+   * makes another session when all that it has are at the server's MAX_CONCURRENT_STREAMS.
    */
   isWanted(subchannel: Subchannel): boolean;
   /**
-   * `subchannel` has another state. Told before a session that it begins is begun, and before
-   * `onRoom` of a session that it has got.
+   * `subchannel` has another state. This is called before the subchannel begins a session, and
+   * before `onRoom` for a session that it has got.
    * @param state its state now, also `subchannel.state`
    * @param reason for people, one line
-   * @param error when it failed or was lost
+   * @param error given when a connection failed or was lost
    */
   onChange(
     subchannel: Subchannel,
@@ -94,8 +95,8 @@ export interface SubchannelOwner {
     error: GrpcError | undefined,
   ): void;
   /**
-   * `subchannel.hasRoom` may have become true: a session is new, or a stream on one ended. Whoever
-   * opens streams now has to look at `hasRoom` before each.
+   * `subchannel.hasRoom` may have become true: a session is new, or a stream on one ended. The
+   * owner has to look at `hasRoom` before each stream that it opens now.
    */
   onRoom(subchannel: Subchannel): void;
   /**
@@ -113,26 +114,27 @@ const CALLS_WAIT = "calls wait for it";
 const TOO_OLD = "the connection is as old as it may be";
 
 /**
- * A session besides the oldest is closed after this time without a call, in milliseconds: calls go
- * to the oldest with room, so one that gets none is not needed.
+ * After this time without a call a session other than the oldest is closed, in milliseconds. Calls
+ * go to the oldest session with room, so a session that gets none is not needed.
  */
 const EXTRA_IDLE_MS = 60_000;
 
-/** gRFC A9: so that sessions which were made together do not end together. */
+/** Jitter of the age (gRFC A9): sessions that were made together do not end together. */
 const AGE_JITTER = 0.1;
 
 /**
- * Keeps one address within reach: sessions that take calls, made when they are wanted, and others
- * that drain.
+ * Keeps one address within reach: it has sessions that take calls, made when they are wanted, and
+ * others that drain.
  *
  * Its owner makes it idle, calls `connect` or `wantRoom` to have it connect, opens streams with
  * `openStream`, and ends it with `shutDown`, which drains, and `destroy`, which cuts.
  *
- * Sessions: one attempt to connect is under way at a time, whatever it is for, and after a failure
- * none before the backoff is over. Another session is made while calls wait, all that take calls
+ * At most one attempt to connect is under way at a time, whatever it is for. After a failure there
+ * is none before the backoff is over. Another session is made while calls wait, all that take calls
  * are at the server's MAX_CONCURRENT_STREAMS, and there are fewer than `maxConnectionsPerAddress`.
- * A session is left, and drains, on GOAWAY, when much was reset on it, when its stream ids are used
- * up, when it is idle, and when it is too old and another is ready in its place.
+ * A session takes no more calls, and drains, on GOAWAY, when many of its streams were reset, when
+ * its stream ids are used up, when it is idle, and when it is too old and another is ready in its
+ * place.
  */
 export class Subchannel implements AttemptOwner {
   static readonly #ofSession = new WeakMap<Session, Subchannel>();
@@ -144,9 +146,9 @@ export class Subchannel implements AttemptOwner {
   readonly #reconnects: boolean;
   readonly #connector: Connector;
   readonly #attempts = new Attempts();
-  /** Of `maxInFlightPerAddress`, if there is one. */
+  /** The cap of `maxInFlightPerAddress`, if that is limited. */
   readonly #cap: InFlightCap | undefined;
-  /** Those that take calls, the oldest first. */
+  /** The sessions that take calls, the oldest first. */
   readonly #ready: SessionAttempt[] = [];
   #state: SubchannelState = IDLE;
 
@@ -184,7 +186,7 @@ export class Subchannel implements AttemptOwner {
     return this.#state.kind;
   }
 
-  /** A stream can be opened now. */
+  /** Whether a stream can be opened now. */
   get hasRoom(): boolean {
     return this.#withRoom(undefined) !== undefined;
   }
@@ -221,9 +223,9 @@ export class Subchannel implements AttemptOwner {
   }
 
   /**
-   * A call waits that may go here, after `isWanted` has become true: connects if it is idle, and
-   * makes another session if none has room. `onRoom` follows when there is some, within this call
-   * or later; when it cannot be reached, `onChange` with `transientFailure`.
+   * Asks for room after `isWanted` has become true: connects if it is idle, and makes another
+   * session if none has room. `onRoom` follows when there is room, within this call or later. If
+   * the address cannot be reached, `onChange` with `transientFailure` follows.
    */
   wantRoom(): void {
     if (this.#state.kind === "idle") this.#connector.begin("a call wants it");
@@ -231,10 +233,10 @@ export class Subchannel implements AttemptOwner {
   }
 
   /**
-   * Opens a stream for `opener` on the oldest session with room, but on the one that has refused it
-   * only where no other has room. Tells it before this returns: `onOpened`, or `onOpenFailed` when
-   * its headers cannot be sent, which is its fault alone.
-   * @returns `false` when no session has room: nothing has happened
+   * Opens a stream for `opener` on the oldest session with room. The session that has refused it is
+   * taken only if no other has room. `onOpened` is called before this returns, or `onOpenFailed` if
+   * the headers cannot be sent, which is the fault of the call alone.
+   * @returns `false` when no session has room; then nothing has happened
    */
   openStream(opener: StreamOpener): boolean {
     const attempt = this.#withRoom(opener.refusedOn);
@@ -268,17 +270,17 @@ export class Subchannel implements AttemptOwner {
   }
 
   /**
-   * Sends PING on the oldest session that takes calls: only while it is ready. `onAcknowledged`
-   * runs when it is answered, never if the session dies first.
+   * Sends PING on the oldest session that takes calls, and nothing unless it is ready.
+   * `onAcknowledged` runs when the answer comes, and never if the session dies first.
    */
   ping(onAcknowledged: () => void): void {
     this.#ready[0]?.session.ping(onAcknowledged);
   }
 
   /**
-   * `stream`, of a session that this has made, was reset from our side. A session on which much is
-   * reset makes room for another before the backend ends it: calls under way finish on it, and
-   * those of other clients do not suffer.
+   * `stream`, of a session that this has made, was reset from our side. A session with many resets
+   * makes room for another before the backend ends it. Calls under way finish on it, and the calls
+   * of other clients do not suffer.
    */
   onStreamReset(stream: Stream): void {
     this.#cap?.onStreamReset(stream);
@@ -289,7 +291,7 @@ export class Subchannel implements AttemptOwner {
   }
 
   /**
-   * Takes no more calls, for good. Its sessions drain; `onEmpty` follows with the end of the last,
+   * Takes no more calls, for good. Its sessions drain. `onEmpty` follows when the last one ends,
    * unless `sessionCount` is 0 already.
    * @param reason for people, one line
    */
@@ -300,21 +302,21 @@ export class Subchannel implements AttemptOwner {
     if (!this.#reconnects && !this.#connector.wasAsked) this.#connector.connect(this.newAttempt());
   }
 
-  /** Ends all sessions and the calls on them. Where it was not shut down it may connect again. */
+  /** Ends all sessions and the calls on them. It may connect again unless it was shut down. */
   destroy(message: string): void {
     this.#attempts.destroy(message);
   }
 
   // Which sessions there are.
 
-  /** Calls may wait: makes a session if there is none, or none with room. */
+  /** If calls wait, makes a session when there is none, or none with room. */
   #supply(): void {
     if (!this.#owner.isWanted(this)) return;
     this.connect(CALLS_WAIT);
     this.#grow();
   }
 
-  /** Makes another session if all are full (gRFC A105). A call waits. */
+  /** Makes another session if all are full (gRFC A105). The caller knows that a call waits. */
   #grow(): void {
     if (this.#state.kind !== "ready" || !this.#reconnects || !this.#mayConnect) return;
     if (this.#ready.length >= this.#options.maxConnectionsPerAddress) return;
@@ -337,7 +339,7 @@ export class Subchannel implements AttemptOwner {
 
   onSession(attempt: Attempt, session: ClientSession): void {
     Subchannel.#ofSession.set(session, this);
-    // A `lookup` of the user's runs while a socket is made, and may have shut it down.
+    // A user's `lookup` runs while a socket is made. It may have shut this subchannel down.
     if (this.#state.kind === "shutdown") session.drain();
     // A session that was handed over may be ready already.
     else if (session.availableStreamCount > 0) this.onSessionAvailable(attempt);
@@ -356,11 +358,11 @@ export class Subchannel implements AttemptOwner {
     else this.#settle("the backoff is over, and nobody waits");
   }
 
-  // What is told of sessions.
+  // Events of sessions.
 
   /** The session can take streams: it is new, or one of its streams ended. */
   onSessionAvailable(attempt: Attempt): void {
-    // While the connector still asks for it, `onSession` looks again.
+    // While the connector still waits for the session object, `onSession` looks again.
     if (this.#connector.connecting === attempt && attempt.hasSession()) this.#becomeReady(attempt);
     if (attempt.isReady()) this.#onRoom();
   }
@@ -384,7 +386,7 @@ export class Subchannel implements AttemptOwner {
     this.#settle("the server has sent its SETTINGS");
   }
 
-  /** GOAWAY: streams under way go on, new ones need another session. */
+  /** GOAWAY has come: streams under way go on, and new ones need another session. */
   onSessionDraining(attempt: Attempt, reason: string): void {
     if (attempt.isReady()) {
       this.#connector.left(attempt);
@@ -395,7 +397,7 @@ export class Subchannel implements AttemptOwner {
     }
   }
 
-  /** Only the oldest is kept for calls that may come. */
+  /** Only the oldest session is kept for calls that may come. */
   idleLimitMs(attempt: Attempt): number {
     const { idleTimeoutMs } = this.#options;
     return attempt === this.#ready[0] ? idleTimeoutMs : Math.min(idleTimeoutMs, EXTRA_IDLE_MS);
@@ -405,7 +407,7 @@ export class Subchannel implements AttemptOwner {
     this.#retire(attempt, "the connection was idle");
   }
 
-  /** Where it is the only one, and in use, another is made first. */
+  /** If the old session is the only one and in use, another is made first. */
   onSessionOld(attempt: Attempt): void {
     const hasOther = this.#ready.some((other) => other !== attempt && other.life === "ready");
     if (hasOther || !attempt.takeBusy()) this.#retire(attempt, TOO_OLD);
@@ -424,16 +426,16 @@ export class Subchannel implements AttemptOwner {
     if (this.#attempts.size === 0) this.#owner.onEmpty(this);
   }
 
-  /** Its session takes no more calls, by our wish. */
+  /** Lets the session take no more calls, and drains it. */
   #retire(attempt: Attempt, reason: string): void {
     if (attempt.isReady()) this.#leave(attempt, reason);
     attempt.session?.drain();
   }
 
   /**
-   * Its session takes no more calls. It did work, so there is no backoff: calls that wait connect
-   * at once.
-   * @param error when that was not our wish
+   * The session takes no more calls. It did work, so there is no backoff: if calls wait, the
+   * subchannel connects at once.
+   * @param error given unless this side wished it
    */
   #leave(attempt: SessionAttempt, reason: string, error?: GrpcError): void {
     attempt.leave();
@@ -444,9 +446,9 @@ export class Subchannel implements AttemptOwner {
     } else this.#end(closedError(this.target), reason, error);
   }
 
-  // What is known of the address.
+  // The state of the address.
 
-  /** Tells the owner if it has changed. */
+  /** Works out the state, and tells the owner if it has changed. */
   #settle(reason: string, error?: GrpcError): void {
     const { connecting, failure } = this.#connector;
     if (this.#ready.length > 0) this.#setState(READY, reason, error);
@@ -455,7 +457,7 @@ export class Subchannel implements AttemptOwner {
     else this.#setState({ kind: "transientFailure", error: failure }, reason, error);
   }
 
-  /** @param stateError what calls fail with that wait or come later */
+  /** @param stateError the error of calls that wait or come later */
   #end(stateError: GrpcError, reason: string, error?: GrpcError): void {
     this.#connector.stop();
     for (const attempt of this.#ready.splice(0)) attempt.leave();

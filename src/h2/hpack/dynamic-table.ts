@@ -3,17 +3,14 @@
 
 import type { HeaderField } from "../../wire/field.ts";
 
-/**
- * What an entry costs beside its octets (RFC 7541 §4.1); also what keeps the number of entries
- * bounded.
- */
+/** The cost of an entry beside its octets (RFC 7541 §4.1). It also bounds the number of entries. */
 export const ENTRY_OVERHEAD_BYTES = 32;
 
 /** The size that both ends assume before any SETTINGS (RFC 9113 §6.5.2). */
 export const DEFAULT_TABLE_BYTES = 4_096;
 
 /**
- * Slots of a new ring. It doubles when full, so an idle connection does not pay for a large table.
+ * Slots of a new ring. A full ring doubles, so an idle connection does not pay for a large table.
  */
 const INITIAL_SLOTS = 16;
 
@@ -29,14 +26,13 @@ export class DynamicTable {
   /** Entries in the table. */
   count = 0;
   /**
-   * Insertions so far, modulo 2^32. The newest entry is number `insertCount`; the live ones are the
-   * last `count` numbers, so whether a remembered number is still live is arithmetic, and eviction
-   * never has to touch what it evicts.
+   * Insertions so far, modulo 2^32. The newest entry is number `insertCount`; the live entries are
+   * the last `count` numbers. So arithmetic tells whether a remembered number is live, and eviction
+   * marks no entry.
    */
   insertCount = 0;
   /**
-   * Changes with every insertion and eviction: as long as it is the same, an index means the same
-   * entry.
+   * Changes with every insertion and eviction. While it is the same, an index means the same entry.
    */
   version = 0;
 
@@ -47,7 +43,7 @@ export class DynamicTable {
     this.maxBytes = maxBytes;
   }
 
-  /** The entry that `age` insertions came after: 0 is the newest. */
+  /** The entry after which `age` insertions came: 0 is the newest. */
   at(age: number): HeaderField | undefined {
     return age < this.count ? this.slots[(this.insertCount - age) & this.mask] : undefined;
   }

@@ -1,11 +1,11 @@
-// Remembers the blocks of header lists that were written before, object for object. It must not
-// know how a field is encoded.
+// Remembers the blocks of header lists that were written before; it knows a list by its identity.
+// It must not know how a field is encoded.
 
 import type { HeaderList } from "../../wire/field.ts";
 
 /**
- * Longer blocks are not remembered. A list of which every field is indexed takes one octet per
- * field, or two.
+ * Longer blocks are not remembered. A list whose fields are all indexed takes one octet per field,
+ * or two.
  */
 export const MAX_KNOWN_BLOCK_BYTES = 16;
 
@@ -15,8 +15,8 @@ export const MAX_KNOWN_BLOCK_BYTES = 16;
 const MAX_BLOCKS = 4;
 
 /**
- * One object, its octets in it: with thousands of connections each object that is looked at is a
- * miss of the cache.
+ * One remembered block. The object itself holds the octets: with thousands of connections, each
+ * object that is looked at is a cache miss.
  */
 export class EncodedBlock {
   fields: HeaderList | undefined = undefined;
@@ -39,8 +39,8 @@ export class EncodedBlock {
   }
 
   /**
-   * Writes the block to `target` at `offset`, where there is room for `MAX_KNOWN_BLOCK_BYTES`; what
-   * follows it there is lost.
+   * Writes the block to `target` at `offset`, where there is room for `MAX_KNOWN_BLOCK_BYTES`.
+   * Bytes within that room may be overwritten.
    */
   writeTo(target: Buffer, offset: number): void {
     const { length } = this;
@@ -52,9 +52,9 @@ export class EncodedBlock {
 }
 
 /**
- * Many connections that send the same list each have to find its fields in their own tables: the
- * memo that a field carries is another encoder's by then. Their blocks are in one place here,
- * whatever the fields are.
+ * The blocks that one encoder remembers. When many connections send the same list, each has to find
+ * its fields in its own table: the memo on a field belongs to another encoder by then. A remembered
+ * block needs no memo.
  */
 export class EncodedBlocks {
   private first: EncodedBlock | undefined = undefined;
@@ -68,7 +68,7 @@ export class EncodedBlocks {
     return undefined;
   }
 
-  /** `block[start..end)` is the block of `fields`, and does nothing to the table. */
+  /** Remembers `block[start..end)` as the block of `fields`. It must not change the table. */
   keep(fields: HeaderList, tableVersion: number, block: Buffer, start: number, end: number): void {
     if (end - start > MAX_KNOWN_BLOCK_BYTES) return;
     const kept = this.count < MAX_BLOCKS ? new EncodedBlock() : this.takeLast();
@@ -78,7 +78,7 @@ export class EncodedBlocks {
     this.count++;
   }
 
-  /** The block that was kept the longest time ago. */
+  /** Removes and returns the block that was kept first. */
   private takeLast(): EncodedBlock {
     let previous = this.first as EncodedBlock;
     let last = previous.next as EncodedBlock;
@@ -89,7 +89,7 @@ export class EncodedBlocks {
   }
 }
 
-/** `block[at..at + 4)`, 0 for what lies beyond `end`. */
+/** `block[at..at + 4)` as one integer, with 0 for octets beyond `end`. */
 function wordAt(block: Buffer, at: number, end: number): number {
   let word = 0;
   for (let i = at; i < at + 4; i++) word = (word << 8) | (i < end ? (block[i] as number) : 0);

@@ -11,7 +11,7 @@ import { KNOWN_NAMES, type KnownName } from "./known-names.ts";
 import { STATIC_COUNT, STATIC_ENCODER_ID } from "./static-table.ts";
 
 interface HpackEncoderOptions {
-  /** Largest dynamic table that we are willing to use, in bytes. @default 4_096 */
+  /** The largest dynamic table that this end uses, in bytes. @default 4_096 */
   readonly maxTableBytes?: number;
 }
 
@@ -27,14 +27,14 @@ const PLAIN_LITERAL = 0x00;
 const PLAIN_PREFIX = 0x0f;
 
 /**
- * What a field can take beside its octets: the first octet and two integers; what precedes the
- * fields: two size updates.
+ * The most that a field takes beside its octets: the first octet and two integers. The most that
+ * precedes the fields: two size updates.
  */
 const MAX_FIELD_OVERHEAD_BYTES = 1 + 2 * MAX_INTEGER_OCTETS;
 const MAX_BLOCK_OVERHEAD_BYTES = 2 * MAX_INTEGER_OCTETS;
 
 /**
- * Insertion numbers stay small integers; an encoder that gets here starts over with an empty table.
+ * Keeps insertion numbers small integers. After so many an encoder starts over with an empty table.
  */
 const MAX_INSERTIONS = 0x3fffffff;
 
@@ -44,9 +44,9 @@ let lastEncoderId = 0;
 /**
  * Encodes the header lists of one direction of one connection.
  *
- * Where an entry is, is remembered on the field object: (encoder id, insertion number). So a field
- * that comes again costs one comparison. Several encoders may write one object; each takes the memo
- * over, and finds a lost one again in its index.
+ * The field object remembers its entry: (encoder id, insertion number). So a field that comes again
+ * costs one comparison. Several encoders may write one object: each overwrites the memo of the last
+ * one, and finds its own entry again in its index.
  */
 export class HpackEncoder {
   private id: number = ++lastEncoderId;
@@ -55,9 +55,9 @@ export class HpackEncoder {
   private readonly index: EntryIndex = new EntryIndex();
   private readonly admission: Admission = new Admission();
   private readonly blocks: EncodedBlocks = new EncodedBlocks();
-  /** Of the table, as the last block left it. */
+  /** The version of the table after the last block. */
   private tableVersion = 0;
-  /** Blocks that were recalled since one was encoded. */
+  /** Blocks that were recalled since the last one was encoded. */
   private recallCount = 0;
   /** The block that is being written has a literal in it. */
   private hasLiteral = false;
@@ -82,8 +82,8 @@ export class HpackEncoder {
   }
 
   /**
-   * The block that `encode` would write for `fields`, where it has written one for this very list
-   * and nothing has changed since. It must be sent.
+   * The block that `encode` would write for `fields`, if it has written one for this very list and
+   * nothing has changed since. The caller must send it.
    */
   recall(fields: HeaderList): EncodedBlock | undefined {
     if (this.sizeUpdateDue) return undefined;
@@ -92,7 +92,7 @@ export class HpackEncoder {
     return block;
   }
 
-  /** An upper bound of what `encode` writes for `fields`. */
+  /** An upper bound of the bytes that `encode` writes for `fields`. */
   maxEncodedBytes(fields: HeaderList): number {
     let bytes = MAX_BLOCK_OVERHEAD_BYTES;
     for (let i = 0; i < fields.length; i++) {
@@ -106,8 +106,8 @@ export class HpackEncoder {
 
   /**
    * Writes `fields` as one complete header block to `target` at `offset`, where there is room for
-   * `maxEncodedBytes(fields)`. Returns the offset behind it. The block must be sent: the peer's
-   * table depends on it.
+   * `maxEncodedBytes(fields)`. Returns the offset behind the block. The caller must send the block:
+   * the peer's table depends on it.
    */
   encode(fields: HeaderList, target: Buffer, offset: number): number {
     let at = offset;
@@ -139,7 +139,7 @@ export class HpackEncoder {
     return at;
   }
 
-  /** A field without a live memo: looks it up, or writes a literal. */
+  /** Writes a field without a live memo: looks it up, or writes a literal. */
   private writeField(field: HeaderField, target: Buffer, offset: number): number {
     const { name, value } = field;
     const known = KNOWN_NAMES.get(name);
@@ -176,8 +176,8 @@ export class HpackEncoder {
     if (!this.admission.admits(field, bytes, table.maxBytes, table.sizeBytes)) {
       return writeLiteral(target, offset, PLAIN_LITERAL, PLAIN_PREFIX, nameIndex, field);
     }
-    // The name's index is that of before: the entry it names may be evicted by this very insertion
-    // (RFC 7541 §4.4).
+    // The index of the name is taken before the insertion, which may evict that entry (RFC 7541
+    // §4.4).
     this.evictTo(table.maxBytes - bytes);
     table.insert(field, bytes);
     this.index.add(field, table.insertCount);
@@ -187,8 +187,8 @@ export class HpackEncoder {
   }
 
   /**
-   * The index of an entry with this name, 0 for none. Static ones are preferred: they are short and
-   * stay.
+   * The index of an entry with this name, 0 for none. Static entries come first: their indexes are
+   * short, and they stay.
    */
   private nameIndex(name: string, known: KnownName | undefined): number {
     if (known !== undefined && known.staticIndex !== 0) return known.staticIndex;
@@ -213,8 +213,8 @@ export class HpackEncoder {
   }
 
   /**
-   * The smallest size since the last block, if it was not the last, and then the last (RFC 7541
-   * §4.2).
+   * Writes the smallest size since the last block, unless it is the current one, and then the
+   * current size (RFC 7541 §4.2).
    */
   private writeSizeUpdates(target: Buffer, offset: number): number {
     let at = offset;
@@ -228,8 +228,7 @@ export class HpackEncoder {
   }
 
   /**
-   * Empties the table on both ends and takes a new id, so that no memo with an old number can be
-   * mistaken for a new one.
+   * Empties the table on both ends and takes a new id, so that memos with old numbers do not count.
    */
   private startOver(): void {
     const bytes = this.table.maxBytes;
@@ -240,7 +239,7 @@ export class HpackEncoder {
   }
 }
 
-/** The index on the wire of the entry that `age` insertions came after. */
+/** The index on the wire of the entry after which `age` insertions came. */
 function dynamicIndex(age: number): number {
   return STATIC_COUNT + 1 + age;
 }

@@ -1,5 +1,5 @@
-// Finds the encoder's own dynamic table entries by name and value. Its size is bounded by the
-// table's: one value per entry.
+// Finds the encoder's own dynamic table entries by name and value. The size of the table bounds its
+// size: one value per entry.
 
 import type { HeaderField } from "../../wire/field.ts";
 

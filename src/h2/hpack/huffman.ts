@@ -1,13 +1,13 @@
 // Huffman decoding of string literals (RFC 7541 §5.2, Appendix B), one table look-up per octet.
-// Nothing here encodes: on the links a proxy sits on, the CPU time of Huffman coding costs more
-// than the octets it saves.
+// Nothing here encodes: on the links of a proxy, the CPU time of Huffman coding costs more than the
+// octets that it saves.
 
 import { HpackError } from "./error.ts";
 
 /**
  * Length in bits of the code of each symbol 0 - 255 and of EOS (256). The code of Appendix B is
- * canonical (codes of one length are consecutive in symbol order, and shorter ones come first), so
- * the lengths are all there is to know.
+ * canonical: codes of one length are consecutive in symbol order, and shorter ones come first. So
+ * the lengths define the whole code.
  */
 // biome-ignore format: table
 const CODE_LENGTHS: readonly number[] = [
@@ -27,13 +27,13 @@ const NO_SYMBOL = -1;
 const LONGEST_CODE_BITS = 30;
 const SHORTEST_CODE_BITS = 5;
 
-// A state is an inner node of the code tree: 257 leaves make 256 of them, so a state fits an octet.
-// State 0 is the root.
+// A state is an inner node of the code tree. A tree of 257 leaves has 256, so a state fits an
+// octet. State 0 is the root.
 const STATE_COUNT = 256;
 const ROOT = 0;
 
-// An entry of TRANSITIONS: what one octet does in one state. It completes at most two symbols, as
-// codes have 5 bits or more.
+// An entry of TRANSITIONS: the effect of one octet in one state. An octet completes at most two
+// symbols, as codes have 5 bits or more.
 //   bits 0-7 next state | 8-15 first symbol | 16-23 second symbol
 //   24-25 symbols completed | 26 EOS was completed
 const FIRST_SHIFT = 8;
@@ -44,11 +44,11 @@ const TWO_SYMBOLS = 2 << COUNT_SHIFT;
 const FAILED = 1 << 26;
 
 interface Tables {
-  /** By `state << 8 | octet`. 256 KiB, of which text touches about a tenth. */
+  /** Entries by `state << 8 | octet`. 256 KiB; decoding text touches about a tenth. */
   readonly transitions: Int32Array;
   /**
-   * 1 for a state in which a string may end: fewer than 8 bits since the last symbol, all of them
-   * ones (§5.2).
+   * 1 for a state in which a string may end: there are fewer than 8 bits since the last symbol, and
+   * all are ones (§5.2).
    */
   readonly mayEnd: Uint8Array;
 }
@@ -62,7 +62,7 @@ class CodeNode {
 
 const { transitions: TRANSITIONS, mayEnd: MAY_END }: Tables = buildTables();
 
-/** Room that the decoded form of `bytes` octets can take. */
+/** The most octets that `bytes` encoded octets decode to. */
 export function maxDecodedBytes(bytes: number): number {
   return Math.floor((bytes * 8) / SHORTEST_CODE_BITS);
 }
@@ -141,8 +141,8 @@ function growTree(root: CodeNode): readonly CodeNode[] {
 }
 
 /**
- * What four bits do in the state of `from`, as an entry of TRANSITIONS; they complete at most one
- * symbol.
+ * The effect of four bits in the state of `from`, as an entry of TRANSITIONS. Four bits complete at
+ * most one symbol.
  */
 function nibbleEntry(root: CodeNode, from: CodeNode, nibble: number): number {
   let node = from;
@@ -160,7 +160,7 @@ function nibbleEntry(root: CodeNode, from: CodeNode, nibble: number): number {
   return completed | node.state;
 }
 
-/** One entry for what `high` does and then `low`. */
+/** One entry for the effect of `high` and then `low`. */
 function joinEntries(high: number, low: number): number {
   if (high >= FAILED || low >= FAILED) return FAILED;
   if (high < ONE_SYMBOL) return low;

@@ -1,12 +1,12 @@
-// One object for all connections of the process whose peers repeat an equal block, and one for all
-// equal lists. It must not know tables.
+// Shares one object among all connections of the process whose peers repeat an equal block, and one
+// among all equal lists. It must not know tables.
 
 import type { HeaderField, HeaderList } from "../../wire/field.ts";
 
-/** Direct-mapped; a power of two. What loses its place is only not shared any more. */
+/** Direct-mapped; a power of two. An object that loses its slot is only not shared any more. */
 const SLOTS = 64;
 
-/** Octets and what they mean, on connections whose tables say so. */
+/** Octets and their meaning, on connections whose tables agree with it. */
 export class SharedBlock {
   readonly fields: HeaderList;
   readonly length: number;
@@ -19,7 +19,7 @@ export class SharedBlock {
   }
 
   /**
-   * Whether the octets are in `block` from `start` on. Compared four at a time, which takes a third
+   * Whether the octets are in `block` from `start` on. Compares four at a time, which takes a third
    * of the time.
    */
   isAt(block: DataView, start: number): boolean {
@@ -35,17 +35,17 @@ export class SharedBlock {
   }
 }
 
-// Held weakly: nothing is kept alive for longer than its connections are, or the read is that it
-// came with (a target that was just referred to lives until the event loop turns).
+// Weak references: an object lives no longer than its connections, or than the read that brought
+// it. (A target that was just referred to lives until the event loop turns.)
 const blocks: (WeakRef<SharedBlock> | undefined)[] = new Array(SLOTS).fill(undefined);
 const lists: (WeakRef<HeaderList> | undefined)[] = new Array(SLOTS).fill(undefined);
 
 /**
  * The block `view[start..start + length)` that means `fields`.
  *
- * Clients of one kind repeat one block, each on its own connection. What is worked out about it is
- * worked out once then, and stays in the cache of the core however many connections there are.
- * @param hash of the octets
+ * Clients of one kind repeat one block, each on its own connection. So work on that block is done
+ * once, and the block stays in the cache of the core, however many connections there are.
+ * @param hash the hash of the octets
  */
 export function sharedBlock(
   view: DataView,
@@ -77,7 +77,7 @@ function hashOf(fields: HeaderList): number {
   let hash = fields.length;
   for (const { name, value } of fields) {
     hash = Math.imul(hash ^ name.length, 0x01000193);
-    // Paths of one service differ at their ends. NaN for an empty value is 0 here.
+    // Paths of one service differ at their ends. The NaN of an empty value counts as 0 here.
     hash = Math.imul(hash ^ value.length ^ (value.charCodeAt(value.length - 1) << 8), 0x01000193);
   }
   return hash;

@@ -408,6 +408,7 @@ describe("the documents", () => {
   it.each([
     ["ARCHITECTURE.md", 20],
     ["CONTRIBUTING.md", 5],
+    ["src/PATHS.md", 40],
     ["src/wire/README.md", 5],
   ])("%s names only paths that exist", (path, minPaths) => {
     const text = readFileSync(path, "utf8");

@@ -146,11 +146,11 @@ type KeepaliveVerdict =
  * - when `nextMs` has come;
  * - when an answer becomes due, and when a stream is opened while none is due.
  *
- * Two rules say when a PING is sent: nothing was read for `intervalMs` while streams are open, or
- * nothing was read for `SILENCE_MS` after HEADERS or DATA was sent without an answer. Neither rule
- * sends another PING before `intervalMs` after the last answer, unless HEADERS or DATA was read
- * since: servers that send either forget the PINGs that they counted (gRFC A8). The time counts
- * from the answer, because by then the server had the PING.
+ * Two rules say when a PING is sent: nothing was read for `intervalMs` while streams are open, with
+ * `withoutCalls` at any time; or nothing was read for `SILENCE_MS` after HEADERS or DATA was sent
+ * without an answer. Neither rule sends another PING before `intervalMs` after the last answer,
+ * unless HEADERS or DATA was read since: servers that send either forget the PINGs that they
+ * counted (gRFC A8). The time counts from the answer, because by then the server had the PING.
  */
 export class Keepalive {
   /** HEADERS or DATA was sent, and neither was read since. */

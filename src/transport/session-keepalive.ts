@@ -26,8 +26,8 @@ export interface WatchedSession {
 
 /**
  * Sends PING to the peer of one session when the peer is silent for too long, and tells the session
- * when the peer stays silent. The timer runs while streams are open. It is moved only when it fires
- * or has to fire earlier, not for each read.
+ * when the peer stays silent. The timer runs while streams are open or an answer is due, and always
+ * with `withoutCalls`. It is moved only when it fires or has to fire earlier, not for each read.
  */
 export class SessionKeepalive implements TimerOwner {
   private readonly keepalive: Keepalive;

@@ -1,6 +1,8 @@
+import { readFileSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
 import { GrpcError, Metadata, Status } from "grpc-relay";
 import { describe, expect, it } from "vitest";
+import { serveFlags } from "../../src/cli/serve.ts";
 import { closeAtEnd, within } from "../support/cleanup.ts";
 import { eventually } from "../support/relay-fixture.ts";
 import { createProxy as attached } from "./attach-to-http2-server.ts";
@@ -12,6 +14,16 @@ import { createProxy as byAuthority } from "./route-by-authority.ts";
 import { createProxy as byPayload } from "./route-by-payload.ts";
 
 const METHOD = "/shop.Orders/List";
+
+describe("in-production.md", () => {
+  it("names only flags that the command has", () => {
+    const page = readFileSync("test/examples/in-production.md", "utf8");
+    const named = [...page.matchAll(/(?<![\w-])--([a-z-]+[a-z])/g)].map(([, name]) => name);
+    const known = serveFlags.map(({ name }) => name);
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter((name) => !known.includes(String(name)))).toEqual([]);
+  });
+});
 
 describe("route-by-authority", () => {
   it("sends each call to the backend of the host that the client asked for, and passes the host on", async () => {

@@ -63,7 +63,7 @@ interface Closed {
  * and again after a loss.
  */
 export class ClientConn {
-  /** The address as text, for messages and `:authority`. */
+  /** The backend, for messages: an address, several with commas, or the name of a resolver. */
   readonly target: string;
   readonly authority: string;
   /** @internal */

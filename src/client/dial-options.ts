@@ -28,7 +28,10 @@ export interface DialOptions extends SessionOptions {
    * @default plain HTTP/2 with prior knowledge
    */
   readonly tls?: ClientTlsOptions | (() => ClientTlsOptions);
-  /** `:authority` of calls, by which servers choose virtual hosts. @default the target */
+  /**
+   * `:authority` of calls, by which servers choose virtual hosts.
+   * @default the target; `localhost` for UNIX sockets, and for resolvers without a name
+   */
   readonly authority?: string;
   /**
    * How long connecting, the TLS handshake and the server's SETTINGS may take together, in

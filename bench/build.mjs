@@ -1,4 +1,5 @@
-// Compiles the harness and the `src/` files it uses into `.build/` when a source is newer: Node 20 cannot run TypeScript.
+// Compiles the harness and the `src/` files that it uses into `.build/` when a source is newer:
+// Node 20 cannot run TypeScript.
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, readdirSync, statSync, utimesSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -37,6 +38,6 @@ if (modifiedMs(built) < sources) {
     inRoot("bench", "backends", "echo.proto"),
     inRoot(".build", "bench", "backends", "echo.proto"),
   );
-  // An incremental compile leaves unchanged outputs alone; the stamp says that all of them are current.
+  // An incremental compile does not touch unchanged outputs. The stamp says that all are current.
   utimesSync(built, new Date(), new Date());
 }

@@ -1,6 +1,6 @@
-// Do the two load tools agree? Both make one call at a time against the lean backend, without a
-// proxy: their median latencies are comparable, and each must have counted the calls that the
-// backend served.
+// Checks that the two load tools agree. Both make one call at a time against the lean backend,
+// without a proxy. Their median latencies are comparable, and each must have counted the calls that
+// the backend served.
 
 import { decodeMessage, encodeMessage } from "./backends/message.ts";
 import { parseCallReport } from "./backends/service.ts";

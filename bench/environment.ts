@@ -1,4 +1,4 @@
-// On what machine, with which versions, from which commit: a figure without these says nothing.
+// The machine, the versions and the commit of a run: a figure without these says nothing.
 
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The command line: names, checks, help. A bad flag is one clear line.
+// The command line: names, checks, help. A bad flag gives one clear line.
 
 import { parseArgs } from "node:util";
 import type { BackendKind } from "./scenarios.ts";
@@ -12,7 +12,7 @@ export interface Flags {
   /** Ids after expansion of `*`; all when not given. */
   readonly scenarioIds: readonly string[];
   readonly subjectIds: readonly string[];
-  /** The user's own choice, which a smoke run does not narrow. */
+  /** Whether the user named the scenarios. A smoke run does not narrow that choice. */
   readonly scenariosNamed: boolean;
   readonly subjectsNamed: boolean;
   readonly rounds: number;
@@ -27,18 +27,18 @@ export interface Flags {
   readonly markdownPath: string | undefined;
   readonly fromPath: string | undefined;
   /**
-   * Compares with another checkout instead; the flags above that choose what is measured do not
-   * count then.
+   * Compares with another checkout instead. The flags above that choose scenarios and subjects do
+   * not count then.
    */
   readonly guard: GuardFlags | undefined;
 }
 
 export interface GuardFlags {
-  /** As git knows it. */
+  /** The revision, by any name that git knows. */
   readonly baseRevision: string;
   readonly rowIds: readonly string[];
   readonly rounds: number;
-  /** Length of one turn; each side has two in a round. */
+  /** The length of one turn. Each side has two turns in a round. */
   readonly seconds: number;
 }
 
@@ -125,7 +125,7 @@ export function parseFlags(argv: readonly string[], known: Known): Flags {
   };
 }
 
-/** What chooses scenarios, subjects and outputs of the other command. */
+/** Flags that choose scenarios, subjects and outputs of the other command. */
 const NOT_FOR_GUARD = [
   "smoke",
   "scenario",
@@ -191,7 +191,7 @@ function rawValues(argv: readonly string[]) {
     return parseArgs({ args: [...argv], options: OPTIONS, strict: true }).values;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    // Node explains at length how a dash could be passed; the first sentence says what is wrong.
+    // Node explains at length how a dash could be passed. The first sentence names the mistake.
     throw new UsageError(error.message.split(/[.\n]/, 1)[0], { cause: error });
   }
 }

@@ -1,6 +1,6 @@
-// The method: each subject proves that it is correct, then the subjects of a scenario take turns
-// round by round, each alone with the load, and the CPU time of its processes is read at both ends
-// of each round.
+// The method: each subject proves that it is correct. Then the subjects of a scenario take turns
+// round by round, each alone with the load. The CPU time of a subject's processes is read at both
+// ends of each round.
 
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -61,7 +61,7 @@ export class Harness {
     return where;
   }
 
-  /** @throws with what the subject said when it does not start */
+  /** @throws with the subject's own message when it does not start */
   async startSubject(subject: Subject, kind: BackendKind): Promise<RunningSubject> {
     const { port, tlsPort = 0 } = await this.backend(kind);
     const directory = join(this.directory, `${subject.id}-${++this.#startedCount}`);
@@ -107,7 +107,7 @@ export class Harness {
   async stop(): Promise<void> {
     await this.generator.stop();
     for (const starting of this.#backends.values()) {
-      // One that never started has nothing to stop; whoever asked for it was told.
+      // A process that never started has nothing to stop. Its caller got the error.
       await starting.then(
         ({ process }) => process.stop(),
         () => {},

@@ -1,5 +1,4 @@
-// What a run of the harness leaves behind: the shape of --json, and everything that tables and
-// pictures are made of.
+// The record of a run: the shape of --json, and the source of all tables and pictures.
 
 import type { LatencyFigures } from "./measure/statistics.ts";
 import type { BackendKind, Scenario } from "./scenarios.ts";
@@ -22,7 +21,8 @@ export interface Round {
 
 export interface SubjectResult {
   /**
-   * Only `ok` has figures worth showing. `overloaded`: it did not carry the rate of an open loop.
+   * Only `ok` has figures worth showing. `overloaded`: the subject did not carry the rate of an
+   * open loop.
    */
   readonly status: "ok" | "failed" | "overloaded";
   readonly reason?: string | undefined;
@@ -36,7 +36,7 @@ export interface ScenarioRecord {
   /** Which program made the load. */
   readonly load: "h2load" | "generator";
   readonly ratePerSecond?: number | undefined;
-  /** By subject id, in the order of the tables. */
+  /** Results by subject id, in the order of the tables. */
   readonly results: Readonly<Record<string, SubjectResult>>;
 }
 
@@ -68,8 +68,8 @@ export interface CrossCheck {
   readonly h2loadP50Us: number;
   readonly generatorP50Us: number;
   /**
-   * Calls that the tools counted, and that the backend served meanwhile; the generator leaves out
-   * its first and last.
+   * Calls that the tools counted, and calls that the backend served meanwhile. The generator leaves
+   * out its first and last calls.
    */
   readonly h2loadCalls: number;
   readonly h2loadServed: number;

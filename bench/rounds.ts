@@ -21,8 +21,8 @@ export interface RoundOptions {
   readonly rounds: number;
   readonly seconds: number;
   /**
-   * Before the first round, for each subject. @default 2 s, 8 s for large messages, at most twice a
-   * round
+   * Warm-up of each subject before the first round.
+   * @default 2 s, 8 s for large messages, at most twice a round
    */
   readonly warmupSeconds?: number;
   readonly backend: BackendKind;
@@ -30,12 +30,14 @@ export interface RoundOptions {
   readonly ratePerSecond: number | undefined;
 }
 
-/** What is told of a run while it is under way. */
+/** Reports the steps of a run while it is under way. */
 export type Steps = Pick<Progress, "step">;
 
 /** Node needs this long under load until its hot code is compiled. */
 const WARMUP_SECONDS = 2;
-/** The same for messages so large that calls are few: what happens once a call gets hot late. */
+/**
+ * The same for large messages. Calls are few then, so code that runs once per call gets hot late.
+ */
 const LARGE_WARMUP_SECONDS = 8;
 const LARGE_MESSAGE_BYTES = 65_536;
 /** A warm-up in which nothing completes is tried again, longer. */
@@ -44,13 +46,13 @@ const LONGEST_ROUND_SECONDS = 10;
 const BUSY_STREAM_COUNT = 8;
 const CHECKED_SECONDS = 0.2;
 const SHORT_WARMUP_MS = 150;
-/** After connections were opened: until buffers of the handshake are given back. */
+/** The pause after connections were opened, until the buffers of the handshake are given back. */
 const SETTLE_MS = 1_000;
 const SHORT_SETTLE_MS = 250;
 const CALIBRATION_SECONDS = 0.4;
 const MEBIBYTE = 1_048_576;
 
-/** Nothing was wrong with what it answered, but it answered too little of what was asked. */
+/** The answers of the subject were right, but too few for the calls that were made. */
 class OverloadError extends Error {
   override readonly name = "OverloadError";
 }
@@ -70,7 +72,7 @@ class Contestant {
   running: RunningSubject | undefined;
   reason: string | undefined;
   overloaded = false;
-  /** What the last round carried, from which h2load's number of calls is chosen. */
+  /** The rate of the last round. h2load's number of calls is chosen from it. */
   callsPerSecond = 0;
 
   constructor(subject: Subject) {
@@ -185,7 +187,9 @@ class ScenarioRun {
     );
   }
 
-  /** The subjects one after the other in every round, beginning with another one each time. */
+  /**
+   * Runs the subjects one after the other in every round. Each round begins with another subject.
+   */
   async #takeTurns(id: string, round: (contestant: Contestant) => Promise<Round>): Promise<void> {
     const count = this.#contestants.length;
     for (let number = 0; number < this.#options.rounds; number++) {
@@ -259,7 +263,7 @@ class ScenarioRun {
   #roundSeconds(contestant: Contestant, scenario: ThroughputScenario): number {
     const { connectionCount, streamsPerConnection, kind } = scenario.workload;
     const { seconds } = this.#options;
-    // The streams of a ping-pong stay open; its messages are what counts.
+    // The streams of a ping-pong stay open. Only its messages count.
     if (kind === "bidi" || contestant.callsPerSecond <= 0) return seconds;
     const cycle = (connectionCount * streamsPerConnection) / contestant.callsPerSecond;
     return Math.min(Math.max(seconds, 2 * cycle), LONGEST_ROUND_SECONDS);
@@ -322,7 +326,7 @@ class ScenarioRun {
     return common;
   }
 
-  /** How much it carries when it is never without work. */
+  /** Measures how much the subject carries when it is never without work. */
   async #calibrate(contestant: Contestant, scenario: LatencyScenario): Promise<void> {
     const seconds = Math.min(WARMUP_SECONDS, 2 * this.#options.seconds);
     await this.#warmByGenerator(contestant, scenario, seconds);
@@ -346,7 +350,7 @@ class ScenarioRun {
     return { result, before, after };
   }
 
-  /** A fresh process in each round: what it once held it may keep. */
+  /** Each round has a fresh process: a process may keep memory that it once held. */
   async memory(scenario: MemoryScenario): Promise<void> {
     const { generator } = this.#harness;
     await this.#takeTurns(scenario.id, async (contestant) => {
@@ -356,7 +360,7 @@ class ScenarioRun {
         const { connectionCount, streamsPerConnection } = scenario;
         const { target } = contestant;
         const settleMs = this.#options.seconds < 1 ? SHORT_SETTLE_MS : SETTLE_MS;
-        // The first tenth pays for what is bought once: pools, tables, compiled code.
+        // The first tenth pays for memory that is taken once: pools, tables, compiled code.
         const first = Math.max(1, Math.round(connectionCount / 10));
         const rest = connectionCount - first;
         await generator.hold({ target, connectionCount: first, streamsPerConnection });

@@ -92,7 +92,7 @@ function readRecord(path: string): BenchRecord {
   }
 }
 
-/** npm runs the script in bench/; file names are meant from where the user is. */
+/** npm runs the script in bench/, but file names are relative to the user's folder. */
 function startFolder(): string {
   const { INIT_CWD } = process.env;
   return INIT_CWD ?? process.cwd();
@@ -151,7 +151,7 @@ async function measure(flags: Flags, command: string): Promise<BenchRecord> {
   }
 }
 
-/** It goes away even if the run is interrupted. */
+/** A temporary folder. It is removed even if the run is interrupted. */
 function temporaryDirectory(): {
   readonly directory: string;
   readonly removeDirectory: () => void;
@@ -186,7 +186,7 @@ async function guard(flags: Flags, guardFlags: GuardFlags, command: string): Pro
   }
 }
 
-/** Somebody who waits wants to know whether it is worth it. */
+/** The estimated duration of the run, for the user who waits. */
 function estimate(flags: Flags, scenarioCount: number, subjectCount: number): string {
   const { rounds, seconds } = flags;
   // Starting, opening connections and draining take about half a second each time.
@@ -195,7 +195,10 @@ function estimate(flags: Flags, scenarioCount: number, subjectCount: number): st
   return `${scenarioCount} scenarios, ${subjectCount} subjects, rounds: ${rounds}; about ${minutes} min`;
 }
 
-/** Is it here, and is it correct? `undefined`: not part of this run at all. */
+/**
+ * Finds out whether the subject is installed and correct. `undefined`: it takes no part in this
+ * run.
+ */
 async function admit(
   harness: Harness,
   subject: Subject,
@@ -203,7 +206,7 @@ async function admit(
   progress: Progress,
 ): Promise<SubjectRecord | undefined> {
   const { id, title, family } = subject;
-  // A smoke run shows the same on every machine, whatever is installed.
+  // A smoke run has the same subjects on every machine, whatever is installed.
   if (flags.smoke && !flags.subjectsNamed && subject.needs !== undefined) return undefined;
   const reason =
     missing(subject) ??
@@ -281,7 +284,7 @@ function writeOutput(path: string | undefined, content: () => string): void {
   process.stderr.write(`wrote ${path}\n`);
 }
 
-/** A peer may fail; what is in this repository may not. */
+/** Failures of subjects of this repository. Subjects of others may fail. */
 function ourFailures(record: BenchRecord): string[] {
   const ours = new Set(
     record.subjects.filter((subject) => subject.family !== "native").map((subject) => subject.id),

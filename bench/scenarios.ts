@@ -3,7 +3,7 @@
 import type { CallKind, Workload } from "./load/workload.ts";
 
 export type BackendKind = "lean" | "grpc-js";
-/** What a figure is "per". A MiB is counted once, although it is carried both ways. */
+/** The unit that a figure is divided by. A MiB counts once, although it is carried both ways. */
 export type Unit = "call" | "message" | "MiB";
 
 interface ScenarioBase {
@@ -27,8 +27,8 @@ export interface LatencyScenario extends ScenarioBase {
   readonly measures: "latency";
   readonly workload: Workload;
   /**
-   * Half of what the slowest subject carries, for all of them; or half of what each one carries
-   * itself.
+   * `slowest`: for all subjects, half the rate that the slowest carries. `own`: for each subject,
+   * half the rate that it carries.
    */
   readonly rate: "slowest" | "own";
 }
@@ -121,7 +121,7 @@ const MIB = 1_048_576;
 export const SCENARIOS: readonly Scenario[] = [
   throughput("unary_32b_8x32", workload("unary", 32, [8, 32]), { smoke: true, withTls: true }),
   throughput("unary_32b_1x1", workload("unary", 32, [1, 1]), { withTls: true }),
-  // The two of them belong together: by the same load, how much longer calls take beside bulk.
+  // These two belong together: they show how much longer calls take beside bulk, by the same load.
   throughput("unary_32b_1x1_alone", workload("unary", 32, [1, 1], { bulkStreams: 0 })),
   throughput("unary_32b_1x1_bulk", workload("unary", 32, [1, 1], { bulkStreams: 1 })),
   throughput("unary_32b_1x100", workload("unary", 32, [1, 100])),
@@ -177,7 +177,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** How a smoke run shrinks a scenario: it shows that everything works, not how fast. */
+/** The scenario as a smoke run uses it. A smoke run shows that everything works, not how fast. */
 export function shrunk(scenario: Scenario): Scenario {
   if (scenario.measures !== "memory") return scenario;
   const connectionCount = Math.ceil(scenario.connectionCount / 10);

@@ -31,7 +31,7 @@ interface Echo {
   replyBytes?: number;
 }
 
-/** What the four kinds of call have in common. */
+/** The members that the four kinds of call share. */
 interface AnyCall {
   readonly metadata: Metadata;
   sendMetadata(headers: Metadata): void;
@@ -39,8 +39,8 @@ interface AnyCall {
 }
 
 /**
- * Wire bytes of a message beside its payload, near enough for a byte count that is compared with
- * megabytes.
+ * Wire bytes of a message beside its payload. The figure is near enough for a byte count that is
+ * compared with megabytes.
  */
 const OVERHEAD_BYTES = 8;
 
@@ -48,7 +48,9 @@ class Service {
   readonly #book = new CallBook();
   #servedCount = 0;
 
-  /** Sends the headers, notes the call if it wants to be, and returns what to end it with. */
+  /**
+   * Sends the headers, notes the call if it asks for that, and returns its state and its trailers.
+   */
   #open(call: AnyCall): { state: CallState | undefined; trailers: Metadata } {
     const initial = new Metadata();
     const trailers = new Metadata();

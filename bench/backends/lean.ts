@@ -1,6 +1,6 @@
-// The lean echo backend: raw streams over the seam, no message is decoded unless its method needs
-// it, so that a measurement shows the subject and not the backend. Which transport it listens with
-// is the caller's choice.
+// The lean echo backend: raw streams over the seam. It decodes a message only if its method needs
+// that, so that a measurement shows the subject and not the backend. The caller chooses the
+// transport that it listens with.
 
 import type {
   ListenerEvents,
@@ -38,7 +38,7 @@ const OK_TRAILERS: HeaderList = [new HeaderField("grpc-status", "0")];
 /** A server stream stops writing while this much is queued in the transport. */
 const QUEUE_LIMIT_BYTES = 131_072;
 
-/** How many calls ended with status OK: what the load must have counted too. */
+/** How many calls ended with status OK. The load must have counted the same. */
 export interface ServedCount {
   callCount: number;
 }
@@ -69,8 +69,8 @@ function openCall(
   for (let i = 0; i < headers.length; i++) {
     const field = headers[i]!;
     if (field.name === ":path") method = field.value;
-    // One compare per field keeps the plain call cheap: only the bench's own metadata is looked at
-    // closer.
+    // One comparison per field keeps the plain call cheap: only the bench's own metadata is read
+    // further.
     else if (field.name.startsWith("x-bench-")) special = readSpecial(field, special, book);
   }
   const call = new Call(stream, special, served);
@@ -97,7 +97,7 @@ const SERVER_STREAM = methodPath("ServerStream");
 const CLIENT_STREAM = methodPath("ClientStream");
 const CALL_STATE = methodPath("CallState");
 
-/** What a call asked for by metadata. */
+/** The requests that a call makes by metadata. */
 interface Special {
   initial: HeaderField[];
   trailing: HeaderField[];
@@ -155,7 +155,7 @@ class Call {
     );
   }
 
-  /** Before the first message, so that a client of a stream sees them early. */
+  /** Sends the headers before the first message, so that a client of a stream sees them early. */
   sendHeaders(): void {
     if (!this.headersSent) this.#sendHeaders();
   }
@@ -180,7 +180,7 @@ class Call {
 }
 
 /**
- * What the methods have in common: they ignore what a gRPC server ignores and note how the call
+ * The base of the methods. They ignore the events that a gRPC server ignores, and note how the call
  * went.
  */
 abstract class Method implements StreamListener {
@@ -230,8 +230,8 @@ class UnaryEcho extends Method {
 }
 
 /**
- * Credit goes back to the client as the transport takes the echo: a client that does not read is
- * stopped.
+ * Echoes a stream. Credit goes back to the client as the transport takes the echo, so a client that
+ * does not read is stopped.
  */
 class StreamEcho extends Method {
   protected onRequest(chunk: LentBytes, endStream: boolean): void {

@@ -1,5 +1,5 @@
-// relay.bench.v1.EchoMessage by hand, and gRPC's five-byte prefix: what the load and the lean
-// backend need without protobuf.
+// relay.bench.v1.EchoMessage by hand, and gRPC's five-byte prefix. The load and the lean backend
+// need no protobuf.
 
 import type { LentBytes } from "../../src/wire/lent-bytes.ts";
 
@@ -23,7 +23,7 @@ export function encodeMessage(message: Partial<EchoMessage>): Buffer {
   return Buffer.concat(parts);
 }
 
-/** Unknown fields are not expected: both ends are ours. */
+/** Decodes a message. Unknown fields are not expected: both ends are ours. */
 export function decodeMessage(bytes: Buffer): EchoMessage {
   let at = 0;
   const readVarint = (): number => {
@@ -81,7 +81,7 @@ export function messageOfSize(bytes: number): Buffer {
   throw new RangeError(`no message is ${bytes} bytes long`);
 }
 
-/** Behind gRPC's prefix: not compressed, length big-endian. */
+/** The message behind gRPC's prefix: not compressed, length big-endian. */
 export function withPrefix(message: Buffer): Buffer {
   const framed = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
   framed[0] = 0;
@@ -97,7 +97,7 @@ export class MessageCounter {
   #lengthRead = 0;
   #left = 0;
 
-  /** At a message boundary: nothing was cut off. */
+  /** Whether the bytes so far end at a message boundary: nothing was cut off. */
   get whole(): boolean {
     return this.#prefixRead === 0;
   }

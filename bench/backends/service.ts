@@ -10,9 +10,9 @@ export function methodPath(method: MethodName): string {
   return `/${SERVICE}/${method}`;
 }
 
-/** Every value comes back in the response headers. */
+/** Metadata; every value comes back in the response headers. */
 export const ECHO_INITIAL = "x-bench-echo-initial";
-/** Every value comes back in the trailers. */
+/** Metadata; every value comes back in the trailers. */
 export const ECHO_TRAILING = "x-bench-echo-trailing-bin";
 /** The call ends with this status and `FAILURE_DETAILS`, without a message. */
 export const FAIL_WITH = "x-bench-status";
@@ -20,13 +20,13 @@ export const FAIL_WITH = "x-bench-status";
 export const TOKEN = "x-bench-token";
 
 /**
- * Needs percent-encoding (gRPC PROTOCOL-HTTP2 "Responses"): two bytes outside ASCII, a percent
- * sign.
+ * A `grpc-message` that needs percent-encoding (gRPC PROTOCOL-HTTP2 "Responses"): it has two bytes
+ * outside ASCII and a percent sign.
  */
 export const FAILURE_DETAILS = "told to fail, 100 % of the time: ½";
 export const FAILURE_DETAILS_ENCODED = "told to fail, 100 %25 of the time: %C2%BD";
 
-/** What became of a call, as its backend saw it. */
+/** The outcome of a call, as its backend saw it. */
 export type CallOutcome = "unknown" | "open" | "completed" | "cancelled";
 
 export interface CallState {
@@ -37,15 +37,18 @@ export interface CallState {
   sentBytes: number;
 }
 
-/** What `CallState` answers with. */
+/** The answer of `CallState`. */
 export interface CallReport extends CallState {
   /** Calls that this backend ended with OK, the questions themselves not counted. */
   servedCount: number;
 }
 
-/** The calls with a token that a backend remembers; bounded, the oldest token is forgotten. */
+/**
+ * The calls with a token that a backend remembers. The number is bounded: the oldest token is
+ * forgotten.
+ */
 export class CallBook {
-  /** More than one call where a subject sends copies to secondaries. */
+  /** Calls by token; there are several where a subject sends copies to secondaries. */
   readonly #calls = new Map<string, CallState[]>();
 
   open(token: string): CallState {
@@ -75,8 +78,8 @@ export class CallBook {
 const TOKEN_LIMIT = 1_000;
 
 /**
- * A secondary's copy may well complete, and be read to its end, while the client's own call is
- * cancelled or held back.
+ * One state for all copies of a call. A secondary's copy may complete, and be read to its end,
+ * while the client's own call is cancelled or held back.
  */
 function combined(states: readonly CallState[]): CallState {
   if (states.length === 0) return { outcome: "unknown", halfClosed: false, sentBytes: 0 };

@@ -1,5 +1,5 @@
-// The two checkouts that the guard compares, built side by side in a temporary folder: BASE out of
-// git, and the working tree as it is now, so that edits during the run change nothing.
+// The two checkouts that the guard compares: BASE out of git, and the working tree as it is now.
+// Both are built side by side in a temporary folder, so that edits during the run change nothing.
 
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, symlinkSync } from "node:fs";
@@ -20,14 +20,14 @@ export function resolveRevision(revision: string): string {
   throw new UsageError(`--guard: git knows no revision ${JSON.stringify(revision)}`);
 }
 
-/** @throws when git or the compiler fails, with what they said */
+/** @throws with the output of git or the compiler, when one of them fails */
 export function checkOutBase(commit: string, directory: string): Checkout {
   const folder = join(directory, "base");
   const archive = join(directory, "base.tar");
   mkdirSync(folder);
   succeed(git(["archive", "--format=tar", `--output=${archive}`, commit], root()));
   succeed(spawnSync("tar", ["-xf", archive, "-C", folder], { encoding: "utf8" }));
-  // What it is compiled with; at run time nothing of it is used.
+  // The packages that it is compiled with. None of them is used at run time.
   symlinkSync(join(root(), "node_modules"), join(folder, "node_modules"));
   build(folder);
   return { commit, buildFolder: join(folder, ".build") };
@@ -40,7 +40,7 @@ export function copyCurrent(commit: string, directory: string): Checkout {
   for (const part of ["src", "bench"]) {
     cpSync(join(from, ".build", part), join(folder, ".build", part), { recursive: true });
   }
-  // Says that it is ESM.
+  // package.json says that the files are ESM.
   cpSync(join(from, "package.json"), join(folder, "package.json"));
   return { commit, buildFolder: join(folder, ".build") };
 }

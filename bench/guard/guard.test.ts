@@ -8,12 +8,12 @@ import { FEWEST_ROUNDS, type GuardRound, judge } from "./verdict.ts";
 
 interface Machine {
   readonly rounds?: number;
-  /** How much each process differs from the next, up to this to either side. */
+  /** The largest difference of a process from the mean, to either side. */
   readonly noise?: number;
   readonly seed?: number;
 }
 
-/** Rounds of a machine that gets slower and faster, of which both sides see the same. */
+/** Rounds of a machine that gets slower and faster. Both sides see the same changes. */
 function roundsOf(factor: number, { rounds = 15, noise = 0.03, seed = 1 }: Machine): GuardRound[] {
   const random = seededRandom(seed);
   const differing = (): number => 1 + noise * (2 * random() - 1);

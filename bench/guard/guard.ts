@@ -1,7 +1,7 @@
-// `--guard BASE`: is what is here slower than BASE? Both are driven by the load and the backend of
-// this checkout. Each round has a new process of either, because one process differs from the next
-// of the same code by more than rounds of one process do; they take turns twice (base, current,
-// current, base; the next round the other way round), so that a drift of the machine cancels out.
+// `--guard BASE`: is this checkout slower than BASE? The load and the backend of this checkout
+// drive both. Each round has a new process of either, because two processes of the same code differ
+// by more than two rounds of one process. The two take turns twice (base, current, current, base;
+// the next round the other way round), so that a drift of the machine cancels out.
 
 import { join } from "node:path";
 import { describeEnvironment } from "../environment.ts";
@@ -92,8 +92,8 @@ function relayOf(name: "base" | "current", checkout: Checkout, variant: string):
 }
 
 /**
- * What is wrong may be fast. The checks may be newer than the base, so that its failures are told
- * only.
+ * A wrong subject may be fast, so both are checked first. The checks may be newer than the base, so
+ * its failures are only reported.
  */
 async function requireCorrect(harness: Harness, pair: Pair, progress: Progress): Promise<void> {
   for (const subject of [pair.base, pair.current]) {
@@ -147,8 +147,8 @@ function costOf(result: SubjectResult | undefined): number {
 }
 
 function estimate(rows: readonly GuardRow[], { rounds, seconds }: GuardFlags): string {
-  // Starting two processes takes about half a second, opening connections and draining them a third
-  // for each turn.
+  // Starting two processes takes about half a second. Opening and draining connections takes a
+  // third of a second for each turn.
   const perRound = rows.map(
     ({ warmupSeconds }) =>
       0.5 + 2 * Math.min(warmupSeconds, 4 * seconds) + 2 * TURNS * (seconds + 0.35),

@@ -1,4 +1,4 @@
-// What the guard found, as a table and as an exit code.
+// The findings of the guard, as a table and as an exit code.
 
 import type { Environment } from "../record.ts";
 import { formatNumber } from "../report/summary.ts";
@@ -22,12 +22,12 @@ export interface GuardRowRecord {
   readonly id: string;
   readonly unit: string;
   readonly rounds: readonly GuardRound[];
-  /** Without one it could not be measured. */
+  /** The verdict; `undefined` when the row could not be measured. */
   readonly verdict: RowVerdict | undefined;
   readonly failure: string | undefined;
 }
 
-/** Whether no row is slower, and every one was measured. */
+/** Whether every row was measured, and none is slower. */
 export function passes(record: GuardRecord): boolean {
   return record.rows.every(({ verdict }) => verdict !== undefined && verdict.verdict !== "slower");
 }

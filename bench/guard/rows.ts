@@ -1,4 +1,4 @@
-// What the guard compares: rows of scenarios that carry the load of most users.
+// The rows that the guard compares: scenarios that carry the load of most users.
 
 import { SCENARIOS, type Scenario, type ThroughputScenario } from "../scenarios.ts";
 
@@ -6,11 +6,11 @@ export interface GuardRow {
   readonly id: string;
   readonly scenario: ThroughputScenario;
   /**
-   * Of `subjects/relay.ts`; each names its transport, so that a default that changes compares
-   * nothing else.
+   * The variant of `subjects/relay.ts`. Each variant names its transport, so that a changed default
+   * does not compare two transports.
    */
   readonly variant: "engine" | "tls";
-  /** Each round has processes of its own: until their hot code is compiled. */
+  /** The time until the hot code of a process is compiled. Each round has processes of its own. */
   readonly warmupSeconds: number;
 }
 
@@ -24,7 +24,7 @@ function row(scenarioId: string, variant: GuardRow["variant"], warmupSeconds: nu
 export const GUARD_ROWS: readonly GuardRow[] = [
   row("unary_32b_8x32", "engine", 2),
   row("unary_32b_1000x10", "engine", 2),
-  // Few calls, so that what happens once for each gets hot late.
+  // Calls are few here, so code that runs once for each gets hot late.
   row("unary_1mb_4x4", "engine", 4),
   row("bidi_100b_1x10x100", "engine", 2),
   row("unary_32b_8x32", "tls", 2),

@@ -2,13 +2,13 @@
 
 import { bootstrapInterval, median, seededRandom } from "../measure/statistics.ts";
 
-/** Above this the interval of a ratio may not lie. */
+/** The interval of a ratio must not lie above this. */
 export const RATIO_LIMIT = 1.02;
-/** With fewer the interval is too wide, or too lucky. */
+/** With fewer rounds the interval is too wide, or depends on luck. */
 export const FEWEST_ROUNDS = 15;
 const CONFIDENCE = 0.95;
 const RESAMPLES = 10_000;
-/** Any: the same rounds have to give the same verdict. */
+/** Any number would do. It is fixed, so that the same rounds give the same verdict. */
 const SEED = 20_261_127;
 
 /** CPU time per unit of both in the same round, in microseconds. */
@@ -25,8 +25,8 @@ export interface RowVerdict {
   readonly lowest: number;
   readonly highest: number;
   /**
-   * `undecided` passes, too: the interval has the limit within it, and more rounds would make it
-   * narrower.
+   * `undecided` also passes: the limit lies within the interval, and more rounds would make the
+   * interval narrower.
    */
   readonly verdict: "pass" | "undecided" | "slower";
 }

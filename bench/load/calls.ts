@@ -1,6 +1,6 @@
-// One call of a load, over and over: what is sent, what must come back, how long it took. Objects
-// and buffers are made once per slot and reused, because the generator shares the machine with what
-// it measures.
+// One call of a load, over and over: it knows the request, the expected reply and the time taken.
+// Objects and buffers are made once per slot and reused, because the generator shares the machine
+// with the subject.
 
 import type { Stream, StreamEnd, StreamListener } from "../../src/transport/transport.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
@@ -15,7 +15,7 @@ const EMPTY = Buffer.alloc(0);
 /** A client stream stops writing while this much is queued in the transport. */
 const QUEUE_LIMIT_BYTES = 262_144;
 
-/** What a slot tells the run that owns it. */
+/** The run that owns a slot, as the slot sees it. */
 export interface CallReporter {
   /** No call is begun any more; open ones are completed. */
   readonly stopping: boolean;
@@ -187,8 +187,8 @@ export class RequestReplyCall extends CallSlot {
 }
 
 /**
- * A stream that stays open, with a fixed number of messages in flight: each echo sends the next
- * one.
+ * A stream that stays open, with a fixed number of messages in flight. Each echo triggers the next
+ * message.
  */
 export class PingPongCall extends CallSlot {
   /** When each message in flight was sent; the echo keeps the order. */

@@ -1,6 +1,6 @@
-// Our own load generator: closed loop (each slot begins its next call when the last one ended) or
-// open loop (calls begin at a fixed rate whatever the subject does, so that queueing is not
-// hidden).
+// Our own load generator. In a closed loop each slot begins its next call when the last one ended.
+// In an open loop calls begin at a fixed rate whatever the subject does, so that queueing is not
+// hidden.
 
 import type { Transport } from "../../src/transport/transport.ts";
 import { Histogram, latencyFigures } from "../measure/statistics.ts";
@@ -24,14 +24,16 @@ export interface LoadPlan {
   readonly ratePerSecond?: number | undefined;
 }
 
-/** Told at the two ends of the measured time, so that CPU time is read for exactly that. */
+/**
+ * It is called at both ends of the measured time, so that CPU time is read for exactly that time.
+ */
 export interface LoadObserver {
   onMeasuring(): void;
   onMeasured(): void;
 }
 
 const DRAIN_LIMIT_MS = 20_000;
-/** An open loop that falls this far behind has shown that the subject cannot carry the rate. */
+/** An open loop that is this many calls behind shows that the subject cannot carry the rate. */
 const BACKLOG_LIMIT = 20_000;
 /** Calls that fail at once must not turn the generator into a busy loop. */
 const FAILURE_PAUSE_MS = 5;
@@ -94,7 +96,7 @@ class LoadRun implements CallReporter {
       callCount: this.#callCount,
       messageCount: this.#messageCount,
       elapsedMs,
-      // Closing the connections ends what is still open, which is no finding.
+      // Closing the connections ends calls that are still open. Those are no failures.
       failures: { ...this.#failures },
       latency: latencyFigures(this.#histogram),
       overloaded: this.#overloaded,
@@ -121,7 +123,7 @@ class LoadRun implements CallReporter {
     }
   }
 
-  /** Not among the slots: nobody waits for them, and what they carry is not counted. */
+  /** Bulk streams are no slots: nobody waits for them, and their bytes are not counted. */
   #startBulk(): void {
     const { workload, target } = this.#plan;
     const { bulkStreams = 0 } = workload;
@@ -171,8 +173,8 @@ class LoadRun implements CallReporter {
         const session = this.#sessions[begunCount % this.#sessions.length]!;
         const slot = this.#free.pop() ?? this.#newSlot(session);
         this.#sessionOf.set(slot, session);
-        // Counted from this wake-up: a timer's coarseness is the generator's fault, waiting for a
-        // stream is not.
+        // The time counts from this wake-up. The coarseness of a timer is the generator's fault;
+        // waiting for a stream is not.
         this.#begin(slot, nowMs);
       }
       setTimeout(tick, 1);
@@ -220,7 +222,7 @@ class LoadRun implements CallReporter {
   async #drain(): Promise<void> {
     this.stopping = true;
     for (const slot of this.#slots) if (slot instanceof PingPongCall) slot.finish();
-    // A backlog may be too long for any wait, and says all there is to say.
+    // A backlog may be too long for any wait, and it already is the finding.
     if (this.#openCount === 0 || this.#overloaded) return;
     const drained = new Promise<void>((resolve) => {
       this.#drained = resolve;

@@ -1,5 +1,5 @@
 // h2load (Debian package nghttp2-client) as load for unary calls. It takes any 2xx for success, so
-// the bytes of the replies are counted against what was asked for: a call without its message is a
+// the bytes of the replies are compared with the expected number: a call without its message is a
 // failure.
 
 import { spawn } from "node:child_process";
@@ -15,7 +15,7 @@ export interface H2loadPlan {
   readonly target: LoadTarget;
   /** Either a number of calls or a time. */
   readonly amount: { readonly calls: number } | { readonly seconds: number };
-  /** Where the request body and the latency log go. */
+  /** The folder of the request body and the latency log. */
   readonly directory: string;
   readonly cpus: string | undefined;
 }
@@ -95,8 +95,8 @@ export function parseH2load(output: string, messageBytes: number, counted: boole
   }
   const expectedBytes = succeeded * (messageBytes + PREFIX_BYTES);
   const dataBytes = Number(traffic[1]);
-  // By time, replies to calls that h2load dropped at the end are in the sum, so only a lack says
-  // something.
+  // In a run by time the sum has replies to calls that h2load dropped at the end, so only too few
+  // bytes are a failure.
   if (counted ? dataBytes !== expectedBytes : dataBytes < expectedBytes) {
     failures[`h2load: ${dataBytes} reply bytes instead of ${expectedBytes}`] = 1;
   }

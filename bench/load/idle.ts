@@ -17,7 +17,10 @@ export interface IdleLoad {
   close(): void;
 }
 
-/** Resolves when all stand. @throws when one of them fails */
+/**
+ * Resolves when all stand.
+ * @throws when one of them fails
+ */
 export async function holdIdle(transport: Transport, plan: IdlePlan): Promise<IdleLoad> {
   const { target, connectionCount, streamsPerConnection } = plan;
   const sessions = await openSessions(transport, target, connectionCount);

@@ -54,7 +54,7 @@ describe("the generator against the lean backend", () => {
       expect(result.failures).toEqual({});
       expect(result.messageCount).toBeGreaterThan(messagesPerCall);
       expect(result.latency?.p50Us).toBeGreaterThan(0);
-      // Warm-up and drain are served, too, but not counted.
+      // The backend also serves warm-up and drain, which are not counted.
       if (kind !== "bidi") expect(served.callCount).toBeGreaterThanOrEqual(result.callCount);
     },
   );

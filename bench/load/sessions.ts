@@ -1,5 +1,5 @@
-// The connections of a load, over the seam: opened in batches, with a queue for whoever wants a
-// stream while none is free.
+// The connections of a load, over the seam. They are opened in batches. Openers that find no free
+// stream wait in a queue.
 
 import type {
   ClientSession,
@@ -36,7 +36,7 @@ export class LoadSession implements ClientSessionListener {
     this.session = transport.connect(
       {
         address: { host: "127.0.0.1", port: target.port },
-        // Who it talks to is not the question here; the correctness check verifies the certificate.
+        // The load need not verify the certificate: the correctness check does.
         ...(target.tls ? { tls: { rejectUnauthorized: false } } : {}),
         // A generator that makes the server wait for credit would measure itself.
         streamWindowBytes: 4_194_304,
@@ -102,7 +102,7 @@ export async function openSessions(
   }
 }
 
-/** The headers of a call; the list is made once, so that an encoder recognises its fields. */
+/** The headers of a call. The list is made once, so that an encoder recognises its fields. */
 export function requestHeaders(
   method: MethodName,
   target: LoadTarget,

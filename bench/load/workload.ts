@@ -1,4 +1,4 @@
-// What a load does and what it reports: the words between the harness and whoever makes the load.
+// The task and the report of a load: the types between the harness and the load tools.
 
 import type { LatencyFigures } from "../measure/statistics.ts";
 
@@ -13,21 +13,21 @@ export interface Workload {
   /** Encoded size of every message, without gRPC's prefix. */
   readonly messageBytes: number;
   /**
-   * Messages in a streamed direction; for `bidi` how many are in flight on each stream, which stays
-   * open.
+   * Messages in a streamed direction. For `bidi`: how many are in flight on each stream, which
+   * stays open.
    */
   readonly messagesPerCall: number;
   /** Metadata entries beside those that every call has. */
   readonly metadataCount: number;
   /**
    * Server streams of 1 GiB that run on each connection beside the calls and begin again when they
-   * have ended. What they carry is not counted, but they must not fail.
+   * have ended. Their messages are not counted, but they must not fail.
    * @default 0
    */
   readonly bulkStreams?: number;
 }
 
-/** What the bulk streams beside the calls carry. */
+/** The workload of the bulk streams beside the calls. */
 export const BULK: Workload = {
   kind: "server_stream",
   connectionCount: 1,
@@ -42,7 +42,7 @@ export interface LoadTarget {
   readonly tls: boolean;
 }
 
-/** What one round of load found. A unit is a call; for streamed kinds a message. */
+/** The findings of one round of load. A unit is a call; for streamed kinds it is a message. */
 export interface LoadResult {
   readonly callCount: number;
   readonly messageCount: number;
@@ -61,8 +61,8 @@ export function failureCount(result: LoadResult): number {
 }
 
 /**
- * Beside content-type and te: the same 20-odd byte values for every call, as tracing and auth
- * headers are.
+ * Metadata beside content-type and te: the same values of about 20 bytes for every call, as tracing
+ * and auth headers are.
  */
 export function metadataOf(count: number): [name: string, value: string][] {
   return Array.from({ length: count }, (_, i) => [

@@ -1,4 +1,4 @@
-// Which processor runs what: the subject gets one for itself, the rest is for load and backend.
+// Assigns processors: the subject gets one for itself, and load and backend get the rest.
 
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";

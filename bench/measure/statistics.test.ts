@@ -10,7 +10,7 @@ import {
   spreadOf,
 } from "./statistics.ts";
 
-/** Box and Muller: mean 0, standard deviation 1. */
+/** A normal variate by Box and Muller: mean 0, standard deviation 1. */
 function normal(random: () => number): number {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }
@@ -51,7 +51,7 @@ describe("spreadOf()", () => {
 
 describe("pairedRatio()", () => {
   it("compares round with round, so that a slow round of both does not count", () => {
-    // The machine was four times slower in round 2; a ratio of medians would say 2, too, but with a
+    // The machine was four times slower in round 2. A ratio of medians would also say 2, but with a
     // spread of 8.
     expect(pairedRatio([2, 8, 2.2], [1, 4, 1.1])).toEqual({ median: 2, lowest: 2, highest: 2 });
   });
@@ -82,8 +82,8 @@ describe("bootstrapInterval()", () => {
     const random = seededRandom(7);
     const values = Array.from({ length: 400 }, () => random());
     const [lowest, highest] = bootstrapInterval(values, mean, options);
-    // 1.96 standard errors to either side; an even spread over 1 has a standard deviation of 1 /
-    // sqrt(12).
+    // The interval is 1.96 standard errors to either side. An even spread over 1 has a standard
+    // deviation of 1 / sqrt(12).
     const expected = (2 * 1.96) / Math.sqrt(12 * values.length);
     expect(highest - lowest).toBeGreaterThan(0.85 * expected);
     expect(highest - lowest).toBeLessThan(1.15 * expected);

@@ -1,11 +1,11 @@
 // Medians, spreads and paired ratios over rounds; and the histogram in which latencies are kept.
 
-/** Of an empty list: NaN. */
+/** The median; NaN for an empty list. */
 export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
-/** By linear interpolation between the two nearest ranks. */
+/** The quantile, by linear interpolation between the two nearest ranks. */
 export function quantile(values: readonly number[], q: number): number {
   if (values.length === 0) return Number.NaN;
   const sorted = [...values].sort((a, b) => a - b);
@@ -15,7 +15,7 @@ export function quantile(values: readonly number[], q: number): number {
   return below + (above - below) * (rank - Math.floor(rank));
 }
 
-/** What is reported of a figure over the rounds. */
+/** The summary of a figure over the rounds. */
 export interface Spread {
   readonly median: number;
   readonly lowest: number;
@@ -30,7 +30,7 @@ export function spreadOf(values: readonly number[]): Spread | undefined {
 
 /**
  * Ratios of figures that were measured in the same round, so that a slow minute of the machine
- * touches both alike. A round that lacks either figure, or whose base is 0, says nothing.
+ * affects both alike. A round that lacks either figure, or whose base is 0, is left out.
  */
 export function pairedRatio(
   values: readonly (number | undefined)[],
@@ -45,7 +45,7 @@ export function pairedRatio(
 }
 
 export interface BootstrapOptions {
-  /** Of the interval, between 0 and 1. */
+  /** The confidence level of the interval, between 0 and 1. */
   readonly confidence: number;
   readonly resamples: number;
   /** Numbers from 0 up to but not including 1. */
@@ -53,8 +53,8 @@ export interface BootstrapOptions {
 }
 
 /**
- * Where `statistic` of such values lies: the middle of what it is for lists of the same length that
- * are drawn from them, with replacement (percentile bootstrap).
+ * The interval in which `statistic` of such values lies (percentile bootstrap). It is the middle
+ * part of the statistics of lists of the same length, drawn from the values with replacement.
  * @throws {RangeError} without values
  */
 export function bootstrapInterval(
@@ -76,8 +76,8 @@ export function bootstrapInterval(
 }
 
 /**
- * The same numbers for the same seed, from 0 up to but not including 1: a Weyl sequence, well
- * stirred.
+ * A generator of numbers from 0 up to but not including 1, the same for the same seed: a Weyl
+ * sequence, well mixed.
  */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;

@@ -1,16 +1,16 @@
-// What a process and its children have used: CPU time and resident memory, from /proc, or from `ps`
-// where there is none.
+// CPU time and resident memory of a process and its children, from /proc, or from `ps` where there
+// is no /proc.
 
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
 export interface Usage {
   /**
-   * CPU time since the process began, in microseconds, children included: as exact as the system
-   * tells.
+   * CPU time since the process began, in microseconds, children included. It is as exact as the
+   * system allows.
    */
   readonly cpuUs: number;
-  /** Its parts, which most systems only count in ticks. */
+  /** Its parts. Most systems count them only in ticks. */
   readonly userUs: number;
   readonly systemUs: number;
   readonly rssBytes: number;
@@ -35,7 +35,8 @@ export function usageOfTree(pid: number): Usage {
   for (const row of treeOf(pid, rows)) {
     const countedUs = row.userUs + row.systemUs;
     const scheduled = onLinux ? scheduledUs(row.pid) : undefined;
-    // The scheduler's figure lacks threads that have ended: then the ticks have to do.
+    // The scheduler's figure lacks threads that have ended. If there were such, the ticks are
+    // taken.
     const exact = scheduled !== undefined && scheduled > countedUs - 2 * TICK_US;
     usage.cpuUs += exact ? scheduled : countedUs;
     usage.userUs += row.userUs;
@@ -45,7 +46,7 @@ export function usageOfTree(pid: number): Usage {
   return usage;
 }
 
-/** What was used between two readings: the exact total, divided as the ticks divide it. */
+/** The CPU time between two readings: the exact total, divided as the ticks divide it. */
 export function cpuBetween(before: Usage, after: Usage): { userUs: number; systemUs: number } {
   const cpuUs = Math.max(0, after.cpuUs - before.cpuUs);
   const userTicksUs = Math.max(0, after.userUs - before.userUs);
@@ -85,7 +86,7 @@ export function parseStat(line: string): ProcessRow {
   };
 }
 
-/** /proc/PID/status has it in KiB, whatever the page size is. */
+/** Resident memory. /proc/PID/status has it in KiB, whatever the page size is. */
 function residentBytes(pid: number): number {
   const status = readIfThere(`/proc/${pid}/status`) ?? "";
   return Number(/^VmRSS:\s+([0-9]+) kB$/m.exec(status)?.[1] ?? 0) * 1_024;
@@ -137,7 +138,7 @@ export function parsePsLine(line: string): ProcessRow {
 function clockUs(text: string): number {
   let seconds = 0;
   for (const part of text.replace("-", ":").split(":")) seconds = seconds * 60 + Number(part);
-  // A day has 24 hours, not 60.
+  // Days are apart, as a day has 24 hours, not 60.
   const days = text.includes("-") ? Number(text.split("-", 1)[0]) : 0;
   return (seconds - days * (60 - 24) * 3_600) * 1e6;
 }

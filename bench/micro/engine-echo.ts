@@ -1,5 +1,5 @@
-// CPU per call of the engine transport alone, driven by h2load: an echo server, or with `relay` a
-// bare relay to an echo server in another process (both legs, no director).
+// CPU time per call of the engine transport alone, driven by h2load. The subject is an echo server.
+// With `relay` it is a bare relay to an echo server in another process: both legs, no director.
 //
 //   node .build/bench/micro/engine-echo.js [echo|relay] [calls] [connections] [streams] [bytes]
 
@@ -77,7 +77,9 @@ class RelayLeg implements StreamListener {
   onTrailers(trailers: HeaderList): void {
     this.other?.sendTrailers(trailers);
   }
-  /** What this side had queued left: it came from the other one. */
+  /**
+   * Bytes that this side had queued have left; they came from the other side, which gets credit.
+   */
   onWritable(bytes: number): void {
     this.other?.acknowledge(bytes);
   }

@@ -1,4 +1,4 @@
-// HPACK by the nanosecond: what one header block of gRPC traffic costs to decode and to encode.
+// HPACK by the nanosecond: the cost of decoding and encoding one header block of gRPC traffic.
 //
 //   npx tsc --noEmit false --outDir .build && taskset -c 1 node .build/bench/micro/hpack.js [part of a name]
 //
@@ -46,7 +46,7 @@ function measure(benchmark: Case): Result {
 
 let sink = 0;
 
-/** CPU time in nanoseconds, so that whatever else runs on the machine counts less. */
+/** CPU time in nanoseconds, so that other programs on the machine count less. */
 function time(benchmark: Case, count: number): number {
   const start = process.cpuUsage();
   sink ^= benchmark.run(count);
@@ -161,7 +161,7 @@ function encodeFresh(name: string, make: () => HeaderField[]): Case {
   };
 }
 
-/** Repeating fields and one that is another one each time. */
+/** Encodes repeating fields and one whose value differs each time. */
 function encodeWithUnique(name: string, uniqueName: string): Case {
   const fields = requestFields();
   const target = Buffer.alloc(4_096);
@@ -199,7 +199,7 @@ const withTimeout = literalBlock([
   field("grpc-timeout", "29999878u"),
 ]);
 
-/** One string of `length`; what src/h2/hpack/byte-string.ts sets its limits by. */
+/** One string of `length`. The limits in src/h2/hpack/byte-string.ts come from these cases. */
 function stringCases(length: number): (() => Case)[] {
   const octets = Buffer.from("abcdefgh".repeat(16), "latin1");
   const texts = Array.from({ length: 32 }, (_, i) => readByteString(octets, i, i + length));

@@ -1,6 +1,8 @@
-// Breaks source files in every small way that Stryker knows, and tells which of these mutants no test notices.
-// By hand, for files that are named: `npm run mutate --workspace bench -- src/h2/output.ts src/h2/error.ts`.
-// The tests of a file's room judge its mutants, unless others are named: `'test/proxy/need*.test.ts'`.
+// Breaks source files in every small way that Stryker knows, and tells which of these mutants no
+// test notices. It is run by hand, for files that are named:
+//   npm run mutate --workspace bench -- src/h2/output.ts src/h2/error.ts
+// The tests of a file's room judge its mutants, unless others are named:
+// `'test/proxy/need*.test.ts'`.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -34,9 +36,10 @@ await new Stryker({
   plugins: [fileURLToPath(import.meta.resolve("@stryker-mutator/vitest-runner"))],
   vitest: { configFile: "vitest.config.ts", related: false },
   coverageAnalysis: "perTest",
-  // What runs once, when a file is loaded, cannot be switched on and off by a mutant within one process.
+  // A mutant cannot switch code on and off that runs once, when a file is loaded.
   ignoreStatic: true,
-  // TypeScript 7 has no compiler API, which Stryker would use to rewrite the paths in this file and to silence the compiler.
+  // Stryker would use the compiler API to rewrite the paths in this file and to silence the
+  // compiler. TypeScript 7 has no such API.
   tsconfigFile: "none",
   disableTypeChecks: false,
   concurrency: 2,

@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 
 export interface Announcement {
   readonly port: number;
-  /** Where it listens with TLS, if it does. */
+  /** The port of TLS, if it listens with TLS. */
   readonly tlsPort?: number;
 }
 

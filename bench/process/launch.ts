@@ -24,7 +24,7 @@ export class LaunchError extends Error {
 }
 
 export interface LaunchOptions {
-  /** CPU list for taskset; not pinned without. */
+  /** CPU list for taskset. Without one the process is not pinned. */
   readonly cpus?: string | undefined;
   readonly nodeArguments?: readonly string[];
 }
@@ -42,7 +42,7 @@ export class Launched {
 
   constructor(name: string, command: string, args: readonly string[], options: LaunchOptions) {
     const pinned = options.cpus !== undefined;
-    // taskset replaces itself by the program, so the child's id is the program's.
+    // taskset replaces itself by the program, so the child's id is the id of the program.
     this.#child = spawn(
       pinned ? "taskset" : command,
       pinned ? ["-c", options.cpus, command, ...args] : args,
@@ -71,7 +71,7 @@ export class Launched {
   get death(): string | undefined {
     if (this.#exit === undefined || this.#stopping) return undefined;
     const lines = this.#stderr.trim().split("\n");
-    // Node prints the error amid its stack, other programs say it last.
+    // Node prints the error amid its stack. Other programs print it last.
     const words = lines.find((line) => /^\S*Error\b/.test(line)) ?? lines.at(-1) ?? "";
     return `${this.#name} ended (${this.#exit})${words === "" ? "" : `: ${words.trim()}`}`;
   }
@@ -103,7 +103,7 @@ export async function launchNode(
   return await launchScript(module, script, args, options);
 }
 
-/** The same for a script anywhere; `name` is for messages. */
+/** Starts a script anywhere with Node and waits for its announcement. `name` is for messages. */
 export async function launchScript(
   name: string,
   script: string,

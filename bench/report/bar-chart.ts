@@ -31,7 +31,10 @@ export interface BarChart {
   readonly title: string;
   readonly unit: string;
   readonly bars: readonly Bar[];
-  /** Where less is better, a bar far longer than the others says enough when it is cut. */
+  /**
+   * Whether long bars are cut. Where less is better, a bar far longer than the others says enough
+   * when it is cut.
+   */
   readonly cut: boolean;
 }
 
@@ -106,7 +109,7 @@ function rect(from: number, to: number, y: number, className: string): string {
   return element("rect", { x: from, y, width: to - from, height: BAR_HEIGHT, class: className });
 }
 
-/** Two slanted gaps: the bar goes on. */
+/** Two slanted gaps, which say that the bar goes on. */
 function breakMark(x: number, y: number): string {
   const slash = (at: number): string =>
     line(at, y + BAR_HEIGHT + 2, at + 6, y - 2, { class: "break" });

@@ -1,5 +1,5 @@
-// The record as one HTML page: pictures, tables, conditions. Nothing in it loads anything; light
-// and dark by the reader's setting.
+// The record as one HTML page: pictures, tables, conditions. The page loads nothing. It is light or
+// dark by the reader's setting.
 
 import type { Spread } from "../measure/statistics.ts";
 import { spreadOf } from "../measure/statistics.ts";
@@ -165,7 +165,7 @@ function scalingChart(record: BenchRecord, summaries: readonly ScenarioSummary[]
       if (result?.status !== "ok") return undefined;
       return spreadOf(result.rounds.map((round) => cpuUs(round) ?? Number.NaN));
     });
-    // The TLS subjects take part in a few scenarios only, which is no curve.
+    // The TLS subjects take part in a few scenarios only; so few points make no curve.
     if (values.filter((value) => value !== undefined).length < Math.min(3, points.length)) continue;
     const variant = nextVariant(variants, subject.family);
     series.push({ label: subject.title, family: subject.family, variant, values });

@@ -8,9 +8,9 @@ import { element, escapeText, line, logTicks, picture, text } from "./svg.ts";
 export interface Series {
   readonly label: string;
   readonly family: string;
-  /** Which of the dash patterns tells it from its family. */
+  /** The number of the dash pattern that tells the line from others of its family. */
   readonly variant: number;
-  /** One for each position; a gap where nothing was measured. */
+  /** One value for each position; `undefined` where nothing was measured. */
   readonly values: readonly (Spread | undefined)[];
 }
 
@@ -83,7 +83,7 @@ function seriesShape(
   const marks: string[] = [];
   for (const [index, position] of positions.entries()) {
     const value = one.values[index];
-    // A line across a gap would claim what nobody measured.
+    // A line across a gap would claim values that nobody measured.
     if (value === undefined) {
       command = "M";
       continue;
@@ -110,8 +110,8 @@ function seriesShape(
 }
 
 /**
- * At the height of the last point, pushed apart where they would overlap, with a line that leads
- * there.
+ * Labels at the height of the last points. Labels that would overlap are pushed apart, and a line
+ * leads to each.
  */
 function endLabels(
   series: readonly Series[],

@@ -1,5 +1,5 @@
-// What the terminal shows while a run is under way: one line that is rewritten, or plain lines
-// where there is no terminal.
+// Shows the progress of a run: one line that is rewritten, or plain lines where there is no
+// terminal.
 
 export class Progress {
   readonly #out: NodeJS.WriteStream;
@@ -13,7 +13,7 @@ export class Progress {
     this.#total = total;
   }
 
-  /** Where no terminal is, only the first subject of a step is worth a line. */
+  /** Without a terminal, only the first subject of a step gets a line. */
   step(scenario: string, what: string, subject: string): void {
     const elapsed = ((performance.now() - this.#startedMs) / 1_000).toFixed(0);
     if (this.#out.isTTY) {

@@ -1,6 +1,6 @@
-// The programs a user would put in front of a gRPC backend, each configured so that it multiplexes
-// or keeps connections upstream, and no window, stream limit, time limit or log is in the way. One
-// worker each: the comparison is per core.
+// The programs that a user would put in front of a gRPC backend. Each is configured to multiplex or
+// keep connections upstream. No window, stream limit, time limit or log is in the way. Each has one
+// worker: the comparison is per core.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

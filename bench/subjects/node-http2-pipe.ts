@@ -1,5 +1,5 @@
-// Subject: the proxy a Node programmer writes with the core API of node:http2: one upstream
-// session, pipe both ways. What the `node` transport is measured against.
+// Subject: the proxy that a Node programmer writes with the core API of node:http2. It has one
+// upstream session and pipes both ways. The `node` transport is compared with it.
 
 import { connect, createServer } from "node:http2";
 import { announce, childArguments, followParent, requiredArgument } from "../process/child.ts";

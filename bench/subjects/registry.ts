@@ -62,7 +62,7 @@ export function missing(subject: Subject): string | undefined {
   return `${program} is not installed (Debian package ${debianPackage})`;
 }
 
-/** The first line that the program says of itself; `undefined` when it is not installed. */
+/** The first line of the program's version output; `undefined` when it is not installed. */
 export function versionOf(program: string): string | undefined {
   const asked = spawnSync(
     program,

@@ -16,7 +16,7 @@ const variant = requiredArgument(args, "variant");
 const target = `127.0.0.1:${requiredArgument(args, "backend-port")}`;
 const transport: TransportName = variant === "node" ? "node" : "engine";
 
-/** As the other subjects are configured: windows and stream limits are not in the way. */
+/** Limits as in the other subjects: windows and stream limits are not in the way. */
 const LIMITS = {
   transport,
   maxConcurrentStreams: 1_000,

@@ -1,9 +1,9 @@
-// What the harness knows of a subject: how to find out whether it is here, how to start it, who it
-// is.
+// A subject as the harness knows it: its name, how to start it, and how to find out whether it is
+// installed.
 
 import type { Launched, LaunchOptions } from "../process/launch.ts";
 
-/** How subjects are told apart in pictures. */
+/** The groups that pictures tell apart. */
 export type SubjectFamily = "floor" | "relay" | "node" | "native";
 
 /** Where the subject finds its backend, and a place for its files. */
@@ -12,7 +12,7 @@ export interface SubjectSurroundings extends LaunchOptions {
   readonly backendTlsPort: number;
   /** `cert.pem` and `key.pem` for 127.0.0.1, self-signed; for tests only. */
   readonly certificate: { readonly certPath: string; readonly keyPath: string };
-  /** Exists, is empty, and goes away with the harness. */
+  /** A folder that exists, is empty, and is removed at the end of the run. */
   readonly directory: string;
 }
 

@@ -1,5 +1,5 @@
-// Subject: copies bytes between sockets without looking at them. What any proxy in Node pays at
-// least.
+// Subject: copies bytes between sockets without looking at them. Any proxy in Node costs at least
+// that much.
 
 import { connect, createServer, type Socket } from "node:net";
 import { announce, childArguments, followParent, requiredArgument } from "../process/child.ts";

@@ -1,5 +1,5 @@
-// A proxy that can be told to do one thing wrong, each of them seen in real ones: what the checks
-// must catch.
+// A proxy that can be told to do one thing wrong. Each of these faults was seen in real proxies,
+// and the checks must catch it.
 
 import {
   type ClientHttp2Session,

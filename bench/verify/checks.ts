@@ -1,6 +1,6 @@
-// What a subject has to do right before it is timed. A required check that fails makes the subject
-// failed; the others are duties of a gRPC proxy that known programs neglect, and are reported as
-// defects beside the figures.
+// The checks that come before a subject is timed. If a required check fails, the subject has
+// failed. The others are duties of a gRPC proxy that known programs neglect. Their failures are
+// reported as defects beside the figures.
 
 import { randomUUID } from "node:crypto";
 import { decodeMessage, encodeMessage, messageOfSize } from "../backends/message.ts";
@@ -17,9 +17,9 @@ import { CheckFailure, type Probe, type ProbeCall } from "./probe.ts";
 
 export interface CheckSurroundings {
   readonly subject: Probe;
-  /** Straight to the backend, for its side of the story. */
+  /** A connection straight to the backend, for its view of a call. */
   readonly backend: Probe;
-  /** How long the backend may take to see what the client did. */
+  /** How long the backend may take to notice an action of the client. */
   readonly limitMs: number;
 }
 
@@ -32,8 +32,8 @@ export interface Check {
 const LARGE_BYTES = 1_048_576;
 const STREAM_LENGTH = 100;
 /**
- * A client that does not read: so much is offered, and so much may be taken from the backend
- * meanwhile.
+ * Limits for a client that does not read: so much is offered, and so much may be taken from the
+ * backend meanwhile.
  */
 const FLOOD_MESSAGE_BYTES = 65_536;
 const FLOOD_COUNT = 640;
@@ -133,8 +133,8 @@ async function clientStream({ subject }: CheckSurroundings): Promise<void> {
 }
 
 /**
- * Each message is sent when the echo of the one before has arrived: whoever collects a stream first
- * never answers.
+ * Each message is sent when the echo of the one before has arrived. A proxy that collects a stream
+ * first never answers.
  */
 async function pingPong({ subject }: CheckSurroundings): Promise<void> {
   const call = subject.call("Bidi");
@@ -185,14 +185,15 @@ async function cancelDownload(surroundings: CheckSurroundings): Promise<void> {
 }
 
 /**
- * A cancelled upload must not look complete: a backend might act on the half of it (contract:
+ * A cancelled upload must not look complete: a backend might act on half of it (contract:
  * RST_STREAM, no END_STREAM).
  */
 async function cancelUpload(surroundings: CheckSurroundings): Promise<void> {
   const token = randomUUID();
   const call = surroundings.subject.call("Bidi", [[TOKEN, token]]).send(messageOfSize(32));
   await call.until("echo of an open stream", () => call.messages.length === 1);
-  // In a turn of its own: node:http2 ends a stream before it resets it when both fall into a read.
+  // The reset comes in a turn of its own: node:http2 ends a stream before it resets it when both
+  // fall into one read.
   await new Promise((resolve) => setImmediate(resolve));
   call.cancel();
   const { outcome, halfClosed } = await settledState(surroundings, token);

@@ -1,4 +1,4 @@
-// One call at a time over the seam, everything of its answer kept: what the checks look at.
+// Makes one call at a time over the seam, and keeps the whole answer for the checks.
 
 import type {
   ClientSession,
@@ -22,7 +22,9 @@ export class CheckFailure extends Error {
 
 export interface ProbeTarget {
   readonly port: number;
-  /** PEM of the certificate that the subject must show; plain HTTP/2 without. */
+  /**
+   * PEM of the certificate that the subject must show. Without one the probe speaks plain HTTP/2.
+   */
   readonly certificate?: string | undefined;
 }
 
@@ -88,7 +90,7 @@ export class ProbeCall implements StreamListener {
   readonly #limitMs: number;
   readonly #chunks: Buffer[] = [];
   readonly #waiting = new Set<() => void>();
-  /** Credit is given at once unless a check wants to be a client that does not read. */
+  /** Whether credit is given at once. A check clears it to be a client that does not read. */
   reading = true;
   #owedBytes = 0;
   receivedBytes = 0;

@@ -7,9 +7,11 @@ import { independentTransport } from "../transport.ts";
 import { type BrokenProxy, type Fault, startBrokenProxy } from "./broken-proxy.ts";
 import { type Verdict, verify } from "./verify.ts";
 
-/** What a check that ought to fail waits in vain. */
+/** The time that a check waits in vain when it ought to fail. */
 const SHORT_MS = 700;
-/** Where nothing ought to fail nothing waits, and a slow machine may take its time. */
+/**
+ * The limit where nothing ought to fail. Nothing waits that long, but a slow machine may need time.
+ */
 const LONG_MS = 10_000;
 
 async function verdictOn(port: number, backendPort: number, limitMs: number): Promise<Verdict> {

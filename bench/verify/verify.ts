@@ -25,7 +25,8 @@ export async function verify(transport: Transport, options: VerifyOptions): Prom
   const backend = await Probe.connect(transport, options.backend, limitMs);
   try {
     for (const check of CHECKS) {
-      // A connection of its own for each check: what one breaks does not fail the next.
+      // Each check has a connection of its own, so that a connection broken by one does not fail
+      // the next.
       let subject: Probe | undefined;
       try {
         subject = await Probe.connect(transport, options.subject, limitMs);

@@ -15,7 +15,7 @@ export class FakeAddress implements SubchannelView {
   state: ConnState = "idle";
   inFlight = 0;
   weight: number;
-  /** What a connection attempt leads to at once. */
+  /** The state that a connection attempt leads to at once. */
   outcome: ConnState = "connecting";
   readonly #set: FakeAddresses;
 
@@ -42,13 +42,13 @@ export class FakeAddress implements SubchannelView {
   }
 }
 
-/** A balancer and its addresses, of which it is told as a connection tells it. */
+/** A balancer and its addresses. It gets them as a connection gives them. */
 export class FakeAddresses implements BalancerHost {
   readonly log: string[] = [];
   readonly balancer: Balancer;
   all: FakeAddress[] = [];
   picker: Picker | undefined;
-  /** What `random` gives, in order; then 0. */
+  /** The results of `random`, in order; then 0. */
   draws: number[] = [];
   delays: { ms: number; callback: () => void }[] = [];
   refreshCount = 0;
@@ -95,13 +95,13 @@ export class FakeAddresses implements BalancerHost {
     for (const address of addresses) this.get(address).become(state);
   }
 
-  /** The address that a call gets. */
+  /** Picks for a call, and returns the address. */
   pick(call: Partial<PickInfo> = {}): string | undefined {
     const picked = this.picker?.pick({ method: "/a.B/C", hashKey: undefined, ...call });
     return picked === undefined ? undefined : (picked as SubchannelView).address;
   }
 
-  /** What was done since the last time. */
+  /** The actions since the last call of this method. */
   done(): string[] {
     return this.log.splice(0);
   }
@@ -114,7 +114,7 @@ export class FakeAddresses implements BalancerHost {
     };
   }
 
-  /** The delays are over. */
+  /** Ends all delays. */
   fire(): void {
     for (const { callback } of this.delays.splice(0)) callback();
   }

@@ -1,6 +1,6 @@
-// A self-signed certificate for 127.0.0.1 and `localhost`, made when the tests run: no key in the
-// repository, and no date on which the tests stop working. DER (ITU-T X.690) by hand, as much as an
-// X.509 certificate needs.
+// A self-signed certificate for 127.0.0.1 and `localhost`. It is made when the tests run, so there
+// is no key in the repository, and no date on which the tests stop working. The DER (ITU-T X.690)
+// is written by hand, as much as an X.509 certificate needs.
 
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ export interface TestCertificate {
 }
 
 /**
- * A new certificate whose subject is `commonName`; it is its own authority, so `cert` also serves
+ * A new certificate whose subject is `commonName`. It is its own authority, so `cert` also serves
  * as `ca`.
  * @param expired a minute ago
  */
@@ -108,7 +108,7 @@ function pem(label: string, content: Buffer): string {
   return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ""].join("\n");
 }
 
-/** A file with `text` that is gone at the end of the test; its path. */
+/** Makes a file with `text` that is removed at the end of the test. Returns its path. */
 export function pemFile(name: string, text: string): string {
   const folder = mkdtempSync(join(tmpdir(), "relay-tls-"));
   closeAtEnd(() => rmSync(folder, { recursive: true }));

@@ -1,4 +1,4 @@
-// What a test opened is closed when the test is over, whatever way it ended.
+// Closes everything that a test opened when the test is over, however it ended.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,7 +20,7 @@ export function socketPath(): string {
   return join(folder, "s");
 }
 
-/** `promise`, or a failure that says what was waited for. */
+/** Waits for `promise`; after the limit fails with an error that names the awaited event. */
 export async function within<T>(
   what: string,
   promise: Promise<T>,

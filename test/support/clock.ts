@@ -4,13 +4,13 @@ import type { Clock } from "../../src/time/clock.ts";
 import { type Timer, TimerWheel } from "../../src/time/timer-wheel.ts";
 
 /**
- * As the real clock it never fires early and up to a tick of 4 ms late, so tests advance by
- * multiples of that.
+ * Like the real clock it never fires early, and fires up to a tick of 4 ms late. So tests advance
+ * by multiples of that.
  */
 export class FakeClock implements Clock {
   #nowMs: number;
   readonly #wheel: TimerWheel;
-  /** Those on the wheel; such as fired, too, until they are looked at. */
+  /** The timers on the wheel. Timers that fired stay here until they are looked at. */
   readonly #timers = new Set<Timer>();
 
   constructor(startMs = 1_000_000) {

@@ -1,11 +1,11 @@
-// Which transports the suites above the seam run on.
+// The transports that the suites above the seam run on.
 
 import type { TransportName } from "../../src/transport/select.ts";
 
 export interface TransportCombo {
-  /** Towards clients. */
+  /** The transport towards clients. */
   readonly server: TransportName;
-  /** Towards backends. */
+  /** The transport towards backends. */
   readonly client: TransportName;
 }
 
@@ -18,8 +18,8 @@ export const transportCombos: readonly TransportCombo[] = [
 ];
 
 /**
- * For suites that take long for each: those of one transport on both sides; with
- * `ENDURANCE_COMBOS=all` in the environment, all.
+ * For suites that take long for each combination: those of one transport on both sides. With
+ * `ENDURANCE_COMBOS=all` in the environment: all.
  */
 export const enduranceCombos: readonly TransportCombo[] =
   process.env["ENDURANCE_COMBOS"] === "all"

@@ -1,9 +1,9 @@
-// The Markdown of the repository, and where its links lead.
+// The Markdown documents of the repository, and the targets of their links.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
 
-/** Every document that is kept: paths from the root, with forward slashes. */
+/** Every document in the repository: paths from the root, with forward slashes. */
 export function documents(): string[] {
   const folders = ["src", "test", "bench"].flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: "utf8" }).map((path) => `${folder}/${path}`),
@@ -16,9 +16,9 @@ export function documents(): string[] {
 export interface DocumentLink {
   readonly from: string;
   readonly link: string;
-  /** The file or folder that it leads to, from the root. */
+  /** The file or folder that the link leads to, from the root. */
   readonly target: string;
-  /** Neither a file nor a heading of a document. */
+  /** Whether the link leads neither to a file nor to a heading of a document. */
   readonly dead: boolean;
 }
 
@@ -37,7 +37,10 @@ export function linksOf(from: string): DocumentLink[] {
     });
 }
 
-/** As links name them: lower case, blanks as hyphens, nothing else but letters and digits. */
+/**
+ * The headings of a document, as links name them: lower case, blanks as hyphens, nothing else but
+ * letters and digits.
+ */
 function headingsOf(path: string): string[] {
   return [...readFileSync(path, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
     heading

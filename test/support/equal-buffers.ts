@@ -1,5 +1,5 @@
-// Set up before every test: buffers are compared as buffers. `toEqual` would look at them octet by
-// octet, in JavaScript: seconds for the larger ones.
+// Set up before every test: buffers are compared as buffers. `toEqual` would compare them octet by
+// octet, in JavaScript, which takes seconds for the larger ones.
 
 import { expect } from "vitest";
 

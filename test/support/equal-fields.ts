@@ -1,5 +1,6 @@
-// Set up before every test: header fields are compared by what they say. What an encoder and the
-// rules have noted on them depends on who had them before, and some are one object for everybody.
+// Set up before every test: header fields are compared by their content. The notes of an encoder
+// and of the rules on them depend on who had them before, and some fields are one object for
+// everybody.
 
 import { expect } from "vitest";
 import { HeaderField } from "../../src/wire/field.ts";

@@ -1,4 +1,4 @@
-// What is published while a test runs, and what the process is warned of.
+// Events that are published while a test runs, and warnings of the process.
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { CallEndEvent, ConnStateEvent, DetachedEndEvent } from "../../src/observe/channels.ts";

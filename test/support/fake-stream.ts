@@ -1,4 +1,5 @@
-// A stream of no session: tells what it was told, for tests of what stands right above the seam.
+// A stream without a session. It records the calls of its methods, for tests of code right above
+// the seam.
 
 import type { Session, Stream } from "../../src/transport/transport.ts";
 import { errorCodeName } from "../../src/wire/error-code.ts";
@@ -21,7 +22,7 @@ export class FakeStream implements Stream {
   readonly session: Session = SESSION;
   queuedBytes = 0;
   readonly log: string[] = [];
-  /** What sending header lists throws, one after the other. */
+  /** The errors that sending header lists throws, one after the other. */
   readonly failures: unknown[] = [];
 
   sendHeaders(headers: HeaderList, endStream: boolean): void {

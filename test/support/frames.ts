@@ -1,5 +1,5 @@
-// HTTP/2 frames for tests: builders, a decoder and a readable form. Deliberately shares nothing
-// with the frame code of src/h2, so that each checks the other; it must be able to say what a
+// HTTP/2 frames for tests: builders, a decoder and a readable form. It deliberately shares nothing
+// with the frame code of src/h2, so that each checks the other. It must also build frames that a
 // well-behaved implementation would never send.
 
 import { errorCodeName } from "../../src/wire/error-code.ts";
@@ -35,14 +35,14 @@ export const SETTINGS = {
   MAX_HEADER_LIST_SIZE: 6,
 } as const;
 export type SettingName = keyof typeof SETTINGS;
-/** By name, or by number for identifiers that RFC 9113 does not name. */
+/** Settings by name, or by number for identifiers that RFC 9113 does not name. */
 export type SettingsInput = { readonly [name in SettingName | number]?: number };
 
 /** `["name", "value"]` or a `HeaderField` (which can be sensitive). */
 export type FieldInput = HeaderField | readonly [name: string, value: string];
 export type BytesInput = Uint8Array | string;
 
-/** One frame, to send or received. */
+/** One frame, either to be sent or received. */
 export class Frame {
   readonly type: number;
   readonly flags: number;
@@ -65,7 +65,7 @@ export class Frame {
     return (this.flags & flag) !== 0;
   }
 
-  /** END_STREAM is set on a frame that can carry it. */
+  /** Whether END_STREAM is set on a frame that can carry it. */
   get endStream(): boolean {
     return (this.type === FRAME_TYPES.DATA || this.type === FRAME_TYPES.HEADERS) && this.has(1);
   }
@@ -174,7 +174,7 @@ export const frames = {
     }
     return frame("HEADERS", flags, streamId, payload);
   },
-  /** CONTINUATION; with `endHeaders: false` more of them follow. */
+  /** CONTINUATION. With `endHeaders: false` more of them follow. */
   continuation(
     streamId: number,
     block: Buffer | readonly FieldInput[],
@@ -236,7 +236,7 @@ export const frames = {
   raw: (type: number, flags: number, streamId: number, payload: BytesInput = ""): Frame =>
     new Frame(type, flags, streamId, toBuffer(payload)),
 
-  /** The bytes of all of them, one after the other. */
+  /** The bytes of all parts, one after the other. */
   bytes: (...parts: readonly (Frame | Uint8Array)[]): Buffer =>
     Buffer.concat(parts.map((part) => (part instanceof Frame ? part.bytes() : part))),
 } as const;
@@ -245,7 +245,7 @@ export const frames = {
 export class FrameDecoder {
   #rest: Buffer = Buffer.alloc(0);
 
-  /** Bytes of a frame that is not complete yet. */
+  /** The number of bytes of a frame that is not complete yet. */
   get pendingBytes(): number {
     return this.#rest.length;
   }

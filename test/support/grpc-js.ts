@@ -8,7 +8,7 @@ import { closeAtEnd } from "./cleanup.ts";
 
 const asBytes = (bytes: Buffer): Buffer => bytes;
 
-/** How a method is called; its name says what streams. */
+/** The handler of a method. The name of the method says which sides stream. */
 export type GrpcHandler = grpc.UntypedHandleCall;
 type Duplex = grpc.ServerDuplexStream<Buffer, Buffer>;
 
@@ -67,7 +67,7 @@ export async function grpcBackend(
 export interface UnaryOutcome {
   readonly response: Buffer | undefined;
   readonly error: grpc.ServiceError | undefined;
-  /** Undefined when none came before the status, or in one with it. */
+  /** The response headers; `undefined` when none came before the status (Trailers-Only). */
   readonly header: grpc.Metadata | undefined;
   readonly status: grpc.StatusObject;
 }

@@ -1,5 +1,5 @@
-// Which classes of src/ hide their members by `private`, and which by `#` (ARCHITECTURE.md,
-// "Hidden members").
+// Finds the classes of src/ that hide their members by `private`, and those that use `#`
+// (ARCHITECTURE.md, "Hidden members").
 
 import { relative } from "node:path";
 import { roomOf, type SourceFile, slashes } from "./sources.ts";
@@ -29,7 +29,9 @@ const PRIVATE_IN: Readonly<Record<string, readonly string[]>> = {
 export interface HidingClass {
   readonly path: string;
   readonly name: string;
-  /** The forms in which it hides members: `#` and `private`, which `protected` goes with. */
+  /**
+   * The forms in which the class hides members: `#` and `private`. `protected` counts as `private`.
+   */
   readonly forms: string;
 }
 
@@ -61,7 +63,9 @@ export function wronglyHashed(classes: readonly HidingClass[]): string[] {
     .map(({ path, name }) => `${path}: ${name}`);
 }
 
-/** What the table names for nothing: places without such classes, and classes that use no `#`. */
+/**
+ * Entries that the table does not need: places without such classes, and classes that use no `#`.
+ */
 export function unneededEntries(classes: readonly HidingClass[]): string[] {
   const needed = new Set<string>();
   for (const { path, name, forms } of classes) {

@@ -1,4 +1,4 @@
-// Memory as a plain socket of the engine uses it: what came with a read is gone when the read is
+// Memory as a plain socket of the engine uses it: the bytes of a read are gone when the read is
 // over.
 
 import { type LentBytes, lend } from "../../src/wire/lent-bytes.ts";
@@ -8,7 +8,7 @@ const GARBAGE = 0xdb;
 
 /**
  * Calls `use` with `bytes` at the beginning of the memory, read by read, and overwrites them after
- * each.
+ * each read.
  */
 export function readLent(bytes: Uint8Array, use: (memory: Buffer, end: number) => void): void {
   for (let at = 0; at < bytes.length; at += MEMORY.length) {

@@ -8,7 +8,7 @@ type Callback = (
   addresses?: readonly { readonly address: string; readonly family: number }[],
 ) => void;
 
-/** Every name has these IPv4 addresses, or fails with this error, until the test has finished. */
+/** Gives every name these IPv4 addresses, or this error, until the test has finished. */
 export function answerLookups(answer: readonly string[] | Error): void {
   const original = dns.lookup;
   Reflect.set(dns, "lookup", (_host: string, _options: unknown, callback: Callback): void => {

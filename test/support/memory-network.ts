@@ -1,22 +1,22 @@
 // The network of the in-memory transport: a queue of deliveries, so that a test decides when the
-// other side hears of it.
+// other side gets each.
 
 import { formatAddress } from "../../src/transport/address.ts";
 import type { SocketAddress } from "../../src/transport/transport.ts";
 import type { MemorySession } from "./memory-session.ts";
 
-/** More deliveries than this in one go is two sides answering each other for ever. */
+/** More deliveries than this at once mean that two sides answer each other for ever. */
 const LIVELOCK_COUNT = 1_000_000;
 
 export interface MemoryNetworkOptions {
   /**
-   * Nothing moves before `deliver` or `step`. @default false: everything is delivered in the next
-   * microtask
+   * Nothing moves before `deliver` or `step`.
+   * @default false: everything is delivered in the next microtask
    */
   readonly manual?: boolean;
 }
 
-/** What listens at an address. */
+/** The listener at an address. */
 export interface MemoryAcceptor {
   accept(client: MemorySession): void;
 }
@@ -59,7 +59,8 @@ export class MemoryNetwork {
   }
 
   /**
-   * Delivers until nothing is left, also what the deliveries cause. Returns how many there were.
+   * Delivers until nothing is left, further deliveries that these cause included. Returns how many
+   * there were.
    */
   deliver(): number {
     for (let count = 0; ; count++) {
@@ -68,12 +69,12 @@ export class MemoryNetwork {
     }
   }
 
-  /** The connection of `session` breaks now; what is under way on it is lost. */
+  /** Breaks the connection of `session` now. Everything under way on it is lost. */
   cut(session: MemorySession): void {
     session.cut();
   }
 
-  /** `address` swallows connection attempts: neither accepted nor refused. */
+  /** Makes `address` swallow connection attempts: it neither accepts nor refuses them. */
   silence(address: SocketAddress): void {
     this.#silent.add(formatAddress(address));
   }

@@ -25,7 +25,8 @@ export class SendQueue {
   }
 
   /**
-   * At most `limit` bytes off the front; nothing while no byte may go. An empty piece always may.
+   * Takes at most `limit` bytes off the front, and nothing while no byte may go. An empty piece may
+   * always go.
    */
   shift(limit: number): DataPiece | undefined {
     const first = this.#pieces[0];

@@ -59,11 +59,11 @@ export type MemoryFrame =
 export class MemorySession implements ClientSession {
   readonly role: "client" | "server";
   readonly peer: PeerInfo;
-  /** Credit that the connection has; streams draw on it. */
+  /** The credit of the connection. Streams draw on it. */
   sendWindowBytes = 65_535;
   answered = false;
   other: MemorySession | undefined;
-  /** Set at once for a client, by `onSession` for a server. */
+  /** The listener. It is set at once for a client, and by `onSession` for a server. */
   listener: ClientSessionListener | ServerSessionListener | undefined;
   readonly #network: MemoryNetwork;
   readonly #options: ResolvedSessionOptions;
@@ -190,7 +190,7 @@ export class MemorySession implements ClientSession {
   /** Called once when the session has ended, before its listener is. */
   onFinished: (() => void) | undefined;
 
-  /** A stream is over: there is room for another, or the session is done. */
+  /** A stream is over. There is room for another, or the session is done. */
   forget(stream: MemoryStream): void {
     if (!this.#streams.delete(stream.id)) return;
     this.#notifyAvailable();
@@ -269,7 +269,7 @@ export class MemorySession implements ClientSession {
       known?.recvHeaders(headers, endStream);
       return;
     }
-    // Above the last one that our GOAWAY named; or the end of one that we reset.
+    // The stream is above the last one that our GOAWAY named, or it is one that we reset.
     if (this.#goAway === "final" || streamId <= this.#lastPeerStreamId) return;
     const listener = this.listener as ServerSessionListener;
     const stream = new MemoryStream(this, streamId, this.#peerStreamWindowBytes);
@@ -321,7 +321,7 @@ export class MemorySession implements ClientSession {
     this.#end({ kind: "closed", code: ErrorCode.NO_ERROR, message: "drained" });
   }
 
-  /** Ends the session in the owner's own call: streams and listener are told by a delivery. */
+  /** Ends the session in the owner's own call. Streams and listener are told by a delivery. */
   #end(end: SessionEnd): void {
     this.#closed = true;
     this.#network.post(() => this.#finish(end));

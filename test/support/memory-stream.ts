@@ -16,13 +16,13 @@ export class MemoryStream implements Stream {
   listener: StreamListener | undefined;
   readonly #queue = new SendQueue();
   #trailers: HeaderList | undefined;
-  /** What we may send before the peer gives credit. */
+  /** Bytes that we may send before the peer gives credit. */
   #sendWindowBytes: number;
-  /** Received and not yet given back. */
+  /** Bytes that were received and not yet given back. */
   #unacknowledgedBytes = 0;
   #headersSent = false;
   #headersReceived = false;
-  /** The owner has said its last word; it may still be queued. */
+  /** Whether the owner has ended its side. That end may still be queued. */
   #finished = false;
   #localEnded = false;
   #remoteEnded = false;
@@ -54,7 +54,7 @@ export class MemoryStream implements Stream {
     }
     this.#finished = endStream;
     this.#queue.push(keep(chunk), endStream);
-    // What was queued before goes first, so bytes of this chunk are accepted only beyond it.
+    // Bytes that were queued before go first, so bytes of this chunk are accepted only beyond them.
     const before = this.#queue.bytes - chunk.length;
     const accepted = this.#flush();
     return Math.max(0, accepted - before);
@@ -82,7 +82,7 @@ export class MemoryStream implements Stream {
     this.session.send({ type: "windowUpdate", streamId: this.id, bytes: credit });
   }
 
-  // What the session has for it
+  // Events from the session
 
   /** The peer gave `bytes` of credit, or the connection has some again. */
   recvCredit(bytes: number): void {
@@ -92,7 +92,7 @@ export class MemoryStream implements Stream {
     if (accepted > 0) this.listener?.onWritable(accepted);
   }
 
-  /** The request's headers: the listener does not exist yet, the session calls `onStream`. */
+  /** The request's headers. The listener does not exist yet: the session calls `onStream`. */
   recvRequest(endStream: boolean): void {
     this.#headersReceived = true;
     this.#remoteEnded = endStream;
@@ -152,7 +152,7 @@ export class MemoryStream implements Stream {
     if (this.#remoteEnded) {
       this.close();
     } else if (this.session.role === "server") {
-      // RFC 9113 §8.1: the response is complete, the rest of the request is of no interest.
+      // RFC 9113 §8.1: the response is complete, and the rest of the request does not matter.
       this.reset(ErrorCode.NO_ERROR);
     }
   }

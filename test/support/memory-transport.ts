@@ -1,5 +1,5 @@
-// The seam without sockets and wall clock: for tests of everything above it, one delivery at a time
-// if need be. TLS and SETTINGS timeouts are not modelled.
+// The seam without sockets and wall clock, for tests of everything above it. A test can make one
+// delivery at a time. TLS and SETTINGS timeouts are not modelled.
 
 import { Timer } from "../../src/time/timer-wheel.ts";
 import { formatAddress } from "../../src/transport/address.ts";

@@ -1,4 +1,5 @@
-// A relay whose director looks at the first messages of a call and then sends it on as it came.
+// A relay whose director looks at the first messages of a call, and then sends the call on
+// unchanged.
 
 import { expect } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
@@ -14,7 +15,7 @@ import {
   statusOf,
 } from "./relay-fixture.ts";
 
-/** What the director does before it sends the call on. */
+/** The action of the director before it sends the call on. */
 export type Look = (peeker: StreamPeeker) => unknown;
 
 export type RelayOptions = Omit<ScriptedRelayOptions, "director">;

@@ -1,5 +1,6 @@
-// What `src/transport/node/rounds.ts` does twice a second happens every 20 ms where this file is
-// imported first: the sessions that node:http2 leaves deaf are many there, and each costs a round.
+// Makes the rounds of `src/transport/node/rounds.ts` come every 20 ms instead of twice a second, if
+// this file is imported first. Tests that import it have many sessions that node:http2 leaves deaf,
+// and each costs a round.
 
 const QUICKER = 25;
 const { setInterval: begin } = globalThis;

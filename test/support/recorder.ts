@@ -1,5 +1,5 @@
-// The owner of sessions and streams in tests: records what it is told, waits for it, and holds the
-// transport to what the seam promises about callbacks, whatever the test itself looks at.
+// The owner of sessions and streams in tests. It records events and waits for them. It also holds
+// the transport to the seam's promises about callbacks, whatever the test itself looks at.
 
 import type {
   ClientSessionListener,
@@ -21,7 +21,8 @@ import { WAIT_LIMIT_MS } from "./patience.ts";
 let ownCalls = 0;
 
 /**
- * `target` whose methods are watched: a callback that comes from within one of them is a violation.
+ * Returns `target` with watched methods. A callback that comes from within one of them is a
+ * violation.
  */
 export function guard<T extends object>(target: T): T {
   return new Proxy(target, {
@@ -40,11 +41,14 @@ export function guard<T extends object>(target: T): T {
   });
 }
 
-/** What every recorder has: a log, a bounded wait for it to change, and promises broken so far. */
+/**
+ * The base of every recorder: a log, a bounded wait for a change of the log, and promises broken so
+ * far.
+ */
 export abstract class Recorder {
   readonly log: string[] = [];
   readonly violations: string[] = [];
-  /** What the owner does within the callback, told what was recorded. */
+  /** The action of the owner within the callback. It gets the recorded entry. */
   reaction: ((entry: string) => void) | undefined;
   readonly #waiting = new Set<() => void>();
 
@@ -55,7 +59,7 @@ export abstract class Recorder {
     for (const attempt of [...this.#waiting]) attempt();
   }
 
-  /** Waits until `check` gives something; looked at again whenever anything is recorded. */
+  /** Waits until `check` gives something. It is called again whenever anything is recorded. */
   until<T>(what: string, check: () => T | undefined): Promise<T> {
     const failure = new Error();
     return new Promise((resolve, reject) => {
@@ -92,7 +96,7 @@ export class StreamRecorder extends Recorder implements StreamListener {
   receivedBytes = 0;
   writableBytes = 0;
   reset: StreamEnd | undefined;
-  /** The peer has ended its side in order. */
+  /** Whether the peer has ended its side in order. */
   ended = false;
   #stream: Stream | undefined;
   readonly #side: "client" | "server";
@@ -112,7 +116,7 @@ export class StreamRecorder extends Recorder implements StreamListener {
     this.#stream = guard(stream);
   }
 
-  /** What was told, with neighbouring DATA as one: how it is cut is the transport's business. */
+  /** The events, with neighbouring DATA as one: the transport may cut DATA as it likes. */
   get outline(): string[] {
     const outline: string[] = [];
     let bytes: number | undefined;
@@ -218,7 +222,7 @@ export class SessionRecorder
   implements ClientSessionListener, ServerSessionListener
 {
   readonly side: "client" | "server";
-  /** Server side: in the order of arrival. Client side: as opened. */
+  /** The streams. Server side: in the order of arrival. Client side: in the order of opening. */
   readonly streams: StreamRecorder[] = [];
   readonly goAways: GoAwayRecord[] = [];
   readonly refusals: Refusal[] = [];
@@ -268,7 +272,7 @@ export class SessionRecorder
     this.record(`goaway(${lastStreamId}, ${errorCodeName(code)})`);
   }
 
-  /** Not in the log, which is the same for every transport. */
+  /** Refusals are not in the log: the log is the same for every transport. */
   onRefused(refusal: Refusal): void {
     this.#expectAlive("onRefused");
     this.refusals.push(refusal);

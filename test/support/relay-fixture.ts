@@ -1,6 +1,6 @@
-// A relay between scripted peers or real clients and backends, on real sockets. What it opened is
-// closed when the test ends, and a call, stream or waiting call that was left over by then fails
-// the test.
+// A relay between scripted peers or real clients and backends, on real sockets. Everything that it
+// opened is closed when the test ends. A call, stream or waiting call that is left over by then
+// fails the test.
 
 import { expect } from "vitest";
 import type { ClientConn } from "../../src/client/client-conn.ts";
@@ -27,15 +27,15 @@ import {
 } from "./scripted-endpoints.ts";
 import type { ScriptedPeer } from "./scripted-peer.ts";
 
-/** A method that relayed calls are of. */
+/** The method of relayed calls. */
 export const PATH = "/test.Service/Method";
 
-/** What `grpc-status` says. */
+/** The value of `grpc-status`. */
 export function statusOf(fields: HeaderList): number {
   return Number(fieldValue(fields, "grpc-status"));
 }
 
-/** Waits until `check` holds, looking again in every turn of the event loop. */
+/** Waits until `check` holds. It looks again in every turn of the event loop. */
 export async function eventually(what: string, check: () => boolean): Promise<void> {
   const failure = new Error();
   const startedMs = performance.now();
@@ -68,7 +68,7 @@ export function dialTo(
   options: DialOptions = {},
 ): ClientConn {
   const target = typeof address === "string" ? address : formatAddress(address);
-  // So that a clock of the test has the timers of calls alone.
+  // No idle timeout, so that a clock of the test has only the timers of calls.
   const idleTimeoutMs = Number.POSITIVE_INFINITY;
   return watchConn(dial(target, { transport: combo.client, idleTimeoutMs, ...options }));
 }
@@ -91,7 +91,7 @@ export function watchConn(conn: ClientConn): ClientConn {
 export interface Listening {
   readonly server: Server;
   readonly listener: ServerListener;
-  /** Of `listener`. */
+  /** The address of `listener`. */
   readonly address: SocketAddress;
 }
 
@@ -118,7 +118,7 @@ export function watchServer(server: Server): Server {
   return server;
 }
 
-/** A server whose calls all go where `director` says. */
+/** A server that relays all calls as `director` says. */
 export function listenRelay(
   combo: TransportCombo,
   director: StreamDirector,
@@ -135,7 +135,7 @@ export function listenRelay(
 export interface ScriptedBackend {
   readonly scripted: ScriptedServer;
   readonly conn: ClientConn;
-  /** Its end of the connection, made by the first call or by `connectTo`. */
+  /** The backend's end of the connection. The first call or `connectTo` makes the connection. */
   peer(): Promise<ScriptedPeer>;
 }
 
@@ -157,7 +157,7 @@ export interface ScriptedRelayOptions {
   readonly dial?: DialOptions;
   readonly backend?: ScriptedServerOptions;
   readonly client?: ScriptedClientOptions;
-  /** Of server and connection. @default the clock of the process */
+  /** The clock of server and connection. @default the clock of the process */
   readonly clock?: FakeClock;
 }
 
@@ -191,7 +191,7 @@ export async function scriptedRelay(
   return { server, address, conn, scripted: upstream.scripted, backend, client };
 }
 
-/** Where the calls of a relay go: the first is the primary's, all others are secondaries'. */
+/** The backends of a relay: the first is the primary, and all others are secondaries. */
 export interface FanOut {
   readonly server: Server;
   readonly client: ScriptedPeer;
@@ -203,12 +203,12 @@ export interface FanOut {
 export interface FanOutOptions {
   /** One for each backend. */
   readonly backends: readonly ScriptedServerOptions[];
-  /** What the director answers; `conns` are the connections to the backends. */
+  /** The answer of the director. `conns` are the connections to the backends. */
   readonly params: (
     conns: readonly ClientConn[],
     peeker: StreamPeeker,
   ) => ReturnType<StreamDirector>;
-  /** Of server and connections. @default the clock of the process */
+  /** The clock of server and connections. @default the clock of the process */
   readonly clock?: FakeClock;
 }
 
@@ -229,13 +229,15 @@ export async function fanOutRelay(combo: TransportCombo, options: FanOutOptions)
 /** The message of a call, as it is on the wire. */
 export const ABC: Buffer = message("abc");
 
-/** Begins a call of one message: all of its request, unless `complete` is false. */
+/** Begins a call of one message. It sends the whole request, unless `complete` is false. */
 export function sendCall(client: ScriptedPeer, complete = true, streamId = 1): void {
   const data = frames.data(streamId, ABC);
   client.send(frames.headers(streamId, request(PATH)), complete ? data.end() : data);
 }
 
-/** The stream at `backend` of such a call, when it has all that was sent. */
+/**
+ * Waits until `backend` has everything that `sendCall` sent. Returns the id of the stream there.
+ */
 export async function expectCall(backend: ScriptedPeer, complete = true): Promise<number> {
   const { streamId } = await backend.expectRequest(PATH);
   expect(

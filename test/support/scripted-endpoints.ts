@@ -1,5 +1,5 @@
-// Where scripted peers come from: a server that a client under test connects to, a client for a
-// server under test.
+// Makes scripted peers: a server that a client under test connects to, and a client for a server
+// under test.
 
 import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
 import { connect as connectTls, createServer as createTlsServer, type TlsOptions } from "node:tls";
@@ -11,7 +11,7 @@ export interface ScriptedServerOptions extends PeerOptions {
   /** @default a free port of 127.0.0.1 */
   readonly address?: SocketAddress;
   readonly tls?: Pick<TlsOptions, "cert" | "key" | "ca" | "requestCert">;
-  /** What TLS offers by ALPN. @default ["h2"] */
+  /** The protocols that TLS offers by ALPN. @default ["h2"] */
   readonly alpn?: readonly string[];
 }
 

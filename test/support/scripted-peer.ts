@@ -1,5 +1,5 @@
-// One HTTP/2 connection played by a test, frame by frame: it does what the script says and nothing
-// else, except to acknowledge SETTINGS and PING. Every wait is for an event and bounded; a failure
+// One HTTP/2 connection played by a test, frame by frame. It follows the script and does nothing
+// else, except to acknowledge SETTINGS and PING. Every wait is for an event and bounded. A failure
 // prints the whole trace.
 
 import type { Socket } from "node:net";
@@ -20,7 +20,7 @@ import {
 import { WAIT_LIMIT_MS } from "./patience.ts";
 
 export interface PeerOptions {
-  /** What our SETTINGS frame says. */
+  /** The settings of our SETTINGS frame. */
   readonly settings?: SettingsInput;
   /** Exchange preface and SETTINGS before the test gets the peer. @default true */
   readonly handshake?: boolean;
@@ -29,8 +29,8 @@ export interface PeerOptions {
   /** Answer PING with an acknowledgement. @default true */
   readonly ackPings?: boolean;
   /**
-   * Give the credit of received DATA back at once. @default false, so that flow control can be
-   * tested
+   * Give the credit of received DATA back at once.
+   * @default false, so that flow control can be tested
    */
   readonly refillWindows?: boolean;
 }
@@ -40,7 +40,7 @@ export interface TraceEntry {
   readonly direction: "recv" | "sent";
   readonly frame: Frame;
   readonly fields?: HeaderList;
-  /** An expectation has claimed it. */
+  /** Whether an expectation has claimed the frame. */
   taken: boolean;
 }
 
@@ -65,10 +65,10 @@ export class ScriptedPeer {
   ackSettings: boolean;
   ackPings: boolean;
   refillWindows: boolean;
-  /** The connection is gone; why, when it did not end in order. */
+  /** Whether the connection is gone. `closeError` says why, if it did not end in order. */
   closed = false;
   closeError: Error | undefined;
-  /** The other side has sent FIN. */
+  /** Whether the other side has sent FIN. */
   ended = false;
 
   readonly #frames = new FrameDecoder();
@@ -124,13 +124,13 @@ export class ScriptedPeer {
     this.socket.end();
   }
 
-  /** Resets the connection (TCP RST; with TLS just gone): what a crash of the peer looks like. */
+  /** Resets the connection, as a crash of the peer does (TCP RST; with TLS it is just gone). */
   destroy(): void {
     if (this.socket instanceof TLSSocket) this.socket.destroy();
     else this.socket.resetAndDestroy();
   }
 
-  /** Stops reading from the socket: a peer that stalls as a whole, below flow control. */
+  /** Stops reading from the socket, as a peer that stalls as a whole, below flow control. */
   pauseReading(): void {
     this.socket.pause();
   }
@@ -139,13 +139,12 @@ export class ScriptedPeer {
     this.socket.resume();
   }
 
-  // Expecting. Within one stream the order is strict: whatever comes first must be what is
-  // expected.
+  // Expecting. Within one stream the order is strict: the first frame must be the expected one.
 
   /**
-   * The next frame of type `type`. With `stream` it must be the next frame of that stream at all
-   * (WINDOW_UPDATE and PRIORITY aside), unless `skip` names what may stand before it; without,
-   * others of the connection may come before it.
+   * The next frame of type `type`. With `stream` it must be the very next frame of that stream
+   * (WINDOW_UPDATE and PRIORITY aside), unless `skip` names types that may come before it. Without
+   * `stream`, other frames of the connection may come before it.
    */
   recv(
     type: FrameType,
@@ -233,7 +232,7 @@ export class ScriptedPeer {
     }
   }
 
-  /** RST_STREAM as the next frame of `stream`; with `skip` after what it names. */
+  /** RST_STREAM as the next frame of `stream`, or with `skip` after frames that it names. */
   async expectReset(
     stream: number,
     code?: number,
@@ -272,13 +271,13 @@ export class ScriptedPeer {
 
   /** The connection is closed, by FIN or reset. */
   async expectClosed(): Promise<void> {
-    // A client that half-closes waits for our FIN; the script's peer is polite about that.
+    // A client that half-closes waits for our FIN, so the peer answers its FIN.
     await this.until("the end of the connection", () => this.closed || this.ended || undefined);
     if (!this.closed) this.socket.end();
     await this.until("the socket to close", () => this.closed || undefined);
   }
 
-  /** What the other side had sent when it answered a PING is here now. */
+  /** Waits until everything has arrived that the other side sent before it answered a PING. */
   async sync(): Promise<void> {
     const opaque = Buffer.from(`sync${`${++this.#syncCount}`.padStart(4, "0")}`);
     this.send(frames.ping(opaque));
@@ -308,7 +307,7 @@ export class ScriptedPeer {
       .filter((frame) => type === undefined || frame.name === type);
   }
 
-  /** Bytes of DATA received on `stream` so far; without one, on all streams. */
+  /** Bytes of DATA received on `stream` so far; without `stream`, on all streams. */
   receivedBytes(stream?: number): number {
     let total = 0;
     for (const { direction, frame } of this.trace) {
@@ -324,9 +323,9 @@ export class ScriptedPeer {
     if (end !== undefined) throw this.failure(`expected no END_STREAM, got ${printFrame(end)}`);
   }
 
-  /** Waits until `check` gives something; looked at again whenever anything arrives. */
+  /** Waits until `check` gives something. It is called again whenever anything arrives. */
   until<T>(what: string, check: () => T | undefined): Promise<T> {
-    // Made here for the stack of the test that waits.
+    // The error is made here, so that it has the stack of the test that waits.
     const failure = new Error();
     return new Promise((resolve, reject) => {
       const finish = (): void => {
@@ -429,8 +428,7 @@ export class ScriptedPeer {
     }
     block.pieces.push(frame.body);
     if (!frame.has(END_HEADERS)) {
-      // The pieces of a header block stand in the trace, but what scripts wait for is the whole of
-      // it.
+      // The pieces of a header block stand in the trace, but scripts wait for the whole block.
       this.trace.push({ ...entry, taken: true });
       return;
     }

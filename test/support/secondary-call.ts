@@ -1,5 +1,5 @@
-// A call to a primary and one secondary whose need and onError are the subject of a test, and what
-// has to hold when it is over.
+// A call to a primary and one secondary whose need and onError are the subject of a test, and the
+// conditions that must hold when the call is over.
 
 import { expect } from "vitest";
 import type { ClientConn } from "../../src/client/client-conn.ts";
@@ -37,7 +37,7 @@ export type Verdict =
   | "without onError"
   | "whose onError keeps the error"
   | "whose onError swallows";
-/** How the secondary is when the call comes: `full` is at its stream limit. */
+/** The state of the secondary when the call comes. `full`: it is at its stream limit. */
 export type Way = "ready" | "connecting" | "full" | "unreachable";
 
 /** For `it.each`, whose title says `$need, $verdict`. */
@@ -71,7 +71,7 @@ export interface SecondaryCallOptions extends Subject {
   readonly way?: Way;
   readonly destination?: Omit<Destination, "conn" | "onError" | "need">;
   readonly context?: (ctx: CallContext) => CallContext;
-  /** The client's. @default none */
+  /** The timeout of the client. @default none */
   readonly timeout?: string;
   /** The client has sent all. @default true */
   readonly complete?: boolean;
@@ -84,23 +84,25 @@ export interface SecondaryCall {
   readonly clock: FakeClock;
   readonly server: Server;
   readonly client: ScriptedPeer;
-  /** To the secondary. */
+  /** The connection to the secondary. */
   readonly conn: ClientConn;
   readonly primary: ScriptedPeer;
   readonly primaryId: number;
-  /** What the onError of the secondary was told, and that of the primary, which keeps it. */
+  /**
+   * The errors that the onError of the secondary got, and that of the primary, which keeps them.
+   */
   readonly told: readonly GrpcError[];
   readonly primaryTold: readonly GrpcError[];
-  /** What the finalizer was told. */
+  /** The results that the finalizer got. */
   readonly results: readonly CallResult[];
-  /** Lets the secondary be opened. */
+  /** Lets the relay open the secondary. */
   release(): void;
   /** The secondary's end of the call. */
   secondary(): Promise<{ readonly peer: ScriptedPeer; readonly id: number }>;
   answerPrimary(status?: number): void;
-  /** What the client is told. */
+  /** The status that the client gets. */
   status(): Promise<number>;
-  /** Everything has ended, once, and `error` is what became of the secondary. */
+  /** Checks that everything has ended, once, and that the secondary ended with `error`. */
   over(
     error: { readonly reason?: ErrorReason; readonly status: number } | undefined,
   ): Promise<void>;
@@ -209,7 +211,7 @@ export async function secondaryCall(
     told,
     primaryTold,
     results,
-    /** Lets the secondary be opened. */
+    /** Lets the relay open the secondary. */
     release: () => release(),
     /** The secondary's end of the call. */
     secondary: async () => {
@@ -219,9 +221,9 @@ export async function secondaryCall(
     answerPrimary: (status = 0): void => {
       answerCall(primary, primaryId, status);
     },
-    /** What the client is told. */
+    /** The status that the client gets. */
     status: async () => statusOf(await client.expectTrailers(1)),
-    /** Everything has ended, once, and `error` is what became of the secondary. */
+    /** Checks that everything has ended, once, and that the secondary ended with `error`. */
     over: async (error: { readonly reason?: ErrorReason; readonly status: number } | undefined) => {
       await eventually("no call is left", () => server.openCallCount === 0);
       await eventually("no stream waits", () => conn.waitingCount === 0);
@@ -240,12 +242,12 @@ export async function secondaryCall(
 }
 
 export interface OpenedCall extends SecondaryCall {
-  /** Of the secondary. */
+  /** The peer that plays the secondary. */
   readonly peer: ScriptedPeer;
   readonly id: number;
 }
 
-/** The same when the secondary, too, has the request, or what there is of it. */
+/** The same call when the secondary also has the request, or the part of it that was sent. */
 export async function openedCall(
   combo: TransportCombo,
   options: SecondaryCallOptions,

@@ -1,5 +1,5 @@
-// A scenario as a table: the columns that matter for what it measures. Markdown for the README,
-// HTML for the report.
+// A scenario as a table, with the columns that matter for its measurements. Markdown for the
+// README, HTML for the report.
 
 import type { Unit } from "../scenarios.ts";
 import {
@@ -78,7 +78,7 @@ export function columnsOf(summary: ScenarioSummary, baseId: string | undefined):
   }
 }
 
-/** What made the load, in words for the line above a table. */
+/** The source of the load, in words for the line above a table. */
 export function conditionsOf(summary: ScenarioSummary): string {
   const { backend, load, ratePerSecond } = summary.record;
   const rate = ratePerSecond === undefined ? "" : `, ${formatNumber(ratePerSecond)} calls/s`;

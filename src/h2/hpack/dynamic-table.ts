@@ -28,7 +28,7 @@ export class DynamicTable {
   /**
    * Insertions so far, modulo 2^32. The newest entry is number `insertCount`; the live entries are
    * the last `count` numbers. So arithmetic tells whether a remembered number is live, and eviction
-   * marks no entry.
+   * never has to write to the field object.
    */
   insertCount = 0;
   /**

@@ -52,7 +52,9 @@ export function accept(
       ...keepAliveOf(tls),
     },
     (socket) => {
-      if (proxies === undefined) admit(socket);
+      // Who has reset a TCP connection already has no address, and must not pass for a UNIX peer.
+      if (path === undefined && socket.remoteAddress === undefined) socket.destroy();
+      else if (proxies === undefined) admit(socket);
       else proxies.read(socket, admit);
     },
   );

@@ -1,5 +1,6 @@
 // Balancers that say whose connection they pass on.
 
+import { execFileSync } from "node:child_process";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, it } from "vitest";
@@ -17,6 +18,13 @@ import { ScriptedPeer } from "../support/scripted-peer.ts";
 const { cert, key } = makeCertificate();
 const HEADER = "PROXY TCP4 192.0.2.1 192.0.2.2 4711 50051\r\n";
 const TOLD = { remoteAddress: "192.0.2.1:4711", localAddress: "192.0.2.2:50051" };
+const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/** A client that says all of it, and resets its connection. */
+const RESETS = `
+  const [port, bytes] = process.argv.slice(1);
+  const socket = require("node:net").connect(Number(port), "127.0.0.1");
+  socket.write(Buffer.from(bytes, "hex"), () => socket.resetAndDestroy());
+`;
 const LOOPBACK = { from: ["127.0.0.0/8"] };
 
 describe.each(["engine", "node"] as const)("a listener of %s", (transport) => {
@@ -95,6 +103,21 @@ describe.each(["engine", "node"] as const)("a listener of %s", (transport) => {
       socket.write(HEADER);
       await answered(speak(socket));
       expect(peers).toMatchObject([{ ...TOLD, proxyAddress: "unix:" }]);
+    });
+
+    it("takes no TCP client for a UNIX peer whose reset connection has no address", async () => {
+      const { address, peers } = await start({ proxyProtocol: { from: ["unix"] } });
+      const { port } = address as { readonly port: number };
+      const bytes = frames.bytes(
+        Buffer.from(HEADER + PREFACE, "latin1"),
+        frames.settings(),
+        frames.headers(1, request(PATH), { endStream: true }),
+      );
+      // While this process waits for the other one it accepts nothing.
+      execFileSync(process.execPath, ["-e", RESETS, String(port), bytes.toString("hex")]);
+      await answered(speak(open(address)));
+      expect(peers).toHaveLength(1);
+      expect(peers[0]?.remoteAddress).toMatch(/^127\.0\.0\.1:/);
     });
 
     it("serves others without a header, and refuses one of theirs", async () => {

@@ -44,6 +44,11 @@ export class WindowGrowth {
   private estimates: Estimates | undefined = undefined;
   /** A PING is under way: two at once might count as one too many (gRFC A8). */
   private isAsking = false;
+  /**
+   * DATA of the connection that had come when the last PING was acknowledged. Only more DATA makes
+   * servers forget that PING, so without more there is no other one (gRFC A8).
+   */
+  private answeredAtBytes = -1;
   /** The stream that the sample under way is of, too. */
   private sampled: GrowingStream | undefined = undefined;
 
@@ -90,6 +95,7 @@ export class WindowGrowth {
 
   private ask(stream: GrowingStream | undefined, credit: number): void {
     const { connection } = this;
+    if (connection.receivedBytes === this.answeredAtBytes) return;
     const { ofStream, ofConnection } = this.known;
     const { nowMs } = this.host;
     if (stream !== undefined && ofStream.begin(stream.receivedBytes - credit, nowMs)) {
@@ -106,6 +112,7 @@ export class WindowGrowth {
     const { ofStream, ofConnection } = this.known;
     const { nowMs } = this.host;
     this.isAsking = false;
+    this.answeredAtBytes = connection.receivedBytes;
     this.sampled = undefined;
     if (sampled !== undefined) ofStream.acknowledged(sampled.receivedBytes, nowMs);
     if (!ofConnection.acknowledged(connection.receivedBytes, nowMs)) return;

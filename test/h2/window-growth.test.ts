@@ -140,7 +140,7 @@ class Path {
     this.client = new End("client", this.budget);
     this.server = new End("server", this.budget);
     this.#halfMs = roundTripMs / 2;
-    this.#flush();
+    this.flush();
     this.run(5 * roundTripMs);
   }
 
@@ -152,7 +152,7 @@ class Path {
     sink.stalled = stalled;
     this.server.next.push(new Source(bytes));
     sink.stream = this.client.connection.openStream(fieldsOf(request("/a/B")), true, sink);
-    this.#flush();
+    this.flush();
     return sink;
   }
 
@@ -162,13 +162,13 @@ class Path {
       this.#underWay.shift();
       this.nowMs = next.atMs;
       next.to.connection.receive(next.bytes, this.nowMs);
-      this.#flush();
+      this.flush();
       next = this.#underWay[0];
     }
     this.nowMs = untilMs;
   }
 
-  #flush(): void {
+  flush(): void {
     for (const [from, to] of [
       [this.client, this.server],
       [this.server, this.client],
@@ -390,5 +390,31 @@ it("no PING of it counts as one too many at a server that bounds them: each foll
   for (const [i, atMs] of pings.entries()) {
     if (i > 0) expect(atMs - (pings[i - 1] as number)).toBeGreaterThanOrEqual(50);
   }
+  expect(path.server.connection.ended).toBe(undefined);
+});
+
+it("no PING follows another without DATA between them, however slowly the owner takes what came", () => {
+  const path = new Path(50);
+  const sink = path.download(512 * MIB);
+  const [source] = path.server.next;
+  path.run(400);
+  const { stream } = sink;
+  if (stream === undefined || source === undefined) throw new Error("expected a stream");
+  expect(stream.windowBytes).toBeGreaterThan(MIB / 2);
+  expect(stream.windowBytes).toBeLessThan(8 * MIB);
+  source.left = 0;
+  while (source.stream !== undefined && source.stream.queuedBytes > 0) path.run(1);
+  // What is under way comes, and the server has no more.
+  sink.stalled = true;
+  path.run(1_000);
+  expect(stream.unacknowledgedBytes).toBeGreaterThan(stream.windowBytes * 0.375);
+  const before = path.client.pings.length;
+  const eighth = Math.ceil(stream.windowBytes / 8);
+  for (let i = 0; i < 8; i++) {
+    stream.acknowledge(eighth);
+    path.flush();
+    path.run(2_000);
+  }
+  expect(path.client.pings.length - before).toBeLessThanOrEqual(1);
   expect(path.server.connection.ended).toBe(undefined);
 });

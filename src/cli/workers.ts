@@ -38,6 +38,8 @@ class Seat {
   deaths = 0;
   /** Another one is being started for it: if this one dies, nobody else is. */
   isReplaced = false;
+  /** Starts another one after a wait. */
+  restart: NodeJS.Timeout | undefined;
 
   constructor(number: number, worker: Worker) {
     this.number = number;
@@ -68,7 +70,6 @@ class Workers {
   readonly #running = new Set<Worker>();
   /** Lines of workers that were printed: each address is said once. */
   readonly #printed = new Set<string>();
-  readonly #restarts = new Set<NodeJS.Timeout>();
   #closing = false;
   #exitCode = EXIT_OK;
   /** Set while workers are being replaced, and whether that was asked for once more. */
@@ -164,12 +165,10 @@ class Workers {
     const waitMs = worked ? 0 : Math.min(FIRST_RESTART_MS * 2 ** seat.deaths, LAST_RESTART_MS);
     seat.deaths = worked ? 0 : seat.deaths + 1;
     this.#terminal.warn(`worker ${seat.number} died: ${why}; another one starts in ${waitMs} ms`);
-    const timer = setTimeout(() => {
-      this.#restarts.delete(timer);
+    seat.restart = setTimeout(() => {
       seat.startedMs = performance.now();
       seat.worker = this.#fork(seat.number);
     }, waitMs);
-    this.#restarts.add(timer);
   }
 
   #tellAll(message: ToWorker): void {
@@ -178,8 +177,7 @@ class Workers {
 
   #close(): void {
     this.#closing = true;
-    for (const timer of this.#restarts) clearTimeout(timer);
-    this.#restarts.clear();
+    for (const seat of this.#seats) clearTimeout(seat.restart);
     this.#tellAll("close");
     if (this.#running.size === 0) this.#onEmpty();
   }
@@ -208,6 +206,8 @@ class Workers {
    */
   async #replace(seat: Seat): Promise<boolean> {
     const old = seat.worker;
+    // One that died and waits for its successor gets it now, and no second one.
+    clearTimeout(seat.restart);
     const worker = this.#fork(seat.number);
     seat.isReplaced = true;
     const exit = await this.#begun(worker);

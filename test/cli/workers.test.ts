@@ -95,6 +95,19 @@ describe("grpc-relay serve --workers", () => {
     expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
   });
 
+  it("starts no second one for a seat that is replaced while it waits for another one", async () => {
+    const child = workers(await echoBackend());
+    await begun(child);
+    process.kill(Number(await child.printed(/worker 1 serves, process (\d+)/)), "SIGKILL");
+    await child.printed(/worker 1 died: SIGKILL; another one starts in 250 ms/);
+    child.process.kill("SIGUSR2");
+    await child.printed(/worker 1 is replaced/);
+    await child.printed(/worker 2 is replaced/);
+    child.process.kill("SIGTERM");
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
+    expect(child.output.match(/worker 1: closing/g)).toHaveLength(1);
+  });
+
   it.each(["engine", "node"])(
     "replaces its workers on SIGUSR2 without a failed call (%s)",
     async (transport) => {

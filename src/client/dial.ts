@@ -2,6 +2,7 @@
 
 import { resolveSessionOptions } from "../transport/defaults.ts";
 import { selectTransport } from "../transport/select.ts";
+import type { ClientTlsOptions } from "../transport/tls.ts";
 import type { ConnectOptions } from "../transport/transport.ts";
 import { ClientConn } from "./client-conn.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
@@ -74,7 +75,13 @@ function connectOptionsOf(
 ): ConnectOptions {
   const { tls } = options;
   if (tls === undefined || serverName === undefined) return { ...options, address: socket };
-  const named =
-    typeof tls === "function" ? () => ({ serverName, ...tls() }) : { serverName, ...tls };
-  return { ...options, address: socket, tls: named };
+  const named = (given: ClientTlsOptions): ClientTlsOptions => withName(given, serverName);
+  const namedTls = typeof tls === "function" ? () => named(tls()) : named(tls);
+  return { ...options, address: socket, tls: namedTls };
+}
+
+/** @param given of a function it may be anything; the transport refuses what it cannot use */
+function withName(given: ClientTlsOptions, serverName: string): ClientTlsOptions {
+  const isUsable = Object(given) === given && !(given instanceof Promise);
+  return isUsable ? { ...given, serverName: given.serverName ?? serverName } : given;
 }

@@ -5,7 +5,7 @@ import dns from "node:dns";
 import type { Clock } from "../../time/clock.ts";
 import { Timer, type TimerOwner } from "../../time/timer-wheel.ts";
 import { formatAddress } from "../../transport/address.ts";
-import type { ClientTlsOptions } from "../../transport/tls.ts";
+import { type ClientTlsOptions, currentTls } from "../../transport/tls.ts";
 import type { Resolver, ResolverListener } from "./resolver.ts";
 
 /** How long to wait after one more failure. */
@@ -14,13 +14,11 @@ interface RetryWaits {
   reset(): void;
 }
 
-type LookupOptions = Pick<ClientTlsOptions, "lookup" | "family" | "hints">;
-
 interface DnsQuery {
   readonly host: string;
   readonly port: number;
   /** May have a `lookup` that is asked instead of the system, and options for it. */
-  readonly tls: LookupOptions | (() => LookupOptions) | undefined;
+  readonly tls: ClientTlsOptions | (() => ClientTlsOptions) | undefined;
   /** The least time between two answers, in milliseconds. */
   readonly minIntervalMs: number;
   readonly clock: Clock;
@@ -70,7 +68,7 @@ export class DnsResolver implements Resolver, TimerOwner {
     const { host, tls } = this.#query;
     this.#isAsking = true;
     try {
-      const options = (typeof tls === "function" ? tls() : tls) ?? {};
+      const options = currentTls(tls) ?? {};
       // Read at each lookup: a replacement of `dns.lookup` then works for us as for node:net.
       const lookup: Lookup = options.lookup ?? dns.lookup;
       const { family = 0, hints = 0 } = options;

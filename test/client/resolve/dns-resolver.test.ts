@@ -151,6 +151,22 @@ describe("DnsResolver", () => {
     expect(clock.timerCount).toBe(0);
   });
 
+  it("takes a tls function that gives a promise for a failure, and lets the promise go", () => {
+    const log: unknown[] = [];
+    const clock = new FakeClock();
+    const resolver = new DnsResolver({
+      ...{ host: "orders.test", port: 1, minIntervalMs: 0, clock },
+      tls: (() => Promise.reject(new Error("no"))) as never,
+      waits: new ConnectionBackoff(),
+    });
+    resolver.start({
+      onAddresses: (given) => log.push(given),
+      onError: (error) => log.push(error.message),
+    });
+    expect(log).toEqual([expect.stringContaining("one that returns a promise")]);
+    resolver.close();
+  });
+
   it("says nothing when it is closed", () => {
     const { resolver, listener, clock, log, asked, answer } = setUp();
     resolver.start(listener);

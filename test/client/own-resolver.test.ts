@@ -184,6 +184,15 @@ describe("a resolver", () => {
     patient.cancel();
   });
 
+  it("is not started when a listener closes the connection that wants it", async () => {
+    const { conn, call, log } = setUp();
+    conn.onState((state) => {
+      if (state === "connecting") void conn.close();
+    });
+    expect(await failureOf(call())).toMatchObject({ reason: "CONN_CLOSED" });
+    expect(log).toEqual([]);
+  });
+
   it("that fails later changes nothing", () => {
     const { conn, call, listener, push, at } = setUp();
     call();

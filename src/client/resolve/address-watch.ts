@@ -33,8 +33,10 @@ export class AddressWatch implements ResolverListener {
     this.#owner = owner;
   }
 
-  /** Once. */
+  /** Once. Does nothing after `close`. */
   start(): void {
+    // A listener that is told of the new state may have closed the connection.
+    if (this.#state === "closed") return;
     this.#state = "started";
     this.#scope.runInAsyncScope(() => {
       try {

@@ -149,7 +149,9 @@ export class ClientConn {
         return pool.views;
       },
       random: this.#options.random,
-      onRefresh: () => this.#settle("its balancer wants it", undefined),
+      onRefresh: () => {
+        if (pool.views.length > 0) this.#settle("its balancer wants it", undefined);
+      },
     };
   }
 
@@ -414,8 +416,11 @@ export class ClientConn {
     if (!this.#isAwake || !this.#balancing.update()) return;
     this.#direct = this.#balancing.only?.subchannel;
     const state = this.#pool.connectivity();
-    this.#setState(state, reason, "error" in state && error !== undefined ? state.error : error);
+    const isFailure = state.kind === "transientFailure" && error !== undefined;
+    this.#setState(state, reason, isFailure ? state.error : error);
     this.#waiting.serve();
+    // A balancer that tries one address at a time for calls has to try the next one for this, too.
+    if (this.#state.kind === "idle" && this.#readyWaiters.size > 0) this.#balancing.connect();
   }
 
   #setState(state: SubchannelState, reason: string, error: GrpcError | undefined): void {

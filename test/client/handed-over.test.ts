@@ -82,12 +82,16 @@ describe("a conn over a session", () => {
 
   it("tells once that it has ended, also when it is closed afterwards", async () => {
     const { conn, sessions } = stubConnOver(readyAlready);
-    const states: string[] = [];
-    conn.onState((state) => states.push(state));
+    const told: unknown[] = [];
+    conn.onState((state, error) => told.push([state, error?.reason]));
     conn.connect();
     sessions[0]?.closed();
     await conn.close();
-    expect(states).toEqual(["connecting", "ready", "shutdown"]);
+    expect(told).toEqual([
+      ["connecting", undefined],
+      ["ready", undefined],
+      ["shutdown", "UPSTREAM_SESSION"],
+    ]);
   });
 
   it("that says GOAWAY fails the calls that wait for room with the end of the connection", async () => {

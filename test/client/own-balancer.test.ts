@@ -229,6 +229,26 @@ describe("a balancer of one's own", () => {
     expect(rounds).toBe(1_001);
   });
 
+  it("is told nothing before the addresses are known, also when it asks, and calls wait", () => {
+    let host: BalancerHost | undefined;
+    let updates = 0;
+    const balancing = (given: BalancerHost): Balancer => {
+      host = given;
+      return {
+        update: () => {
+          updates++;
+          return { pick: () => undefined };
+        },
+      };
+    };
+    const { conn } = stubConn({ balancing }, undefined, { start: () => undefined });
+    closeAtEnd(() => conn.close());
+    const call = conn.newStream(PATH);
+    call.trailer().catch(() => undefined);
+    host!.refresh();
+    expect([conn.state, conn.waitingCount, updates]).toEqual(["connecting", 1, 0]);
+  });
+
   it("is given time, chance, and an end", async () => {
     const log: unknown[] = [];
     const warned = once(process, "warning");

@@ -294,6 +294,16 @@ describe("ready", () => {
     expect(timerCount()).toBe(before);
   });
 
+  it("tries the next address when the balancer tries one at a time, and the first has failed", async () => {
+    const { conn, sessions, at } = several([A, B], { balancing: "ringHash" });
+    const ready = conn.ready();
+    expect(addressesOf(sessions)).toEqual([A]);
+    at(A).closed();
+    expect(addressesOf(sessions)).toEqual([A, B]);
+    at(B).becomeReady();
+    await ready;
+  });
+
   it("connects again when the connection is lost in the meantime", async () => {
     const { conn, sessions } = several([A]);
     conn.connect();

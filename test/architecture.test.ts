@@ -59,7 +59,7 @@ const BUILT_INS: Readonly<Record<string, readonly string[]>> = {
   "node:diagnostics_channel": ["observe"],
   // time/clock.ts keeps its one timer out of the contexts of those who schedule.
   "node:async_hooks": ["observe", "time"],
-  "node:events": ["cli", "transport/node"],
+  "node:events": ["transport/node"],
   // The workers of the command.
   "node:cluster": ["cli"],
   "node:zlib": ["grpc"],

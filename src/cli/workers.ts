@@ -2,7 +2,6 @@
 // listening sockets and deals connections out in turn (node:cluster).
 
 import cluster, { type Worker } from "node:cluster";
-import { once } from "node:events";
 import { CommandError, EXIT_FAILURE, EXIT_OK } from "./command-error.ts";
 import type { Terminal } from "./terminal.ts";
 import { isServing, printedLine, type ToWorker, WORKER_ENV } from "./worker-terminal.ts";
@@ -130,6 +129,11 @@ class Workers {
       this.#printed.add(line);
       this.#terminal.print(line);
     });
+    // Of a process that cannot be started, which has no other end, or of a message to a dying one.
+    worker.on("error", (error) => {
+      this.#terminal.warn(`worker ${number}: ${error.message}`);
+      if (worker.process.pid === undefined) worker.emit("exit", EXIT_FAILURE, null);
+    });
     worker.once("exit", (code: number | null, signal: string | null) => {
       this.#running.delete(worker);
       this.#onExit(worker, { code, signal });
@@ -216,19 +220,21 @@ class Workers {
     if (exit !== undefined) {
       const how = exit.signal ?? `exit code ${exit.code}`;
       this.#terminal.warn(`worker ${seat.number} is not replaced: the new one ended (${how})`);
-      if (old.isDead()) this.#restart(seat, "while it was to be replaced");
+      if (hasEnded(old)) this.#restart(seat, "while it was to be replaced");
       return false;
     }
     seat.worker = worker;
     seat.startedMs = performance.now();
     seat.deaths = 0;
-    if (!old.isDead()) await this.#retire(old, seat.number);
+    if (!hasEnded(old)) await this.#retire(old, seat.number);
     this.#terminal.warn(`worker ${seat.number} is replaced`);
     return true;
   }
 
   async #retire(old: Worker, number: number): Promise<void> {
-    const exited = once(old, "exit");
+    const exited = new Promise<void>((resolve) => {
+      old.once("exit", () => resolve());
+    });
     tell(old, "close");
     const overdue = setTimeout(() => {
       this.#terminal.warn(`worker ${number} does not end, and is killed`);
@@ -237,6 +243,11 @@ class Workers {
     await exited;
     clearTimeout(overdue);
   }
+}
+
+/** Also of a process that could not be started. */
+function hasEnded(worker: Worker): boolean {
+  return worker.isDead() || worker.process.pid === undefined;
 }
 
 /** A worker that is just dying hears nothing. */

@@ -14,7 +14,12 @@ export interface Child {
 }
 
 export function grpcRelay(...args: string[]): Child {
-  const process_ = spawn(process.execPath, ["dist/cli.js", ...args], {
+  return grpcRelayBy(process.execPath, ...args);
+}
+
+/** @param node the program that runs the command and its workers */
+export function grpcRelayBy(node: string, ...args: string[]): Child {
+  const process_ = spawn(node, ["dist/cli.js", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   closeAtEnd(() => process_.kill("SIGKILL"));

@@ -1,13 +1,15 @@
 // `serve --workers`: processes from the build that `npm test` makes first.
 
-import { writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { type ClientConn, dial, GrpcError, Server } from "../../src/index.ts";
 import { formatAddress } from "../../src/transport/address.ts";
 import { makeCertificate, pemFile } from "../support/certificate.ts";
 import { closeAtEnd, within } from "../support/cleanup.ts";
 import { PROCESS_LIMIT_MS } from "../support/patience.ts";
-import { type Child, grpcRelay } from "./process.ts";
+import { type Child, grpcRelay, grpcRelayBy } from "./process.ts";
 
 // Each test starts some processes, one after the other.
 vi.setConfig({ testTimeout: 4 * PROCESS_LIMIT_MS });
@@ -92,6 +94,27 @@ describe("grpc-relay serve --workers", () => {
     await child.printed(/worker 1 died.*\n(?:.*\n)*worker 1 serves/);
     await Promise.all(Array.from({ length: 4 }, () => unary(client(address))));
     child.process.kill("SIGINT");
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
+  });
+
+  it("goes on when the system starts no process, and starts one later", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "grpc-relay-"));
+    closeAtEnd(() => rmSync(folder, { recursive: true }));
+    const node = join(folder, "node");
+    copyFileSync(process.execPath, node);
+    const child = grpcRelayBy(
+      node,
+      ...["serve", "--listen", "127.0.0.1:0", "--backend", await echoBackend(), "--workers", "2"],
+    );
+    const address = await listening(child);
+    await begun(child);
+    renameSync(node, `${node}.away`);
+    process.kill(Number(await child.printed(/worker 1 serves, process (\d+)/)), "SIGKILL");
+    await child.printed(/worker 1: spawn .* ENOENT\n.*worker 1 died: exit code 1; another one/);
+    await unary(client(address));
+    renameSync(`${node}.away`, node);
+    await child.printed(/ENOENT\n(?:.*\n)*worker 1 serves/);
+    child.process.kill("SIGTERM");
     expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
   });
 

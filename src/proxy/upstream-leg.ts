@@ -345,6 +345,8 @@ export class UpstreamLeg
     const { stream, retry } = this;
     if (stream !== undefined && (!this.requestComplete || !endStream || stream.queuedBytes > 0)) {
       this.conn.reset(stream, ErrorCode.NO_ERROR);
+      // As in `fail`.
+      if (this.ended) return;
     }
     if (error === undefined) retry?.onSuccess(this.conn);
     else if (this.retriesLater(error, trailers)) return;
@@ -360,7 +362,8 @@ export class UpstreamLeg
     this.status = error.status;
     if (this.stream !== undefined) this.conn.reset(this.stream, ErrorCode.CANCEL);
     else this.conn.abandon(this);
-    this.end(Life.BROKEN);
+    // A reset may end the session, and a listener that is told of that may have ended this leg.
+    if (!this.ended) this.end(Life.BROKEN);
   }
 
   private end(life: Life): void {

@@ -252,9 +252,10 @@ export class Subchannel implements AttemptOwner {
       return true;
     }
     attempt.isUsed = true;
-    // RFC 9113 §5.1.1: the next call takes another session.
-    if (!session.accepting) this.#retire(attempt, "its stream ids are used up");
     opener.onOpened(stream);
+    // RFC 9113 §5.1.1: the next call takes another session. Whoever is told of that may end this
+    // call, so the call has its stream before.
+    if (!session.accepting) this.#retire(attempt, "its stream ids are used up");
     return true;
   }
 

@@ -308,3 +308,21 @@ describe("a session that is older than maxConnectionAgeMs", () => {
     await close(scene);
   });
 });
+
+it("leaves no stream behind where a listener ends the call with which the stream ids are used up", async () => {
+  const { conn, session, told } = setUp();
+  conn.connect();
+  session(0).becomeReady();
+  session(0).onOpenStream = (each) => {
+    each.accepting = false;
+  };
+  const controller = new AbortController();
+  conn.onState((state) => {
+    if (state === "idle") controller.abort();
+  });
+  const call = conn.newStream(PATH, { signal: controller.signal });
+  await expect(call.trailer()).rejects.toMatchObject({ details: "call aborted" });
+  expect(told.at(-1)).toBe("idle: its stream ids are used up");
+  expect([session(0).openStreamCount, session(0).drained]).toEqual([0, 1]);
+  await conn.close();
+});

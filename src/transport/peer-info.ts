@@ -16,7 +16,11 @@ export function peerInfo(
   side: "client" | "server",
 ): PeerInfo {
   const unixPath = `unix:${path ?? ""}`;
-  const remoteAddress = textOf(socket.remoteAddress, socket.remotePort);
+  // A client may reset its connection right after the handshake. The socket below has kept the
+  // address from when it was accepted.
+  const { remoteAddress: host, remotePort } =
+    socket.remoteAddress === undefined ? (belowOf(socket) ?? socket) : socket;
+  const remoteAddress = textOf(host, remotePort);
   const localAddress = textOf(socket.localAddress, socket.localPort);
   const addresses = proxiedOf(socket) ?? {
     remoteAddress: remoteAddress ?? (side === "client" ? unixPath : "unix:"),
@@ -43,10 +47,15 @@ export function setProxied(socket: Socket, peer: PeerInfo): void {
   proxied.set(socket, peer);
 }
 
-/** @param socket that socket, or the one of TLS over it, which Node does not document */
-function proxiedOf(socket: Socket & { readonly _parent?: unknown }): PeerInfo | undefined {
-  const { _parent: below } = socket;
-  return proxied.get(socket) ?? (below instanceof Socket ? proxied.get(below) : undefined);
+/** @param socket that socket, or the one of TLS over it */
+function proxiedOf(socket: Socket): PeerInfo | undefined {
+  const below = belowOf(socket);
+  return proxied.get(socket) ?? (below === undefined ? undefined : proxied.get(below));
+}
+
+/** The socket below one of TLS, which Node does not document. */
+function belowOf({ _parent: below }: Socket & { readonly _parent?: unknown }): Socket | undefined {
+  return below instanceof Socket ? below : undefined;
 }
 
 function textOf(host: string | undefined, port: number | undefined): string | undefined {

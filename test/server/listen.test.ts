@@ -2,6 +2,7 @@
 
 import { connect as connectHttp2, createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, connect, createServer } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
 import { Server } from "../../src/server/server.ts";
@@ -32,6 +33,37 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
     server.register("test.Service", { Method: () => {} });
     return server;
   }
+
+  it("knows the address of a TLS client that resets its connection after the handshake", async () => {
+    const peers: string[] = [];
+    const { cert, key } = makeCertificate();
+    const server = watchServer(new Server({ transport: combo.server, tls: { cert, key } }));
+    server.register("test.Service", {
+      Method: ({ context }) => void peers.push(context.peer.remoteAddress),
+    });
+    const { address } = await server.listen("127.0.0.1:0");
+    const raw = connect(address).on("error", () => {});
+    const socket = connectTls({
+      socket: raw,
+      ca: cert,
+      servername: "localhost",
+      ALPNProtocols: ["h2"],
+    });
+    socket.on("error", () => {});
+    await new Promise((resolve) => socket.once("secureConnect", resolve));
+    const { localPort } = raw;
+    socket.write(
+      frames.bytes(
+        Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1"),
+        frames.settings(),
+        frames.headers(1, request(PATH), { endStream: true }),
+      ),
+    );
+    // Before the server reads any of it.
+    raw.resetAndDestroy();
+    await eventually("the call", () => peers.length > 0);
+    expect(peers).toEqual([`127.0.0.1:${localPort}`]);
+  });
 
   it("returns the port that the system chose", async () => {
     const { address } = await makeServer().listen("127.0.0.1:0");

@@ -115,10 +115,23 @@ async function relayed(transport: string, run: (relay: Program, load: Load) => P
     await pause(2_000);
     expect(load.failures).toEqual([]);
     await run(relay, load);
+  } catch (error) {
+    const said = relay.lines.join("\n");
+    throw new Error(`${summary(load.failures)}; the relay said:\n${said}`, { cause: error });
   } finally {
     await load.stop();
     expect(await relay.stop()).toBe(0);
   }
+}
+
+/** How many failed when, and of what, by tenths of a second. */
+function summary(failures: readonly Failure[]): string {
+  const counts = new Map<string, number>();
+  for (const { kind, atMs, code, details } of failures) {
+    const key = `${kind} at ${Math.floor(atMs / 100) / 10} s: ${code} ${details}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return [...counts].map(([key, count]) => `${count} ${key}`).join("\n");
 }
 
 const during = (failures: readonly Failure[], fromMs: number, toMs: number): Failure[] =>

@@ -42,7 +42,8 @@ export class ConnectionAdmission implements Admission {
 
   release(peer: PeerInfo): void {
     const host = hostOf(peer);
-    const countOfHost = this.#countOf.get(host) ?? 0;
+    // It was counted when it was admitted.
+    const countOfHost = this.#countOf.get(host) as number;
     this.#count--;
     if (countOfHost > 1) this.#countOf.set(host, countOfHost - 1);
     else this.#countOf.delete(host);

@@ -137,3 +137,18 @@ describe("the bounds of a header block", () => {
     expect(wire.lastStream().headers[0]).toHaveLength(request("/a/B").length + fields.length);
   });
 });
+
+describe("header fields that have begun", () => {
+  const block = headerBlock(request("/a.B/C"));
+
+  it("are told by their stream, whether the frame or the block is not complete", () => {
+    const wire = server();
+    const { connection } = wire;
+    expect(connection.openHeaderId).toBe(0);
+    const whole = frames.bytes(frames.headers(1, block));
+    wire.recv(whole.subarray(0, 12));
+    expect(connection.openHeaderId).toBe(1);
+    wire.recv(whole.subarray(12));
+    expect(connection.openHeaderId).toBe(0);
+  });
+});

@@ -155,6 +155,18 @@ describe.each(transportCombos)(
       expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
     });
 
+    it("end it before it is asked for when they give it no time", async () => {
+      const { conn } = await scriptedBackend(combo);
+      const { address } = await listenRelay(
+        combo,
+        () => new StreamParameters({ conn, callOptions: { timeoutMs: 0 } }),
+      );
+      const client = await ScriptedClient.connect(address);
+      client.send(frames.headers(1, request(PATH), { endStream: true }));
+      expect(statusOf(await client.expectTrailers(1))).toBe(Status.DEADLINE_EXCEEDED);
+      expect(conn.state).toBe("idle");
+    });
+
     it("end it alone when its time is over, or it answers with too much", async () => {
       const late = await start({}, { timeoutMs: 40 });
       late.clock.advance(44);

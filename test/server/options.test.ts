@@ -82,3 +82,8 @@ it("ends every call when its grace is over, also where the end of one ends anoth
   expect((await ends[0]) as number).toBe(Status.UNAVAILABLE);
   expect((await ends[5]) as number).toBe(Status.UNAVAILABLE);
 });
+
+it("takes Infinity for no limit of connections", () => {
+  const none = Number.POSITIVE_INFINITY;
+  expect(() => new Server({ maxConnections: none, maxConnectionsPerAddress: none })).not.toThrow();
+});

@@ -80,6 +80,7 @@ it("counts the calls of all connections, makes none for those that wait, and for
     session.becomeReady();
   }
   expect(sessions.map(({ opened }) => opened.length)).toEqual([1, 1]);
+  expect(conn.addresses.map(({ room }) => room)).toEqual([0]);
   call();
   call();
   expect([sessions.length, conn.waitingCount]).toEqual([2, 2]);

@@ -52,9 +52,10 @@ export function accept(
       ...keepAliveOf(tls),
     },
     (socket) => {
-      // Who has reset a TCP connection already has no address, and must not pass for a UNIX peer.
-      if (path === undefined && socket.remoteAddress === undefined) socket.destroy();
-      else if (proxies === undefined) admit(socket);
+      if (proxies === undefined) admit(socket);
+      // Who has reset a TCP connection already has no address, and must not pass for a UNIX peer,
+      // whose header may be trusted.
+      else if (path === undefined && socket.remoteAddress === undefined) socket.destroy();
       else proxies.read(socket, admit);
     },
   );

@@ -17,6 +17,11 @@ const MAX_RSS_GROWTH_BYTES = 64 * MIB;
  */
 const MAX_AHEAD_BYTES = 131_072 + 65_535 + 2 * 16_384;
 /**
+ * By how much all receive windows of a process together may grow above what they begin with
+ * (`windowBudgetBytes`), on the engine. Windows grow where PINGs take long, as on a busy machine.
+ */
+const WINDOW_BUDGET_BYTES = 64 * MIB;
+/**
  * The kernel's buffers stand between a reader that does not read its socket and the relay. Linux
  * lets them grow with what is sent, up to a limit for each end that machines set differently.
  */
@@ -101,8 +106,11 @@ describe.each(enduranceCombos)("backpressure, $server $client", (combo) => {
       expect(seen.sendingCount).toBe(streamCount);
       expect(seen.blockedCount).toBe(streamCount);
       const slackBytes = brake === "socket" ? KERNEL_BYTES : 0;
-      expect(seen.aheadBytes).toBeLessThanOrEqual(streamCount * MAX_AHEAD_BYTES + slackBytes);
-      expect(seen.rssGrowthBytes).toBeLessThan(MAX_RSS_GROWTH_BYTES);
+      const grownBytes = Object.values(combo).includes("engine") ? WINDOW_BUDGET_BYTES : 0;
+      expect(seen.aheadBytes).toBeLessThanOrEqual(
+        streamCount * MAX_AHEAD_BYTES + slackBytes + grownBytes,
+      );
+      expect(seen.rssGrowthBytes).toBeLessThan(MAX_RSS_GROWTH_BYTES + grownBytes);
       // Held back, not stuck.
       const wantedBytes = streamCount * WATCHED_SECONDS * READ_BYTES_PER_SECOND;
       expect(seen.readBytes).toBeGreaterThan(0.25 * wantedBytes);

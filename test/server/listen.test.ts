@@ -52,15 +52,13 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
     socket.on("error", () => {});
     await new Promise((resolve) => socket.once("secureConnect", resolve));
     const { localPort } = raw;
-    socket.write(
-      frames.bytes(
-        Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1"),
-        frames.settings(),
-        frames.headers(1, request(PATH), { endStream: true }),
-      ),
+    const bytes = frames.bytes(
+      Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1"),
+      frames.settings(),
+      frames.headers(1, request(PATH), { endStream: true }),
     );
-    // Before the server reads any of it.
-    raw.resetAndDestroy();
+    // When the system has all of it, and before the server reads any.
+    socket.write(bytes, () => raw.resetAndDestroy());
     await eventually("the call", () => peers.length > 0);
     expect(peers).toEqual([`127.0.0.1:${localPort}`]);
   });

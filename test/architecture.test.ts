@@ -334,27 +334,6 @@ describe("every file", () => {
   });
 });
 
-describe("the search for classes that hide members", () => {
-  it("knows each form, and what is none", () => {
-    const members = {
-      A: ["#a = 1;"],
-      B: ["readonly #b: number;", "protected constructor() {}"],
-      C: ["async *#c(): AsyncGenerator {}"],
-      D: ["private d = 1;"],
-      E: ["protected abstract readonly e: number;"],
-      F: ["static #f = 1;", "private readonly f = 1;"],
-      G: ["private constructor() {}", "// private #g", "g = this.#h;"],
-    };
-    const text = Object.entries(members).map(
-      ([name, lines]) => `export abstract class ${name} {\n  ${lines.join("\n  ")}\n}\n`,
-    );
-    const found = hidingClasses([{ path: "src/x/a.ts", text: text.join("\n") }]);
-    expect(found.map(({ name, forms }) => `${name}:${forms}`).join(" ")).toBe(
-      "A:# B:# C:# D:private E:private F:#private G:",
-    );
-  });
-});
-
 describe("the classes of src/", () => {
   const classes = hidingClasses(sources);
 

@@ -3,6 +3,7 @@
 
 import cluster, { type Worker } from "node:cluster";
 import { CommandError, EXIT_FAILURE, EXIT_OK } from "./command-error.ts";
+import { MAX_MS } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 import { isServing, printedLine, type ToWorker, WORKER_ENV } from "./worker-terminal.ts";
 
@@ -74,6 +75,8 @@ class Workers {
   /** Set while workers are being replaced, and whether that was asked for once more. */
   #replacing: { again: boolean } | undefined;
   #onEmpty: () => void = () => {};
+  /** Runs while the workers close. */
+  #overdue: NodeJS.Timeout | undefined;
 
   constructor(options: WorkersOptions, terminal: Terminal) {
     this.#options = options;
@@ -97,6 +100,7 @@ class Workers {
     const others = Array.from({ length: this.#options.count - 1 }, (_, at) => at + 2);
     await Promise.all(others.map((number) => this.#fill(number)));
     await empty;
+    clearTimeout(this.#overdue);
     for (const end of unsubscribe) end();
     return this.#exitCode;
   }
@@ -184,6 +188,20 @@ class Workers {
     for (const seat of this.#seats) clearTimeout(seat.restart);
     this.#tellAll("close");
     if (this.#running.size === 0) this.#onEmpty();
+    else this.#overdue ??= setTimeout(() => this.#killAll(), this.#limitMs);
+  }
+
+  /** One whose event loop is stuck hears nothing, and would be waited for without end. */
+  #killAll(): void {
+    for (const worker of this.#running) {
+      this.#terminal.warn(`process ${worker.process.pid} does not end, and is killed`);
+      worker.process.kill("SIGKILL");
+    }
+  }
+
+  /** How long a worker that was told to close may take. A timer takes no more than `MAX_MS`. */
+  get #limitMs(): number {
+    return Math.min(this.#options.graceMs + OVERDUE_MS, MAX_MS);
   }
 
   async #replaceAll(): Promise<void> {
@@ -239,7 +257,7 @@ class Workers {
     const overdue = setTimeout(() => {
       this.#terminal.warn(`worker ${number} does not end, and is killed`);
       old.process.kill("SIGKILL");
-    }, this.#options.graceMs + OVERDUE_MS);
+    }, this.#limitMs);
     await exited;
     clearTimeout(overdue);
   }

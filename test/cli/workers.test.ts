@@ -97,6 +97,16 @@ describe("grpc-relay serve --workers", () => {
     expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
   });
 
+  it("kills a worker that does not end when its grace is over, and 5 s more", async () => {
+    const child = workers(await echoBackend(), "--grace-ms", "0");
+    await begun(child);
+    const pid = Number(await child.printed(/worker 1 serves, process (\d+)/));
+    process.kill(pid, "SIGSTOP");
+    child.process.kill("SIGTERM");
+    await child.printed(new RegExp(`process ${pid} does not end, and is killed`));
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(1);
+  });
+
   it("goes on when the system starts no process, and starts one later", async () => {
     const folder = mkdtempSync(join(tmpdir(), "grpc-relay-"));
     closeAtEnd(() => rmSync(folder, { recursive: true }));

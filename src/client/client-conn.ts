@@ -9,48 +9,32 @@ import { ResponseJudge } from "../grpc/response-head.ts";
 import type { ConnState } from "../observe/channels.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer } from "../time/timer-wheel.ts";
-import {
-  checkClientSession,
-  type HandedOverClientSession,
-  wrapSession,
-} from "../transport/handed-over.ts";
+import type { HandedOverClientSession } from "../transport/handed-over.ts";
 import { resolveKeepalive } from "../transport/keepalive.ts";
 import type { Stream } from "../transport/transport.ts";
+import { type Backend, handedOverBackend } from "./backend.ts";
 import type { SubchannelView } from "./balance/balancer.ts";
 import { Balancing, type BalancingOwner } from "./balancing.ts";
 import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
 import { closedError, queueFullError } from "./errors/upstream-error.ts";
 import { type PingListener, type PingOptions, ping } from "./ping.ts";
-import { type ReadyOptions, ReadyWaiters } from "./ready-waiters.ts";
+import type { ReadyOptions } from "./ready-waiters.ts";
 import type { Address } from "./resolve/address-list.ts";
 import { type AddressOwner, AddressWatch } from "./resolve/address-watch.ts";
-import type { Resolver } from "./resolve/resolver.ts";
 import { RetryThrottle } from "./retry-policy.ts";
 import { StateListeners } from "./state-listeners.ts";
 import type { StreamRequest } from "./stream-request.ts";
-import type { SessionSource } from "./subchannel/connector.ts";
-import { Subchannel, type SubchannelOwner, type SubchannelState } from "./subchannel/subchannel.ts";
+import { Subchannel, type SubchannelOwner } from "./subchannel/subchannel.ts";
+import { IDLE, type SubchannelState } from "./subchannel/subchannel-state.ts";
 import {
   type AddressState,
   type Member,
   type PoolOwner,
   SubchannelPool,
 } from "./subchannel-pool.ts";
+import { Waiters } from "./waiters.ts";
 import { WaitingCalls } from "./waiting-calls.ts";
-
-/** The backend that a conn leads to. */
-interface Backend {
-  /** For messages. */
-  readonly name: string;
-  /** Default `:authority`. */
-  readonly authority: string;
-  /** The addresses that are known from the beginning. */
-  readonly addresses: readonly Address[];
-  /** Finds the addresses, if they are not known. */
-  readonly resolver: Resolver | undefined;
-  sourceOf(address: Address): SessionSource;
-}
 
 /** The end of a conn that was told to close. */
 interface Closed {
@@ -83,7 +67,7 @@ export class ClientConn {
   readonly #balancing: Balancing;
   readonly #addresses: AddressWatch | undefined;
   /** The state of all addresses together. */
-  #state: SubchannelState = { kind: "idle" };
+  #state: SubchannelState = IDLE;
   /** The address for all calls, if there is only one. It is asked before anything else. */
   #direct: Subchannel | undefined;
   /** Something has wanted a connection, so balancer and resolver are at work. */
@@ -91,15 +75,12 @@ export class ClientConn {
   /** `connect` was called before an address was known. */
   #isConnectWanted = false;
   #whyConnect: string | undefined;
-  readonly #waiting: WaitingCalls;
-  readonly #readyWaiters = new ReadyWaiters(() => this.#hold());
+  readonly #waiters: Waiters;
   /** How long a PING may take. */
   readonly #answerMs: number;
   readonly #listeners = new StateListeners();
   /** For `close`: calls that last longer are ended. */
   readonly #graceTimer: Timer;
-  /** Keeps the process alive while calls wait only for a timer. */
-  #holding: NodeJS.Timeout | undefined;
   #closed: Closed | undefined;
 
   private constructor(backend: Backend, options: ResolvedDialOptions) {
@@ -118,7 +99,10 @@ export class ClientConn {
     this.#pool = new SubchannelPool(this.#poolOwner());
     this.#pool.setAddresses(backend.addresses);
     this.#balancing = new Balancing(options.balancing, this.#balancingOwner());
-    this.#waiting = new WaitingCalls(this.#balancing, this.#pool);
+    this.#waiters = new Waiters(
+      new WaitingCalls(this.#balancing, this.#pool),
+      () => this.#state.kind === "transientFailure" || this.#pool.members.length === 0,
+    );
     if (backend.resolver !== undefined) {
       this.#addresses = new AddressWatch(backend.resolver, this.#addressOwner());
     }
@@ -128,10 +112,10 @@ export class ClientConn {
     return {
       target: this.target,
       makeSubchannel: (address, owner) => this.#makeSubchannel(address, owner),
-      isWanted: () => this.#waiting.size + this.#readyWaiters.size > 0,
+      isWanted: () => this.#waiters.isAny,
       whyConnect: () => this.#whyConnect ?? "it is one of those to keep connected",
       onChange: (member, reason, error) => this.#onChange(member, reason, error),
-      onRoom: () => this.#waiting.serve(),
+      onRoom: () => this.#waiters.serveCalls(),
       onEmpty: () => this.#onEmpty(),
     };
   }
@@ -173,19 +157,7 @@ export class ClientConn {
    * not reconnect: it ends with the session. `close` closes the session.
    */
   static fromSession(session: HandedOverClientSession, options: DialOptions = {}): ClientConn {
-    checkClientSession(session);
-    const source: SessionSource = {
-      connect: (listener) => wrapSession(session, options, listener),
-      reconnects: false,
-    };
-    const address = { text: "(session)", socket: { path: "(session)" }, weight: 1 };
-    return new ClientConn(
-      {
-        ...{ name: "(session)", authority: "localhost" },
-        ...{ addresses: [address], resolver: undefined, sourceOf: () => source },
-      },
-      resolveDialOptions(options),
-    );
+    return new ClientConn(handedOverBackend(session, options), resolveDialOptions(options));
   }
 
   get state(): ConnState {
@@ -211,7 +183,7 @@ export class ClientConn {
 
   /** Calls that wait for a connection or for room on it. */
   get waitingCount(): number {
-    return this.#waiting.size;
+    return this.#waiters.callCount;
   }
 
   /** The number of open streams on all sessions. */
@@ -241,13 +213,10 @@ export class ClientConn {
    * @throws the reason of `signal` when that is aborted
    */
   async ready(options: ReadyOptions = {}): Promise<void> {
-    const ready = this.#readyWaiters.add(options);
-    if (this.#state.kind === "ready") this.#readyWaiters.resolve();
-    else if (this.#state.kind === "shutdown") this.#readyWaiters.reject(closedError(this.target));
-    else if (this.#readyWaiters.size > 0) {
-      this.#hold();
-      this.connect();
-    }
+    const ready = this.#waiters.addReady(options);
+    if (this.#state.kind === "ready") this.#waiters.resolveReady();
+    else if (this.#state.kind === "shutdown") this.#waiters.rejectReady(closedError(this.target));
+    else if (this.#waiters.readyCount > 0) this.connect();
     await ready;
   }
 
@@ -289,7 +258,7 @@ export class ClientConn {
   /** @internal Opens a stream for `request`, now if there is room, otherwise when there is. */
   open(request: StreamRequest): void {
     const direct = this.#direct;
-    if (direct !== undefined && this.#waiting.size === 0 && direct.openStream(request)) return;
+    if (direct !== undefined && this.#waiters.callCount === 0 && direct.openStream(request)) return;
     this.#openLater(request);
   }
 
@@ -303,23 +272,21 @@ export class ClientConn {
       request.onOpenFailed(state.error);
       return;
     }
-    this.#waiting.push(request);
-    this.#hold();
+    this.#waiters.addCall(request);
     // This may settle this call, and all others: a session is ready at once, or cannot be made.
     this.#whyConnect = "a call wants it";
     this.#wake(this.#whyConnect);
-    this.#waiting.serve();
+    this.#waiters.serveCalls();
     this.#whyConnect = undefined;
-    if (this.#waiting.size > this.#options.maxWaitingCalls && this.#waiting.remove(request)) {
-      this.#hold();
-      request.onOpenFailed(queueFullError(this.target, this.#waiting.size));
+    const { maxWaitingCalls } = this.#options;
+    if (this.#waiters.callCount > maxWaitingCalls && this.#waiters.removeCall(request)) {
+      request.onOpenFailed(queueFullError(this.target, this.#waiters.callCount));
     }
   }
 
   /** @internal `request` no longer wants a stream. No callback follows. */
   abandon(request: StreamRequest): void {
-    this.#waiting.remove(request);
-    this.#hold();
+    this.#waiters.removeCall(request);
   }
 
   /** @internal Resets `stream`, which was opened here. */
@@ -385,13 +352,13 @@ export class ClientConn {
 
   #onAddresses(addresses: readonly Address[]): void {
     this.#pool.setAddresses(addresses);
-    this.#hold();
+    this.#waiters.look();
     const { length } = addresses;
     this.#balancing.update();
-    const isWanted = this.#isConnectWanted || this.#readyWaiters.size > 0;
+    const isWanted = this.#isConnectWanted || this.#waiters.readyCount > 0;
     this.#isConnectWanted = false;
     if (isWanted) this.#balancing.connect();
-    this.#waiting.serve();
+    this.#waiters.serveCalls();
     this.#settle(`the resolver gave ${length} address${length === 1 ? "" : "es"}`, undefined);
   }
 
@@ -418,9 +385,9 @@ export class ClientConn {
     const state = this.#pool.connectivity();
     const isFailure = state.kind === "transientFailure" && error !== undefined;
     this.#setState(state, reason, isFailure ? state.error : error);
-    this.#waiting.serve();
+    this.#waiters.serveCalls();
     // A balancer that tries one address at a time for calls has to try the next one for this, too.
-    if (this.#state.kind === "idle" && this.#readyWaiters.size > 0) this.#balancing.connect();
+    if (this.#state.kind === "idle" && this.#waiters.readyCount > 0) this.#balancing.connect();
   }
 
   #setState(state: SubchannelState, reason: string, error: GrpcError | undefined): void {
@@ -428,32 +395,7 @@ export class ClientConn {
     const changed = kind !== this.#state.kind;
     this.#state = state;
     if (!changed) return;
-    this.#hold();
     this.#listeners.tell({ target: this.target, state: kind, reason, error });
-    if (kind === "ready") this.#readyWaiters.resolve();
-    else if (kind === "shutdown") {
-      this.#readyWaiters.reject(state.error);
-      this.#failWaiting(false, state.error);
-    } else if (kind === "transientFailure") {
-      this.#failWaiting(true, state.error);
-    }
-  }
-
-  /** @param sparesPatient calls with `waitForReady` go on waiting */
-  #failWaiting(sparesPatient: boolean, error: GrpcError): void {
-    this.#waiting.fail(sparesPatient, error);
-    this.#hold();
-  }
-
-  #hold(): void {
-    const isWanted = this.#waiting.size + this.#readyWaiters.size > 0;
-    const isTimed = this.#state.kind === "transientFailure" || this.#pool.members.length === 0;
-    const isNeeded = isWanted && isTimed;
-    if (isNeeded === (this.#holding !== undefined)) return;
-    if (isNeeded) this.#holding = setInterval(() => {}, 0x7fffffff);
-    else {
-      clearInterval(this.#holding);
-      this.#holding = undefined;
-    }
+    this.#waiters.onState(state);
   }
 }

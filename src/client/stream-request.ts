@@ -4,7 +4,7 @@ import type { RequestOrigin } from "../grpc/request-headers.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Stream } from "../transport/transport.ts";
 import type { PickInfo } from "./balance/balancer.ts";
-import type { StreamOpener } from "./subchannel/subchannel.ts";
+import type { StreamOpener } from "./subchannel/stream-opener.ts";
 import type { Waiting } from "./waiting-queue.ts";
 
 /** Asks for a stream to a backend. */

@@ -6,7 +6,8 @@ import type { ConnState } from "../observe/channels.ts";
 import type { SubchannelView } from "./balance/balancer.ts";
 import { allFailedError, closedError } from "./errors/upstream-error.ts";
 import type { Address } from "./resolve/address-list.ts";
-import type { Subchannel, SubchannelOwner, SubchannelState } from "./subchannel/subchannel.ts";
+import type { Subchannel, SubchannelOwner } from "./subchannel/subchannel.ts";
+import type { SubchannelState } from "./subchannel/subchannel-state.ts";
 
 /** The state of one address of a `ClientConn`. */
 export interface AddressState {

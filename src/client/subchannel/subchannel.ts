@@ -11,9 +11,7 @@ import type {
   Session,
   SessionEnd,
   Stream,
-  StreamListener,
 } from "../../transport/transport.ts";
-import type { HeaderList } from "../../wire/field.ts";
 import {
   closedError,
   goingAwayError,
@@ -24,6 +22,9 @@ import { Attempt, type AttemptOwner, Attempts, type SessionAttempt } from "./att
 import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
 import { Connector, type SessionSource } from "./connector.ts";
 import { InFlightCap } from "./in-flight-cap.ts";
+import { ReadySessions } from "./ready-sessions.ts";
+import type { StreamOpener } from "./stream-opener.ts";
+import { IDLE, type SubchannelState, stateOf } from "./subchannel-state.ts";
 
 /** The options of `dial` that concern sessions. */
 export interface SubchannelOptions {
@@ -37,37 +38,6 @@ export interface SubchannelOptions {
   readonly idleTimeoutMs: number;
   /** Before jitter; Infinity for none. */
   readonly maxConnectionAgeMs: number;
-}
-
-/**
- * The connectivity state of the address, as gRPC defines it. It is the first that holds, in this
- * order: shutdown, ready, connecting, transientFailure, idle. So from ready it may go to any other.
- */
-export type SubchannelState =
-  /** Nobody is connecting, and nobody waits for a backoff. */
-  | { readonly kind: "idle" }
-  /** No session takes calls, and one is being made. */
-  | { readonly kind: "connecting" }
-  /** At least one session takes calls. `Subchannel.hasRoom` says whether there is room. */
-  | { readonly kind: "ready" }
-  /** The address could not be reached. It is tried again after the backoff if it is wanted then. */
-  | { readonly kind: "transientFailure"; readonly error: GrpcError }
-  /** It is shut down for good. Calls that waited for it fail with `error`. */
-  | { readonly kind: "shutdown"; readonly error: GrpcError };
-
-/** A call that gets its stream from a subchannel. */
-export interface StreamOpener extends StreamListener {
-  /** The session that has refused the call already, without beginning it. Another is preferred. */
-  readonly refusedOn: Session | undefined;
-  /**
-   * The request headers. They are asked for at the moment they are sent, because `grpc-timeout` is
-   * the time that remains then.
-   */
-  requestHeaders(): HeaderList;
-  /** The stream is open and its headers are sent. From now on the stream's own events follow. */
-  onOpened(stream: Stream): void;
-  /** There will be no stream. */
-  onOpenFailed(error: GrpcError): void;
 }
 
 /**
@@ -105,10 +75,6 @@ export interface SubchannelOwner {
    */
   onEmpty(subchannel: Subchannel): void;
 }
-
-const IDLE: SubchannelState = { kind: "idle" };
-const CONNECTING: SubchannelState = { kind: "connecting" };
-const READY: SubchannelState = { kind: "ready" };
 
 const CALLS_WAIT = "calls wait for it";
 const TOO_OLD = "the connection is as old as it may be";
@@ -148,8 +114,7 @@ export class Subchannel implements AttemptOwner {
   readonly #attempts = new Attempts();
   /** The cap of `maxInFlightPerAddress`, if that is limited. */
   readonly #cap: InFlightCap | undefined;
-  /** The sessions that take calls, the oldest first. */
-  readonly #ready: SessionAttempt[] = [];
+  readonly #ready = new ReadySessions();
   #state: SubchannelState = IDLE;
 
   /**
@@ -193,14 +158,13 @@ export class Subchannel implements AttemptOwner {
 
   /** How many streams can be opened now, on all of its sessions; 0 unless it is ready. */
   get room(): number {
-    let room = 0;
-    for (const { session } of this.#ready) room += session.availableStreamCount;
+    const { room } = this.#ready;
     return this.#cap === undefined ? room : Math.min(room, this.#cap.room);
   }
 
   /** Who is at the other end of the oldest session; `undefined` unless it is ready. */
   get peer(): PeerInfo | undefined {
-    return this.#ready[0]?.session.peer;
+    return this.#ready.oldest?.session.peer;
   }
 
   /** Sessions that stand or are being made, those that drain included. */
@@ -261,13 +225,7 @@ export class Subchannel implements AttemptOwner {
 
   #withRoom(refusedOn: Session | undefined): SessionAttempt | undefined {
     if (this.#cap !== undefined && this.#cap.room === 0) return undefined;
-    let refusing: SessionAttempt | undefined;
-    for (const attempt of this.#ready) {
-      if (attempt.session.availableStreamCount <= 0) continue;
-      if (attempt.session !== refusedOn) return attempt;
-      refusing = attempt;
-    }
-    return refusing;
+    return this.#ready.withRoom(refusedOn);
   }
 
   /**
@@ -275,7 +233,7 @@ export class Subchannel implements AttemptOwner {
    * `onAcknowledged` runs when the answer comes, and never if the session dies first.
    */
   ping(onAcknowledged: () => void): void {
-    this.#ready[0]?.session.ping(onAcknowledged);
+    this.#ready.oldest?.session.ping(onAcknowledged);
   }
 
   /**
@@ -285,7 +243,7 @@ export class Subchannel implements AttemptOwner {
    */
   onStreamReset(stream: Stream): void {
     this.#cap?.onStreamReset(stream);
-    const attempt = this.#ready.find(({ session }) => session === stream.session);
+    const attempt = this.#ready.of(stream.session);
     if (attempt === undefined || !this.#reconnects) return;
     if (attempt.resets.take(this.#options.clock.nowMs())) return;
     this.#retire(attempt, "too many of its streams were reset");
@@ -320,10 +278,9 @@ export class Subchannel implements AttemptOwner {
   /** Makes another session if all are full (gRFC A105). The caller knows that a call waits. */
   #grow(): void {
     if (this.#state.kind !== "ready" || !this.#reconnects || !this.#mayConnect) return;
-    if (this.#ready.length >= this.#options.maxConnectionsPerAddress) return;
+    if (this.#ready.size >= this.#options.maxConnectionsPerAddress) return;
     if (this.#cap?.room === 0) return;
-    if (this.#ready.every(({ session }) => session.atStreamLimit))
-      this.#connector.begin(CALLS_WAIT);
+    if (this.#ready.areFull) this.#connector.begin(CALLS_WAIT);
   }
 
   get #mayConnect(): boolean {
@@ -352,8 +309,7 @@ export class Subchannel implements AttemptOwner {
   }
 
   onBackoffOver(): void {
-    const needsOne = this.#ready.some(({ life }) => life === "outlived");
-    if (needsOne) this.#connector.begin(TOO_OLD);
+    if (this.#ready.outlived.length > 0) this.#connector.begin(TOO_OLD);
     else if (this.#state.kind === "ready") this.#supply();
     else if (this.#owner.isWanted(this)) this.#connector.begin(CALLS_WAIT);
     else this.#settle("the backoff is over, and nobody waits");
@@ -375,15 +331,12 @@ export class Subchannel implements AttemptOwner {
 
   #becomeReady(attempt: SessionAttempt): void {
     this.#connector.succeeded();
-    attempt.life = "ready";
-    this.#ready.push(attempt);
+    this.#ready.add(attempt);
     const { maxConnectionAgeMs, random } = this.#options;
     if (this.#reconnects) {
       attempt.lifetime.start(maxConnectionAgeMs * (1 + AGE_JITTER * (2 * random() - 1)));
     }
-    for (const other of [...this.#ready]) {
-      if (other.life === "outlived") this.#retire(other, TOO_OLD);
-    }
+    for (const other of this.#ready.outlived) this.#retire(other, TOO_OLD);
     this.#settle("the server has sent its SETTINGS");
   }
 
@@ -401,7 +354,7 @@ export class Subchannel implements AttemptOwner {
   /** Only the oldest session is kept for calls that may come. */
   idleLimitMs(attempt: Attempt): number {
     const { idleTimeoutMs } = this.#options;
-    return attempt === this.#ready[0] ? idleTimeoutMs : Math.min(idleTimeoutMs, EXTRA_IDLE_MS);
+    return attempt === this.#ready.oldest ? idleTimeoutMs : Math.min(idleTimeoutMs, EXTRA_IDLE_MS);
   }
 
   onSessionIdle(attempt: Attempt): void {
@@ -410,8 +363,7 @@ export class Subchannel implements AttemptOwner {
 
   /** If the old session is the only one and in use, another is made first. */
   onSessionOld(attempt: Attempt): void {
-    const hasOther = this.#ready.some((other) => other !== attempt && other.life === "ready");
-    if (hasOther || !attempt.takeBusy()) this.#retire(attempt, TOO_OLD);
+    if (this.#ready.hasStandInFor(attempt) || !attempt.takeBusy()) this.#retire(attempt, TOO_OLD);
     else {
       attempt.life = "outlived";
       if (this.#mayConnect) this.#connector.begin(TOO_OLD);
@@ -439,8 +391,7 @@ export class Subchannel implements AttemptOwner {
    * @param error given unless this side wished it
    */
   #leave(attempt: SessionAttempt, reason: string, error?: GrpcError): void {
-    attempt.leave();
-    this.#ready.splice(this.#ready.indexOf(attempt), 1);
+    this.#ready.remove(attempt);
     if (this.#reconnects) {
       this.#settle(reason, error);
       this.#supply();
@@ -452,16 +403,14 @@ export class Subchannel implements AttemptOwner {
   /** Works out the state, and tells the owner if it has changed. */
   #settle(reason: string, error?: GrpcError): void {
     const { connecting, failure } = this.#connector;
-    if (this.#ready.length > 0) this.#setState(READY, reason, error);
-    else if (connecting !== undefined) this.#setState(CONNECTING, reason, error);
-    else if (failure === undefined) this.#setState(IDLE, reason, error);
-    else this.#setState({ kind: "transientFailure", error: failure }, reason, error);
+    const state = stateOf(this.#ready.size > 0, connecting !== undefined, failure);
+    this.#setState(state, reason, error);
   }
 
   /** @param stateError the error of calls that wait or come later */
   #end(stateError: GrpcError, reason: string, error?: GrpcError): void {
     this.#connector.stop();
-    for (const attempt of this.#ready.splice(0)) attempt.leave();
+    this.#ready.removeAll();
     this.#setState({ kind: "shutdown", error: stateError }, reason, error);
   }
 

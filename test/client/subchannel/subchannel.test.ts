@@ -2,7 +2,8 @@
 
 import { expect, it } from "vitest";
 import { resolveDialOptions } from "../../../src/client/dial-options.ts";
-import { type StreamOpener, Subchannel } from "../../../src/client/subchannel/subchannel.ts";
+import type { StreamOpener } from "../../../src/client/subchannel/stream-opener.ts";
+import { Subchannel } from "../../../src/client/subchannel/subchannel.ts";
 import { FakeClock } from "../../support/clock.ts";
 import { StubSession } from "../../support/stub-session.ts";
 

@@ -40,7 +40,8 @@ export interface DialOptions extends SessionOptions {
    */
   readonly connectTimeoutMs?: number;
   /**
-   * Waits between attempts to connect.
+   * Waits between attempts to connect. A wait ends early when the last address that was ready is
+   * gone, unless the wait before did so, too.
    * @default gRPC's: 1 s, times 1.6, up to 120 s, spread by 20 %
    */
   readonly backoff?: ConnectionBackoffOptions;

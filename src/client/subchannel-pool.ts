@@ -59,7 +59,7 @@ export class Member {
   reason = "nobody has asked for it yet";
   /** Why the address failed or was lost, until it is ready. */
   error: GrpcError | undefined = undefined;
-  /** The address has failed. Since then it has neither been ready nor been let go. */
+  /** The address has failed. Since then it has neither been ready, nor let go, nor tried anew. */
   hasFailed = false;
 
   constructor(pool: SubchannelPool, listed: Address, subchannel: Subchannel) {
@@ -166,6 +166,10 @@ export class SubchannelPool implements SubchannelOwner {
   readonly #draining = new Set<Subchannel>();
   /** The latest failure of all. */
   #lastError: GrpcError;
+  /** Some address took calls after the latest change. */
+  #wasReady = false;
+  /** Backoffs are being cut short: the owner is told of the change that caused it, and no other. */
+  #isCutting = false;
   /** Where the next search for room begins, so that not always the same address helps out. */
   #nextHelper = 0;
 
@@ -220,6 +224,7 @@ export class SubchannelPool implements SubchannelOwner {
     for (const member of leaving.values()) {
       this.#retire(member.subchannel, "the address has left the list");
     }
+    this.#cutBackoffs();
   }
 
   #newMember(listed: Address): Member {
@@ -332,7 +337,27 @@ export class SubchannelPool implements SubchannelOwner {
   #changed(member: Member, reason: string, error: GrpcError | undefined): void {
     member.reason = reason;
     if (error !== undefined || member.kind === "ready") member.error = error;
+    if (this.#isCutting) return;
+    this.#cutBackoffs(member);
     this.#owner.onChange(member, reason, error);
+  }
+
+  /**
+   * When the last address that was ready is gone, calls need not fail: the servers of those that
+   * wait for a backoff may be back since. They are tried at once, and count as not tried before.
+   * @param last it has a reason of its own for its state
+   */
+  #cutBackoffs(last?: Member): void {
+    const { isReady } = this;
+    if (this.#wasReady && !isReady) {
+      this.#isCutting = true;
+      for (const member of this.#members) {
+        if (member !== last) member.subchannel.cutBackoff("no other address is ready");
+        member.hasFailed = member.kind === "transientFailure";
+      }
+      this.#isCutting = false;
+    }
+    this.#wasReady = isReady;
   }
 
   onRoom(): void {

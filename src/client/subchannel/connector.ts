@@ -57,6 +57,8 @@ export class Connector implements TimerOwner {
   readonly #goAways: GoAways;
   #connecting: Attempt | undefined;
   #failure: GrpcError | undefined;
+  /** A backoff was cut short, and neither has one run out since, nor has the server worked. */
+  #wasCut = false;
   #wasAsked = false;
 
   /** @param attempts all sessions of the address; new ones are added */
@@ -130,8 +132,24 @@ export class Connector implements TimerOwner {
 
   /** The session of `connecting` takes calls. */
   succeeded(): void {
-    if (this.#goAways.isHealthy) this.#backoff.reset();
+    if (this.#goAways.isHealthy) {
+      this.#backoff.reset();
+      this.#wasCut = false;
+    }
     this.#connecting = undefined;
+  }
+
+  /**
+   * Ends the backoff before its time. The next one is longer all the same, and runs its course: so
+   * there are at most twice as many attempts as without this.
+   * @returns `false` when no backoff runs, or the one before was cut short
+   */
+  cutBackoff(): boolean {
+    if (this.#failure === undefined || this.#wasCut) return false;
+    this.#wasCut = true;
+    this.#failure = undefined;
+    this.#clock.cancel(this.#backoffTimer);
+    return true;
   }
 
   /** The session of `connecting` is over. */
@@ -176,6 +194,7 @@ export class Connector implements TimerOwner {
 
   onTimer(): void {
     this.#failure = undefined;
+    this.#wasCut = false;
     this.#owner.onBackoffOver();
   }
 }

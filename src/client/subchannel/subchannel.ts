@@ -186,6 +186,11 @@ export class Subchannel implements AttemptOwner {
     if (this.#state.kind === "idle") this.#connector.begin(why);
   }
 
+  /** Ends the backoff of an address that has failed, unless the one before was cut short, too. */
+  cutBackoff(why: string): void {
+    if (this.#state.kind === "transientFailure" && this.#connector.cutBackoff()) this.#settle(why);
+  }
+
   /**
    * Asks for room after `isWanted` has become true: connects if it is idle, and makes another
    * session if none has room. `onRoom` follows when there is room, within this call or later. If

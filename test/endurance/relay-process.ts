@@ -1,11 +1,10 @@
-// Starts relay-process.mjs, asks it, and ends it.
+// Starts relay-process.mjs or another program that speaks as it does, asks it, and ends it.
 
 import { type ChildProcess, fork } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { TransportCombo } from "../support/combos.ts";
 
-const PROGRAM = fileURLToPath(new URL("./relay-process.mjs", import.meta.url));
 const BUILT = fileURLToPath(new URL("../../dist/index.js", import.meta.url));
 
 export interface RelayStats {
@@ -18,7 +17,11 @@ export interface RelayStats {
   readonly sessionCount: number;
   readonly openStreamCount: number;
   readonly waitingCount: number;
+  /** Of relay-process.mjs alone. */
   readonly finalizedCount: number;
+  /** Files that are open, and timers that are scheduled; of connections-process.mjs alone. */
+  readonly fileCount: number;
+  readonly timerCount: number;
   /** What keeps the process alive, as Node names it. */
   readonly resources: readonly string[];
   /** Uncaught exceptions, unhandled rejections, warnings: none may be there. */
@@ -30,6 +33,8 @@ export interface RelayBackends {
   readonly plain: string;
   readonly mortal?: string;
   readonly other?: string;
+  /** Nobody listens there. */
+  readonly nobody?: string;
 }
 
 export interface RelayAddress {
@@ -37,7 +42,7 @@ export interface RelayAddress {
   readonly port: number;
 }
 
-type Command = "stats" | "collect" | "resetPeak" | "close";
+type Command = "stats" | "collect" | "resetPeak" | "dial" | "close";
 
 export class RelayProcess {
   readonly address: RelayAddress;
@@ -55,9 +60,11 @@ export class RelayProcess {
     combo: TransportCombo,
     backends: RelayBackends,
     nodeFlags: readonly string[] = [],
+    program = "relay-process.mjs",
   ): Promise<RelayProcess> {
     if (!existsSync(BUILT)) throw new Error(`expected ${BUILT}: run "npm run build" first`);
-    const child = fork(PROGRAM, [JSON.stringify({ ...combo, backends })], {
+    const path = fileURLToPath(new URL(program, import.meta.url));
+    const child = fork(path, [JSON.stringify({ ...combo, backends })], {
       execArgv: [...nodeFlags],
     });
     const waiting = new Map<number, never>();
@@ -77,7 +84,8 @@ export class RelayProcess {
     return this.#child.pid ?? 0;
   }
 
-  ask(command: Command): Promise<RelayStats> {
+  /** @param count how many to dial */
+  ask(command: Command, count?: number): Promise<RelayStats> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       const onExit = (): void => reject(new Error(`the relay ended before "${command}"`));
@@ -86,7 +94,7 @@ export class RelayProcess {
         resolve(answer);
       });
       this.#child.once("exit", onExit);
-      this.#child.send({ id, command });
+      this.#child.send({ id, command, count });
     });
   }
 

@@ -87,6 +87,6 @@ export function tell(name: string, callback: () => void): void {
   try {
     callback();
   } catch (error) {
-    warnOnce("callback", `${name} must not throw`, error);
+    warnOnce("callback", name, `${name} must not throw`, error);
   }
 }

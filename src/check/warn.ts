@@ -22,11 +22,18 @@ const kinds = new Set<string>();
 
 /**
  * Warns that `thrown` came from the program's code, with cause and stack: `process.on("warning")`
- * gets it as `cause`. A kind is the role of the code, the class of the thrown value, and the line
- * that threw it.
+ * gets it as `cause`. A kind is the role of the code, `callback`, the class of the thrown value,
+ * and the line that threw it. So two callbacks that fail in one helper are two kinds.
+ * @param callback a name for the code that was called, the same for each of its calls
  */
-export function warnOnce(calledAs: CalledAs, text: string, thrown: unknown): void {
-  if (isNew(`${calledAs} ${kindOf(thrown)}`)) emit(calledAs, text, traceOf(thrown), thrown);
+export function warnOnce(
+  calledAs: CalledAs,
+  callback: string,
+  text: string,
+  thrown: unknown,
+): void {
+  const kind = `${calledAs} ${callback} ${kindOf(thrown)}`;
+  if (isNew(kind)) emit(calledAs, text, traceOf(thrown), thrown);
 }
 
 /** Warns of a defect of the program without a thrown error, once for each text and detail. */

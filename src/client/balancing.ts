@@ -93,7 +93,8 @@ export class Balancing implements BalancerHost {
       }
       this.#picker = picker;
     } catch (thrown) {
-      warnOnce("callback", "update of a balancer must not throw, and give a Picker", thrown);
+      const text = "update of a balancer must not throw, and give a Picker";
+      warnOnce("callback", "update of a balancer", text, thrown);
       if (this.#picker !== UNUSED) return;
       const error = balancerError(target, thrown);
       this.#picker = { pick: () => error };
@@ -113,7 +114,8 @@ export class Balancing implements BalancerHost {
       );
     } catch (thrown) {
       if (thrown instanceof GrpcError) return thrown;
-      warnOnce("callback", "pick of a balancer must not throw, and give a SubchannelView", thrown);
+      const text = "pick of a balancer must not throw, and give a SubchannelView";
+      warnOnce("callback", "pick of a balancer", text, thrown);
       return balancerError(this.#owner.target, thrown);
     } finally {
       this.#call.end(outer);

@@ -118,7 +118,7 @@ export function decodeMessage<T>(codec: Codec<T>, frame: Frame): T | Frame {
 function codecFailed(details: string, cause: unknown): GrpcError {
   if (cause instanceof GrpcError) return cause;
   const text = thrownText(cause);
-  warnOnce("codec", `the codec failed: ${text}`, cause);
+  warnOnce("codec", details, `the codec failed: ${text}`, cause);
   const message = `${details}: ${text}`;
   return failure(Status.INTERNAL, details, { reason: ErrorReason.CODEC, message, cause });
 }

@@ -17,7 +17,7 @@ describe("warnOnce", () => {
     const { warnOnce, given } = await fresh();
     const cause = new TypeError("below", { cause: "bottom" });
     const thrown = new Error("boom", { cause });
-    warnOnce("director", "director threw boom", thrown);
+    warnOnce("director", "director", "director threw boom", thrown);
     expect(given).toHaveLength(1);
     expect(given[0]).toMatchObject({
       name: "GrpcRelayWarning",
@@ -30,16 +30,28 @@ describe("warnOnce", () => {
 
   it("warns once of what the same line throws, whatever it says", async () => {
     const { warnOnce, given } = await fresh();
-    for (let i = 0; i < 1_000; i++) warnOnce("handler", "x", new Error(`user ${i}\n    at ${i}`));
+    for (let i = 0; i < 1_000; i++)
+      warnOnce("handler", "handler", "x", new Error(`user ${i}\n    at ${i}`));
     expect(given).toHaveLength(1);
-    warnOnce("handler", "x", new Error("from another line"));
-    warnOnce("finalizer", "x", new Error("from another line, too"));
+    warnOnce("handler", "handler", "x", new Error("from another line"));
+    warnOnce("finalizer", "finalizer", "x", new Error("from another line, too"));
     expect(given).toHaveLength(3);
+  });
+
+  it("warns of each callback that fails in the same helper", async () => {
+    const { warnOnce, given } = await fresh();
+    const helper = (): Error => new Error("from one line");
+    for (const callback of ["a listener", "another", "a listener"]) {
+      warnOnce("callback", callback, `${callback} must not throw`, helper());
+    }
+    const texts = given.map(({ message }) => message);
+    expect(texts).toEqual(["a listener must not throw", "another must not throw"]);
   });
 
   it("warns once of each type of what is no error", async () => {
     const { warnOnce, given } = await fresh();
-    for (const thrown of ["a", "b", 5, undefined, undefined]) warnOnce("handler", "x", thrown);
+    for (const thrown of ["a", "b", 5, undefined, undefined])
+      warnOnce("handler", "handler", "x", thrown);
     expect(given.map(({ detail }) => detail)).toEqual(["a", "number thrown", "undefined thrown"]);
   });
 
@@ -47,11 +59,11 @@ describe("warnOnce", () => {
     const { warnOnce, given } = await fresh();
     const circle = new Error("round");
     circle.cause = circle;
-    warnOnce("codec", "x", circle);
+    warnOnce("codec", "codec", "x", circle);
     expect(given[0]?.detail.length).toBeLessThan(20_000);
     const bare = new Error("bare");
     Object.defineProperty(bare, "stack", { value: undefined });
-    warnOnce("codec", "x", bare);
+    warnOnce("codec", "codec", "x", bare);
     expect(given).toHaveLength(2);
   });
 
@@ -60,7 +72,7 @@ describe("warnOnce", () => {
     for (let i = 0; i < 300; i++) {
       const thrown = new Error("x");
       thrown.name = `Error${i}`;
-      warnOnce("handler", "x", thrown);
+      warnOnce("handler", "handler", "x", thrown);
       warn("onError", "y", `${i}`);
     }
     expect(given).toHaveLength(256);

@@ -15,7 +15,7 @@ import { ErrorCode } from "../../wire/error-code.ts";
 import { connectError } from "../errors/upstream-error.ts";
 import type { Attempt, Attempts, SessionAttempt } from "./attempts.ts";
 import { ConnectionBackoff, type ConnectionBackoffOptions } from "./connection-backoff.ts";
-import { GoAways } from "./go-aways.ts";
+import { GoAwayBackoff } from "./go-away-backoff.ts";
 
 /** Makes sessions. */
 export interface SessionSource {
@@ -54,7 +54,7 @@ export class Connector implements TimerOwner {
   readonly #scope: Scope = currentScope();
   readonly #backoff: ConnectionBackoff;
   readonly #backoffTimer: Timer;
-  readonly #goAways: GoAways;
+  readonly #goAways: GoAwayBackoff;
   #connecting: Attempt | undefined;
   #failure: GrpcError | undefined;
   /** A backoff was cut short, and neither has one run out since, nor has the server worked. */
@@ -74,7 +74,7 @@ export class Connector implements TimerOwner {
     this.#clock = options.clock;
     this.#backoff = new ConnectionBackoff(options.backoff, options.random);
     this.#backoffTimer = new Timer(this);
-    this.#goAways = new GoAways(this.#clock, this.#backoff);
+    this.#goAways = new GoAwayBackoff(this.#clock, this.#backoff);
   }
 
   /** The attempt whose session is being made. */

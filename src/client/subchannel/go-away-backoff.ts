@@ -1,4 +1,4 @@
-// Counts servers' GOAWAYs that come before an answered call: connecting to such a server in a loop
+// The wait after GOAWAYs that come before an answered call: connecting to such a server in a loop
 // would help nobody.
 
 import type { Clock } from "../../time/clock.ts";
@@ -15,7 +15,7 @@ const WORKING_CALLS = 16;
  * Decides how long to wait before the next connection to an address, by the end of the latest
  * session.
  */
-export class GoAways {
+export class GoAwayBackoff {
   readonly #clock: Clock;
   readonly #backoff: ConnectionBackoff;
   /** The latest session that got GOAWAY. Its end is judged when the next session is made. */
@@ -43,7 +43,7 @@ export class GoAways {
     this.#latest = attempt;
   }
 
-  /** A session that took calls was lost otherwise: that is not what this is about. */
+  /** A session that took calls was lost otherwise. That ends the row of GOAWAYs. */
   forgive(): void {
     this.#unanswered = 0;
   }
@@ -51,8 +51,8 @@ export class GoAways {
   /**
    * A session that is gone before it has answered anything is a failure to connect: the wait counts
    * from when it was begun. The first of a row is none, for a server may be about to go at any
-   * time, and what it did not begin is sent once more. Nor is one that stood for as long as the
-   * wait, or has taken `WORKING_CALLS`.
+   * time, and calls that it did not begin are sent once more. Nor is one that stood for as long as
+   * the wait, or has taken `WORKING_CALLS`.
    * @returns milliseconds; 0 to connect now
    */
   takeWaitMs(): number {

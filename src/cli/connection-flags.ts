@@ -12,7 +12,7 @@ export const clientConnectionFlags: readonly Flag[] = [
     text: "connections of clients at a time, of each worker (default no limit)",
   },
   {
-    name: "max-connections-per-address",
+    name: "max-connections-per-client-address",
     value: "N",
     text: "the same for each remote address",
   },
@@ -57,7 +57,7 @@ export const backendConnectionFlags: readonly Flag[] = [
 type ClientConnectionOptions = Pick<
   ServerOptions,
   | "maxConnections"
-  | "maxConnectionsPerAddress"
+  | "maxConnectionsPerClientAddress"
   | "maxConnectionAgeMs"
   | "maxConnectionAgeGraceMs"
   | "maxConnectionIdleMs"
@@ -69,7 +69,12 @@ const MAX_COUNT = 1_000_000_000;
 export function clientConnectionOptions(flags: GivenFlags): ClientConnectionOptions {
   return given({
     maxConnections: wholeNumber(flags, "max-connections", 1, MAX_COUNT),
-    maxConnectionsPerAddress: wholeNumber(flags, "max-connections-per-address", 1, MAX_COUNT),
+    maxConnectionsPerClientAddress: wholeNumber(
+      flags,
+      "max-connections-per-client-address",
+      1,
+      MAX_COUNT,
+    ),
     maxConnectionAgeMs: wholeNumber(flags, "max-connection-age-ms", 1, MAX_MS),
     maxConnectionAgeGraceMs: wholeNumber(flags, "max-connection-age-grace-ms", 0, MAX_MS),
     maxConnectionIdleMs: wholeNumber(flags, "max-connection-idle-ms", 1, MAX_MS),

@@ -13,8 +13,8 @@ export class ConnectionAdmission implements Admission {
 
   /** @returns `undefined` when every connection may come in */
   static of(options: ResolvedConnectionOptions): ConnectionAdmission | undefined {
-    const { maxConnections, maxConnectionsPerAddress, acceptConnection } = options;
-    const isOpen = maxConnections === Infinity && maxConnectionsPerAddress === Infinity;
+    const { maxConnections, maxConnectionsPerClientAddress, acceptConnection } = options;
+    const isOpen = maxConnections === Infinity && maxConnectionsPerClientAddress === Infinity;
     return isOpen && acceptConnection === undefined ? undefined : new ConnectionAdmission(options);
   }
 
@@ -23,15 +23,18 @@ export class ConnectionAdmission implements Admission {
   }
 
   admit(peer: PeerInfo): boolean {
-    const { maxConnections, maxConnectionsPerAddress } = this.#options;
+    const { maxConnections, maxConnectionsPerClientAddress } = this.#options;
     const host = hostOf(peer);
     const countOfHost = this.#countOf.get(host) ?? 0;
     if (this.#count >= maxConnections) {
       const limit = { name: "maxConnections", value: maxConnections };
       return refuse(peer, "is one connection too many", limit);
     }
-    if (host !== "" && countOfHost >= maxConnectionsPerAddress) {
-      const limit = { name: "maxConnectionsPerAddress", value: maxConnectionsPerAddress };
+    if (host !== "" && countOfHost >= maxConnectionsPerClientAddress) {
+      const limit = {
+        name: "maxConnectionsPerClientAddress",
+        value: maxConnectionsPerClientAddress,
+      };
       return refuse(peer, "is one connection too many of its address", limit);
     }
     if (!this.#isAccepted(peer)) return refuse(peer, "was refused by acceptConnection", undefined);

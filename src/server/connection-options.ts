@@ -35,7 +35,7 @@ export interface ServerConnectionOptions {
    * The same for each remote address, whatever its ports. UNIX sockets have no address.
    * @default Infinity
    */
-  readonly maxConnectionsPerAddress?: number;
+  readonly maxConnectionsPerClientAddress?: number;
   /**
    * Whether a new connection may stay. Asked before its TLS handshake, so `peer.tls` is missing.
    * The function has to answer at once. If it throws or answers anything but `true`, the connection
@@ -61,7 +61,7 @@ export const CONNECTION_CHECKS: OptionChecks<ServerConnectionOptions> = {
   maxConnectionAgeGraceMs: (name, value) => checkNumber(name, value, 0),
   maxConnectionIdleMs: checkDuration,
   maxConnections: checkCount,
-  maxConnectionsPerAddress: checkCount,
+  maxConnectionsPerClientAddress: checkCount,
   acceptConnection: checkFunction,
   random: checkFunction,
 };
@@ -75,7 +75,7 @@ export function resolveConnectionOptions(
     maxConnectionAgeGraceMs: options.maxConnectionAgeGraceMs ?? NEVER,
     maxConnectionIdleMs: options.maxConnectionIdleMs ?? NEVER,
     maxConnections: options.maxConnections ?? NEVER,
-    maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? NEVER,
+    maxConnectionsPerClientAddress: options.maxConnectionsPerClientAddress ?? NEVER,
     acceptConnection: options.acceptConnection,
     random: options.random ?? Math.random,
   };

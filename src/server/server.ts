@@ -80,7 +80,7 @@ export interface ListenSettings {
   readonly tls?: ServerTlsOptions;
   /**
    * The balancers in front of it that say by the PROXY protocol whose connection they pass on.
-   * `ctx.peer` is who they say, and so it is for `maxConnectionsPerAddress` and
+   * `ctx.peer` is who they say, and so it is for `maxConnectionsPerClientAddress` and
    * `acceptConnection`.
    * @default none
    */

@@ -72,10 +72,10 @@ describe.each(onServers)("a server on $server", (combo) => {
     }
 
     it("counts those of one address, but not those of UNIX sockets", async () => {
-      const { server, address, rules } = await start({ maxConnectionsPerAddress: 1 });
+      const { server, address, rules } = await start({ maxConnectionsPerClientAddress: 1 });
       await served(address);
       await turnedAway(address);
-      const limit = { name: "maxConnectionsPerAddress", value: 1 };
+      const limit = { name: "maxConnectionsPerClientAddress", value: 1 };
       expect(rules).toEqual([["connection", "is one connection too many of its address", limit]]);
       const { address: path } = await server.listen(`unix:${socketPath()}`);
       const local = await served(path);
@@ -85,7 +85,7 @@ describe.each(onServers)("a server on $server", (combo) => {
     });
 
     it("forgets an address whose connections are gone", async () => {
-      const { server, address } = await start({ maxConnectionsPerAddress: 2 });
+      const { server, address } = await start({ maxConnectionsPerClientAddress: 2 });
       const clients = [await served(address), await served(address)];
       for (const client of clients) client.end();
       await eventually("they are gone", () => server.sessionCount === 0);

@@ -85,5 +85,7 @@ it("ends every call when its grace is over, also where the end of one ends anoth
 
 it("takes Infinity for no limit of connections", () => {
   const none = Number.POSITIVE_INFINITY;
-  expect(() => new Server({ maxConnections: none, maxConnectionsPerAddress: none })).not.toThrow();
+  expect(
+    () => new Server({ maxConnections: none, maxConnectionsPerClientAddress: none }),
+  ).not.toThrow();
 });

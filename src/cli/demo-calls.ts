@@ -25,7 +25,7 @@ export const DEMO_CALLS: readonly DemoCall[] = [
   { method: "Missing", kind: "unary", requests: ["anybody there?"] },
 ];
 
-/** What a client saw of a call. */
+/** A call as its client saw it. */
 export interface Seen {
   readonly status: string;
   readonly responses: readonly string[];

@@ -204,9 +204,9 @@ function director(routes: RouteTable<StreamParameters>, peek: boolean): StreamDi
   if (!peek) return (_ctx, fullMethodName) => find(fullMethodName);
   return async (_ctx, fullMethodName, peeker) => {
     const params = find(fullMethodName);
-    // What it holds is of no interest, nor whether it can be read: none, one above the limit or one
-    // in an unknown compression is passed on as well. A call that has ended meanwhile gets its own
-    // error from the relay.
+    // Its content is of no interest, nor whether it can be read: no message, one above the limit or
+    // one in an unknown compression is passed on as well. A call that has ended meanwhile gets its
+    // own error from the relay.
     await peeker.peek().catch(() => undefined);
     return params;
   };

@@ -1,4 +1,4 @@
-// Columns of text. Knows nothing of what is in them.
+// Columns of text, whatever their cells say.
 
 /**
  * Lines for a head and rows, each column as wide as its widest cell; a cell may have several lines.

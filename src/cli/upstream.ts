@@ -14,7 +14,7 @@ const RECONNECT_MS = 250;
 
 export type UpstreamRole = "backend" | "route" | "secondary";
 
-/** What happens to calls while the backend cannot be reached. */
+/** The fate of calls while the backend cannot be reached. */
 const MEANWHILE: Readonly<Record<UpstreamRole, string>> = {
   backend: "calls get UNAVAILABLE",
   route: "calls get UNAVAILABLE",

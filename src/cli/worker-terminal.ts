@@ -15,7 +15,7 @@ export function isServing(message: unknown): boolean {
   return typeof message === "object" && message !== null && "serving" in message;
 }
 
-/** What a worker prints; `undefined` for any other message. */
+/** The line that a worker prints by `message`; `undefined` for any other message. */
 export function printedLine(message: unknown): string | undefined {
   if (typeof message !== "object" || message === null || !("print" in message)) return undefined;
   return String(message.print);

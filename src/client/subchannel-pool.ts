@@ -26,7 +26,7 @@ export interface AddressState {
   /** How many more streams can be opened now. */
   readonly room: number;
   /**
-   * What a call to this address would wait for: a connection, the end of the backoff, or room under
+   * A call to this address would wait for this: a connection, the end of the backoff, or room under
    * the backend's MAX_CONCURRENT_STREAMS. `undefined` when the call would not wait.
    */
   readonly waitsFor: "connection" | "backoff" | "room" | undefined;

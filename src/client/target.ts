@@ -69,7 +69,7 @@ function parseName(target: string): Target {
   });
 }
 
-/** What is behind the scheme, and the `//` of a full URI. */
+/** The rest of `target` behind the scheme, and behind the `//` of a full URI. */
 function endpointOf(target: string, scheme: string): string {
   const rest = target.slice(scheme.length + 1);
   if (!rest.startsWith("//")) return rest;

@@ -29,9 +29,9 @@ export const Status = {
    * when the timer of a call fires.
    */
   DEADLINE_EXCEEDED: 4,
-  /** What was asked for does not exist. Never made here. */
+  /** The wanted thing does not exist. Never made here. */
   NOT_FOUND: 5,
-  /** What was to be created exists. Never made here. */
+  /** The thing to be created exists. Never made here. */
   ALREADY_EXISTS: 6,
   /**
    * The caller is known and may not. Made here for RST_STREAM(INADEQUATE_SECURITY) and HTTP 403

@@ -53,7 +53,8 @@ export function parseStatus(trailers: HeaderList): ReceivedStatus | undefined {
 /**
  * The error that `trailers` report; `undefined` when they say OK. Without `grpc-status` it is
  * UNKNOWN. It has no stack: that would show how a socket is read, and take three quarters of the
- * time, for what many services answer every day. Nor is its text made before somebody reads it.
+ * time, for an answer that many services give every day. Nor is its text made before somebody
+ * reads it.
  * @param received what `parseStatus` says of them
  */
 export function grpcErrorFromTrailers(
@@ -127,8 +128,8 @@ function appendOutcome(
 export function errorTrailers(error: GrpcError): HeaderList {
   const wire = error.wireTrailers;
   if (wire === undefined) return trailersFor(error.status, error.details, error.metadata);
-  // A Trailers-Only response that comes to be sent after other headers loses what only belongs to
-  // headers.
+  // A Trailers-Only response may be sent after other headers. Then it loses the fields that belong
+  // to headers alone.
   return isHeaderSection(wire) ? wire.filter((field) => !isHeaderOnly(field.name)) : wire;
 }
 
@@ -143,8 +144,8 @@ export function errorHeaders(error: GrpcError): HeaderList {
 }
 
 /**
- * The Trailers-Only header section of `trailers`, without what a backend had in them that says
- * something else in headers.
+ * The Trailers-Only header section of `trailers`. Fields of a backend that have another meaning in
+ * headers are left out.
  */
 function asHeaderSection(trailers: HeaderList, contentType: HeaderField): HeaderList {
   const fields = [HTTP_STATUS_200, contentType];

@@ -1,5 +1,5 @@
-// What the program's own code threw, as the error that its call ends with: clients do not read it,
-// operators are warned of it.
+// Makes a call's error of whatever the program's own code threw. Clients do not read the text of
+// others than GrpcErrors; operators are warned of it.
 
 import { type CalledAs, warnOnce } from "../check/warn.ts";
 import { ErrorReason, failure, GrpcError, INTERNAL_DETAILS, thrownText } from "./error.ts";
@@ -15,15 +15,15 @@ const REASONS: Readonly<Record<CalledAs, ErrorReason>> = {
 };
 
 /**
- * A GrpcError is what the program means to say. Anything else is UNKNOWN, as in Go, with the reason
- * of what was called.
+ * A GrpcError is meant for the client. Anything else is UNKNOWN, as in Go; its reason tells which
+ * code was called.
  */
 export function fromUserCode(calledAs: CalledAs, thrown: unknown): GrpcError {
   const error = GrpcError.from(thrown);
   // Passed, or the reason of the abort that was thrown.
   if (error.cause !== thrown || error === thrown) return error;
   if (error.status !== Status.UNKNOWN) return error;
-  warnOnce(calledAs, `${calledAs} threw ${thrownText(thrown)}`, thrown);
+  warnOnce(calledAs, calledAs, `${calledAs} threw ${thrownText(thrown)}`, thrown);
   return failure(Status.UNKNOWN, INTERNAL_DETAILS, {
     reason: REASONS[calledAs],
     message: thrownText(thrown),

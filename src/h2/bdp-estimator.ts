@@ -1,5 +1,5 @@
-// Estimates a bandwidth-delay product: what is under way on a path when nothing but the path limits
-// it. Pure: it is told of bytes, of the acknowledgements of its PINGs, and of the time.
+// Estimates a bandwidth-delay product: the bytes under way on a path when the path alone limits
+// them. Pure: it is told of bytes, of the acknowledgements of its PINGs, and of the time.
 
 /** Paths of shorter round trips are served well by the windows that connections begin with. */
 const SHORT_PATH_MS = 1;
@@ -10,7 +10,7 @@ const SHORT_PATH_MS = 1;
 const SATURATED = 0.8;
 /** Growth was of use, and more may be, if the bandwidth is this many times what it was before. */
 const USEFUL = 1.2;
-/** What came in one round trip may be half of what the path can hold: the window had limited it. */
+/** The path may hold twice the bytes of one round trip: the window had limited them. */
 const GROWTH = 2;
 /** No estimate is higher; 16 MiB is 160 MB/s over 100 ms. */
 const MAX_BYTES = 16_777_216;
@@ -22,12 +22,12 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 
 /**
- * One sample is what comes between a PING and its acknowledgement: what the sender had out in one
- * round trip. When that is most of what it may have out, the estimate doubles, as long as that
- * brings bandwidth. It never shrinks. Byte counts may wrap around at 2^32.
+ * One sample is the bytes between a PING and its acknowledgement: the sender had them out in one
+ * round trip. When they are most of its window, the estimate doubles, as long as that brings
+ * bandwidth. It never shrinks. Byte counts may wrap around at 2^32.
  */
 export class BdpEstimator {
-  /** What the windows have to be at least. */
+  /** The windows have to be at least this large. */
   bytes: number;
 
   private isSampling = false;

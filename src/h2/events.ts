@@ -1,4 +1,4 @@
-// What a connection reports to its binding, and how it is configured.
+// The events that a connection reports to its binding, and its options.
 
 import type { HeaderList } from "../wire/field.ts";
 import type { H2Error } from "./error.ts";
@@ -13,7 +13,7 @@ export interface ConnectionOptions extends LocalSettings {
   readonly limits: EngineLimits;
   /** Between two PINGs of the peer while nothing is sent to it. @default 0, no bound */
   readonly minPingIntervalMs?: number;
-  /** What the windows of streams may grow by. */
+  /** Bounds the growth of all windows of streams. */
   readonly windowBudget: WindowBudget;
 }
 

@@ -1,4 +1,4 @@
-// What the peer may still send: the receive windows of a connection and of its streams (RFC 9113
+// The receive windows of a connection and of its streams: how much DATA the peer may send (RFC 9113
 // §5.2, §6.9). The numbers are fields of the connection and of the stream. A function that returns
 // credit has counted it already; the caller announces it by WINDOW_UPDATE.
 //
@@ -166,7 +166,7 @@ export function widenConnectionWindow(connection: ConnectionRecvWindow, bytes: n
   return extra;
 }
 
-/** What is worth a WINDOW_UPDATE in any case, in bytes. */
+/** This much credit is worth a WINDOW_UPDATE in any case. */
 const WORTH_BYTES = 65_536;
 
 /**

@@ -1,6 +1,6 @@
-// What we may still send: the windows that the peer gives the connection and each stream (RFC 9113
-// §5.2, §6.9). The numbers are fields of the connection and of the stream. DATA waits for both;
-// headers, trailers and a lone END_STREAM wait for neither.
+// The send windows: how much DATA the peer lets us send, on the connection and on each stream (RFC
+// 9113 §5.2, §6.9). The numbers are fields of the connection and of the stream. DATA waits for
+// both; headers, trailers and a lone END_STREAM wait for neither.
 //
 // A window becomes negative when the peer lowers SETTINGS_INITIAL_WINDOW_SIZE after we have used
 // more (§6.9.2). An example, from 65,535 to 16,384:

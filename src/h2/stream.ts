@@ -20,7 +20,7 @@ export interface StreamEndInfo {
   readonly reason: string;
 }
 
-/** What the owner of a stream is told, synchronously and in wire order. */
+/** Tells the owner of a stream of its events, synchronously and in wire order. */
 export interface StreamEvents {
   onHeaders(headers: HeaderList, endStream: boolean): void;
   onData: (chunk: LentBytes, endStream: boolean) => void;

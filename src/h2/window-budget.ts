@@ -1,7 +1,7 @@
-// What the receive windows of streams may grow by together. Credit that a peer was given cannot be
-// taken back, so what it may make us hold is bounded before it is given.
+// Bounds the growth of all receive windows of streams together. Credit that a peer was given cannot
+// be taken back, so the bound is asked before it is given.
 
-/** What the window of one stream has grown by. */
+/** The growth of one stream's window. */
 export interface WindowShare {
   bytes: number;
 }

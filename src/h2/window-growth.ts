@@ -1,8 +1,8 @@
 // How the receive windows of one connection grow with its path. A sample begins when much of a
 // window goes back to the peer, which it never does for small calls.
 //
-// - The window of a stream grows when its owner takes what comes, so a stalled one keeps what it
-//   had. What it grows by is counted in the budget until the stream has ended and its owner has
+// - The window of a stream grows when its owner takes the bytes that come, so a stalled one keeps
+//   its size. The growth is counted in the budget until the stream has ended and its owner has
 //   taken everything.
 // - The window of the connection grows with the estimate and is not counted: its credit goes back
 //   on receipt, so it makes nobody hold anything.
@@ -16,7 +16,7 @@ import type { WindowBudget, WindowShare } from "./window-budget.ts";
 /** A stream whose window may grow. */
 export interface GrowingStream extends StreamRecvWindow {
   readonly state: StreamState;
-  /** What it has grown by, if it has. */
+  /** Its growth, if it has grown. */
   windowShare: WindowShare | undefined;
 }
 
@@ -29,9 +29,9 @@ export interface GrowthHost {
 }
 
 interface Estimates {
-  /** What one stream can make use of. */
+  /** The window that one stream can make use of. */
   readonly ofStream: BdpEstimator;
-  /** What all streams together can. */
+  /** The same for all streams together. */
   readonly ofConnection: BdpEstimator;
 }
 

@@ -41,7 +41,7 @@ export function incompleteRequest(): GrpcError {
   });
 }
 
-/** It is detached, its call is over, and there is no room to keep what it has still to be sent. */
+/** It is detached, its call is over, and there is no room for the bytes that it is still to get. */
 export function tooMuchLeft(): GrpcError {
   return failure(
     Status.RESOURCE_EXHAUSTED,

@@ -108,7 +108,7 @@ export const SERVER_KEEPALIVE_OPTIONS: OptionTable = optionTable<ServerKeepalive
 );
 
 /**
- * What a server asks its clients, and how often they may ask it.
+ * The terms of a server: when it asks its clients, and how often they may ask it.
  * @throws {TypeError | RangeError} naming the option, what was expected and what came
  */
 export function resolveServerKeepalive(options: ServerKeepaliveOptions = {}): ServerKeepaliveTerms {

@@ -122,7 +122,7 @@ function parseV2(bytes: Buffer): ProxyHeader | undefined {
       `expected a PROXY header with the addresses of its family, got ${length - V2_HEAD_BYTES} bytes of family ${family}`,
     );
   }
-  // What follows them are TLVs.
+  // TLVs may follow them.
   const addresses = bytes.subarray(V2_HEAD_BYTES, V2_HEAD_BYTES + addressBytes);
   return { length, addresses: family === UNIX ? unixAddresses(addresses) : ipAddresses(addresses) };
 }

@@ -31,6 +31,6 @@ export function selectTransport(transport: TransportName | Transport | undefined
 
 /** Of the option `transport`. */
 export const checkTransport: OptionCheck = (_, value) => {
-  // It says itself what is wrong with what is neither.
+  // It throws, with a text of its own, for anything else.
   selectTransport(value as TransportName | Transport);
 };

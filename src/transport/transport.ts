@@ -313,8 +313,7 @@ export interface ConnectOptions extends SessionOptions {
 export interface ProxyProtocolOptions {
   /**
    * Where they connect from: IP addresses, with `/BITS` for a network, and `"unix"` for the peers
-   * of a UNIX socket. What comes from there has to have a header, and what comes from elsewhere
-   * none.
+   * of a UNIX socket. Connections from there have to have a header, and others must have none.
    */
   readonly from: readonly string[];
   /** How long the header may take, in milliseconds. @default 5_000 */
@@ -337,7 +336,7 @@ export interface Admission {
   release(peer: PeerInfo): void;
 }
 
-/** What a listening socket reports. */
+/** The events of a listening socket. */
 export interface ListenerEvents {
   /** `undefined` when all connections may come in. */
   readonly admission?: Admission | undefined;

@@ -1,7 +1,7 @@
 // Whether a client sends PING more often than it may (gRFC A8, "Server Enforcement"). Pure: it is
 // told the time.
 
-/** What a server says with GOAWAY(ENHANCE_YOUR_CALM) to a client that sends too many PINGs. */
+/** The debug data of GOAWAY(ENHANCE_YOUR_CALM) to a client that sends too many PINGs. */
 export const TOO_MANY_PINGS = "too_many_pings";
 
 /** PINGs that may come too soon, since the last HEADERS or DATA that was sent. */

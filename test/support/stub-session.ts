@@ -26,7 +26,7 @@ export class StubSession implements ClientSession {
   streamLimit = 100;
   /** Its socket takes nothing. */
   isBlocked = false;
-  /** What happens when a stream is opened. */
+  /** Called when a stream is opened. */
   onOpenStream: (session: StubSession) => void = () => {};
   readonly opened: StreamListener[] = [];
   readonly listener: ClientSessionListener;

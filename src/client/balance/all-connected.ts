@@ -1,4 +1,4 @@
-// What balancers have in common that keep a connection to every address.
+// The common part of balancers that keep a connection to every address.
 
 import type { Picker, SubchannelView } from "./balancer.ts";
 

@@ -8,7 +8,7 @@ import type { Balancer, BalancerHost, Picker, SubchannelView } from "./balancer.
 interface Turn {
   readonly subchannel: SubchannelView;
   readonly weight: number;
-  /** What it has saved up; the one with most is next. */
+  /** Its savings; the one with most is next. */
   credit: number;
 }
 

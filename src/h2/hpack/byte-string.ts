@@ -1,8 +1,8 @@
 // Byte strings: JavaScript strings with one octet per character, and the buffers they come from and
 // go to.
 
-// Undocumented but stable since Node 6: what `toString("latin1")` and `write(…, "latin1")` end in,
-// without their argument checks.
+// Undocumented but stable since Node 6: `toString("latin1")` and `write(…, "latin1")` end in these,
+// after their argument checks.
 declare global {
   interface Buffer {
     latin1Slice(start: number, end: number): string;

@@ -9,7 +9,7 @@ import { HpackError } from "./error.ts";
 import { STATIC_COUNT, STATIC_FIELDS } from "./static-table.ts";
 
 interface HpackDecoderOptions {
-  /** What we announce as SETTINGS_HEADER_TABLE_SIZE, in bytes. */
+  /** Our SETTINGS_HEADER_TABLE_SIZE. */
   readonly maxTableBytes: number;
   /** Largest header list to return, by RFC 9113 §6.5.2's count: name + value + 32 per field. */
   readonly maxHeaderListBytes: number;

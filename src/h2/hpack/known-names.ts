@@ -1,5 +1,5 @@
-// What the encoder knows about field names beforehand: their static table entries, and which must
-// stay out of the dynamic table.
+// The encoder's knowledge of field names: their static table entries, and which of them must stay
+// out of the dynamic table.
 
 import { STATIC_FIELDS } from "./static-table.ts";
 
@@ -8,7 +8,7 @@ export interface KnownName {
   readonly staticIndex: number;
   /** Static entries by value. */
   readonly staticValues: ReadonlyMap<string, number>;
-  /** The value is another one in each call: indexing it would only push out what repeats. */
+  /** The value is another one in each call: indexing it would only push out values that repeat. */
   readonly perCall: boolean;
 }
 

@@ -23,10 +23,10 @@ export interface EngineOptions {
   /** Bounds that differ from the defaults. */
   readonly limits?: Partial<EngineLimits>;
   /**
-   * What the receive windows of streams may grow by together, above `streamWindowBytes`, in bytes.
-   * A window grows when its path has much under way at once: long round trips at high speed. It is
-   * what clients and backends can make this process hold on top of their first windows. 0 keeps all
-   * windows as they begin.
+   * The bound of the growth of all receive windows of streams above `streamWindowBytes`, in bytes.
+   * A window grows when its path has much under way at once: long round trips at high speed.
+   * Clients and backends can make this process hold as much on top of their first windows. 0 keeps
+   * all windows as they begin.
    * @default 67_108_864 for all transports of the process that do not say otherwise
    */
   readonly windowBudgetBytes?: number;

@@ -73,7 +73,7 @@ const CONNECTING: SocketState = { kind: "connecting" };
 const OPEN: SocketState = { kind: "open" };
 const CLOSED: SocketState = { kind: "closed" };
 
-/** What all sessions of a transport share. */
+/** All sessions of a transport share these. */
 export type EngineBounds = Pick<ConnectionOptions, "limits" | "windowBudget">;
 
 /**

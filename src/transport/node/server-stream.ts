@@ -21,7 +21,7 @@ import { checkedTrailers, NodeStream, onError, resetBare, type StreamOwner } fro
 const WITH_TRAILERS = { endStream: false, waitForTrailers: true, sendDate: false };
 const TRAILERS_ONLY = { endStream: true, sendDate: false };
 
-/** What a stream tells the session that it belongs to, beside what it asks. */
+/** The session of a stream. The stream asks it, and tells it when it has sent. */
 export interface ServerStreamOwner extends StreamOwner {
   /** HEADERS or DATA goes to the client. */
   sent(): void;

@@ -286,8 +286,7 @@ const baseEmit = EventEmitter.prototype.emit;
 
 /**
  * Takes the events of a stream in one function. Every `on` of an Http2Stream costs two more events,
- * and a call would need thirteen. What is not ours goes on to the listeners that node:http2 added
- * itself.
+ * and a call would need thirteen. All others go on to the listeners that node:http2 added itself.
  */
 function emitToState(
   this: CarryingStream,
@@ -320,8 +319,7 @@ function emitToState(
     case "close":
       state.closed();
       break;
-    // What went wrong is told by 'close', which always follows; unheard, an 'error' would end the
-    // process.
+    // 'close' always follows, and tells the failure. Unheard, an 'error' would end the process.
     case "error":
       return true;
   }

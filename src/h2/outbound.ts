@@ -159,7 +159,7 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
 
   acknowledge(stream: H2Stream<Owner>, bytes: number): void {
     const returned = acknowledgeRecv(stream, bytes);
-    if (stream.silent) this.streams.growth?.settle(stream);
+    if (stream.silent) this.streams.settleWindow(stream);
     else if (returned > 0) this.giveBack(stream, returned);
   }
 
@@ -181,7 +181,7 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
   giveBack(stream: H2Stream<Owner>, bytes: number): void {
     // A peer that has ended its side needs no window.
     if (!remoteIsOpen(stream.state)) {
-      this.streams.growth?.settle(stream);
+      this.streams.settleWindow(stream);
       return;
     }
     const credit = returnCredit(stream, bytes);

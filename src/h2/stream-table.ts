@@ -66,14 +66,20 @@ export class StreamTable<Owner> {
   remove(stream: H2Stream<Owner>, how: HowEnded): void {
     this.streams.delete(stream.id);
     this.remember(stream.id, how);
-    this.growth?.settle(stream);
+    this.settleWindow(stream);
   }
 
   /** The peer's side of `stream` is complete. */
   endRemote(stream: H2Stream<Owner>): void {
     stream.state = nextState(stream.state, RECV_END_STREAM);
     if (stream.state === CLOSED) this.remove(stream, ENDED);
-    else this.growth?.settle(stream);
+    else this.settleWindow(stream);
+  }
+
+  /** Gives back what the receive window of `stream` has grown by, if nothing more can come. */
+  settleWindow(stream: H2Stream<Owner>): void {
+    // Few windows grow. So calls do not touch another object of their connection.
+    if (stream.windowShare !== undefined) this.growth?.settle(stream);
   }
 
   remember(id: number, how: HowEnded): void {

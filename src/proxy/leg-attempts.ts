@@ -22,8 +22,11 @@ export interface AttemptedCall {
   readonly context: CallContext;
   /** For destinations that have no options of their own. */
   readonly callOptions: ResolvedCallOptions;
-  /** When `callOptions.timeoutMs` is over, on the clock; Infinity for never. */
-  readonly timeoutAtMs: number;
+  /**
+   * When `callOptions.timeoutMs` is over, on the clock; `undefined` for never, because Infinity
+   * would be an object for each call.
+   */
+  readonly timeoutAtMs: number | undefined;
 }
 
 /** The life of a leg, in this order. It may go from `OPEN` to either end, and ends once. */
@@ -62,10 +65,7 @@ export abstract class LegAttempts extends LegRequest {
   declare protected readonly clock: Clock;
   declare protected readonly context: CallContext;
   declare protected readonly callOptions: ResolvedCallOptions;
-  /**
-   * When `timeoutMs` is over; `undefined` for never, because Infinity would be an object for each
-   * leg.
-   */
+  /** When `timeoutMs` is over; `undefined` for never. */
   declare private readonly timeoutAtMs: number | undefined;
   /** How many fallbacks of the destination were asked. */
   declare private fallbackCount: number;
@@ -91,7 +91,7 @@ export abstract class LegAttempts extends LegRequest {
     const own = destination.callOptions;
     this.callOptions = own === undefined ? callOptions : mergeCallOptions(callOptions, own);
     if (own?.timeoutMs !== undefined) this.timeoutAtMs = clock.nowMs() + own.timeoutMs;
-    else this.timeoutAtMs = timeoutAtMs === Number.POSITIVE_INFINITY ? undefined : timeoutAtMs;
+    else this.timeoutAtMs = timeoutAtMs;
     if (own?.maxRequestMessageBytes !== undefined) {
       this.ownLimit = new MessageCounter(own.maxRequestMessageBytes, "downstream");
     }

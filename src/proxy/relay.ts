@@ -39,7 +39,7 @@ export class Relay implements RequestSink, LegOwner {
   /** For destinations that have no context of their own. */
   readonly context: CallContext;
   readonly callOptions: ResolvedCallOptions;
-  readonly timeoutAtMs: number;
+  readonly timeoutAtMs: number | undefined;
   readonly path: HeaderField;
   readonly contentType: HeaderField;
   readonly replacesFirst: boolean;
@@ -86,7 +86,7 @@ export class Relay implements RequestSink, LegOwner {
     this.callOptions = params.resolvedCallOptions;
     this.timeoutAtMs =
       this.callOptions.timeoutMs === Number.POSITIVE_INFINITY
-        ? Number.POSITIVE_INFINITY
+        ? undefined
         : this.clock.nowMs() + this.callOptions.timeoutMs;
     const secondaries = params.secondaries();
     const tellsDetached = secondaries.length > 0 && detachedEnd.hasSubscribers;

@@ -63,12 +63,13 @@ export class Harness {
 
   /** @throws with the subject's own message when it does not start */
   async startSubject(subject: Subject, kind: BackendKind): Promise<RunningSubject> {
-    const { port, tlsPort = 0 } = await this.backend(kind);
+    const { port, tlsPort = 0, ports = [port] } = await this.backend(kind);
     const directory = join(this.directory, `${subject.id}-${++this.#startedCount}`);
     mkdirSync(directory);
     return await subject.start({
       backendPort: port,
       backendTlsPort: tlsPort,
+      backendPorts: ports,
       certificate: this.certificate ?? { certPath: "", keyPath: "" },
       directory,
       cpus: this.cpus.subject,

@@ -308,11 +308,14 @@ class ScenarioRun {
     const capacities = this.#contestants
       .filter((contestant) => contestant.reason === undefined)
       .map((contestant) => contestant.callsPerSecond);
+    const { rate } = scenario;
     const common =
       this.#options.ratePerSecond ??
-      (scenario.rate === "slowest" && capacities.length > 0
+      (rate === "slowest" && capacities.length > 0
         ? Math.max(1, Math.round(Math.min(...capacities) / 2))
-        : undefined);
+        : typeof rate === "number"
+          ? rate
+          : undefined);
     await this.#takeTurns(scenario.id, async (contestant) => {
       const ratePerSecond = common ?? Math.max(1, Math.round(contestant.callsPerSecond / 2));
       const plan = { ...this.#plan(contestant, scenario), ratePerSecond };

@@ -237,8 +237,10 @@ async function runOne(
   useH2load: boolean,
   progress: Progress,
 ): Promise<ScenarioRecord | undefined> {
-  const backend = flags.backend ?? scenario.backend;
+  const isUneven = scenario.backend === "uneven";
+  const backend = isUneven ? "uneven" : (flags.backend ?? scenario.backend);
   const contestants = admitted.filter((subject) => {
+    if (isUneven !== (subject.spreads ?? false)) return false;
     // The grpc-js backend listens without TLS only; direct has no memory to measure.
     if (subject.tls) return scenario.withTls && backend === "lean";
     return scenario.measures !== "memory" || subject.id !== "direct";

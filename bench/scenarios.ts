@@ -2,7 +2,8 @@
 
 import type { CallKind, Workload } from "./load/workload.ts";
 
-export type BackendKind = "lean" | "grpc-js";
+/** `uneven`: ten backends of different speed, for subjects that spread calls over them. */
+export type BackendKind = "lean" | "grpc-js" | "uneven";
 /** The unit that a figure is divided by. A MiB counts once, although it is carried both ways. */
 export type Unit = "call" | "message" | "MiB";
 
@@ -28,9 +29,9 @@ export interface LatencyScenario extends ScenarioBase {
   readonly workload: Workload;
   /**
    * `slowest`: for all subjects, half the rate that the slowest carries. `own`: for each subject,
-   * half the rate that it carries.
+   * half the rate that it carries. A number: as many calls per second.
    */
-  readonly rate: "slowest" | "own";
+  readonly rate: "slowest" | "own" | number;
 }
 
 export interface MemoryScenario extends ScenarioBase {
@@ -100,7 +101,7 @@ function describe(carried: Workload): string {
     : `${calls}, beside a bulk stream on the same connection`;
 }
 
-function latency(id: string, rate: LatencyScenario["rate"]): LatencyScenario {
+function latency(id: string, rate: "slowest" | "own"): LatencyScenario {
   const whose =
     rate === "own" ? "each at half of what it carries" : "all at half of what the slowest carries";
   return {
@@ -155,6 +156,18 @@ export const SCENARIOS: readonly Scenario[] = [
   throughput("bidi_100b_8x4x1_grpcjs", workload("bidi", 100, [8, 4]), { backend: "grpc-js" }),
   latency("latency_same_rate", "slowest"),
   latency("latency_half_load", "own"),
+  {
+    measures: "latency",
+    id: "latency_uneven",
+    title:
+      "unary 32 B, ten backends that take 2 to 20 ms for a call on the average, four at a time",
+    backend: "uneven",
+    smoke: true,
+    withTls: false,
+    // By turns the slowest backend gets 150, and can do 190.
+    rate: 1_500,
+    workload: workload("unary", 32, [8, 32]),
+  },
   {
     measures: "memory",
     id: "idle_connections",

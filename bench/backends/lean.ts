@@ -43,11 +43,17 @@ export interface ServedCount {
   callCount: number;
 }
 
-/** The events of a listening socket that serves the echo service. */
-export function leanBackend(served: ServedCount): ListenerEvents {
+/** Calls `done` when a unary call has had its time. */
+type Paced = (done: () => void) => void;
+
+/**
+ * The events of a listening socket that serves the echo service.
+ * @param pace how long unary calls take; as short as possible without it
+ */
+export function leanBackend(served: ServedCount, pace?: Paced): ListenerEvents {
   const book = new CallBook();
   const session: ServerSessionListener = {
-    onStream: (stream, headers) => openCall(stream, headers, book, served),
+    onStream: (stream, headers) => openCall(stream, headers, book, served, pace),
     onGoAway: () => {},
     onRefused: () => {},
     onClosed: () => {},
@@ -63,6 +69,7 @@ function openCall(
   headers: HeaderList,
   book: CallBook,
   served: ServedCount,
+  pace: Paced | undefined,
 ): StreamListener {
   let method = "";
   let special: Special | undefined;
@@ -76,7 +83,8 @@ function openCall(
   const call = new Call(stream, special, served);
   switch (method) {
     case UNARY:
-      return special?.failWith === undefined ? new UnaryEcho(call) : new Failure(call);
+      if (special?.failWith !== undefined) return new Failure(call);
+      return pace === undefined ? new UnaryEcho(call) : new PacedEcho(call, pace);
     case BIDI:
       return new StreamEcho(call);
     case SERVER_STREAM:
@@ -226,6 +234,28 @@ class UnaryEcho extends Method {
     if (!endStream) return;
     for (const part of this.#chunks) call.send(part);
     call.end();
+  }
+}
+
+class PacedEcho extends Method {
+  readonly #pace: Paced;
+  readonly #chunks: Buffer[] = [];
+
+  constructor(call: Call, pace: Paced) {
+    super(call);
+    this.#pace = pace;
+  }
+
+  protected onRequest(chunk: LentBytes, endStream: boolean): void {
+    const { call } = this;
+    call.stream.acknowledge(chunk.length);
+    this.#chunks.push(keep(chunk));
+    if (!endStream) return;
+    this.#pace(() => {
+      if (call.ended) return;
+      for (const part of this.#chunks) call.send(part);
+      call.end();
+    });
   }
 }
 

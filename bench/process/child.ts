@@ -7,6 +7,8 @@ export interface Announcement {
   readonly port: number;
   /** The port of TLS, if it listens with TLS. */
   readonly tlsPort?: number;
+  /** All ports, if several backends of one service listen. */
+  readonly ports?: readonly number[];
 }
 
 export function announce(where: Announcement): void {

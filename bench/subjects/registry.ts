@@ -35,6 +35,22 @@ function nodeSubject(
   return { id, title, family, tls, start };
 }
 
+/** A relay before several backends. */
+function spreading(balancing: string): Subject {
+  const start = async (surroundings: SubjectSurroundings): Promise<RunningSubject> => {
+    const { backendPort, backendPorts } = surroundings;
+    const args = ["--backend-port", String(backendPort), "--variant", balancing];
+    args.push("--backend-ports", backendPorts.join());
+    const { process, where } = await launchNode("subjects/relay", args, surroundings);
+    return { port: where.port, process };
+  };
+  const id = `relay-${balancing}`;
+  return {
+    ...{ id, title: `grpc-relay, balancing: ${balancing}`, family: "relay" },
+    ...{ tls: false, spreads: true, start },
+  };
+}
+
 function relay(variant: string, title: string, tls = false): Subject {
   return nodeSubject(`relay-${variant}`, title, "relay", "relay", ["--variant", variant], tls);
 }
@@ -46,6 +62,8 @@ export const SUBJECTS: readonly Subject[] = [
   relay("node", "grpc-relay, node transport"),
   relay("peek", "grpc-relay, director peeks"),
   relay("secondary", "grpc-relay, one secondary"),
+  spreading("roundRobin"),
+  spreading("leastRequest"),
   nodeSubject("node-http2-pipe", "bare node:http2 pipe", "node", "node-http2-pipe"),
   nodeSubject("grpc-js-proxy", "grpc-js generic proxy", "node", "grpc-js-proxy"),
   ...NATIVE_SUBJECTS.filter((subject) => !subject.tls),

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import {
+  type BalancingName,
   dial,
   Server,
   type StreamDirector,
@@ -33,6 +34,16 @@ const serverTls =
 const clientTls =
   certPath === undefined ? {} : { tls: { ca: readFileSync(certPath), serverName: "localhost" } };
 
+/** All backends, for the variants that spread calls over them. */
+const spread = (balancing: BalancingName): (() => StreamDirector) => {
+  const ports = args.get("backend-ports")?.split(",") ?? [];
+  const targets = ports.map((port) => `127.0.0.1:${port}`);
+  return () => {
+    const all = new StreamParameters({ conn: dial(targets, { ...LIMITS, balancing }) });
+    return () => all;
+  };
+};
+
 const conn = dial(target, { ...LIMITS, ...clientTls });
 const plain = new StreamParameters({ conn });
 
@@ -44,6 +55,8 @@ const DIRECTORS: Readonly<Record<string, () => StreamDirector>> = {
     await peeker.peek();
     return plain;
   },
+  roundRobin: spread("roundRobin"),
+  leastRequest: spread("leastRequest"),
   secondary: () => {
     const secondary = dial(target, { ...LIMITS, ...clientTls });
     const both = new StreamParameters({ conn }, [{ conn: secondary }]);

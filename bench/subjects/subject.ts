@@ -10,6 +10,8 @@ export type SubjectFamily = "floor" | "relay" | "node" | "native";
 export interface SubjectSurroundings extends LaunchOptions {
   readonly backendPort: number;
   readonly backendTlsPort: number;
+  /** `backendPort`, or the ports of all backends of the service. */
+  readonly backendPorts: readonly number[];
   /** `cert.pem` and `key.pem` for 127.0.0.1, self-signed; for tests only. */
   readonly certificate: { readonly certPath: string; readonly keyPath: string };
   /** A folder that exists, is empty, and is removed at the end of the run. */
@@ -28,6 +30,8 @@ export interface Subject {
   readonly family: SubjectFamily;
   /** The client speaks TLS to it. */
   readonly tls: boolean;
+  /** It spreads calls over several backends, and takes part in scenarios that have several. */
+  readonly spreads?: boolean;
   /** The program it needs, and the Debian package that brings it. */
   readonly needs?: { readonly program: string; readonly debianPackage: string };
   start(surroundings: SubjectSurroundings): Promise<RunningSubject>;

@@ -83,25 +83,33 @@ export class PickFirst implements Balancer, Picker {
 
   /** Tries the next address, unless the latest one still has time. */
   #goOn(): void {
-    if (this.#latest?.state === "connecting" && this.#order.includes(this.#latest)) return;
-    this.#tryNext();
+    const isTried = this.#latest?.state === "connecting" && this.#order.includes(this.#latest);
+    if (!isTried) this.#tryNext();
+    else if (this.#cancelDelay === undefined && this.#order.some(isIdle)) this.#wait();
   }
 
   #tryNext(): void {
     this.#cancelDelay?.();
     this.#cancelDelay = undefined;
-    const [next, another] = this.#order.filter(({ state }) => state === "idle");
+    const [next, another] = this.#order.filter(isIdle);
     if (next === undefined) {
       // All addresses have been tried. Those that are still connecting are waited for.
       this.#isTrying = this.#order.some(({ state }) => state === "connecting");
       return;
     }
     this.#latest = next;
-    if (another !== undefined) {
-      this.#cancelDelay = this.#host.after(CONNECTION_ATTEMPT_DELAY_MS, () => this.#tryNext());
-    }
+    if (another !== undefined) this.#wait();
     next.connect();
   }
+
+  /** There is another address: one of the list, or one that has come to it meanwhile. */
+  #wait(): void {
+    this.#cancelDelay = this.#host.after(CONNECTION_ATTEMPT_DELAY_MS, () => this.#tryNext());
+  }
+}
+
+function isIdle({ state }: SubchannelView): boolean {
+  return state === "idle";
 }
 
 /**

@@ -73,6 +73,19 @@ describe("pickFirst", () => {
     expect(set.pick()).toBe("a:1");
   });
 
+  it("tries an address that comes during an attempt 250 ms later, once, and the next after it", () => {
+    const set = of("a:1");
+    set.pick();
+    expect(set.delays).toEqual([]);
+    set.list("a:1", "b:1");
+    set.list("a:1", "b:1", "c:1");
+    expect([set.done(), set.delays.map(({ ms }) => ms)]).toEqual([["connect a:1"], [250]]);
+    set.fire();
+    expect([set.done(), set.delays.length]).toEqual([["connect b:1"], 1]);
+    set.become("ready", "b:1");
+    expect([set.pick(), set.done(), set.delays]).toEqual(["b:1", ["disconnect a:1"], []]);
+  });
+
   it("takes turns between the families, the first one's first", () => {
     const set = of("[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "unix:/s", "2.2.2.2:1");
     set.pick();

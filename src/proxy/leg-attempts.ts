@@ -137,6 +137,9 @@ export abstract class LegAttempts extends LegRequest {
   /** The first stream is open. */
   protected abstract onFirstOpened(): void;
 
+  /** Another stream is open, and has taken what was kept of the request. */
+  protected abstract onOpenedAgain(): void;
+
   /**
    * The part of an answer that came, and has not gone on, does not count: another answer is asked
    * for.
@@ -150,7 +153,10 @@ export abstract class LegAttempts extends LegRequest {
     if (this.life === Life.ASKING) {
       this.life = Life.OPEN;
       this.onFirstOpened();
-    } else this.life = Life.OPEN_AGAIN;
+    } else {
+      this.life = Life.OPEN_AGAIN;
+      this.onOpenedAgain();
+    }
   }
 
   onOpenFailed(error: GrpcError): void {

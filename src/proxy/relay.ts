@@ -288,8 +288,9 @@ export class Relay implements RequestSink, LegOwner {
     if (leg === this.primary && leg.error !== undefined && !leg.swallowed) {
       this.stopSecondaries(leg, leg.error);
     }
-    // A leg that has ended ignores its bytes: the others decide how fast the client may send.
-    this.settleCredit();
+    // A leg that has ended ignores its bytes: the others decide how fast the client may send. When
+    // all of them end together, none is told that it was too slow.
+    if (this.commonError === undefined) this.settleCredit();
   }
 
   /**

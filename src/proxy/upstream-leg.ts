@@ -198,6 +198,11 @@ export class UpstreamLeg
     this.owner.onLegOpened(this);
   }
 
+  protected override onOpenedAgain(): void {
+    // The client may have used up its window meanwhile. Then nothing else gives it credit.
+    this.owner.onLegProgress(this);
+  }
+
   protected override giveUp(error: GrpcError): void {
     if (this.life === Life.ASKING) this.owner.onLegOpenFailed(this, error);
     else this.fail(error);

@@ -193,6 +193,18 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     expect(fieldValue(fields, "grpc-message")).toContain("bytes behind the primary");
   });
 
+  it("a secondary behind that ends with the call is told why the call ended", async () => {
+    const call = await pair({ maxLagBytes: 50_000 });
+    const [primaryId, secondaryId] = await call.begin();
+    // The primary stops reading, too, so the secondary is not too far behind it yet.
+    call.primary.refillWindows = false;
+    await new Upload(call.client, 1).send(message(Buffer.alloc(120_000)));
+    await call.primary.expectBytes(primaryId, 65_535);
+    call.client.send(frames.rst(1, ErrorCode.CANCEL));
+    await call.secondary.expectReset(secondaryId, ErrorCode.CANCEL, { skip: ["DATA"] });
+    expect(call.told).toMatchObject([{ reason: ErrorReason.CLIENT_CANCELLED }]);
+  });
+
   it("a secondary's response does not stop it, however long it is", async () => {
     const call = await pair();
     const [primaryId, secondaryId] = await call.begin();
@@ -252,6 +264,30 @@ describe.each(transportCombos)("opening, server on $server, client on $client", 
     primary.send(frames.headers(streamId, trailersOnly(0), { endStream: true }));
     secondary.send(frames.headers(secondaryId, trailersOnly(0), { endStream: true }));
     expect(statusOf(await client.expectTrailers(1))).toBe(Status.OK);
+  });
+
+  it("gives a client whose window is used up credit for bytes that only another attempt took", async () => {
+    const backend = await scriptedBackend(combo, SILENT);
+    const { address } = await listenRelay(
+      combo,
+      () => new StreamParameters({ conn: backend.conn }),
+    );
+    const client = await ScriptedClient.connect(address);
+    client.send(frames.headers(1, request(PATH)));
+    const first = await backend.peer();
+    first.send(frames.settings(), frames.settingsAck());
+    await first.expectRequest(PATH);
+    first.send(frames.goaway(0, ErrorCode.NO_ERROR));
+    const second = await backend.peer();
+    const upload = new Upload(client, 1);
+    await upload.send(message(Buffer.alloc(upload.creditBytes - 5)));
+    expect(upload.creditBytes).toBe(0);
+    second.send(
+      ...[frames.settings({ INITIAL_WINDOW_SIZE: MiB }), frames.settingsAck()],
+      frames.windowUpdate(0, MiB),
+    );
+    await second.expectRequest(PATH);
+    await client.until("credit", () => upload.creditBytes > 0 || undefined);
   });
 
   it("counts no lag before all are open, however far a replaced message puts the primary ahead", async () => {

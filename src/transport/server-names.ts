@@ -14,7 +14,7 @@ export function withServerNames(tls: ServerTlsOptions): TlsOptions {
   return {
     ...options,
     // Without a context the server's own certificate is used, if it has one.
-    SNICallback: (name, callback) => callback(null, lookUp(contextOf, name.toLowerCase())),
+    SNICallback: (name, callback) => callback(null, lookUp(contextOf, name)),
   };
 }
 
@@ -22,9 +22,11 @@ function makeContext(tls: ServerTlsOptions, certificate: ServerCertificate): Sec
   return createSecureContext(contextOptionsOf(tls, certificate));
 }
 
+/** @param asked as the client wrote it: some end it with a dot, against RFC 6066 §3 */
 function lookUp(
   contextOf: ReadonlyMap<string, SecureContext>,
-  name: string,
+  asked: string,
 ): SecureContext | undefined {
+  const name = (asked.endsWith(".") ? asked.slice(0, -1) : asked).toLowerCase();
   return contextOf.get(name) ?? contextOf.get(`*${name.slice(name.indexOf("."))}`);
 }

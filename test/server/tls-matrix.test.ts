@@ -251,6 +251,7 @@ describe.each(["engine", "node"] as const)("certificates by name, on %s:", (tran
   it.each([
     ["a.example", "a.example"],
     ["A.EXAMPLE", "a.example"],
+    ["a.example.", "a.example"],
     ["x.b.example", "*.b.example"],
     ["x.y.b.example", "localhost"],
     ["b.example", "localhost"],

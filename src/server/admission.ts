@@ -23,24 +23,33 @@ export class ConnectionAdmission implements Admission {
   }
 
   admit(peer: PeerInfo): boolean {
-    const { maxConnections, maxConnectionsPerClientAddress } = this.#options;
+    const { maxConnectionsPerClientAddress } = this.#options;
     const host = hostOf(peer);
     const countOfHost = this.#countOf.get(host) ?? 0;
-    if (this.#count >= maxConnections) {
-      const limit = { name: "maxConnections", value: maxConnections };
-      return refuse(peer, "is one connection too many", limit);
-    }
+    if (this.#isFull(peer.remoteAddress)) return false;
     if (host !== "" && countOfHost >= maxConnectionsPerClientAddress) {
       const limit = {
         name: "maxConnectionsPerClientAddress",
         value: maxConnectionsPerClientAddress,
       };
-      return refuse(peer, "is one connection too many of its address", limit);
+      return refuse(peer.remoteAddress, "is one connection too many of its address", limit);
     }
-    if (!this.#isAccepted(peer)) return refuse(peer, "was refused by acceptConnection", undefined);
+    if (!this.#isAccepted(peer)) {
+      return refuse(peer.remoteAddress, "was refused by acceptConnection", undefined);
+    }
     this.#count++;
     this.#countOf.set(host, countOfHost + 1);
     return true;
+  }
+
+  reserve(remoteAddress: string): boolean {
+    if (this.#isFull(remoteAddress)) return false;
+    this.#count++;
+    return true;
+  }
+
+  unreserve(): void {
+    this.#count--;
   }
 
   release(peer: PeerInfo): void {
@@ -50,6 +59,14 @@ export class ConnectionAdmission implements Admission {
     this.#count--;
     if (countOfHost > 1) this.#countOf.set(host, countOfHost - 1);
     else this.#countOf.delete(host);
+  }
+
+  #isFull(remoteAddress: string): boolean {
+    const { maxConnections } = this.#options;
+    if (this.#count < maxConnections) return false;
+    const limit = { name: "maxConnections", value: maxConnections };
+    refuse(remoteAddress, "is one connection too many", limit);
+    return true;
   }
 
   #isAccepted(peer: PeerInfo): boolean {
@@ -68,8 +85,8 @@ export class ConnectionAdmission implements Admission {
   }
 }
 
-function refuse({ remoteAddress }: PeerInfo, rule: string, limit: ReachedLimit | undefined): false {
-  publishRefusal("downstream", remoteAddress, { scope: "connection", streamId: 0, rule, limit });
+function refuse(peer: string, rule: string, limit: ReachedLimit | undefined): false {
+  publishRefusal("downstream", peer, { scope: "connection", streamId: 0, rule, limit });
   return false;
 }
 

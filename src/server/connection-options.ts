@@ -26,8 +26,8 @@ export interface ServerConnectionOptions {
    */
   readonly maxConnectionIdleMs?: number;
   /**
-   * Connections at a time on all listeners, handshakes under way included. One more is closed at
-   * once. Connections of attached servers are not counted.
+   * Connections at a time on all listeners, also those within a TLS handshake or a PROXY header.
+   * One more is closed at once. Connections of attached servers are not counted.
    * @default Infinity
    */
   readonly maxConnections?: number;

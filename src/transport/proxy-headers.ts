@@ -83,13 +83,20 @@ export class ProxyHeaders {
       next(socket);
       return;
     }
+    const { admission } = this.#events;
+    if (admission?.reserve(remoteAddressOf(socket)) === false) {
+      socket.destroy();
+      return;
+    }
     const wait = new HeaderWait(socket, this.#timeoutMs, this.#clock, {
       onHeader: () => {
         this.#waiting.delete(wait);
+        admission?.unreserve();
         next(socket);
       },
       onRefused: (peer, rule) => {
         this.#waiting.delete(wait);
+        admission?.unreserve();
         if (rule !== undefined) this.#events.onError(new Error(`${peer} ${rule}`), peer);
       },
     });

@@ -332,6 +332,14 @@ export interface ListenOptions extends SessionOptions {
 export interface Admission {
   /** @returns whether the connection may stay; otherwise it is closed */
   admit(peer: PeerInfo): boolean;
+  /**
+   * Counts a connection whose client a balancer has yet to name.
+   * @param remoteAddress the balancer's
+   * @returns whether it may wait for that; otherwise it is closed
+   */
+  reserve(remoteAddress: string): boolean;
+  /** The client is named and about to be admitted, or never will be. */
+  unreserve(): void;
   /** An admitted connection is gone, whatever its end. */
   release(peer: PeerInfo): void;
 }

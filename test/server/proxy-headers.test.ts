@@ -1,6 +1,5 @@
 // Balancers that say whose connection they pass on.
 
-import { execFileSync } from "node:child_process";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { describe, expect, it } from "vitest";
@@ -13,18 +12,13 @@ import { closeAtEnd, socketPath, within } from "../support/cleanup.ts";
 import { FakeClock } from "../support/clock.ts";
 import { frames, request } from "../support/frames.ts";
 import { eventually, PATH, statusOf, watchServer } from "../support/relay-fixture.ts";
+import { resetBeforeAccepted } from "../support/reset-client.ts";
 import { ScriptedPeer } from "../support/scripted-peer.ts";
 
 const { cert, key } = makeCertificate();
 const HEADER = "PROXY TCP4 192.0.2.1 192.0.2.2 4711 50051\r\n";
 const TOLD = { remoteAddress: "192.0.2.1:4711", localAddress: "192.0.2.2:50051" };
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/** A client that says all of it, and resets its connection. */
-const RESETS = `
-  const [port, bytes] = process.argv.slice(1);
-  const socket = require("node:net").connect(Number(port), "127.0.0.1");
-  socket.write(Buffer.from(bytes, "hex"), () => socket.resetAndDestroy());
-`;
 const LOOPBACK = { from: ["127.0.0.0/8"] };
 
 describe.each(["engine", "node"] as const)("a listener of %s", (transport) => {
@@ -113,8 +107,7 @@ describe.each(["engine", "node"] as const)("a listener of %s", (transport) => {
         frames.settings(),
         frames.headers(1, request(PATH), { endStream: true }),
       );
-      // While this process waits for the other one it accepts nothing.
-      execFileSync(process.execPath, ["-e", RESETS, String(port), bytes.toString("hex")]);
+      resetBeforeAccepted(port, bytes);
       await answered(speak(open(address)));
       expect(peers).toHaveLength(1);
       expect(peers[0]?.remoteAddress).toMatch(/^127\.0\.0\.1:/);
@@ -184,6 +177,32 @@ describe.each(["engine", "node"] as const)("a listener of %s", (transport) => {
       await server.close();
       await closed(socket);
       expect([rules, clock.timerCount]).toEqual([[], 0]);
+    });
+
+    it("counts those that wait for a header", async () => {
+      const limit = { name: "maxConnections", value: 2 };
+      const { address, rules } = await start({ proxyProtocol: LOOPBACK }, { maxConnections: 2 });
+      const limits: unknown[] = [];
+      closeAtEnd(refused.subscribe((event) => limits.push([event.peer, event.limit])));
+      const first = open(address);
+      first.write("PROXY");
+      const second = open(address);
+      second.write(HEADER);
+      const client = speak(second);
+      await answered(client);
+      const third = open(address);
+      await closed(third);
+      await eventually("it is told", () => limits.length === 1);
+      expect(rules).toEqual(["is one connection too many"]);
+      expect(limits).toEqual([[expect.stringMatching(/^127\.0\.0\.1:/), limit]]);
+      // One that goes within its header makes room, and one whose header has come is counted once.
+      first.destroy();
+      await eventually("it is gone", () => rules.length === 2);
+      const fourth = open(address);
+      fourth.write(HEADER);
+      await answered(speak(fourth));
+      await closed(open(address));
+      await eventually("it is told", () => rules.length === 3);
     });
 
     it("asks acceptConnection for the client, not for the balancer", async () => {

@@ -90,9 +90,9 @@ function refuse(peer: string, rule: string, limit: ReachedLimit | undefined): fa
   return false;
 }
 
-/** The address without its port; empty for the peer of a UNIX socket. */
+/** The address without its port; empty for a peer without one. */
 function hostOf({ remoteAddress }: PeerInfo): string {
   return remoteAddress.startsWith("unix:")
     ? ""
-    : remoteAddress.slice(0, remoteAddress.lastIndexOf(":"));
+    : remoteAddress.slice(0, Math.max(0, remoteAddress.lastIndexOf(":")));
 }

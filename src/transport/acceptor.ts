@@ -52,10 +52,12 @@ export function accept(
       ...keepAliveOf(tls),
     },
     (socket) => {
+      // Asked now, the socket remembers the address when its client resets the connection.
+      const { remoteAddress } = socket;
       if (proxies === undefined) admit(socket);
       // Who has reset a TCP connection already has no address, and must not pass for a UNIX peer,
       // whose header may be trusted.
-      else if (path === undefined && socket.remoteAddress === undefined) socket.destroy();
+      else if (path === undefined && remoteAddress === undefined) socket.destroy();
       else proxies.read(socket, admit);
     },
   );

@@ -6,6 +6,9 @@ import { formatAddress } from "./address.ts";
 import type { TlsInfo } from "./tls.ts";
 import type { PeerInfo } from "./transport.ts";
 
+/** Of a TCP peer that had reset its connection before anybody asked for its address. */
+const UNKNOWN_ADDRESS = "unknown";
+
 /**
  * Call this while the socket is connected; a closed socket has forgotten its addresses.
  * @param path of a UNIX socket. Only the listening side has one; the other side is not named
@@ -16,14 +19,11 @@ export function peerInfo(
   side: "client" | "server",
 ): PeerInfo {
   const unixPath = `unix:${path ?? ""}`;
-  // A client may reset its connection right after the handshake. The socket below has kept the
-  // address from when it was accepted.
-  const { remoteAddress: host, remotePort } =
-    socket.remoteAddress === undefined ? (belowOf(socket) ?? socket) : socket;
-  const remoteAddress = textOf(host, remotePort);
   const localAddress = textOf(socket.localAddress, socket.localPort);
+  const unnamed =
+    localAddress !== undefined ? UNKNOWN_ADDRESS : side === "client" ? unixPath : "unix:";
   const addresses = proxiedOf(socket) ?? {
-    remoteAddress: remoteAddress ?? (side === "client" ? unixPath : "unix:"),
+    remoteAddress: remoteTextOf(socket) ?? unnamed,
     localAddress: localAddress ?? (side === "server" ? unixPath : "unix:"),
   };
   return socket instanceof TLSSocket ? { ...addresses, tls: new SocketTlsInfo(socket) } : addresses;
@@ -34,9 +34,15 @@ export function peerInfo(
  * may end the process.
  */
 export function remoteAddressOf(socket: Socket): string {
-  return (
-    proxiedOf(socket)?.remoteAddress ?? textOf(socket.remoteAddress, socket.remotePort) ?? "unix:"
-  );
+  return proxiedOf(socket)?.remoteAddress ?? remoteTextOf(socket) ?? "unix:";
+}
+
+function remoteTextOf(socket: Socket): string | undefined {
+  // A client may reset its connection right after the handshake. The socket below has kept the
+  // address from when it was accepted.
+  const { remoteAddress, remotePort } =
+    socket.remoteAddress === undefined ? (belowOf(socket) ?? socket) : socket;
+  return textOf(remoteAddress, remotePort);
 }
 
 /** By the connection that the balancer made. */

@@ -142,6 +142,7 @@ export interface SessionEnd {
 export interface PeerInfo {
   /**
    * `192.0.2.1:50051`, `[2001:db8::1]:50051` or `unix:/path`; `unix:` alone for an unnamed peer.
+   * `unknown` for a TCP peer that had reset its connection before its address could be read.
    */
   readonly remoteAddress: string;
   readonly localAddress: string;

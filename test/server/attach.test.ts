@@ -25,6 +25,7 @@ import { makeCertificate } from "../support/certificate.ts";
 import { closeAtEnd, within } from "../support/cleanup.ts";
 import { frames, request } from "../support/frames.ts";
 import { eventually, PATH, statusOf, watchServer } from "../support/relay-fixture.ts";
+import { resetBeforeAccepted } from "../support/reset-client.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
 import type { ScriptedPeer } from "../support/scripted-peer.ts";
 
@@ -78,6 +79,25 @@ function sessionTo({ port }: AddressInfo): ClientHttp2Session {
   closeAtEnd(() => session.destroy());
   return session;
 }
+
+it("gives no address of UNIX sockets to a TCP client that was gone before it was accepted", async () => {
+  const http2Server = createServer();
+  const peers: string[] = [];
+  const relay = watchServer(new Server());
+  relay.register("test.Service", {
+    Method: ({ context }) => void peers.push(context.peer.remoteAddress),
+  });
+  relay.attach(http2Server);
+  const { port } = await listening(http2Server);
+  const bytes = frames.bytes(
+    Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1"),
+    frames.settings(),
+    frames.headers(1, request(PATH), { endStream: true }),
+  );
+  resetBeforeAccepted(port, bytes);
+  await eventually("the call", () => peers.length > 0);
+  expect(peers).toEqual(["unknown"]);
+});
 
 describe("an attached server with handlers of its own", () => {
   const hello = (_: Http2ServerRequest, response: Http2ServerResponse): void => {

@@ -6,6 +6,7 @@ import { connect as connectTls } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
 import { Server } from "../../src/server/server.ts";
+import type { PeerInfo } from "../../src/transport/transport.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { closeAtEnd, socketPath } from "../support/cleanup.ts";
@@ -19,8 +20,16 @@ import {
   statusOf,
   watchServer,
 } from "../support/relay-fixture.ts";
+import { ResettingClient, resetBeforeAccepted } from "../support/reset-client.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
 import type { ScriptedPeer } from "../support/scripted-peer.ts";
+
+/** All that a client says. */
+const CALL = frames.bytes(
+  Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1"),
+  frames.settings(),
+  frames.headers(1, request(PATH), { endStream: true }),
+);
 
 async function expectOk(client: ScriptedPeer, streamId = 1): Promise<void> {
   client.send(frames.headers(streamId, request(PATH), { endStream: true }));
@@ -52,15 +61,40 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
     socket.on("error", () => {});
     await new Promise((resolve) => socket.once("secureConnect", resolve));
     const { localPort } = raw;
-    const bytes = frames.bytes(
-      Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1"),
-      frames.settings(),
-      frames.headers(1, request(PATH), { endStream: true }),
-    );
     // When the system has all of it, and before the server reads any.
-    socket.write(bytes, () => raw.resetAndDestroy());
+    socket.write(CALL, () => raw.resetAndDestroy());
     await eventually("the call", () => peers.length > 0);
     expect(peers).toEqual([`127.0.0.1:${localPort}`]);
+  });
+
+  it("takes no TCP client whose reset connection has no address for a UNIX peer", async () => {
+    const peers: string[] = [];
+    const server = watchServer(new Server({ transport: combo.server }));
+    server.register("test.Service", {
+      Method: ({ context }) => void peers.push(context.peer.remoteAddress),
+    });
+    const { address } = await server.listen("127.0.0.1:0");
+    resetBeforeAccepted((address as { readonly port: number }).port, CALL);
+    await eventually("the call", () => peers.length > 0);
+    expect(peers).toEqual(["unknown"]);
+  });
+
+  it("remembers the address of a client that resets its connection when it is accepted", async () => {
+    const peers: string[] = [];
+    const asked: string[] = [];
+    const acceptConnection = ({ remoteAddress }: PeerInfo): boolean => {
+      asked.push(remoteAddress);
+      client.reset();
+      return true;
+    };
+    const server = watchServer(new Server({ transport: combo.server, acceptConnection }));
+    server.register("test.Service", {
+      Method: ({ context }) => void peers.push(context.peer.remoteAddress),
+    });
+    const { address } = await server.listen("127.0.0.1:0");
+    const client = new ResettingClient((address as { readonly port: number }).port, CALL);
+    await eventually("the call", () => peers.length > 0);
+    expect(peers).toEqual(asked);
   });
 
   it("returns the port that the system chose", async () => {

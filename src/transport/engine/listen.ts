@@ -10,8 +10,8 @@ import { accept } from "../acceptor.ts";
 import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
 import { resolveServerKeepalive } from "../keepalive.ts";
 import { peerInfo, remoteAddressOf } from "../peer-info.ts";
-import type { Listener, ListenerEvents, ListenOptions } from "../transport.ts";
-import { type EngineServerOptions, ServerSession } from "./server-session.ts";
+import type { Listener, ListenerEvents, ListenOptions, PeerInfo } from "../transport.ts";
+import { ServerSession } from "./server-session.ts";
 import type { EngineBounds } from "./session.ts";
 import { acceptedBy, type SocketReader, socketReader } from "./socket-reader.ts";
 
@@ -27,56 +27,54 @@ export function listen(
     ...resolveServerKeepalive(options.keepalive),
   };
   const path = "path" in address ? address.path : undefined;
-  const begin = (socket: Socket, reader: SocketReader | undefined): void =>
-    beginSession(socket, reader, path, resolved, events);
+  const begin = (socket: Socket, reader: SocketReader | undefined, peer: PeerInfo): void => {
+    const session = new ServerSession(socket, reader, peer, resolved);
+    session.open((opened) => events.onSession(opened));
+  };
   return accept(
     options,
     {
       handshakeTimeoutMs: handshakeTimeoutMs(resolved),
       pausesPlain: true,
-      onPlain: (socket) => takePlain(socket, begin),
-      makeSecureServer: (tls) => secureServer(tls, begin, events),
+      onPlain: (socket) => takePlain(socket, path, begin),
+      makeSecureServer: (tls) => secureServer(tls, path, begin, events),
     },
     events,
   );
 }
 
-function beginSession(
-  socket: Socket,
-  reader: SocketReader | undefined,
-  path: string | undefined,
-  options: EngineServerOptions,
-  events: ListenerEvents,
-): void {
-  const peer = peerInfo(socket, path, "server");
-  const session = new ServerSession(socket, reader, peer, options);
-  session.open((opened) => events.onSession(opened));
-}
-
-type Begin = (socket: Socket, reader: SocketReader | undefined) => void;
+type Begin = (socket: Socket, reader: SocketReader | undefined, peer: PeerInfo) => void;
 
 /**
  * @param accepted with `pauseOnConnect`; one of which something was read keeps what it has read
  * ahead
  */
-function takePlain(accepted: Socket, begin: Begin): Socket {
+function takePlain(accepted: Socket, path: string | undefined, begin: Begin): Socket {
+  // The socket that it moves to has to ask the system again, which has no address any more when the
+  // client has reset the connection.
+  const peer = peerInfo(accepted, path, "server");
   const reader = accepted.bytesRead === 0 ? socketReader() : undefined;
   const socket = reader === undefined ? undefined : acceptedBy(reader, accepted);
   if (socket !== undefined) {
-    begin(socket, reader);
+    begin(socket, reader, peer);
     return socket;
   }
-  begin(accepted, undefined);
+  begin(accepted, undefined, peer);
   accepted.resume();
   return accepted;
 }
 
-function secureServer(tls: TlsOptions, begin: Begin, events: ListenerEvents): TlsServer {
+function secureServer(
+  tls: TlsOptions,
+  path: string | undefined,
+  begin: Begin,
+  events: ListenerEvents,
+): TlsServer {
   // A client that offers only other protocols fails the handshake; one that offers none gets here.
   return createTlsServer({ ...tls, ALPNProtocols: ["h2"] }, (socket) => {
     if (socket.alpnProtocol === "h2") {
       socket.setNoDelay(true);
-      begin(socket, undefined);
+      begin(socket, undefined, peerInfo(socket, path, "server"));
       return;
     }
     const who = remoteAddressOf(socket);

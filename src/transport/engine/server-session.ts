@@ -16,7 +16,7 @@ import type {
 import { type EngineSessionOptions, SocketSession } from "./session.ts";
 import type { SocketReader } from "./socket-reader.ts";
 
-export interface EngineServerOptions extends EngineSessionOptions, ServerKeepaliveTerms {}
+interface EngineServerOptions extends EngineSessionOptions, ServerKeepaliveTerms {}
 
 export class ServerSession extends SocketSession implements WatchedSession {
   private listener: ServerSessionListener | undefined;

@@ -62,7 +62,11 @@ export function attachServer(
   const settings = settingsGiven(resolved, options);
   let detached = false;
 
-  const onConnection = (socket: Socket): void => sessions.accepted(socket);
+  const onConnection = (socket: Socket): void => {
+    // Asked now, the socket remembers the address when its client resets the connection.
+    void socket.remoteAddress;
+    sessions.accepted(socket);
+  };
   // Runs after the listener of node:http2: a connection without a session speaks HTTP/1.
   const onConnected = (): void => sessions.accepted(undefined);
   const onSession = (node: ServerHttp2Session): void => {

@@ -203,6 +203,9 @@ export class Relay implements RequestSink, LegOwner {
   }
 
   private dropLaggard(leg: UpstreamLeg): void {
+    // A leg that ends together with others is told why they end.
+    if (this.commonError !== undefined) return;
+    if (this.primaryError !== undefined && this.endsWithPrimary(leg)) return;
     const behind = this.receivedBytes - leg.progressBytes;
     leg.cancel(tooFarBehind(leg.conn.target, behind));
   }
@@ -286,11 +289,10 @@ export class Relay implements RequestSink, LegOwner {
       return;
     }
     if (leg === this.primary && leg.error !== undefined && !leg.swallowed) {
-      this.stopSecondaries(leg, leg.error);
+      this.stopSecondaries(leg.error);
     }
-    // A leg that has ended ignores its bytes: the others decide how fast the client may send. When
-    // all of them end together, none is told that it was too slow.
-    if (this.commonError === undefined) this.settleCredit();
+    // A leg that has ended ignores its bytes: the others decide how fast the client may send.
+    this.settleCredit();
   }
 
   /**
@@ -315,15 +317,19 @@ export class Relay implements RequestSink, LegOwner {
    * caller wants to know whether they agree. Any other failure, or a request that is still under
    * way, ends them.
    */
-  private stopSecondaries(primary: UpstreamLeg, cause: GrpcError): void {
+  private stopSecondaries(cause: GrpcError): void {
     // The code that ended the primary tells a common end to every destination.
     if (this.commonError !== undefined) return;
     for (const leg of this.secondaries) {
-      if (leg.ended || leg.need === "detached") continue;
-      if (!primary.broken && leg.requestComplete) continue;
+      if (leg.ended || !this.endsWithPrimary(leg)) continue;
       // The secondary's context may be the one that ended the primary.
       leg.cancel(leg.contextReason ?? primaryFailed(cause));
     }
+  }
+
+  /** If the primary has failed. */
+  private endsWithPrimary(leg: UpstreamLeg): boolean {
+    return leg.need !== "detached" && (this.primary.broken || !leg.requestComplete);
   }
 
   /** The reason that ends every destination, if there is one. */

@@ -205,6 +205,29 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     expect(call.told).toMatchObject([{ reason: ErrorReason.CLIENT_CANCELLED }]);
   });
 
+  it("a secondary behind that ends with the primary is told that, whatever ended before it", async () => {
+    const told: GrpcError[] = [];
+    const onError = (error: GrpcError): void => void told.push(error);
+    const { client, peers } = await fanOutRelay(combo, {
+      backends: [{ refillWindows: false }, {}, { refillWindows: false }],
+      params: ([first, second, third]) =>
+        new StreamParameters({ conn: first! }, [
+          { conn: second! },
+          { conn: third!, maxLagBytes: 50_000, onError },
+        ]),
+    });
+    const [primary, , behind] = peers as [ScriptedPeer, ScriptedPeer, ScriptedPeer];
+    client.send(frames.headers(1, request(PATH)));
+    const { streamId } = await primary.expectRequest(PATH);
+    const behindId = (await behind.expectRequest(PATH)).streamId;
+    await new Upload(client, 1).send(message(Buffer.alloc(120_000)));
+    await primary.expectBytes(streamId, 65_535);
+    primary.send(frames.rst(streamId, ErrorCode.INTERNAL_ERROR));
+    await behind.expectReset(behindId, ErrorCode.CANCEL, { skip: ["DATA"] });
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.INTERNAL);
+    expect(told).toMatchObject([{ reason: ErrorReason.CALL_ENDED }]);
+  });
+
   it("a secondary's response does not stop it, however long it is", async () => {
     const call = await pair();
     const [primaryId, secondaryId] = await call.begin();

@@ -2,10 +2,10 @@
 // bytes go out. It must not know sockets, timers or clocks. inbound.ts and outbound.ts are its two
 // halves. This file has the life of the connection and the answer to every error.
 
-import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
+import { ErrorCode } from "../wire/error-code.ts";
 import type { HeaderList } from "../wire/field.ts";
 import { SENT } from "../wire/message-rules.ts";
-import { breach, orderlyEnd, told } from "./ends.ts";
+import { breach, goneBefore, orderlyEnd, resetByPeer, told } from "./ends.ts";
 import { connectionError, H2Error, overLimit } from "./error.ts";
 import type { ConnectionEnd, ConnectionEvents, ConnectionOptions } from "./events.ts";
 import { writeFirstFlight } from "./first-flight.ts";
@@ -25,7 +25,7 @@ import { newStreamWindow, openConnectionWindow, settleStreamWindow } from "./rec
 import type { Role } from "./settings.ts";
 import { H2Stream, NO_EVENTS, type StreamEndInfo, type StreamEvents } from "./stream.ts";
 import { CLOSED, nextState, RECV_END_STREAM } from "./stream-state.ts";
-import { RESET_RECEIVED, RESET_SENT, StreamTable } from "./stream-table.ts";
+import { RESET_RECEIVED, RESET_SENT, type StreamsWatcher, StreamTable } from "./stream-table.ts";
 import { type GrowthHost, WindowGrowth } from "./window-growth.ts";
 
 export class Connection<Owner>
@@ -159,7 +159,7 @@ export class Connection<Owner>
 
   private tellAvailable(): void {
     if (this.isFull) this.wasFull = true;
-    else if (this.wasFull) {
+    else if (this.streams.takeWatchedEnd() || this.wasFull) {
       this.wasFull = false;
       this.events.onAvailable();
       this.outbound.pump();
@@ -244,6 +244,16 @@ export class Connection<Owner>
   /** As many streams are open as the peer's MAX_CONCURRENT_STREAMS allows (§5.1.2). */
   get atStreamLimit(): boolean {
     return this.streams.count >= this.inbound.peerSettings.maxConcurrentStreams;
+  }
+
+  /** The peer's MAX_CONCURRENT_STREAMS. */
+  get streamLimit(): number {
+    return this.inbound.peerSettings.maxConcurrentStreams;
+  }
+
+  /** Client side: tells `watcher` of the streams that are open, and of those that come and go. */
+  watchStreams(watcher: StreamsWatcher | undefined): void {
+    this.streams.watch(watcher);
   }
 
   /** No stream can be opened. */
@@ -337,14 +347,12 @@ export class Connection<Owner>
 
   streamReset(stream: H2Stream<Owner>, code: number): void {
     this.outbound.close(stream, RESET_RECEIVED);
-    const reason = `reset stream ${stream.id}: ${errorCodeName(code)}`;
-    const unprocessed = code === ErrorCode.REFUSED_STREAM;
-    this.tellReset(stream, { kind: "reset", code, unprocessed, ...told(this.peer, reason) });
+    this.tellReset(stream, resetByPeer(this.peer, stream.id, code));
   }
 
-  settingsReceived(): void {
+  settingsReceived(isLimitNew: boolean): void {
     this.settingsReady = true;
-    if (this.role === "client" && this.isFull) this.wasFull = true;
+    if (this.role === "client" && (isLimitNew || this.isFull)) this.wasFull = true;
   }
 
   settingsAcknowledged(): void {
@@ -375,13 +383,7 @@ export class Connection<Owner>
     for (const stream of this.streams.all()) {
       if (stream.id <= lastStreamId || stream.state === CLOSED) continue;
       this.outbound.close(stream, RESET_RECEIVED);
-      const reason = `went away before stream ${stream.id}: ${errorCodeName(code)}`;
-      this.tellReset(stream, {
-        kind: "goaway",
-        code,
-        unprocessed: true,
-        ...told(this.peer, reason),
-      });
+      this.tellReset(stream, goneBefore(this.peer, stream.id, code));
     }
   }
 
@@ -468,7 +470,8 @@ export class Connection<Owner>
   }
 
   private wantsTurn(): boolean {
-    return this.output.byteCount > 0 || (this.wasFull && !this.isFull) || this.isDrained();
+    if (this.output.byteCount > 0 || this.isDrained()) return true;
+    return (this.wasFull || this.streams.hasWatchedEnd) && !this.isFull;
   }
 
   private createStream(id: number, listener: StreamEvents): H2Stream<Owner> {

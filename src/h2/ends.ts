@@ -4,6 +4,7 @@
 import { ErrorCode, errorCodeName } from "../wire/error-code.ts";
 import type { H2Error } from "./error.ts";
 import type { ConnectionEnd } from "./events.ts";
+import type { StreamEndInfo } from "./stream.ts";
 
 interface Told {
   readonly message: string;
@@ -18,6 +19,22 @@ export function told(peer: string, reason: string): Told {
 /** The peer's breach as text; the error's message continues it. */
 export function breach(error: H2Error): string {
   return error.limit === undefined ? "broke the protocol" : "went over a limit";
+}
+
+/** @param code of the peer's RST_STREAM */
+export function resetByPeer(peer: string, streamId: number, code: number): StreamEndInfo {
+  const unprocessed = code === ErrorCode.REFUSED_STREAM;
+  const reason = `reset stream ${streamId}: ${errorCodeName(code)}`;
+  return { kind: "reset", code, unprocessed, ...told(peer, reason) };
+}
+
+/**
+ * The end of a stream above the last one that the peer takes.
+ * @param code of the peer's GOAWAY
+ */
+export function goneBefore(peer: string, streamId: number, code: number): StreamEndInfo {
+  const reason = `went away before stream ${streamId}: ${errorCodeName(code)}`;
+  return { kind: "goaway", code, unprocessed: true, ...told(peer, reason) };
 }
 
 /** @param code of the peer's GOAWAY */

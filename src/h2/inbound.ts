@@ -30,7 +30,8 @@ import type { StreamTable } from "./stream-table.ts";
 export interface InboundHost<Owner> {
   /** RST_STREAM from the peer on an open stream. */
   streamReset(stream: H2Stream<Owner>, code: number): void;
-  settingsReceived(): void;
+  /** @param isLimitNew MAX_CONCURRENT_STREAMS has changed */
+  settingsReceived(isLimitNew: boolean): void;
   settingsAcknowledged(): void;
   pingAcknowledged(opaque: Buffer, start: number): void;
   goAwayReceived(lastStreamId: number, code: number, debugData: string): void;
@@ -186,7 +187,7 @@ export class Inbound<Owner> implements FrameHandler {
     if ((end - start) % 6 !== 0) throw badFrameSize("SETTINGS", end - start);
     this.guard.countSettings();
     const { peerSettings, outbound } = this;
-    const windowBefore = peerSettings.initialWindowBytes;
+    const { initialWindowBytes: windowBefore, maxConcurrentStreams: limitBefore } = peerSettings;
     peerSettings.apply(this.role === "server" ? "client" : "server", buffer, start, end);
     const { encoder } = outbound.writer;
     encoder.setPeerMaxTableBytes(peerSettings.lowestHeaderTableBytes);
@@ -196,7 +197,7 @@ export class Inbound<Owner> implements FrameHandler {
     if (delta !== 0) outbound.shiftStreams(delta);
     this.settingsSeen = true;
     outbound.writer.settingsAck();
-    this.host.settingsReceived();
+    this.host.settingsReceived(peerSettings.maxConcurrentStreams !== limitBefore);
   }
 
   private recvPing(

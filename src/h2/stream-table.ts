@@ -4,7 +4,7 @@
 import { StreamMap } from "../wire/stream-map.ts";
 import { MAX_STREAM_ID } from "./frame.ts";
 import type { Role } from "./settings.ts";
-import type { H2Stream } from "./stream.ts";
+import type { H2Stream, StreamEvents } from "./stream.ts";
 import { CLOSED, nextState, RECV_END_STREAM } from "./stream-state.ts";
 import type { WindowGrowth } from "./window-growth.ts";
 
@@ -25,12 +25,21 @@ export type HowEnded = 0 | 1 | 2 | 3;
 const REMEMBERED = 256;
 const MAX_REMEMBERED = 16_384;
 
+/** Is told of the listeners of streams, and must only take note. */
+export interface StreamsWatcher {
+  onStreamOpened(listener: StreamEvents): void;
+  onStreamEnded(listener: StreamEvents): void;
+}
+
 export class StreamTable<Owner> {
   /** The highest stream id that the peer has used. */
   lastPeerId = 0;
   private nextLocalId = 1;
   /** Of the receive windows, where they may grow. */
   growth: WindowGrowth | undefined = undefined;
+  /** A stream has ended that somebody watched. */
+  hasWatchedEnd = false;
+  private watcher: StreamsWatcher | undefined = undefined;
 
   private readonly role: Role;
   private readonly streams = new StreamMap<H2Stream<Owner>>();
@@ -60,6 +69,21 @@ export class StreamTable<Owner> {
 
   add(stream: H2Stream<Owner>): void {
     this.streams.set(stream.id, stream);
+    this.watcher?.onStreamOpened(stream.listener);
+  }
+
+  /** Tells `watcher` of the open streams, and of those that come and go from now on. */
+  watch(watcher: StreamsWatcher | undefined): void {
+    this.watcher = watcher;
+    if (watcher === undefined) return;
+    for (const { listener } of this.all()) watcher.onStreamOpened(listener);
+  }
+
+  /** Whether a watched stream has ended since this was last asked. */
+  takeWatchedEnd(): boolean {
+    const taken = this.hasWatchedEnd;
+    this.hasWatchedEnd = false;
+    return taken;
   }
 
   /** Forgets a stream that has ended, but remembers how it ended. */
@@ -67,6 +91,9 @@ export class StreamTable<Owner> {
     this.streams.delete(stream.id);
     this.remember(stream.id, how);
     this.settleWindow(stream);
+    if (this.watcher === undefined) return;
+    this.hasWatchedEnd = true;
+    this.watcher.onStreamEnded(stream.listener);
   }
 
   /** The peer's side of `stream` is complete. */

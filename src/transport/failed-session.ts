@@ -10,6 +10,7 @@ export class FailedSession implements ClientSession {
   readonly openStreamCount = 0;
   readonly availableStreamCount = 0;
   readonly atStreamLimit = false;
+  readonly streamLimit = 0;
   readonly accepting = false;
   readonly answered = false;
   private readonly clock: Clock;
@@ -32,6 +33,8 @@ export class FailedSession implements ClientSession {
   destroy(): void {}
 
   ping(): void {}
+
+  watchStreams(): void {}
 
   openStream(): Stream {
     throw new Error(`${this.peer.remoteAddress} takes no stream`);

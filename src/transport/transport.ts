@@ -46,6 +46,8 @@ export interface StreamEnd {
  * owner's own call.
  */
 export interface StreamListener {
+  /** Whom the stream serves, for a `StreamWatcher`. The transport does not look at it. */
+  readonly fairnessKey?: object | string | undefined;
   /**
    * Client side only: the response headers. 1xx responses are skipped. With `endStream` it is a
    * Trailers-Only response.
@@ -193,6 +195,8 @@ export interface ClientSession extends Session {
    * another session. `availableStreamCount` is 0 for other reasons, too.
    */
   readonly atStreamLimit: boolean;
+  /** The server's MAX_CONCURRENT_STREAMS; 0xffffffff if it has set none. Known when `accepting`. */
+  readonly streamLimit: number;
   /** The server has sent response headers on some stream. */
   readonly answered: boolean;
   /**
@@ -202,6 +206,25 @@ export interface ClientSession extends Session {
    *   the session and its other streams are untouched
    */
   openStream(headers: HeaderList, endStream: boolean, listener: StreamListener): Stream;
+  /**
+   * Tells `watcher` of the streams that are open now, and of those that begin and end from now on.
+   * It takes the place of the one before; `undefined` ends the watch.
+   */
+  watchStreams(watcher: StreamWatcher | undefined): void;
+}
+
+/**
+ * Sees the streams of a client session come and go. It is told within the calls of owners, too, so
+ * it must only take note.
+ */
+export interface StreamWatcher {
+  /** The stream of `listener` is open; it is part of `openStreamCount`, or about to be. */
+  onStreamOpened(listener: StreamListener): void;
+  /**
+   * The stream of `listener` has left `openStreamCount`. `ClientSessionListener.onAvailable`
+   * follows.
+   */
+  onStreamEnded(listener: StreamListener): void;
 }
 
 /** A bound of ours that a peer exceeded: the option or limit that sets it, and its value. */
@@ -242,7 +265,8 @@ export interface SessionListener {
 export interface ClientSessionListener extends SessionListener {
   /**
    * `availableStreamCount` rose from 0: the server's SETTINGS arrived, a stream ended, or the limit
-   * was raised.
+   * was raised. It is also told, while the count is above 0, after another limit has come, and
+   * after a stream of a watched session has ended.
    */
   onAvailable(): void;
 }

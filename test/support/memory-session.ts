@@ -9,6 +9,7 @@ import type {
   SessionEnd,
   StreamEnd,
   StreamListener,
+  StreamWatcher,
 } from "../../src/transport/transport.ts";
 import { ErrorCode, errorCodeName } from "../../src/wire/error-code.ts";
 import {
@@ -77,6 +78,7 @@ export class MemorySession implements ClientSession {
   #peerGoAway = false;
   #closed = false;
   #lastAvailable = 0;
+  #watcher: StreamWatcher | undefined;
 
   constructor(
     role: "client" | "server",
@@ -113,6 +115,17 @@ export class MemorySession implements ClientSession {
     return this.#streams.size >= this.#peerMaxStreams;
   }
 
+  get streamLimit(): number {
+    return this.#peerMaxStreams;
+  }
+
+  watchStreams(watcher: StreamWatcher | undefined): void {
+    this.#watcher = watcher;
+    for (const { listener } of this.#streams.values()) {
+      if (listener !== undefined) watcher?.onStreamOpened(listener);
+    }
+  }
+
   get closed(): boolean {
     return this.#closed;
   }
@@ -124,6 +137,7 @@ export class MemorySession implements ClientSession {
     this.#nextStreamId += 2;
     stream.listener = listener;
     this.#streams.set(stream.id, stream);
+    this.#watcher?.onStreamOpened(listener);
     this.#lastAvailable = this.availableStreamCount;
     stream.sendHeaders(headers, endStream);
     return stream;
@@ -193,7 +207,8 @@ export class MemorySession implements ClientSession {
   /** A stream is over. There is room for another, or the session is done. */
   forget(stream: MemoryStream): void {
     if (!this.#streams.delete(stream.id)) return;
-    this.#notifyAvailable();
+    if (stream.listener !== undefined) this.#watcher?.onStreamEnded(stream.listener);
+    this.#notifyAvailable(this.#watcher !== undefined);
     this.#closeIfDrained();
   }
 
@@ -215,7 +230,7 @@ export class MemorySession implements ClientSession {
         this.#peerStreamWindowBytes = frame.streamWindowBytes;
         this.sendWindowBytes = frame.connectionWindowBytes;
         this.#peerMaxHeaderListBytes = frame.maxHeaderListBytes;
-        this.#notifyAvailable();
+        this.#notifyAvailable(true);
         break;
       case "headers":
         this.#recvHeaders(frame.streamId, frame.headers, frame.endStream);
@@ -345,8 +360,8 @@ export class MemorySession implements ClientSession {
     this.listener?.onClosed(end);
   }
 
-  #notifyAvailable(): void {
-    const rose = this.#lastAvailable === 0 && this.availableStreamCount > 0;
+  #notifyAvailable(isNews: boolean): void {
+    const rose = (isNews || this.#lastAvailable === 0) && this.availableStreamCount > 0;
     this.#lastAvailable = this.availableStreamCount;
     if (!rose || this.role === "server") return;
     const listener = this.listener as ClientSessionListener;

@@ -11,6 +11,7 @@ import type {
   ClientSessionListener,
   Stream,
   StreamListener,
+  StreamWatcher,
 } from "../../src/transport/transport.ts";
 import { FakeClock } from "./clock.ts";
 import { transportOf } from "./transport-of.ts";
@@ -29,6 +30,8 @@ export class StubSession implements ClientSession {
   /** Called when a stream is opened. */
   onOpenStream: (session: StubSession) => void = () => {};
   readonly opened: StreamListener[] = [];
+  watcher: StreamWatcher | undefined;
+  readonly #open = new Set<StreamListener>();
   readonly listener: ClientSessionListener;
   /** Where it leads. */
   readonly address: string;
@@ -53,10 +56,30 @@ export class StubSession implements ClientSession {
     this.listener.onAvailable();
   }
 
-  /** One of its streams is over. */
+  /** One of its streams is over: the latest that has not ended yet. */
   endStream(): void {
     this.openStreamCount--;
-    if (this.openStreamCount === this.streamLimit - 1) this.listener.onAvailable();
+    this.#ended(this.opened.findLast((listener) => this.#open.has(listener)));
+    const isWatched = this.watcher !== undefined;
+    if (isWatched || this.openStreamCount === this.streamLimit - 1) this.listener.onAvailable();
+  }
+
+  /** The stream of `listener` is over. */
+  endStreamOf(listener: StreamListener): void {
+    this.openStreamCount--;
+    this.#ended(listener);
+    this.listener.onAvailable();
+  }
+
+  #ended(listener: StreamListener | undefined): void {
+    if (listener !== undefined && this.#open.delete(listener)) {
+      this.watcher?.onStreamEnded(listener);
+    }
+  }
+
+  watchStreams(watcher: StreamWatcher | undefined): void {
+    this.watcher = watcher;
+    for (const listener of this.#open) watcher?.onStreamOpened(listener);
   }
 
   closed(): void {
@@ -67,12 +90,15 @@ export class StubSession implements ClientSession {
 
   openStream(_headers: unknown, _end: boolean, listener: StreamListener): Stream {
     this.opened.push(listener);
+    this.#open.add(listener);
+    this.watcher?.onStreamOpened(listener);
     this.openStreamCount++;
     this.onOpenStream(this);
     let isOpen = true;
     const reset = (): void => {
       if (isOpen && this.openStreamCount > 0) this.openStreamCount--;
       isOpen = false;
+      this.#ended(listener);
     };
     return { session: this, reset, queuedBytes: 0, sendData: () => 0 } as unknown as Stream;
   }

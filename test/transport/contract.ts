@@ -18,6 +18,7 @@ import { refusalCases } from "./contract/refusals.ts";
 import { resetCases } from "./contract/reset.ts";
 import { sessionCases } from "./contract/session.ts";
 import { untidyFieldCases } from "./contract/untidy-fields.ts";
+import { watchCases } from "./contract/watch.ts";
 
 export interface ContractOptions {
   /** It speaks HTTP/2 on sockets, so scripted peers can talk to it. @default true */
@@ -46,6 +47,7 @@ export function describeTransport(
     peerResetCases(contract);
     goAwayCases(contract);
     sessionCases(contract);
+    watchCases(contract);
     limitCases(contract);
     refusalCases(contract);
     breachCases(contract);

@@ -15,6 +15,7 @@ import type {
   Refusal,
   Stream,
   StreamListener,
+  StreamWatcher,
 } from "../transport.ts";
 import { type EngineSessionOptions, SocketSession } from "./session.ts";
 import type { SocketReader } from "./socket-reader.ts";
@@ -76,6 +77,10 @@ export class EngineClientSession extends SocketSession implements ClientSession,
     return this.connection.atStreamLimit;
   }
 
+  get streamLimit(): number {
+    return this.connection.streamLimit;
+  }
+
   get answered(): boolean {
     return this.connection.answered;
   }
@@ -84,6 +89,10 @@ export class EngineClientSession extends SocketSession implements ClientSession,
     const stream = this.connection.openStream(headers, endStream, listener);
     if (!this.keepalive.isDue) this.expectAnswer();
     return stream;
+  }
+
+  watchStreams(watcher: StreamWatcher | undefined): void {
+    this.connection.watchStreams(watcher);
   }
 
   // For the keepalive

@@ -12,6 +12,7 @@ import { Timer } from "../../time/timer-wheel.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import { SENT } from "../../wire/message-rules.ts";
+import type { StreamMap } from "../../wire/stream-map.ts";
 import { formatAddress } from "../address.ts";
 import { tlsConnectOptions } from "../client-tls.ts";
 import {
@@ -34,6 +35,7 @@ import {
   type SessionEnd,
   type Stream,
   type StreamListener,
+  type StreamWatcher,
 } from "../transport.ts";
 import { type ClientStreamOwner, NodeClientStream } from "./client-stream.ts";
 import {
@@ -70,9 +72,11 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   answered = false;
   protected readonly listener: ClientSessionListener;
   declare protected readonly node: ClientHttp2Session;
+  declare protected readonly streams: StreamMap<NodeClientStream>;
   /** The server's SETTINGS have arrived. */
   private ready = false;
   private peerMaxConcurrentStreams = 0;
+  private watcher: StreamWatcher | undefined;
   private readonly connectTimer = new Timer(this);
   private keepalive: SessionKeepalive | undefined;
   /** How many bytes had been read when an answer became due. */
@@ -98,6 +102,10 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     return Math.max(0, this.peerMaxConcurrentStreams - this.streams.size);
   }
 
+  get streamLimit(): number {
+    return this.peerMaxConcurrentStreams;
+  }
+
   get atStreamLimit(): boolean {
     return this.ready && this.streams.size >= this.peerMaxConcurrentStreams;
   }
@@ -113,6 +121,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     const node = this.request(headers, endStream);
     const stream = new NodeClientStream(node, this, listener, endStream);
     this.streams.set(stream.id, stream);
+    this.watcher?.onStreamOpened(listener);
     this.sent();
     if (stream.id > LAST_STREAM_ID) this.drain();
     return stream;
@@ -136,7 +145,15 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
   override forget(stream: NodeClientStream): void {
     const wasFull = this.streams.size >= this.peerMaxConcurrentStreams;
     super.forget(stream);
-    if (wasFull && this.availableStreamCount > 0) this.listener.onAvailable();
+    this.watcher?.onStreamEnded(stream.opener);
+    const mayBeWanted = wasFull || this.watcher !== undefined;
+    if (mayBeWanted && this.availableStreamCount > 0) this.listener.onAvailable();
+  }
+
+  watchStreams(watcher: StreamWatcher | undefined): void {
+    this.watcher = watcher;
+    if (watcher === undefined) return;
+    for (const { opener } of this.streams.toArray()) watcher.onStreamOpened(opener);
   }
 
   /** @param timeoutMs the time for everything up to the server's SETTINGS */
@@ -244,7 +261,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
 
   private recvSettings(): void {
     if (this.node.destroyed) return;
-    const before = this.availableStreamCount;
+    const { availableStreamCount: before, peerMaxConcurrentStreams: limitBefore } = this;
     this.peerMaxConcurrentStreams =
       this.node.remoteSettings.maxConcurrentStreams ?? Number.MAX_SAFE_INTEGER;
     if (!this.ready) {
@@ -252,7 +269,8 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
       this.options.clock.cancel(this.connectTimer);
       this.keepalive?.start();
     }
-    if (before === 0 && this.availableStreamCount > 0) this.listener.onAvailable();
+    const isNews = before === 0 || this.peerMaxConcurrentStreams !== limitBefore;
+    if (isNews && this.availableStreamCount > 0) this.listener.onAvailable();
   }
 
   override drain(): void {

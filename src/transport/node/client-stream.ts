@@ -18,6 +18,8 @@ export interface ClientStreamOwner extends StreamOwner {
 
 export class NodeClientStream extends NodeStream {
   declare readonly session: ClientStreamOwner;
+  /** The listener that the stream was opened with. */
+  readonly opener: StreamListener;
   private headersSeen = false;
   /**
    * DATA that came in the same read as the response headers: node:http2 emits the headers a tick
@@ -32,6 +34,7 @@ export class NodeClientStream extends NodeStream {
     sendEnded: boolean,
   ) {
     super(node, session);
+    this.opener = listener;
     this.listener = listener;
     this.sendEnded = sendEnded;
     // Starts the flow; the event itself goes to `data`.

@@ -73,12 +73,12 @@ describe("an option that is unknown", () => {
     [
       "of a call to one destination",
       () => new StreamParameters({ conn, callOptions: any({ timeout: 5 }) }),
-      'authority, retryPolicy, hashKey, got "timeout"; did you mean timeoutMs?',
+      'authority, retryPolicy, hashKey, fairnessKey, got "timeout"; did you mean timeoutMs?',
     ],
     [
       "of a call that is relayed",
       () => new StreamParameters({ conn }, [], undefined, any({ timeout: 5 })),
-      'call options: expected one of timeoutMs, waitForReady, maxRequestMessageBytes, maxResponseMessageBytes, metadata, authority, retryPolicy, hashKey, got "timeout"; did you mean timeoutMs?',
+      'call options: expected one of timeoutMs, waitForReady, maxRequestMessageBytes, maxResponseMessageBytes, metadata, authority, retryPolicy, hashKey, fairnessKey, got "timeout"; did you mean timeoutMs?',
     ],
     [
       "of dial, which does not offer what is for tests",
@@ -108,7 +108,7 @@ describe("an option that is unknown", () => {
     [
       "of a call of our own",
       () => conn.newStream("/a/B", any({ abortSignal: undefined })),
-      "metadata, authority, hashKey, codec, signal, got",
+      "metadata, authority, hashKey, fairnessKey, codec, signal, got",
     ],
     [
       "of engineTransport",

@@ -54,6 +54,14 @@ export interface CallOptions {
    * @default any address
    */
   readonly hashKey?: string;
+  /**
+   * Whom the call serves. When calls have to wait for a backend, those of different keys take
+   * turns, and the last room is for keys that have less of it. A string or any object, for example
+   * a tenant's name, or `ctx.peer` for a `newStream` on behalf of a client.
+   * @default for a relayed call `ctx.peer`, which is one object for each client's connection;
+   *   calls of `newStream` share one key
+   */
+  readonly fairnessKey?: object | string;
 }
 
 export interface ResolvedCallOptions extends CallOptions {
@@ -98,6 +106,10 @@ export const CALL_CHECKS: OptionChecks<CallOptions> = {
   hashKey: (name, value) => {
     if (typeof value === "string") return;
     throw new TypeError(`${name}: expected a string, got ${shown(value)}`);
+  },
+  fairnessKey: (name, value) => {
+    if (typeof value === "string" || (typeof value === "object" && value !== null)) return;
+    throw new TypeError(`${name}: expected a string or an object, got ${shown(value)}`);
   },
 };
 

@@ -116,6 +116,7 @@ export class ClientConn {
       whyConnect: () => this.#whyConnect ?? "it is one of those to keep connected",
       onChange: (member, reason, error) => this.#onChange(member, reason, error),
       onRoom: () => this.#waiters.serveCalls(),
+      onCapacity: () => this.#waiters.onCapacity(),
       onEmpty: () => this.#onEmpty(),
     };
   }
@@ -258,7 +259,8 @@ export class ClientConn {
   /** @internal Opens a stream for `request`, now if there is room, otherwise when there is. */
   open(request: StreamRequest): void {
     const direct = this.#direct;
-    if (direct !== undefined && this.#waiters.callCount === 0 && direct.openStream(request)) return;
+    if (direct !== undefined && this.#waiters.letPass(request) && direct.openStream(request))
+      return;
     this.#openLater(request);
   }
 
@@ -279,7 +281,8 @@ export class ClientConn {
     this.#waiters.serveCalls();
     this.#whyConnect = undefined;
     const { maxWaitingCalls } = this.#options;
-    if (this.#waiters.callCount > maxWaitingCalls && this.#waiters.removeCall(request)) {
+    if (this.#waiters.isOver(maxWaitingCalls, request)) {
+      this.#waiters.removeCall(request);
       request.onOpenFailed(queueFullError(this.target, this.#waiters.callCount));
     }
   }

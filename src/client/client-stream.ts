@@ -66,6 +66,7 @@ class ClientCall implements StreamRequest, TimerOwner {
   readonly status: Promise<Metadata>;
   readonly method: string;
   readonly hashKey: string | undefined;
+  readonly fairnessKey: object | string | undefined;
   readonly refusedOn = undefined;
   waitingAt = -1;
   ended = false;
@@ -93,6 +94,7 @@ class ClientCall implements StreamRequest, TimerOwner {
     this.path = new HeaderField(":path", method);
     this.method = method;
     this.hashKey = this.options.hashKey;
+    this.fairnessKey = this.options.fairnessKey;
     this.signal = options.signal;
     this.waitForReady = this.options.waitForReady;
     this.reader = new MessageReader(

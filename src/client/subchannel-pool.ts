@@ -3,6 +3,7 @@
 
 import type { GrpcError } from "../grpc/error.ts";
 import type { ConnState } from "../observe/channels.ts";
+import type { ClientSession } from "../transport/transport.ts";
 import type { SubchannelView } from "./balance/balancer.ts";
 import { allFailedError, closedError } from "./errors/upstream-error.ts";
 import type { Address } from "./resolve/address-list.ts";
@@ -45,6 +46,8 @@ export interface PoolOwner {
   onChange(member: Member, reason: string, error: GrpcError | undefined): void;
   /** Some address may have room. */
   onRoom(): void;
+  /** `capacity` or `readySessions` may be others. */
+  onCapacity(): void;
   /** No session is left. */
   onEmpty(): void;
 }
@@ -198,6 +201,18 @@ export class SubchannelPool implements SubchannelOwner {
 
   get openStreamCount(): number {
     return this.#sum(({ openStreamCount }) => openStreamCount);
+  }
+
+  /** How many streams may be open at a time on the listed addresses that are ready. */
+  get capacity(): number {
+    let capacity = 0;
+    for (const { subchannel } of this.#members) capacity += subchannel.capacity;
+    return capacity;
+  }
+
+  /** The sessions of the listed addresses that take calls; a copy. */
+  get readySessions(): readonly ClientSession[] {
+    return this.#members.flatMap(({ subchannel }) => subchannel.readySessions);
   }
 
   #sum(count: (subchannel: Subchannel) => number): number {
@@ -362,6 +377,10 @@ export class SubchannelPool implements SubchannelOwner {
 
   onRoom(): void {
     this.#owner.onRoom();
+  }
+
+  onCapacity(): void {
+    this.#owner.onCapacity();
   }
 
   onEmpty(subchannel: Subchannel): void {

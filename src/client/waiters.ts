@@ -35,6 +35,21 @@ export class Waiters {
     return this.callCount + this.readyCount > 0;
   }
 
+  /** No call waits, and `request` may begin now: then it is expected to. */
+  letPass(request: StreamRequest): boolean {
+    return this.#calls.letsPass(request);
+  }
+
+  /** `request`, which came last, still waits, and is one too many. */
+  isOver(maxWaiting: number, request: StreamRequest): boolean {
+    return request.waitingAt >= 0 && this.#calls.isOver(maxWaiting, request);
+  }
+
+  /** The addresses that are ready have another capacity. */
+  onCapacity(): void {
+    this.#calls.onCapacity();
+  }
+
   addCall(request: StreamRequest): void {
     this.#calls.push(request);
     this.look();

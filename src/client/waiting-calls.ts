@@ -1,12 +1,13 @@
-// The waiting calls of one connection: they wait for an address that can be reached, or for room on
-// one.
+// The waiting calls of one connection: they wait for an address that can be reached, for room on
+// one, or until their source holds less of it than others.
 
 import { GrpcError } from "../grpc/error.ts";
 import type { Balancing } from "./balancing.ts";
+import { FairQueue } from "./fair-queue.ts";
 import type { StreamRequest } from "./stream-request.ts";
+import { StreamShares } from "./stream-shares.ts";
 import { Subchannel } from "./subchannel/subchannel.ts";
 import type { Member, SubchannelPool } from "./subchannel-pool.ts";
-import { WaitingQueue } from "./waiting-queue.ts";
 
 /**
  * How many calls that wait for another picker may be passed over, at each change, for the calls
@@ -15,11 +16,18 @@ import { WaitingQueue } from "./waiting-queue.ts";
 const MAX_PASSED_OVER = 100;
 
 /**
- * Keeps calls in order of arrival, and opens streams for them at the addresses that the balancer
- * picks.
+ * How many sources that were above their share are looked at again at each change. One whose own
+ * streams end is looked at in any case. The share of another may have grown when a third one left.
+ */
+const MAX_LOOKED_AT_AGAIN = 16;
+
+/**
+ * Keeps calls in turns between their sources, and opens streams for them at the addresses that the
+ * balancer picks.
  */
 export class WaitingCalls {
-  readonly #queue = new WaitingQueue<StreamRequest>();
+  readonly #queue = new FairQueue<StreamRequest>();
+  readonly #shares: StreamShares;
   readonly #balancing: Balancing;
   readonly #pool: SubchannelPool;
   /** Whether calls are being served, and whether to look again afterwards. */
@@ -28,10 +36,26 @@ export class WaitingCalls {
   constructor(balancing: Balancing, pool: SubchannelPool) {
     this.#balancing = balancing;
     this.#pool = pool;
+    this.#shares = new StreamShares(pool, (source) => this.#queue.readmit(source));
   }
 
   get size(): number {
     return this.#queue.size;
+  }
+
+  /** Nobody waits, and `request` may begin now: then it is expected to. */
+  letsPass(request: StreamRequest): boolean {
+    return this.#queue.size === 0 && this.#shares.takes(request);
+  }
+
+  /** Whether `request`, which came last, is one too many. */
+  isOver(maxWaiting: number, request: StreamRequest): boolean {
+    return this.#queue.isOver(maxWaiting, request);
+  }
+
+  /** The pool has another capacity. */
+  onCapacity(): void {
+    this.#shares.onCapacity();
   }
 
   push(request: StreamRequest): void {
@@ -73,22 +97,30 @@ export class WaitingCalls {
   }
 
   #serveInOrder(): void {
-    for (;;) {
-      const request = this.#queue.peek();
+    let unpicked: StreamRequest | undefined;
+    for (let lookedAtAgain = 0; unpicked === undefined; ) {
+      const next = this.#shares.isScarce ? this.#queue.peek() : this.#queue.peekAll();
+      if (next === undefined && lookedAtAgain++ === MAX_LOOKED_AT_AGAIN) return;
+      const request = next ?? this.#queue.peekAside();
       if (request === undefined) return;
       const answer = this.#offer(request);
       if (answer === "full") return;
-      if (answer === "unpicked") break;
+      if (answer === "above") this.#queue.setAside(request);
+      else if (answer === "unpicked") unpicked = request;
     }
     // If something is ready, the picker may have an address for another call.
     if (!this.#pool.isReady) return;
-    for (const request of this.#queue.toArray().slice(1, MAX_PASSED_OVER)) {
-      if (this.#offer(request) === "full") return;
+    for (const request of this.#queue.first(MAX_PASSED_OVER)) {
+      if (request !== unpicked && this.#offer(request) === "full") return;
     }
   }
 
-  /** "full": no address has room. "unpicked": the call has to wait for another picker. */
-  #offer(request: StreamRequest): "served" | "full" | "unpicked" {
+  /**
+   * "full": no address has room. "above": the rest is for sources that hold less. "unpicked": the
+   * call has to wait for another picker.
+   */
+  #offer(request: StreamRequest): "served" | "full" | "above" | "unpicked" {
+    if (!this.#shares.takes(request)) return "above";
     const picked = this.#balancing.pick(request);
     if (picked === undefined) return "unpicked";
     if (picked instanceof GrpcError) {
@@ -100,7 +132,7 @@ export class WaitingCalls {
       subchannel.wantRoom();
       return "full";
     }
-    if (this.#queue.remove(request)) subchannel.openStream(request);
+    if (this.#queue.take(request)) subchannel.openStream(request);
     return "served";
   }
 

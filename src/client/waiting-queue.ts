@@ -1,5 +1,6 @@
-// Calls that wait for a connection or for room on it, first come, first served. The queue is a ring
-// of references. No call refers to the next, so that calls that are gone can be collected.
+// Calls of one source that wait for a connection or for room on it, first come, first served. The
+// queue is a ring of references. No call refers to the next, so that calls that are gone can be
+// collected.
 
 /** What can wait; in one queue at a time. */
 export interface Waiting {
@@ -7,7 +8,8 @@ export interface Waiting {
   waitingAt: number;
 }
 
-const INITIAL_SLOTS = 16;
+/** A source seldom has many calls that wait. */
+const INITIAL_SLOTS = 4;
 
 export class WaitingQueue<Item extends Waiting> {
   /** How many wait. */
@@ -35,6 +37,8 @@ export class WaitingQueue<Item extends Waiting> {
     this.#slots[slot] = undefined;
     item.waitingAt = -1;
     this.size--;
+    // So that gaps do not cost more than calls.
+    if (this.#slots.length > INITIAL_SLOTS && this.size * 4 < this.#slots.length) this.#rebuild();
     return true;
   }
 
@@ -49,15 +53,20 @@ export class WaitingQueue<Item extends Waiting> {
 
   /** All waiting calls, in order; a copy. */
   toArray(): Item[] {
+    return this.first(this.size);
+  }
+
+  /** Up to `count` calls, in order; a copy. */
+  first(count: number): Item[] {
     const all: Item[] = [];
-    for (let at = this.#first; at < this.#next; at++) {
+    for (let at = this.#first; at < this.#next && all.length < count; at++) {
       const item = this.#slots[at & (this.#slots.length - 1)];
       if (item !== undefined) all.push(item);
     }
     return all;
   }
 
-  /** Closes the gaps, and grows the ring if that gives no room. */
+  /** Closes the gaps, and gives the ring a fitting length. */
   #rebuild(): void {
     const all = this.toArray();
     let slots = INITIAL_SLOTS;

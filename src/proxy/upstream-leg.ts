@@ -117,6 +117,10 @@ export class UpstreamLeg
     return this.callOptions.hashKey;
   }
 
+  get fairnessKey(): object | string {
+    return this.callOptions.fairnessKey ?? this.owner.callContext.peer;
+  }
+
   get details(): string {
     return this.error?.details ?? this.received?.details ?? "";
   }

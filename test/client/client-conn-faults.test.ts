@@ -367,6 +367,11 @@ it.each([
   [{ signal: {} as never }, "call option signal: expected an AbortSignal, got an object"],
   [{ authority: 5 as never }, "call option authority: expected HOST or HOST:PORT, got 5"],
   [{ hashKey: 5 as never }, "call option hashKey: expected a string, got 5"],
+  [{ fairnessKey: 5 as never }, "call option fairnessKey: expected a string or an object, got 5"],
+  [
+    { fairnessKey: null as never },
+    "call option fairnessKey: expected a string or an object, got null",
+  ],
   [5 as never, "call options: expected an object, got 5"],
 ])("newStream refuses options it cannot use: %#", async (options, message) => {
   const { conn } = stubConn();

@@ -213,6 +213,7 @@ export class ModelSession implements ClientSession {
   readonly peer = { remoteAddress: "192.0.2.1:1", localAddress: "192.0.2.2:1" };
   listener: ClientSessionListener | ServerSessionListener | undefined;
   answered = false;
+  readonly streamLimit = 100;
   /** The server's SETTINGS have come. */
   ready: boolean;
   closed = false;
@@ -257,11 +258,11 @@ export class ModelSession implements ClientSession {
   }
 
   get availableStreamCount(): number {
-    return this.accepting ? 100 - this.#open.size : 0;
+    return this.accepting ? this.streamLimit - this.#open.size : 0;
   }
 
   get atStreamLimit(): boolean {
-    return this.#open.size >= 100;
+    return this.#open.size >= this.streamLimit;
   }
 
   openStream(_headers: HeaderList, _endStream: boolean, listener: StreamListener): ModelStream {
@@ -291,6 +292,10 @@ export class ModelSession implements ClientSession {
   }
 
   ping(): void {}
+
+  watchStreams(): void {
+    this.wires.expect(false, "a watch where room is never scarce");
+  }
 
   forget(stream: ModelStream): void {
     this.#open.delete(stream);

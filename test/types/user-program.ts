@@ -56,6 +56,8 @@ export const addressStates: readonly api.AddressState[] = conn.addresses;
 const session: api.HandedOverClientSession = connect("http://localhost");
 export const handedOver: api.ClientConn = api.ClientConn.fromSession(session);
 
+export const shared: api.CallOptions = { fairnessKey: "tenant 5" };
+
 // A call of our own.
 
 interface Point {

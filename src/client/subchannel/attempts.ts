@@ -65,6 +65,7 @@ export class Attempt implements ClientSessionListener {
   isUsed = false;
   private readonly owner: AttemptOwner;
   private wasUsed = false;
+  private knownLimit: number | undefined = undefined;
 
   constructor(owner: AttemptOwner, clock: Clock) {
     this.owner = owner;
@@ -84,6 +85,14 @@ export class Attempt implements ClientSessionListener {
 
   get idleLimitMs(): number {
     return this.owner.idleLimitMs(this);
+  }
+
+  /** Whether its session has another limit than when this was last asked. */
+  noteLimit(): boolean {
+    const limit = this.session?.streamLimit;
+    const isNew = limit !== this.knownLimit;
+    this.knownLimit = limit;
+    return isNew;
   }
 
   /** The session takes no more calls. */

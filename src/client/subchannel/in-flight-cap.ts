@@ -61,6 +61,10 @@ class CappedCall implements StreamListener {
     this.onEnd = onEnd;
   }
 
+  get fairnessKey(): object | string | undefined {
+    return this.listener.fairnessKey;
+  }
+
   onHeaders(headers: HeaderList, endStream: boolean): void {
     this.listener.onHeaders(headers, endStream);
     if (endStream) this.end();

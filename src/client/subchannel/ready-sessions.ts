@@ -1,7 +1,7 @@
 // The sessions of one address that take calls. The oldest with room gets the next call (gRFC A105),
 // so that those that are not needed get none, and end.
 
-import type { Session } from "../../transport/transport.ts";
+import type { ClientSession, Session } from "../../transport/transport.ts";
 import type { Attempt, SessionAttempt } from "./attempts.ts";
 
 /** Sessions that take calls, the oldest first. */
@@ -21,6 +21,18 @@ export class ReadySessions {
     let room = 0;
     for (const { session } of this.#all) room += session.availableStreamCount;
     return room;
+  }
+
+  /** How many streams may be open at a time, on all of them and on `more` such as the oldest. */
+  capacity(more: number): number {
+    let capacity = 0;
+    for (const { session } of this.#all) capacity += session.streamLimit;
+    return capacity + more * (this.oldest?.session.streamLimit ?? 0);
+  }
+
+  /** The sessions; a copy. */
+  get sessions(): ClientSession[] {
+    return this.#all.map(({ session }) => session);
   }
 
   /** All are at the server's MAX_CONCURRENT_STREAMS. */

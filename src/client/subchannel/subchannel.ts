@@ -69,6 +69,8 @@ export interface SubchannelOwner {
    * owner has to look at `hasRoom` before each stream that it opens now.
    */
   onRoom(subchannel: Subchannel): void;
+  /** `subchannel.capacity` or `readySessions` may be others. The owner only takes note. */
+  onCapacity(subchannel: Subchannel): void;
   /**
    * The last session of `subchannel` is gone: `sessionCount` is 0. A subchannel that was shut down
    * is over then.
@@ -160,6 +162,22 @@ export class Subchannel implements AttemptOwner {
   get room(): number {
     const { room } = this.#ready;
     return this.#cap === undefined ? room : Math.min(room, this.#cap.room);
+  }
+
+  /**
+   * How many streams may be open at a time, with the sessions that can still be made; 0 unless it
+   * is ready.
+   */
+  get capacity(): number {
+    const { maxConnectionsPerAddress, maxInFlightPerAddress } = this.#options;
+    const mayGrow = this.#reconnects && this.#connector.failure === undefined;
+    const more = mayGrow ? Math.max(0, maxConnectionsPerAddress - this.#ready.size) : 0;
+    return Math.min(this.#ready.capacity(more), maxInFlightPerAddress);
+  }
+
+  /** Those that take calls; a copy. */
+  get readySessions(): ClientSession[] {
+    return this.#ready.sessions;
   }
 
   /** Who is at the other end of the oldest session; `undefined` unless it is ready. */
@@ -315,8 +333,10 @@ export class Subchannel implements AttemptOwner {
 
   onBackoffOver(): void {
     if (this.#ready.outlived.length > 0) this.#connector.begin(TOO_OLD);
-    else if (this.#state.kind === "ready") this.#supply();
-    else if (this.#owner.isWanted(this)) this.#connector.begin(CALLS_WAIT);
+    else if (this.#state.kind === "ready") {
+      this.#owner.onCapacity(this);
+      this.#onRoom();
+    } else if (this.#owner.isWanted(this)) this.#connector.begin(CALLS_WAIT);
     else this.#settle("the backoff is over, and nobody waits");
   }
 
@@ -326,7 +346,9 @@ export class Subchannel implements AttemptOwner {
   onSessionAvailable(attempt: Attempt): void {
     // While the connector still waits for the session object, `onSession` looks again.
     if (this.#connector.connecting === attempt && attempt.hasSession()) this.#becomeReady(attempt);
-    if (attempt.isReady()) this.#onRoom();
+    if (!attempt.isReady()) return;
+    if (attempt.noteLimit()) this.#owner.onCapacity(this);
+    this.#onRoom();
   }
 
   #onRoom(): void {
@@ -399,7 +421,8 @@ export class Subchannel implements AttemptOwner {
     this.#ready.remove(attempt);
     if (this.#reconnects) {
       this.#settle(reason, error);
-      this.#supply();
+      // Its streams are no longer counted, so other sessions may be used further.
+      this.#onRoom();
     } else this.#end(closedError(this.target), reason, error);
   }
 
@@ -422,6 +445,7 @@ export class Subchannel implements AttemptOwner {
   #setState(state: SubchannelState, reason: string, error: GrpcError | undefined): void {
     const changed = state.kind !== this.#state.kind;
     this.#state = state;
+    this.#owner.onCapacity(this);
     if (changed) this.#owner.onChange(this, state, reason, error);
   }
 }

@@ -14,6 +14,7 @@ function stubSubchannel() {
     isWanted: () => false,
     onChange: (which, { kind }) => told.push([which.target, kind]),
     onRoom: (which) => told.push([which.target, "room", which.room]),
+    onCapacity: () => {},
     onEmpty: (which) => told.push([which.target, "empty"]),
   };
   const source = {

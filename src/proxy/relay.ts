@@ -290,6 +290,8 @@ export class Relay implements RequestSink, LegOwner {
     }
     if (leg === this.primary && leg.error !== undefined && !leg.swallowed) {
       this.stopSecondaries(leg.error);
+      // They were the last. Detached ones go on, and are compared with nobody any more.
+      if (this.finalizing) return;
     }
     // A leg that has ended ignores its bytes: the others decide how fast the client may send.
     this.settleCredit();

@@ -292,8 +292,13 @@ export class Expectation {
     leg.timerAtMs = Number.POSITIVE_INFINITY;
     if (leg.failed) this.judge(leg, leg.outcome!);
     if (leg.setting.need === "detached") return;
-    if (--this.leftToEnd === 0) this.finalize();
-    else if (leg === this.primary && leg.failed && !leg.swallowed) this.stopSecondaries(leg);
+    if (--this.leftToEnd === 0) {
+      this.finalize();
+      return;
+    }
+    if (leg === this.primary && leg.failed && !leg.swallowed) this.stopSecondaries(leg);
+    // A leg that has ended counts as one that has taken everything.
+    this.settleLag();
   }
 
   private judge(leg: ExpectedLeg, outcome: Outcome): void {
@@ -310,20 +315,28 @@ export class Expectation {
   private stopSecondaries(primary: ExpectedLeg): void {
     if (this.commonError !== undefined) return;
     for (const leg of this.legs) {
-      if (leg === primary || leg.ended || leg.setting.need === "detached") continue;
-      const hasRequest = leg.isOpen && this.allRequiredOpen && this.client === "ended";
-      if (primary.phase === "answered" && hasRequest) continue;
+      if (leg === primary || leg.ended || !this.endsWithPrimary(leg)) continue;
       this.break(leg, own(Status.CANCELLED));
     }
   }
 
+  /** If the primary has failed. */
+  private endsWithPrimary(leg: ExpectedLeg): boolean {
+    if (leg.setting.need === "detached") return false;
+    const hasRequest = leg.isOpen && this.allRequiredOpen && this.client === "ended";
+    return this.primary.phase === "broken" || !hasRequest;
+  }
+
   /** A secondary that has fallen too far behind is dropped. */
   private settleLag(): void {
+    if (this.commonError !== undefined) return;
     if (!this.allRequiredOpen || this.finalizer !== "none" || this.callEnded) return;
     const ofPrimary = this.progressOf(this.primary);
     for (const leg of this.legs) {
       const limit = this.lagLimit(leg);
       if (leg.ended || limit === undefined || leg === this.primary) continue;
+      // It ends together with others, and is told why they end.
+      if (this.primaryError !== undefined && this.endsWithPrimary(leg)) continue;
       if (ofPrimary - this.progressOf(leg) <= limit) continue;
       // Another attempt begins far behind. It is judged when the request moves next.
       const isAgain = leg.phase === "askingAgain" || leg.phase === "openAgain";

@@ -228,6 +228,30 @@ describe.each(transportCombos)("lag, server on $server, client on $client", (com
     expect(told).toMatchObject([{ reason: ErrorReason.CALL_ENDED }]);
   });
 
+  it("a detached secondary behind goes on when the failure of the primary has ended all others", async () => {
+    const { client, peers } = await fanOutRelay(combo, {
+      backends: [{ refillWindows: false }, {}, { refillWindows: false }],
+      params: ([first, second, third]) =>
+        new StreamParameters({ conn: first! }, [
+          { conn: second! },
+          { conn: third!, need: "detached", maxLagBytes: 50_000 },
+        ]),
+    });
+    const [primary, , detached] = peers as [ScriptedPeer, ScriptedPeer, ScriptedPeer];
+    client.send(frames.headers(1, request(PATH)));
+    const { streamId } = await primary.expectRequest(PATH);
+    const detachedId = (await detached.expectRequest(PATH)).streamId;
+    const body = message(Buffer.alloc(120_000));
+    await new Upload(client, 1).send(body);
+    client.send(frames.data(1).end());
+    await primary.expectBytes(streamId, 65_535);
+    await client.sync();
+    primary.send(frames.rst(streamId, ErrorCode.INTERNAL_ERROR));
+    expect(statusOf(await client.expectTrailers(1))).toBe(Status.INTERNAL);
+    detached.send(frames.windowUpdate(0, MiB), frames.windowUpdate(detachedId, MiB));
+    expect(await detached.expectBody(detachedId)).toEqual(body);
+  });
+
   it("a secondary's response does not stop it, however long it is", async () => {
     const call = await pair();
     const [primaryId, secondaryId] = await call.begin();

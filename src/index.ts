@@ -14,6 +14,12 @@ export { ClientConn } from "./client/client-conn.ts";
 export { ClientStream, type ClientStreamOptions } from "./client/client-stream.ts";
 export { dial } from "./client/dial.ts";
 export type { DialOptions } from "./client/dial-options.ts";
+export type {
+  ConsecutiveFailuresOptions,
+  FailurePercentageOptions,
+  OutlierDetectionOptions,
+  SuccessRateOptions,
+} from "./client/outlier/outlier-options.ts";
 export type { PingOptions } from "./client/ping.ts";
 export type { ReadyOptions } from "./client/ready-waiters.ts";
 export type { ResolvedAddress, Resolver, ResolverListener } from "./client/resolve/resolver.ts";

@@ -24,13 +24,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "transport/engine": ["check", "transport", "h2", "time", "wire"],
   "transport/node": ["check", "transport", "time", "wire"],
   client: [
-    ...["client/balance", "client/errors", "client/resolve", "client/subchannel"],
+    ...["client/balance", "client/errors", "client/outlier", "client/resolve", "client/subchannel"],
     ...["check", "transport", "grpc", "observe", "time", "wire"],
   ],
   "client/balance": ["grpc", "observe"],
   "client/resolve": ["check", "client/errors", "transport", "grpc", "observe", "time", "wire"],
   "client/subchannel": ["client/errors", "check", "transport", "grpc", "observe", "time", "wire"],
   "client/errors": ["transport", "grpc", "wire"],
+  "client/outlier": ["client/subchannel", "check", "grpc", "time"],
   server: ["check", "transport", "grpc", "observe", "time", "wire"],
   proxy: [
     ...["check", "client", "client/errors", "server", "transport", "grpc", "observe", "time"],
@@ -39,7 +40,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Types only of the lowest: what users who bring a clock, a transport or a session of their own
   // have to name.
   "index.ts": [
-    ...["client/balance", "client/resolve", "client/subchannel"],
+    ...["client/balance", "client/outlier", "client/resolve", "client/subchannel"],
     ...["proxy", "client", "server", "transport", "grpc", "observe"],
   ],
   cli: ["index.ts", "transport", "observe", "time"],

@@ -109,8 +109,9 @@ export class ClientConn {
   }
 
   #poolOwner(): PoolOwner {
+    const { clock, random, outlierDetection } = this.#options;
     return {
-      target: this.target,
+      ...{ target: this.target, clock, random, outlierDetection },
       makeSubchannel: (address, owner) => this.#makeSubchannel(address, owner),
       isWanted: () => this.#waiters.isAny,
       whyConnect: () => this.#whyConnect ?? "it is one of those to keep connected",

@@ -10,6 +10,7 @@ import { CLIENT_TLS_OPTIONS, type ClientTlsOptions } from "../transport/tls.ts";
 import type { SessionOptions, Transport } from "../transport/transport.ts";
 import type { BalancerFactory } from "./balance/balancer.ts";
 import { BALANCERS, type BalancingName } from "./balance/built-in.ts";
+import { OUTLIER_DETECTION, type OutlierDetectionOptions } from "./outlier/outlier-options.ts";
 import { RETRY_THROTTLING, type RetryThrottlingOptions } from "./retry-policy.ts";
 import { BACKOFF_OPTIONS, type ConnectionBackoffOptions } from "./subchannel/connection-backoff.ts";
 import type { SubchannelOptions } from "./subchannel/subchannel.ts";
@@ -101,6 +102,12 @@ export interface DialOptions extends SessionOptions {
    */
   readonly balancing?: BalancingName | BalancerFactory;
   /**
+   * An address whose calls fail, while those of others do not, gets none for a while. With one
+   * address it does nothing.
+   * @default no address is left out
+   */
+  readonly outlierDetection?: OutlierDetectionOptions;
+  /**
    * The least time between two answers of DNS, in milliseconds. A host name is looked up again when
    * a connection to one of its addresses fails or is lost.
    * @default 30_000
@@ -139,6 +146,7 @@ const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>(
     balancing: (name, value) => {
       if (typeof value !== "function") checkOneOf(name, value, Object.keys(BALANCERS));
     },
+    outlierDetection: OUTLIER_DETECTION,
     minResolveIntervalMs: (name, value) => checkNumber(name, value, 0),
     random: checkFunction,
   },

@@ -3,12 +3,17 @@
 
 import type { GrpcError } from "../grpc/error.ts";
 import type { ConnState } from "../observe/channels.ts";
+import type { Clock } from "../time/clock.ts";
 import type { ClientSession } from "../transport/transport.ts";
 import type { SubchannelView } from "./balance/balancer.ts";
-import { allFailedError, closedError } from "./errors/upstream-error.ts";
+import { allFailedError, closedError, ejectedError } from "./errors/upstream-error.ts";
+import { outcomeOf } from "./outlier/call-outcome.ts";
+import { AddressRecord, OutlierDetection } from "./outlier/outlier-detection.ts";
+import type { OutlierDetectionOptions } from "./outlier/outlier-options.ts";
 import type { Address } from "./resolve/address-list.ts";
 import type { Subchannel, SubchannelOwner } from "./subchannel/subchannel.ts";
 import type { SubchannelState } from "./subchannel/subchannel-state.ts";
+import type { CallEnd } from "./subchannel/watched-calls.ts";
 
 /** The state of one address of a `ClientConn`. */
 export interface AddressState {
@@ -27,16 +32,26 @@ export interface AddressState {
   /** How many more streams can be opened now. */
   readonly room: number;
   /**
-   * A call to this address would wait for this: a connection, the end of the backoff, or room under
-   * the backend's MAX_CONCURRENT_STREAMS. `undefined` when the call would not wait.
+   * A call to this address would wait for this: a connection, the end of the backoff, room under
+   * the backend's MAX_CONCURRENT_STREAMS, or the end of its ejection. `undefined` when the call
+   * would not wait.
    */
-  readonly waitsFor: "connection" | "backoff" | "room" | undefined;
+  readonly waitsFor: "connection" | "backoff" | "room" | "ejection" | undefined;
+  /**
+   * The address is ejected by `outlierDetection` for so many milliseconds from now, and up to an
+   * interval longer; `undefined` when it is not. Its connections stay; while they could take calls,
+   * `state` is `transientFailure`.
+   */
+  readonly ejectedForMs: number | undefined;
 }
 
 /** The owner of the pool. */
 export interface PoolOwner {
   /** The backend as messages call it. */
   readonly target: string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly outlierDetection: OutlierDetectionOptions | undefined;
   makeSubchannel(address: Address, owner: SubchannelOwner): Subchannel;
   /** Calls wait for a stream. */
   isWanted(): boolean;
@@ -52,6 +67,12 @@ export interface PoolOwner {
   onEmpty(): void;
 }
 
+/** Why an address is ejected. */
+interface Ejection {
+  readonly reason: string;
+  readonly error: GrpcError;
+}
+
 /** One listed address: its subchannel, and the facts that are kept of it. */
 export class Member {
   readonly address: string;
@@ -64,6 +85,10 @@ export class Member {
   error: GrpcError | undefined = undefined;
   /** The address has failed. Since then it has neither been ready, nor let go, nor tried anew. */
   hasFailed = false;
+  /** The calls of the address, if they are counted. */
+  readonly record: AddressRecord = new AddressRecord();
+  /** Why it is ejected. */
+  ejection: Ejection | undefined = undefined;
 
   constructor(pool: SubchannelPool, listed: Address, subchannel: Subchannel) {
     this.pool = pool;
@@ -82,8 +107,21 @@ export class Member {
     return this.#subchannel;
   }
 
+  /** That of its subchannel; an address that is ejected is not ready, so balancers leave it out. */
   get kind(): ConnState {
-    return this.#subchannel.kind;
+    return this.#ejected === undefined ? this.#subchannel.kind : "transientFailure";
+  }
+
+  /** Why it is ejected, if its subchannel is ready but for that. */
+  get #ejected(): Ejection | undefined {
+    return this.ejection !== undefined && this.#subchannel.kind === "ready"
+      ? this.ejection
+      : undefined;
+  }
+
+  /** It takes calls, and one can be sent now. */
+  get hasRoom(): boolean {
+    return this.ejection === undefined && this.#subchannel.hasRoom;
   }
 
   get weight(): number {
@@ -103,11 +141,13 @@ export class Member {
   }
 
   toState(): AddressState {
-    const { address, kind, weight, reason, error, subchannel } = this;
+    const { address, kind, weight, subchannel } = this;
     const { sessionCount, openStreamCount, room } = subchannel;
+    const { reason, error } = this.#ejected ?? this;
     const known = { address, state: kind, reason, error, weight };
     const waitsFor = this.#waitsFor(room);
-    return { ...known, sessionCount, openStreamCount, room, waitsFor };
+    const ejectedForMs = this.pool.ejectedForMs(this);
+    return { ...known, sessionCount, openStreamCount, room, waitsFor, ejectedForMs };
   }
 
   #waitsFor(room: number): AddressState["waitsFor"] {
@@ -115,7 +155,7 @@ export class Member {
       case "ready":
         return room > 0 ? undefined : "room";
       case "transientFailure":
-        return "backoff";
+        return this.#ejected === undefined ? "backoff" : "ejection";
       default:
         return "connection";
     }
@@ -162,6 +202,9 @@ class View implements SubchannelView {
 /** Keeps a subchannel for each address of a list that changes. */
 export class SubchannelPool implements SubchannelOwner {
   readonly #owner: PoolOwner;
+  readonly #outliers: OutlierDetection | undefined;
+  /** Given if calls are counted. */
+  readonly onCallEnd: SubchannelOwner["onCallEnd"];
   #members: readonly Member[] = [];
   #views: readonly SubchannelView[] = [];
   readonly #memberOf = new Map<Subchannel, Member>();
@@ -179,6 +222,17 @@ export class SubchannelPool implements SubchannelOwner {
   constructor(owner: PoolOwner) {
     this.#owner = owner;
     this.#lastError = closedError(owner.target);
+    const { outlierDetection, clock, random } = owner;
+    if (outlierDetection === undefined) return;
+    const pool = this;
+    this.#outliers = new OutlierDetection(outlierDetection, {
+      ...{ clock, random },
+      get records(): readonly AddressRecord[] {
+        return pool.#members.map(({ record }) => record);
+      },
+      onEjection: (record, reason) => this.#onEjection(record, reason),
+    });
+    this.onCallEnd = (subchannel, end) => this.#onCallEnd(subchannel, end);
   }
 
   get members(): readonly Member[] {
@@ -239,6 +293,7 @@ export class SubchannelPool implements SubchannelOwner {
     for (const member of leaving.values()) {
       this.#retire(member.subchannel, "the address has left the list");
     }
+    this.#outliers?.onList();
     this.#cutBackoffs();
   }
 
@@ -274,7 +329,7 @@ export class SubchannelPool implements SubchannelOwner {
     const all = this.#members;
     for (let step = 0; step < all.length; step++) {
       const other = all[(this.#nextHelper + step) % all.length];
-      if (other === undefined || other === member || !other.subchannel.hasRoom) continue;
+      if (other === undefined || other === member || !other.hasRoom) continue;
       this.#nextHelper = (this.#nextHelper + step + 1) % all.length;
       return other;
     }
@@ -318,6 +373,7 @@ export class SubchannelPool implements SubchannelOwner {
 
   /** Takes no more calls, for ever. */
   shutDown(reason: string): void {
+    this.#outliers?.close();
     const members = this.#members;
     this.#members = [];
     this.#views = [];
@@ -330,7 +386,8 @@ export class SubchannelPool implements SubchannelOwner {
   }
 
   isWanted(subchannel: Subchannel): boolean {
-    return this.#memberOf.has(subchannel) && this.#owner.isWanted();
+    const member = this.#memberOf.get(subchannel);
+    return member !== undefined && member.ejection === undefined && this.#owner.isWanted();
   }
 
   onChange(
@@ -373,6 +430,29 @@ export class SubchannelPool implements SubchannelOwner {
       this.#isCutting = false;
     }
     this.#wasReady = isReady;
+  }
+
+  #onCallEnd(subchannel: Subchannel, end: CallEnd): void {
+    const member = this.#memberOf.get(subchannel);
+    const outcome = outcomeOf(end);
+    if (member !== undefined && outcome !== undefined)
+      this.#outliers?.count(member.record, outcome === "failure");
+  }
+
+  /** @param reason why it is ejected, or has returned */
+  #onEjection(record: AddressRecord, reason: string): void {
+    const member = this.#members.find((each) => each.record === record);
+    if (member === undefined) return;
+    const isEjected = record.ejectedAtMs !== undefined;
+    const error = isEjected ? ejectedError(member.address, reason) : undefined;
+    member.ejection = error === undefined ? undefined : { reason, error };
+    if (error !== undefined) this.#lastError = error;
+    if (member.subchannel.kind === "ready") this.#changed(member, reason, error);
+  }
+
+  /** As `AddressState` has it. */
+  ejectedForMs({ record }: Member): number | undefined {
+    return this.#outliers?.ejectedForMs(record);
   }
 
   onRoom(): void {

@@ -18,7 +18,15 @@ const windows: api.SessionOptions = { streamWindowBytes: 65_535 };
 const retryThrottling: api.RetryThrottlingOptions = { maxTokens: 10, tokenRatio: 0.1 };
 const keepalive: api.KeepaliveOptions = {};
 const connecting: api.DialOptions = { transport, tls: clientTls, backoff, keepalive };
-const dialOptions: api.DialOptions = { ...windows, ...connecting, retryThrottling };
+const consecutiveFailures: api.ConsecutiveFailuresOptions = { threshold: 5 };
+const successRate: api.SuccessRateOptions = { stdevFactor: 1_900 };
+const failurePercentage: api.FailurePercentageOptions = { threshold: 85 };
+const outlierDetection: api.OutlierDetectionOptions = {
+  ...{ consecutiveFailures, successRate, failurePercentage },
+};
+const dialOptions: api.DialOptions = {
+  ...{ ...windows, ...connecting, retryThrottling, outlierDetection },
+};
 const conn: api.ClientConn = api.dial("127.0.0.1:1", dialOptions);
 const stop: () => void = conn.onState((state, error, reason) => {
   const known: api.ConnState = state;

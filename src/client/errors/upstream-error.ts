@@ -64,6 +64,13 @@ export function allFailedError(target: string, count: number, last: GrpcError): 
   });
 }
 
+/** The calls of `target`, one address, failed too often. @param reason for operators */
+export function ejectedError(target: string, reason: string): GrpcError {
+  const details = "cannot be reached: too many calls to it have failed";
+  const options = { reason: "UPSTREAM_CONNECT", source: "proxy", retry: "safe" } as const;
+  return upstreamError(target, Status.UNAVAILABLE, details, options, `is ${reason}`);
+}
+
 /** The connection to `target` ended without having been asked to. */
 export function lostError(target: string, end: SessionEnd): GrpcError {
   const options = { reason: "UPSTREAM_SESSION", cause: end.cause } as const;

@@ -21,10 +21,10 @@ import {
 import { Attempt, type AttemptOwner, Attempts, type SessionAttempt } from "./attempts.ts";
 import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
 import { Connector, type SessionSource } from "./connector.ts";
-import { InFlightCap } from "./in-flight-cap.ts";
 import { ReadySessions } from "./ready-sessions.ts";
 import type { StreamOpener } from "./stream-opener.ts";
 import { IDLE, type SubchannelState, stateOf } from "./subchannel-state.ts";
+import { type CallEnd, WatchedCalls } from "./watched-calls.ts";
 
 /** The options of `dial` that concern sessions. */
 export interface SubchannelOptions {
@@ -76,6 +76,8 @@ export interface SubchannelOwner {
    * is over then.
    */
   onEmpty(subchannel: Subchannel): void;
+  /** A call on `subchannel` has ended. If this is left out, calls are not watched for it. */
+  readonly onCallEnd?: ((subchannel: Subchannel, end: CallEnd) => void) | undefined;
 }
 
 const CALLS_WAIT = "calls wait for it";
@@ -114,8 +116,8 @@ export class Subchannel implements AttemptOwner {
   readonly #reconnects: boolean;
   readonly #connector: Connector;
   readonly #attempts = new Attempts();
-  /** The cap of `maxInFlightPerAddress`, if that is limited. */
-  readonly #cap: InFlightCap | undefined;
+  /** For `maxInFlightPerAddress` if that is limited, and `SubchannelOwner.onCallEnd` if given. */
+  readonly #watched: WatchedCalls | undefined;
   readonly #ready = new ReadySessions();
   #state: SubchannelState = IDLE;
 
@@ -134,8 +136,9 @@ export class Subchannel implements AttemptOwner {
     this.#owner = owner;
     this.#reconnects = source.reconnects;
     const { maxInFlightPerAddress } = options;
-    if (maxInFlightPerAddress !== Number.POSITIVE_INFINITY) {
-      this.#cap = new InFlightCap(maxInFlightPerAddress, () => this.#onRoom());
+    const onEnd = owner.onCallEnd && ((end: CallEnd) => owner.onCallEnd?.(this, end));
+    if (maxInFlightPerAddress !== Number.POSITIVE_INFINITY || onEnd !== undefined) {
+      this.#watched = new WatchedCalls(maxInFlightPerAddress, () => this.#onRoom(), onEnd);
     }
     this.#connector = new Connector(this, this.#attempts, source, options);
   }
@@ -161,7 +164,7 @@ export class Subchannel implements AttemptOwner {
   /** How many streams can be opened now, on all of its sessions; 0 unless it is ready. */
   get room(): number {
     const { room } = this.#ready;
-    return this.#cap === undefined ? room : Math.min(room, this.#cap.room);
+    return this.#watched === undefined ? room : Math.min(room, this.#watched.room);
   }
 
   /**
@@ -232,8 +235,8 @@ export class Subchannel implements AttemptOwner {
     let stream: Stream;
     try {
       const headers = opener.requestHeaders();
-      if (this.#cap === undefined) stream = session.openStream(headers, false, opener);
-      else stream = this.#cap.open(session, headers, opener);
+      if (this.#watched === undefined) stream = session.openStream(headers, false, opener);
+      else stream = this.#watched.open(session, headers, opener);
     } catch (error) {
       opener.onOpenFailed(unsendableHeadersError(this.target, error));
       return true;
@@ -247,7 +250,7 @@ export class Subchannel implements AttemptOwner {
   }
 
   #withRoom(refusedOn: Session | undefined): SessionAttempt | undefined {
-    if (this.#cap !== undefined && this.#cap.room === 0) return undefined;
+    if (this.#watched !== undefined && this.#watched.room === 0) return undefined;
     return this.#ready.withRoom(refusedOn);
   }
 
@@ -265,7 +268,7 @@ export class Subchannel implements AttemptOwner {
    * of other clients do not suffer.
    */
   onStreamReset(stream: Stream): void {
-    this.#cap?.onStreamReset(stream);
+    this.#watched?.onStreamReset(stream);
     const attempt = this.#ready.of(stream.session);
     if (attempt === undefined || !this.#reconnects) return;
     if (attempt.resets.take(this.#options.clock.nowMs())) return;
@@ -302,7 +305,7 @@ export class Subchannel implements AttemptOwner {
   #grow(): void {
     if (this.#state.kind !== "ready" || !this.#reconnects || !this.#mayConnect) return;
     if (this.#ready.size >= this.#options.maxConnectionsPerAddress) return;
-    if (this.#cap?.room === 0) return;
+    if (this.#watched?.room === 0) return;
     if (this.#ready.areFull) this.#connector.begin(CALLS_WAIT);
   }
 

@@ -151,6 +151,39 @@ describe("an ejected address", () => {
     expect([ejected(), conn.state, conn.addresses[0]?.state]).toEqual([[], "ready", "ready"]);
   });
 
+  it("may take another off the list when it is ejected", () => {
+    let listener: ResolverListener | undefined;
+    let turn = 0;
+    const start = (given: ResolverListener): void => {
+      listener = given;
+    };
+    const failurePercentage = { threshold: 0, minimumHosts: 1, requestVolume: 1 };
+    const { connectAll, conn, clock, call, answer, ejected } = several(
+      { start },
+      {
+        balancing: () => ({
+          update: (given) => {
+            for (const each of given) each.connect();
+            const isEjected = given[0]?.state === "transientFailure";
+            if (isEjected && given.length === 3) listener!.onAddresses([A, B]);
+            return { pick: () => given[turn++ % given.length] };
+          },
+        }),
+        outlierDetection: { failurePercentage, maxEjectionPercent: 100 },
+      },
+    );
+    conn.connect();
+    listener!.onAddresses([A, B, C]);
+    connectAll(A, B, C);
+    turn = 0;
+    expect([call(), call(), call()]).toEqual([A, B, C]);
+    answer(A, Status.INTERNAL);
+    answer(B, Status.OK);
+    answer(C, Status.INTERNAL);
+    clock.advance(10_004);
+    expect([conn.addresses.map(({ address }) => address), ejected()]).toEqual([[A, B], [A]]);
+  });
+
   it("makes pickFirst go to the next one", () => {
     const { connectAll, conn, eject, call, at, answer } = several([A, B]);
     connectAll(A);

@@ -260,13 +260,18 @@ export class SubchannelPool implements SubchannelOwner {
   /** How many streams may be open at a time on the listed addresses that are ready. */
   get capacity(): number {
     let capacity = 0;
-    for (const { subchannel } of this.#members) capacity += subchannel.capacity;
+    for (const { subchannel } of this.#usable()) capacity += subchannel.capacity;
     return capacity;
   }
 
   /** The sessions of the listed addresses that take calls; a copy. */
   get readySessions(): readonly ClientSession[] {
-    return this.#members.flatMap(({ subchannel }) => subchannel.readySessions);
+    return this.#usable().flatMap(({ subchannel }) => subchannel.readySessions);
+  }
+
+  /** Those that are not ejected. */
+  #usable(): readonly Member[] {
+    return this.#members.filter(({ ejection }) => ejection === undefined);
   }
 
   #sum(count: (subchannel: Subchannel) => number): number {
@@ -447,6 +452,7 @@ export class SubchannelPool implements SubchannelOwner {
     const error = isEjected ? ejectedError(member.address, reason) : undefined;
     member.ejection = error === undefined ? undefined : { reason, error };
     if (error !== undefined) this.#lastError = error;
+    this.onCapacity();
     if (member.subchannel.kind === "ready") this.#changed(member, reason, error);
   }
 

@@ -242,7 +242,9 @@ export class ClientConn {
   }
 
   /**
-   * Makes a call of our own. `fullMethodName` is `/package.Service/Method`.
+   * Makes a call of our own. `fullMethodName` is `/package.Service/Method`. If the backend cannot
+   * have processed the call, no headers have come, and the request has at most 64 KiB so far, it is
+   * sent again, once.
    * @throws {TypeError} when it is not
    */
   newStream<Request = unknown, Response = unknown>(

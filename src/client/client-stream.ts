@@ -14,7 +14,7 @@ import { asTrailersOnly, judgeResponse, withoutStatus } from "../grpc/response-h
 import { Status } from "../grpc/status.ts";
 import { CONTENT_TYPE_GRPC, grpcErrorFromTrailers } from "../grpc/trailers.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
-import type { Stream, StreamEnd } from "../transport/transport.ts";
+import type { Session, Stream, StreamEnd } from "../transport/transport.ts";
 import { ErrorCode } from "../wire/error-code.ts";
 import { fieldValue, HeaderField, type HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
@@ -27,7 +27,7 @@ import {
 } from "./call-options.ts";
 import { errorFromStreamEnd } from "./errors/stream-error.ts";
 import { notGrpcError } from "./errors/upstream-error.ts";
-import type { StreamRequest, StreamSource } from "./stream-request.ts";
+import { MAX_REPLAY_BYTES, type StreamRequest, type StreamSource } from "./stream-request.ts";
 
 export interface ClientStreamOptions extends Omit<CallOptions, "retryPolicy"> {
   /** Encodes and decodes messages. @default newCodec(): frames and bytes */
@@ -67,7 +67,7 @@ class ClientCall implements StreamRequest, TimerOwner {
   readonly method: string;
   readonly hashKey: string | undefined;
   readonly fairnessKey: object | string | undefined;
-  readonly refusedOn = undefined;
+  refusedOn: Session | undefined = undefined;
   waitingAt = -1;
   ended = false;
   private readonly source: StreamSource;
@@ -77,8 +77,14 @@ class ClientCall implements StreamRequest, TimerOwner {
   private readonly timer: Timer | undefined;
   private readonly signal: AbortSignal | undefined;
   private stream: Stream | undefined;
-  /** Messages that were sent before the stream was open. */
+  /** Messages that wait for the stream to be open. */
   private waiting: Buffer[] = [];
+  /** Messages that the stream got, while the call may be sent again; otherwise undefined. */
+  private sent: Buffer[] | undefined = [];
+  private sentBytes = 0;
+  /** Bytes that this stream has accepted, and the most of which the writer was told. */
+  private acceptedBytes = 0;
+  private toldBytes = 0;
   /** No message follows: END_STREAM was sent, or waits with the messages. */
   private sendClosed = false;
   /** Response headers with `grpc-status`, until it is known whether they are the whole response. */
@@ -168,8 +174,26 @@ class ClientCall implements StreamRequest, TimerOwner {
     this.waiting = [];
     waiting.forEach((chunk, index) => {
       const last = this.sendClosed && index === waiting.length - 1;
-      this.writer.onWritable(stream.sendData(chunk, last));
+      this.keep(chunk);
+      this.onWritable(stream.sendData(chunk, last));
     });
+  }
+
+  private keep(chunk: Buffer): void {
+    this.sentBytes += chunk.length;
+    if (this.sentBytes > MAX_REPLAY_BYTES) this.sent = undefined;
+    else this.sent?.push(chunk);
+  }
+
+  /** Sends everything once more, elsewhere if possible: `sent` is all that `refusedOn` got. */
+  private sendAgain(refusedOn: Session | undefined, sent: Buffer[]): void {
+    this.refusedOn = refusedOn;
+    this.stream = undefined;
+    this.sent = undefined;
+    this.acceptedBytes = 0;
+    this.waiting = sent;
+    if (this.sendClosed && sent.length === 0) sent.push(EMPTY);
+    this.source.open(this);
   }
 
   onOpenFailed(error: GrpcError): void {
@@ -178,9 +202,20 @@ class ClientCall implements StreamRequest, TimerOwner {
 
   /** For the writer. */
   sendData(chunk: Buffer): number {
-    if (this.stream !== undefined) return this.stream.sendData(chunk, false);
-    this.waiting.push(chunk);
-    return 0;
+    if (this.stream === undefined) {
+      this.waiting.push(chunk);
+      return 0;
+    }
+    this.keep(chunk);
+    return this.accept(this.stream.sendData(chunk, false));
+  }
+
+  /** @returns how many of `bytes` no other stream has accepted before */
+  private accept(bytes: number): number {
+    this.acceptedBytes += bytes;
+    const newBytes = Math.max(0, this.acceptedBytes - this.toldBytes);
+    this.toldBytes += newBytes;
+    return newBytes;
   }
 
   closeSend(): void {
@@ -206,6 +241,7 @@ class ClientCall implements StreamRequest, TimerOwner {
   }
 
   onHeaders(headers: HeaderList, endStream: boolean): void {
+    this.sent = undefined;
     const head = judgeResponse(headers);
     if (typeof head === "object") this.fail(notGrpcError(this.source.target, head));
     else if (endStream || head === "complete") this.complete(asTrailersOnly(headers), endStream);
@@ -251,11 +287,14 @@ class ClientCall implements StreamRequest, TimerOwner {
   }
 
   onWritable(bytes: number): void {
-    this.writer.onWritable(bytes);
+    this.writer.onWritable(this.accept(bytes));
   }
 
+  /** A call that cannot have been processed is sent again, once (gRFC A6 "transparent retries"). */
   onReset(end: StreamEnd): void {
-    this.end(errorFromStreamEnd(end, this.source.target));
+    const { sent, stream } = this;
+    if (end.unprocessed && sent !== undefined) this.sendAgain(stream?.session, sent);
+    else this.end(errorFromStreamEnd(end, this.source.target));
   }
 
   /** Ends the call from our side. */
@@ -274,6 +313,7 @@ class ClientCall implements StreamRequest, TimerOwner {
   private end(error: GrpcError | undefined): void {
     this.ended = true;
     this.waiting = [];
+    this.sent = undefined;
     if (this.timer !== undefined) this.source.clock.cancel(this.timer);
     this.signal?.removeEventListener("abort", this.onAbort);
     // Does nothing if headers have come.

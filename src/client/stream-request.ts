@@ -7,6 +7,13 @@ import type { PickInfo } from "./balance/balancer.ts";
 import type { StreamOpener } from "./subchannel/stream-opener.ts";
 import type { Waiting } from "./waiting-queue.ts";
 
+/**
+ * Request bytes kept until the backend answers, so that a call that the backend cannot have
+ * processed is sent again (gRFC A6 "transparent retries"). A call with more bytes is not
+ * repeatable; nearly every unary call has fewer.
+ */
+export const MAX_REPLAY_BYTES = 65_536;
+
 /** Asks for a stream to a backend. */
 export interface StreamRequest extends StreamOpener, Waiting, PickInfo {
   /** Wait through failures to connect instead of failing with them (gRPC "wait for ready"). */

@@ -2,6 +2,7 @@
 // that are kept to be sent again. UpstreamLeg extends this class, so that a call needs one object
 // less. The class knows no relay, no response and no end.
 
+import { MAX_REPLAY_BYTES } from "../client/stream-request.ts";
 import { GrpcError } from "../grpc/error.ts";
 import { FirstMessage } from "../grpc/first-message.ts";
 import { frameChunks } from "../grpc/frame.ts";
@@ -9,13 +10,6 @@ import type { MessageCounter } from "../grpc/message-parser.ts";
 import type { Stream } from "../transport/transport.ts";
 import { appendChunk } from "../wire/chunk-list.ts";
 import { keep, type LentBytes } from "../wire/lent-bytes.ts";
-
-/**
- * Request bytes kept until the backend answers, so that a call that the backend cannot have
- * processed is sent again (gRFC A6 "transparent retries"). A call with more bytes is not
- * repeatable; nearly every unary call has fewer.
- */
-const MAX_REPLAY_BYTES = 65_536;
 
 /** How far the end of the request has come. */
 const RequestEnd = {

@@ -149,7 +149,6 @@ describe.each(transportCombos)("ClientStream on $client", (combo) => {
 
     it.each([
       [ErrorCode.CANCEL, Status.CANCELLED],
-      [ErrorCode.REFUSED_STREAM, Status.UNAVAILABLE],
       [ErrorCode.ENHANCE_YOUR_CALM, Status.RESOURCE_EXHAUSTED],
       [ErrorCode.INTERNAL_ERROR, Status.INTERNAL],
     ])("by RST_STREAM(%i): status %i", async (code, status) => {
@@ -309,6 +308,95 @@ describe.each(transportCombos)("ClientStream on $client", (combo) => {
     peer.send(frames.data(streamId, packed));
     expect(await call.recvMessage()).toEqual([1]);
     call.cancel();
+  });
+
+  describe("a call that the backend has not begun", () => {
+    it("is sent again, all of it, and goes on", async () => {
+      const { call, peer, streamId } = await start<Buffer>();
+      await call.sendMessage(Buffer.from("one"));
+      await call.sendMessage(Buffer.from("two"));
+      await peer.expectBytes(streamId, 16);
+      peer.send(frames.rst(streamId, ErrorCode.REFUSED_STREAM));
+      const { streamId: again } = await peer.expectRequest(PATH);
+      await call.sendMessage(Buffer.from("three"));
+      call.closeSend();
+      const all = ["one", "two", "three"].map((text) => message(text));
+      expect(await peer.expectBody(again)).toEqual(Buffer.concat(all));
+      peer.send(frames.headers(again, trailersOnly(0, undefined, ["x", "1"]), { endStream: true }));
+      expect([...(await call.trailer())]).toEqual([["x", "1"]]);
+    });
+
+    it.each([["one"], []])("is sent again with its end: messages %j", async (...texts) => {
+      const { call, peer, streamId } = await start<Buffer>();
+      for (const text of texts) await call.sendMessage(Buffer.from(text));
+      call.closeSend();
+      const body = await peer.expectBody(streamId);
+      peer.send(frames.rst(streamId, ErrorCode.REFUSED_STREAM));
+      const { streamId: again } = await peer.expectRequest(PATH);
+      expect(await peer.expectBody(again)).toEqual(body);
+      peer.send(frames.headers(again, trailersOnly(0), { endStream: true }));
+      await call.trailer();
+    });
+
+    it("fails when it is refused twice, or when the other stream cannot be opened", async () => {
+      const { call, peer, streamId, conn } = await start();
+      peer.send(frames.rst(streamId, ErrorCode.REFUSED_STREAM));
+      const { streamId: again } = await peer.expectRequest(PATH);
+      peer.send(frames.rst(again, ErrorCode.REFUSED_STREAM));
+      const { UPSTREAM_RESET: reason } = ErrorReason;
+      const unprocessed = { status: Status.UNAVAILABLE, reason, retry: "safe" };
+      await expect(call.trailer()).rejects.toMatchObject(unprocessed);
+      const other = conn.newStream(PATH);
+      const { streamId: next } = await peer.expectRequest(PATH);
+      const closed = conn.close(60_000);
+      peer.send(frames.rst(next, ErrorCode.REFUSED_STREAM));
+      await expect(other.trailer()).rejects.toMatchObject({ reason: "CONN_CLOSED" });
+      await closed;
+    });
+
+    it("is not repeated when the request was longer than 64 KiB, or headers have come", async () => {
+      const { call, peer, streamId, conn } = await start<Buffer>({}, { refillWindows: true });
+      await call.sendMessage(Buffer.alloc(65_536));
+      await peer.expectBytes(streamId, 65_541);
+      peer.send(frames.rst(streamId, ErrorCode.REFUSED_STREAM));
+      await expect(call.trailer()).rejects.toMatchObject({ retry: "safe" });
+      const other = conn.newStream(PATH);
+      const { streamId: next } = await peer.expectRequest(PATH);
+      peer.send(frames.headers(next, response()));
+      await other.header();
+      peer.send(frames.rst(next, ErrorCode.REFUSED_STREAM));
+      await expect(other.trailer()).rejects.toMatchObject({ reason: "UPSTREAM_RESET" });
+      await peer.sync();
+      const requests = peer.trace.filter(
+        ({ direction, frame }) => direction === "recv" && frame.name === "HEADERS",
+      );
+      expect(requests).toHaveLength(2);
+    });
+
+    it("counts what it sends again once: a sender that awaits is stopped as before", async () => {
+      const { call, peer, streamId } = await start<Buffer>({}, { refillWindows: false });
+      for (let i = 0; i < 6; i++) await call.sendMessage(Buffer.alloc(9_995));
+      await peer.expectBytes(streamId, 60_000);
+      peer.send(frames.rst(streamId, ErrorCode.REFUSED_STREAM));
+      const { streamId: again } = await peer.expectRequest(PATH);
+      let sent = 0;
+      void (async () => {
+        for (;;) {
+          await call.sendMessage(Buffer.alloc(9_995));
+          sent++;
+        }
+      })().catch(() => undefined);
+      // The window of the connection has 5,535 left: now it has enough for what is sent again.
+      peer.send(frames.windowUpdate(0, 54_465));
+      await peer.expectBytes(again, 60_000);
+      for (let i = 0; i < 5; i++) await peer.sync();
+      expect(sent).toBeLessThan(9);
+      const enough = 1_000_000;
+      peer.send(frames.windowUpdate(0, enough), frames.windowUpdate(again, enough));
+      await peer.expectBytes(again, enough);
+      expect(sent).toBeGreaterThan(80);
+      call.cancel();
+    });
   });
 
   describe("the brake", () => {

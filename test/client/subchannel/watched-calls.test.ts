@@ -33,7 +33,14 @@ const ends: readonly (readonly [string, End])[] = [
   ],
   ["a reset", (peer, id) => peer.send(frames.rst(id, ErrorCode.INTERNAL_ERROR))],
   ["its caller", (_peer, _id, call) => call.cancel()],
-  ["GOAWAY", (peer) => peer.send(frames.goaway(0, ErrorCode.NO_ERROR))],
+  [
+    "GOAWAY",
+    (peer, _id, call) => {
+      // Too long to be sent again.
+      call.sendMessage(Buffer.alloc(65_536)).catch(() => undefined);
+      peer.send(frames.goaway(0, ErrorCode.NO_ERROR));
+    },
+  ],
   ["the loss of its connection", (peer) => peer.destroy()],
 ];
 

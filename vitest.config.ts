@@ -13,6 +13,9 @@ const MEASURING = ["bench/{load,measure,verify}/**/*.test.ts"];
 /** What needs programs that are not ours: `vitest run --mode chain`, and nothing else then. */
 const CHAIN = ["test/chain/**/*.test.ts"];
 
+/** Thousands of calls under faults: `vitest run --mode faults`, and nothing else then. */
+const FAULTS = ["test/faults/relay-under-faults.test.ts"];
+
 /** They work and measure for seconds, or start other programs. */
 const SLOW: ProjectConfig = { testTimeout: 60_000, hookTimeout: 60_000 };
 
@@ -26,7 +29,7 @@ const TOGETHER = `test/{check,client,conformance,grpc,h2,observe,proxy,server,ti
 const EVERYTHING = [
   // In the order of their names, and in each the longest file first.
   project("apart", ["test/**/*.test.ts", "bench/**/*.test.ts"], {
-    exclude: [...ENDURANCE, ...MEASURING, ...CHAIN, TOGETHER, "**/node_modules/**"],
+    exclude: [...ENDURANCE, ...MEASURING, ...CHAIN, ...FAULTS, TOGETHER, "**/node_modules/**"],
   }),
   project("together", [TOGETHER], { isolate: false }),
   project("endurance", ENDURANCE, { maxWorkers: 2, sequence: { groupOrder: 1 }, ...SLOW }),
@@ -39,6 +42,7 @@ const JUDGES: string[] | undefined =
 
 function projects(mode: string) {
   if (JUDGES !== undefined) return [project("judges", JUDGES)];
+  if (mode === "faults") return [project("faults", FAULTS, SLOW)];
   return mode === "chain" ? [project("chain", CHAIN, SLOW)] : EVERYTHING;
 }
 

@@ -1,0 +1,56 @@
+// Calls of all kinds under faults on every connection. FAULT_CALLS says how many, FAULT_SEED the
+// seed of the first round; a violation prints the seed that repeats its round.
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { transportCombos } from "../support/combos.ts";
+import { Ground, runRound } from "./round.ts";
+
+const CALL_COUNT = Number(process.env["FAULT_CALLS"] ?? 20_000);
+const FIRST_SEED = Number(process.env["FAULT_SEED"] ?? 1);
+/** They wait most of the time. */
+const ROUNDS_AT_ONCE = CALL_COUNT > 100 ? 6 : 1;
+/** Shown of each combination; the first is as good as all. */
+const MAX_SHOWN = 20;
+
+describe.each(transportCombos)("a relay under faults, $server $client", (combo) => {
+  const grounds: Ground[] = [];
+
+  beforeAll(async () => {
+    for (let i = 0; i < ROUNDS_AT_ONCE; i++) grounds.push(await Ground.lay());
+  });
+
+  afterAll(() => {
+    for (const ground of grounds) ground.close();
+  });
+
+  it(
+    "ends every call once, as the decision table says, and holds nothing",
+    async () => {
+      const violations: string[] = [];
+      const ends = new Map<string, number>();
+      let callCount = 0;
+      let faultCount = 0;
+      let nextSeed = FIRST_SEED;
+      const run = async (ground: Ground): Promise<void> => {
+        while (callCount < CALL_COUNT / transportCombos.length && violations.length < MAX_SHOWN) {
+          const seed = nextSeed++;
+          const result = await runRound(ground, combo, seed);
+          callCount += result.callCount;
+          faultCount += result.faultCount;
+          for (const [end, count] of result.ends) ends.set(end, (ends.get(end) ?? 0) + count);
+          for (const text of result.problems) {
+            violations.push(`FAULT_SEED=${seed} FAULT_CALLS=1: ${text}`);
+          }
+        }
+      };
+      await Promise.all(grounds.map(run));
+      const counted = [...ends].sort().map(([end, count]) => `${end}: ${count}`);
+      console.info(
+        `${combo.server} ${combo.client}: ${callCount} calls, ${faultCount} faults, ` +
+          `seeds ${FIRST_SEED} to ${nextSeed - 1}; ${counted.join(", ")}`,
+      );
+      expect(violations).toEqual([]);
+    },
+    Math.max(300_000, CALL_COUNT * 10),
+  );
+});

@@ -14,6 +14,7 @@ const WHOLE_NUMBER = /^[0-9]{1,10}$/;
 const OPTION_OF_FLAG: Readonly<Record<string, keyof SessionOptions>> = {
   "max-header-bytes": "maxHeaderListBytes",
   "settings-timeout-ms": "settingsTimeoutMs",
+  "stall-timeout-ms": "stallTimeoutMs",
 };
 
 export const sessionFlags: readonly Flag[] = [
@@ -26,6 +27,11 @@ export const sessionFlags: readonly Flag[] = [
     name: "settings-timeout-ms",
     value: "MS",
     text: "how long a client or backend may take to acknowledge our SETTINGS, in milliseconds\n(default 60000: old gRPC C-core backends do it with their first answer)",
+  },
+  {
+    name: "stall-timeout-ms",
+    value: "MS",
+    text: "how long the socket of a client or backend may take no byte of what waits for it,\nin milliseconds (default 60000); then the connection ends",
   },
 ];
 

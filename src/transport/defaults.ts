@@ -1,6 +1,6 @@
 // Every default of a session in one place, and the check of the options of users.
 
-import { checkInteger, shown } from "../check/check.ts";
+import { checkInteger, checkNumber, shown } from "../check/check.ts";
 import type { OptionCheck, OptionChecks } from "../check/options.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import type { SessionOptions } from "./transport.ts";
@@ -37,6 +37,7 @@ export function resolveSessionOptions(options: SessionOptions): ResolvedSessionO
     headerTableBytes: integer(options, "headerTableBytes", 4_096, 0, 0xffffffff),
     headerTimeoutMs: integer(options, "headerTimeoutMs", 10_000, 1, 0x7fffffff),
     settingsTimeoutMs: integer(options, "settingsTimeoutMs", 60_000, 1, 0x7fffffff),
+    stallTimeoutMs: stallTimeout(options),
     clock,
   };
 }
@@ -47,6 +48,11 @@ export function resolveSessionOptions(options: SessionOptions): ResolvedSessionO
  */
 export function handshakeTimeoutMs(options: ResolvedSessionOptions): number {
   return Math.min(options.settingsTimeoutMs, MAX_HANDSHAKE_MS);
+}
+
+function stallTimeout({ stallTimeoutMs = 60_000 }: SessionOptions): number {
+  checkNumber("stallTimeoutMs", stallTimeoutMs, 1);
+  return stallTimeoutMs;
 }
 
 function integer(
@@ -81,5 +87,6 @@ export const SESSION_CHECKS: OptionChecks<SessionOptions> = {
   headerTableBytes: sessionOption,
   headerTimeoutMs: sessionOption,
   settingsTimeoutMs: sessionOption,
+  stallTimeoutMs: sessionOption,
   clock: sessionOption,
 };

@@ -309,6 +309,17 @@ export interface SessionOptions {
    * client's first word, gets at most 10 s of this time. @default 60_000
    */
   readonly settingsTimeoutMs?: number;
+  /**
+   * How long the socket may take no byte although something waits for the peer, in milliseconds;
+   * then the connection ends. Infinity for never. It may be an eighth more. A peer that reads ever
+   * so slowly is not stalled. Nor is one that gives no window to a stream whose reader pauses: it
+   * reads the connection. So only a peer counts whose process, machine or network stands still, or
+   * who wants to hold our memory. The keepalive of a server looks after two hours, and not while
+   * the client goes on sending. 60 s is what nginx allows (`send_timeout`); grpc-go lets the system
+   * end the connection after 20 s (TCP_USER_TIMEOUT).
+   * @default 60_000
+   */
+  readonly stallTimeoutMs?: number;
   /** @internal For tests. @default the clock of the process */
   readonly clock?: Clock;
 }

@@ -147,6 +147,11 @@ describe("grpc-relay", () => {
       "--settings-timeout-ms: expected an integer from 1 to 2147483647, got 0",
     ],
     [
+      "a stall timeout of nothing",
+      ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--stall-timeout-ms", "0"],
+      "--stall-timeout-ms: expected a number from 1 up, got 0",
+    ],
+    [
       "a certificate without its key",
       ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--tls-cert", "c.pem"],
       "expected --tls-key FILE beside --tls-cert, got none",

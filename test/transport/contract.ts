@@ -17,6 +17,7 @@ import { reentrancyCases } from "./contract/reentrancy.ts";
 import { refusalCases } from "./contract/refusals.ts";
 import { resetCases } from "./contract/reset.ts";
 import { sessionCases } from "./contract/session.ts";
+import { stallCases } from "./contract/stalls.ts";
 import { untidyFieldCases } from "./contract/untidy-fields.ts";
 import { watchCases } from "./contract/watch.ts";
 
@@ -56,6 +57,7 @@ export function describeTransport(
       listenerCases(contract);
       keepaliveCases(contract);
       serverKeepaliveCases(contract);
+      stallCases(contract);
     }
   });
 }

@@ -14,6 +14,7 @@ describe("resolveSessionOptions", () => {
       headerTableBytes: 4_096,
       headerTimeoutMs: 10_000,
       settingsTimeoutMs: 60_000,
+      stallTimeoutMs: 60_000,
       clock: systemClock,
     });
   });
@@ -27,6 +28,7 @@ describe("resolveSessionOptions", () => {
       headerTableBytes: 0,
       headerTimeoutMs: 1,
       settingsTimeoutMs: 1,
+      stallTimeoutMs: Number.POSITIVE_INFINITY,
       clock: new FakeClock(),
     };
     expect(resolveSessionOptions(options)).toEqual(options);

@@ -14,6 +14,7 @@ import type { HeaderList } from "../../wire/field.ts";
 import { countRead } from "../count-read.ts";
 import { handshakeTimeoutMs, type ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
+import { StallWatch, TOOK_NOTHING } from "../stall-watch.ts";
 import type {
   PeerInfo,
   ReachedLimit,
@@ -104,6 +105,9 @@ export abstract class SocketSession
   private isWaitingForRead = false;
   private settingsTimer: Timer | undefined;
   private drainTimer: Timer | undefined;
+  private readonly stallTimeoutMs: number;
+  /** Made when the socket takes less than it is given for the first time. */
+  private stallWatch: StallWatch | undefined;
   private readonly headerTimeoutMs: number;
   private headerTimer: Timer | undefined;
   /** The stream that `headerTimer` runs for; 0 while it does not. */
@@ -124,6 +128,7 @@ export abstract class SocketSession
     this.settingsTimeoutMs = options.settingsTimeoutMs;
     this.firstWordMs = handshakeTimeoutMs(options);
     this.headerTimeoutMs = options.headerTimeoutMs;
+    this.stallTimeoutMs = options.stallTimeoutMs;
     this.connection = new Connection<Session>(role, this, options, this, this.clock.nowMs());
     this.connection.peer = peer.remoteAddress;
   }
@@ -209,6 +214,7 @@ export abstract class SocketSession
    */
   onClosed(): void {
     this.dropSettingsTimer();
+    this.stallWatch?.stop();
     if (this.drainTimer !== undefined) this.clock.cancel(this.drainTimer);
     if (this.headerTimer !== undefined) this.clock.cancel(this.headerTimer);
   }
@@ -309,8 +315,25 @@ export abstract class SocketSession
       output.settle(socket.writableLength);
     }
     const backlog = socket.writableLength;
+    if (backlog > 0) this.watchBacklog();
     connection.written(backlog, DATA_HIGH_WATER_BYTES);
     if (connection.ended !== undefined && this.socketState.kind !== "lingering") this.close();
+  }
+
+  /** The socket was given more than it has taken. */
+  private watchBacklog(): void {
+    if (this.connection.ended !== undefined) return;
+    this.stallWatch ??= new StallWatch(this.stallTimeoutMs, this.clock, this.socket, this);
+    this.stallWatch.begin();
+  }
+
+  get maySend(): boolean {
+    return this.socket.writableLength > 0;
+  }
+
+  onStalled(): void {
+    const limit = { name: "stallTimeoutMs", value: this.stallTimeoutMs };
+    this.refuseSlow(TOOK_NOTHING, limit, ErrorCode.ENHANCE_YOUR_CALM);
   }
 
   /** The socket has written one piece: slabs may be free, and DATA may flow again. */

@@ -122,6 +122,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     const stream = new NodeClientStream(node, this, listener, endStream);
     this.streams.set(stream.id, stream);
     this.watcher?.onStreamOpened(listener);
+    this.streamOpened();
     this.sent();
     if (stream.id > LAST_STREAM_ID) this.drain();
     return stream;
@@ -180,6 +181,7 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
       this.peer = peerInfo(socket, path, "client");
       this.started();
       this.watch(keepalive);
+      this.watchStalls(socket);
     });
     this.noticeClose();
   }

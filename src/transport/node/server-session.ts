@@ -42,6 +42,7 @@ export class NodeServerSession extends NodeSession implements ServerStreamOwner 
 
   /** Asks the client by PING, and counts its own. */
   watch({ keepalive, minPingIntervalMs }: ServerKeepaliveTerms): void {
+    if (this.socket !== undefined) this.watchStalls(this.socket);
     const lookMs = Math.max(LEAST_LOOK_MS, keepalive.intervalMs / LOOKS);
     this.keepalive = new SessionKeepalive(keepalive, this.options.clock, this, lookMs);
     this.keepalive.start();
@@ -103,6 +104,7 @@ export class NodeServerSession extends NodeSession implements ServerStreamOwner 
     }
     const stream = new NodeServerStream(node, this, endStream);
     this.streams.set(stream.id, stream);
+    this.streamOpened();
     stream.listen(this.listener.onStream(stream, list, endStream));
   }
 

@@ -9,6 +9,7 @@ import { StreamMap } from "../../wire/stream-map.ts";
 import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
 import type { WatchedSession } from "../session-keepalive.ts";
+import { StallWatch, TOOK_NOTHING } from "../stall-watch.ts";
 import type { PeerInfo, Refusal, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
 import { isGivenUp, SESSIONS_GO_DEAF } from "./deafness.ts";
 import { type Lifeline, lifelineOf } from "./native-session.ts";
@@ -68,6 +69,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   protected error: Error | undefined;
   private readonly settingsTimer = new Timer(this);
   private readonly lingerTimer = new Timer(this);
+  /** Of a connection that is ours alone. */
+  private stallWatch: StallWatch | undefined;
 
   constructor(
     node: Http2Session,
@@ -137,6 +140,27 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   /** From now on an end of the session ends only our streams on it. */
   share(): void {
     this.shared = true;
+  }
+
+  /** From now on the session ends when `socket` takes nothing; called where we own it. */
+  protected watchStalls(socket: Socket): void {
+    const { stallTimeoutMs, clock } = this.options;
+    this.stallWatch = new StallWatch(stallTimeoutMs, clock, socket, this);
+  }
+
+  /** A stream is open: something may be sent on it. */
+  protected streamOpened(): void {
+    this.stallWatch?.begin();
+  }
+
+  get maySend(): boolean {
+    return this.streams.size > 0;
+  }
+
+  onStalled(): void {
+    const limit = { name: "stallTimeoutMs", value: this.options.stallTimeoutMs };
+    this.refused({ scope: "connection", streamId: 0, rule: TOOK_NOTHING, limit });
+    this.end({ kind: "timeout", code: ErrorCode.ENHANCE_YOUR_CALM, ...this.told(TOOK_NOTHING) });
   }
 
   drain(): void {
@@ -354,6 +378,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     const { clock } = this.options;
     clock.cancel(this.settingsTimer);
     clock.cancel(this.lingerTimer);
+    this.stallWatch?.stop();
     leaveRounds(this);
     this.cleanUp();
     const end = ownEnd ?? this.lossEnd(life.kind === "draining");

@@ -14,15 +14,19 @@ import type { ServerCall } from "./server-call.ts";
  * - `"messages"`: the handler, message by message, through `messages`.
  * - `"relayed"`: the relay. Relay and handler are at work, and nothing can be read or written here
  *   any more. `hasRead` says whether messages were read before.
- * - `"relayEnded"`: the relay has ended and the handler has not. When the handler has ended, too,
- *   `answer` tells the client the outcome.
+ * - `"relayEnded"`: the relay has ended, with `error` or with OK, and the handler has not. When the
+ *   handler has ended, too, `answer` tells the client the outcome.
  * - `"handlerEnded"`: the handler has ended and the relay has not. The relay answers when it ends.
  */
 type Answering =
   | { readonly kind: "undecided" }
   | { readonly kind: "messages"; readonly messages: MessageCall }
   | { readonly kind: "relayed"; readonly hasRead: boolean }
-  | { readonly kind: "relayEnded"; readonly answer: (waited: boolean) => void }
+  | {
+      readonly kind: "relayEnded";
+      readonly answer: (outcome: GrpcError | undefined) => void;
+      readonly error: GrpcError | undefined;
+    }
   | { readonly kind: "handlerEnded" };
 
 const UNDECIDED: Answering = { kind: "undecided" };
@@ -191,10 +195,7 @@ export class ServerStream<Request = unknown, Response = unknown> {
       answer(error);
       return;
     }
-    core.answering = {
-      kind: "relayEnded",
-      answer: (waited) => answer(waited ? undefined : error),
-    };
+    core.answering = { kind: "relayEnded", answer, error };
   }
 
   /**
@@ -214,8 +215,7 @@ export class ServerStream<Request = unknown, Response = unknown> {
         else answering.messages.finishError(error);
         return;
       case "relayEnded":
-        if (error === undefined) answering.answer(waited);
-        else call.finishError(error);
+        answering.answer(error ?? (waited ? undefined : answering.error));
         return;
       case "relayed":
       case "handlerEnded":

@@ -4,7 +4,12 @@
 
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
-import { type CallResult, StreamParameters } from "../../src/index.ts";
+import {
+  type CallResult,
+  GrpcError,
+  type StreamInterceptor,
+  StreamParameters,
+} from "../../src/index.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
@@ -101,6 +106,34 @@ describe.each(transportCombos)(
       await client.expectReset(1, ErrorCode.CANCEL);
       await backend.expectReset(streamId, ErrorCode.CANCEL);
     });
+
+    it.each([
+      ["passes the error on", (next: () => Promise<void> | void) => next()],
+      [
+        "has an error of its own",
+        async (next: () => Promise<void> | void) => {
+          await Promise.resolve(next()).catch(() => {
+            throw new GrpcError(Status.ABORTED, "mine");
+          });
+        },
+      ],
+    ])(
+      "within its second message ends such a call by a reset behind an interceptor that %s",
+      async (_how, run) => {
+        const interceptor: StreamInterceptor = (stream, _info, handler) =>
+          run(() => handler(stream));
+        const { client, backend } = await begun(
+          1,
+          HALF,
+          {},
+          { server: { interceptors: [interceptor] } },
+        );
+        backend.destroy();
+        await client.expectReset(1, ErrorCode.INTERNAL_ERROR);
+        client.expectNoEndStream(1);
+        await client.expectQuiet(1);
+      },
+    );
 
     it("and is swallowed by onError all the same ends such a call by a reset", async () => {
       const results: CallResult[] = [];

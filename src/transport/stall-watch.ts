@@ -50,6 +50,12 @@ export class StallWatch implements TimerOwner {
     this.clock.schedule(this.timer, this.lookMs);
   }
 
+  /** Nothing may be waiting any more, until `begin`. */
+  pause(): void {
+    this.looks = 0;
+    this.clock.cancel(this.timer);
+  }
+
   /** The session is over. */
   stop(): void {
     this.isOver = true;

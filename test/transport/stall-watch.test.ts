@@ -69,6 +69,19 @@ describe.each([
     expect(stalls()).toBe(1);
   });
 
+  it("forgets what it has seen when it is told to pause", () => {
+    const { clock, watch, stalls } = watched(withTls);
+    clock.advance((TIMEOUT_MS * 7) / 8);
+    watch.pause();
+    expect(clock.timerCount).toBe(0);
+    clock.advance(TIMEOUT_MS);
+    watch.begin();
+    clock.advance((TIMEOUT_MS * 7) / 8 + 4);
+    expect(stalls()).toBe(0);
+    clock.advance(TIMEOUT_MS / 8);
+    expect(stalls()).toBe(1);
+  });
+
   it("sleeps when nothing waits, and begins anew", () => {
     const { clock, socket, watch, stalls } = watched(withTls);
     clock.advance(TIMEOUT_MS / 2);

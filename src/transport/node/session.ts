@@ -317,6 +317,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
 
   forget(stream: NodeStream): void {
     this.streams.delete(stream.id);
+    if (this.streams.size === 0) this.stallWatch?.pause();
     this.endIfDrained();
   }
 

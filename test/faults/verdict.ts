@@ -141,10 +141,10 @@ function judgeLength({ call, receivedBytes }: Ended, status: number): string[] {
   return [`OK after ${receivedBytes} bytes of the response, expected ${lengths.join(" or ")}`];
 }
 
-/** Within the second message of the answer to a complete request of one message. */
+/** Within the second message of the answer to a complete request of at most one message. */
 function brokeOff({ call, receivedBytes, requestComplete }: Ended): boolean {
   const [first, second] = call.response;
-  if (!requestComplete || call.request.length !== 1) return false;
+  if (!requestComplete || call.request.length > 1) return false;
   if (first === undefined || second === undefined) return false;
   // What fills the window of the stream, the relay may have more of than the client.
   const begun = receivedBytes > first.length || first.length >= DEFAULT_WINDOW_BYTES;

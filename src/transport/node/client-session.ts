@@ -122,7 +122,6 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     const stream = new NodeClientStream(node, this, listener, endStream);
     this.streams.set(stream.id, stream);
     this.watcher?.onStreamOpened(listener);
-    this.streamOpened();
     this.sent();
     if (stream.id > LAST_STREAM_ID) this.drain();
     return stream;

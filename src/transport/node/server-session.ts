@@ -104,7 +104,6 @@ export class NodeServerSession extends NodeSession implements ServerStreamOwner 
     }
     const stream = new NodeServerStream(node, this, endStream);
     this.streams.set(stream.id, stream);
-    this.streamOpened();
     stream.listen(this.listener.onStream(stream, list, endStream));
   }
 

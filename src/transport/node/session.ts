@@ -148,8 +148,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     this.stallWatch = new StallWatch(stallTimeoutMs, clock, socket, this);
   }
 
-  /** A stream is open: something may be sent on it. */
-  protected streamOpened(): void {
+  backlogged(): void {
     this.stallWatch?.begin();
   }
 

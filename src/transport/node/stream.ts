@@ -36,6 +36,8 @@ export interface StreamOwner extends Session {
   sessionEndOf(id: number): StreamEnd | undefined;
   /** Reports to the owner of the session. */
   refused(refusal: Refusal): void;
+  /** More of a stream waits than node:http2 holds unasked. */
+  backlogged(): void;
   /** The node:http2 stream is closed, and has left the peer's limit. */
   forget(stream: NodeStream): void;
 }
@@ -118,6 +120,7 @@ export abstract class NodeStream implements Stream {
         accepted = 0;
         this.queuedBytes += bytes;
         this.onWritten ??= () => this.reportWritten();
+        this.session.backlogged();
         node.write(kept, this.onWritten);
       }
     }

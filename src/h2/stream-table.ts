@@ -106,7 +106,7 @@ export class StreamTable<Owner> {
   /** Gives back what the receive window of `stream` has grown by, if nothing more can come. */
   settleWindow(stream: H2Stream<Owner>): void {
     // Few windows grow. So calls do not touch another object of their connection.
-    if (stream.windowShare !== undefined) this.growth?.settle(stream);
+    if (stream.windowShare !== undefined) this.growth?.settle(stream, stream.windowShare);
   }
 
   remember(id: number, how: HowEnded): void {

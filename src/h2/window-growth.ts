@@ -120,10 +120,9 @@ export class WindowGrowth {
   }
 
   /** Gives back what `stream` has grown by, when nothing more can come and nothing is held. */
-  settle(stream: GrowingStream): void {
-    if (stream.windowShare === undefined) return;
+  settle(stream: GrowingStream, share: WindowShare): void {
     if (remoteIsOpen(stream.state) || stream.unacknowledgedBytes > 0) return;
-    this.budget.end(stream.windowShare);
+    this.budget.end(share);
     stream.windowShare = undefined;
   }
 }

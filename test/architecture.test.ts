@@ -63,6 +63,8 @@ const BUILT_INS: Readonly<Record<string, readonly string[]>> = {
   "node:events": ["transport/node"],
   // The workers of the command.
   "node:cluster": ["cli"],
+  // Their keys of TLS session tickets.
+  "node:crypto": ["cli"],
   "node:zlib": ["grpc"],
   "node:fs": ["cli"],
   "node:fs/promises": ["cli"],

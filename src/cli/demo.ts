@@ -46,7 +46,7 @@ export async function demo(flags: GivenFlags, terminal: Terminal): Promise<numbe
   const opened: { servers: Server[]; conns: ClientConn[] } = { servers: [], conns: [] };
   const start = async (server: Server, where: typeof address): Promise<string> => {
     opened.servers.push(server);
-    return formatAddress((await listen(server, where)).address);
+    return formatAddress((await listen(where, () => server.listen(where))).address);
   };
   const open = (target: string): ClientConn => {
     const conn = dial(target);

@@ -2,24 +2,30 @@
 // process is no obstacle.
 
 import { lstat, unlink } from "node:fs/promises";
-import { dial, type Server, type ServerListener, type SocketAddress } from "../index.ts";
+import { dial, type SocketAddress } from "../index.ts";
 import { formatAddress } from "../transport/address.ts";
 import { CommandError, messageOf, systemCode } from "./command-error.ts";
 
 /** Asking a socket whether somebody listens on it takes no longer than this. */
 const PROBE_TIMEOUT_MS = 1_000;
 
-/** @throws {CommandError} saying why listening failed */
-export async function listen(server: Server, address: SocketAddress): Promise<ServerListener> {
+/**
+ * @param open listens on `address`
+ * @throws {CommandError} saying why listening failed
+ */
+export async function listen<Listener>(
+  address: SocketAddress,
+  open: () => Promise<Listener>,
+): Promise<Listener> {
   try {
-    return await server.listen(address);
+    return await open();
   } catch (error) {
     if (systemCode(error) !== "EADDRINUSE" || !("path" in address)) throw refused(address, error);
     if (!(await isStaleSocket(address.path))) throw refused(address, error);
   }
   try {
     await unlink(address.path);
-    return await server.listen(address);
+    return await open();
   } catch (error) {
     throw refused(address, error);
   }

@@ -8,8 +8,6 @@ import {
   ErrorReason,
   GrpcError,
   Server,
-  type ServerListener,
-  type ServerTlsOptions,
   Status,
   type StreamDirector,
   StreamParameters,
@@ -27,6 +25,7 @@ import {
 } from "./connection-flags.ts";
 import { type Flag, type GivenFlags, MAX_MS, wholeNumber } from "./flags.ts";
 import { listen } from "./listen.ts";
+import { ListenTls } from "./listen-tls.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { BACKEND, ROUTE, RouteTable, readRoutes } from "./routes.ts";
 import { sessionFlags, sessionOptions } from "./session-flags.ts";
@@ -35,6 +34,7 @@ import type { Terminal } from "./terminal.ts";
 import { backendTlsFiles, backendTlsFlags, serverTlsFiles, serverTlsFlags } from "./tls-files.ts";
 import { TlsWatch } from "./tls-watch.ts";
 import { dialUpstream, type UpstreamRole } from "./upstream.ts";
+import type { WorkerLink } from "./worker-link.ts";
 import { serveWithWorkers } from "./workers.ts";
 
 const LISTEN: Flag = {
@@ -107,10 +107,11 @@ export async function serve(
   const backendConnections = backendConnectionOptions(flags);
   const listenTls = serverTlsFiles(flags);
   const backendTls = backendTlsFiles(flags);
-  if (workers !== undefined && terminal.worker === undefined) {
-    return serveWithWorkers({ count: workers, args, graceMs }, terminal);
+  const { worker } = terminal;
+  if (workers !== undefined && worker === undefined) {
+    return serveWithWorkers({ count: workers, addresses, args, graceMs }, terminal);
   }
-  const tls = await listenTls?.read();
+  const tls = listenTls && new ListenTls(await listenTls.read(), await ticketSecret(worker));
   let upstreamTls = await backendTls?.read();
 
   const conns: ClientConn[] = [];
@@ -149,20 +150,23 @@ export async function serve(
       transport,
       unknownServiceHandler: transparentHandler(director(table, flags.has("peek"))),
       onConnectionError: refusals.onConnectionError,
-      ...(tls === undefined ? {} : { tls }),
+      ...(tls === undefined ? {} : { tls: tls.options }),
     });
     servers.push(server);
-    const listeners: ServerListener[] = [];
-    for (const address of addresses) {
-      const listener = await listen(server, address);
-      listeners.push(listener);
-      terminal.print(`listening on ${formatAddress(listener.address)}`);
+    for (const [number, address] of addresses.entries()) {
+      const listener =
+        worker === undefined
+          ? await listen(address, () => server.listen(address))
+          : await server.listen(address, { source: worker.source(number) });
+      tls?.add(listener);
+      // The process that holds the sockets says it once for all workers.
+      if (worker === undefined) terminal.print(`listening on ${formatAddress(listener.address)}`);
     }
-    if (listenTls !== undefined) {
-      const apply = (material: ServerTlsOptions): void => {
-        for (const listener of listeners) listener.setTls(material);
-      };
-      watches.push(new TlsWatch(listenTls, terminal, apply));
+    if (listenTls !== undefined && tls !== undefined) {
+      watches.push(new TlsWatch(listenTls, terminal, tls.replaceMaterial));
+      if (worker !== undefined) {
+        watches.push({ end: worker.onTicketSecret(tls.replaceTicketSecret) });
+      }
     }
     if (backendTls !== undefined) {
       const apply = (material: ClientTlsOptions): void => {
@@ -182,6 +186,11 @@ export async function serve(
   } finally {
     end();
   }
+}
+
+/** The first message of the process that forked a worker. */
+function ticketSecret(worker: WorkerLink | undefined): Promise<string> | undefined {
+  return worker && new Promise((resolve) => worker.onTicketSecret(resolve));
 }
 
 function parameters(

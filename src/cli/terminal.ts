@@ -1,8 +1,10 @@
 // A command's view of its process, so that tests can run commands within their own process.
 
+import type { WorkerLink } from "./worker-link.ts";
+
 export interface Terminal {
-  /** The number of this process among the workers of another; `undefined` when it is none. */
-  readonly worker: string | undefined;
+  /** Of a process that is a worker of another one; `undefined` when it is none. */
+  readonly worker: WorkerLink | undefined;
   /** One line, or several, to standard output. */
   print(text: string): void;
   /** The same to standard error. */

@@ -1,11 +1,19 @@
 // `serve --workers N`: one process that forks, restarts and replaces those that serve. It holds the
-// listening sockets and deals connections out in turn (node:cluster).
+// listening sockets, and connections until there is a worker for them.
 
-import cluster, { type Worker } from "node:cluster";
+import cluster from "node:cluster";
+import type { SocketAddress } from "../index.ts";
+import { formatAddress } from "../transport/address.ts";
+import { type HeldListener, holdConnections } from "../transport/held-connections.ts";
 import { CommandError, EXIT_FAILURE, EXIT_OK } from "./command-error.ts";
+import { Dealer, type Hand } from "./dealer.ts";
 import { MAX_MS } from "./flags.ts";
+import { listen } from "./listen.ts";
+import { RefusalLog } from "./refusal-log.ts";
 import type { Terminal } from "./terminal.ts";
-import { isServing, printedLine, type ToWorker, WORKER_ENV } from "./worker-terminal.ts";
+import { newTicketSecret, TICKET_SECRET_MS } from "./ticket-keys.ts";
+import type { FromWorker, ToWorker } from "./worker-messages.ts";
+import { type Exit, type Fork, forkWorker, WorkerProcess } from "./worker-process.ts";
 
 /** A worker that stood this long did work: when it dies another one is started at once. */
 const WORKING_MS = 10_000;
@@ -14,25 +22,24 @@ const FIRST_RESTART_MS = 250;
 const LAST_RESTART_MS = 5_000;
 /** What a worker has beyond its grace to end; then it is killed. */
 const OVERDUE_MS = 5_000;
+/** How long messages of a worker that has ended may take to come, in milliseconds. */
+const LAST_WORDS_MS = 200;
 
 interface WorkersOptions {
   readonly count: number;
+  readonly addresses: readonly SocketAddress[];
   /** The arguments of each worker: those of this process. */
   readonly args: readonly string[];
   /** How long the calls of a worker that closes may take, in milliseconds. */
   readonly graceMs: number;
-}
-
-/** How a worker ended. */
-interface Exit {
-  readonly code: number | null;
-  readonly signal: string | null;
+  /** @default by node:cluster */
+  readonly fork?: Fork;
 }
 
 /** One of the numbered places, and who is in it. */
 class Seat {
   readonly number: number;
-  worker: Worker;
+  worker: WorkerProcess;
   startedMs = performance.now();
   /** Of workers here that died one after another before they had worked. */
   deaths = 0;
@@ -41,8 +48,8 @@ class Seat {
   /** Starts another one after a wait. */
   restart: NodeJS.Timeout | undefined;
 
-  constructor(number: number, worker: Worker) {
-    this.number = number;
+  constructor(worker: WorkerProcess) {
+    this.number = worker.number;
     this.worker = worker;
   }
 }
@@ -50,7 +57,8 @@ class Seat {
 /**
  * Serves until a signal comes and every worker has closed. Resolves to the exit code: 0, or that of
  * a worker that could not begin or was cut short.
- * @throws {CommandError} in a process that is a worker of somebody else's cluster
+ * @throws {CommandError} in a process that is a worker of somebody else's cluster, and when an
+ *   address cannot be listened on
  */
 export function serveWithWorkers(options: WorkersOptions, terminal: Terminal): Promise<number> {
   if (!cluster.isPrimary) {
@@ -58,6 +66,7 @@ export function serveWithWorkers(options: WorkersOptions, terminal: Terminal): P
       "--workers: expected a process of its own, got a worker of another node:cluster",
     );
   }
+  cluster.setupPrimary({ args: [...options.args] });
   return new Workers(options, terminal).serve();
 }
 
@@ -65,11 +74,15 @@ export function serveWithWorkers(options: WorkersOptions, terminal: Terminal): P
 class Workers {
   readonly #options: WorkersOptions;
   readonly #terminal: Terminal;
+  readonly #refusals: RefusalLog;
+  readonly #dealer: Dealer;
+  readonly #listeners: HeldListener[] = [];
   readonly #seats: Seat[] = [];
   /** All that run, those that close included. */
-  readonly #running = new Set<Worker>();
-  /** Lines of workers that were printed: each address is said once. */
-  readonly #printed = new Set<string>();
+  readonly #running = new Set<WorkerProcess>();
+  /** Of those that serve or have served. */
+  readonly #hands = new Map<WorkerProcess, Hand>();
+  #ticketSecret = newTicketSecret();
   #closing = false;
   #exitCode = EXIT_OK;
   /** Set while workers are being replaced, and whether that was asked for once more. */
@@ -81,9 +94,8 @@ class Workers {
   constructor(options: WorkersOptions, terminal: Terminal) {
     this.#options = options;
     this.#terminal = terminal;
-    cluster.setupPrimary({ args: [...options.args] });
-    // Connections are dealt out in turn, also where the system's default is another.
-    cluster.schedulingPolicy = cluster.SCHED_RR;
+    this.#refusals = new RefusalLog(terminal);
+    this.#dealer = new Dealer(this.#refusals.onConnectionError);
   }
 
   async serve(): Promise<number> {
@@ -95,23 +107,61 @@ class Workers {
       this.#terminal.onReload(() => this.#tellAll("reload")),
       this.#terminal.onReplace(() => void this.#replaceAll()),
     ];
-    // What is wrong with the command line or an address is said by the first one alone.
-    await this.#fill(1);
-    const others = Array.from({ length: this.#options.count - 1 }, (_, at) => at + 2);
-    await Promise.all(others.map((number) => this.#fill(number)));
-    await empty;
-    clearTimeout(this.#overdue);
-    for (const end of unsubscribe) end();
+    const renewal = setInterval(() => this.#renewTicketSecret(), TICKET_SECRET_MS);
+    try {
+      await this.#listen();
+      // What is wrong with the command line is said by the first one alone.
+      await this.#fill(1);
+      if (!this.#closing) {
+        for (const { address } of this.#listeners) {
+          this.#terminal.print(`listening on ${formatAddress(address)}`);
+        }
+      }
+      const others = Array.from({ length: this.#options.count - 1 }, (_, at) => at + 2);
+      await Promise.all(others.map((number) => this.#fill(number)));
+      await empty;
+    } finally {
+      clearInterval(renewal);
+      clearTimeout(this.#overdue);
+      for (const end of unsubscribe) end();
+      this.#stopListening();
+      this.#refusals.end();
+    }
     return this.#exitCode;
+  }
+
+  /** Connections that come before a worker serves wait for it. */
+  async #listen(): Promise<void> {
+    for (const [number, address] of this.#options.addresses.entries()) {
+      const listener = await listen(address, () =>
+        holdConnections(
+          address,
+          (connection) => this.#dealer.deal(number, connection),
+          this.#refusals.onConnectionError,
+        ),
+      );
+      this.#listeners.push(listener);
+    }
+    if (this.#closing) this.#stopListening();
+  }
+
+  #stopListening(): void {
+    for (const listener of this.#listeners.splice(0)) listener.close();
+    this.#dealer.close();
+  }
+
+  #renewTicketSecret(): void {
+    this.#ticketSecret = newTicketSecret();
+    this.#tellAll({ ticketSecret: this.#ticketSecret });
   }
 
   /** Puts a worker into a new seat. One that cannot begin ends the command. */
   async #fill(number: number): Promise<void> {
     if (this.#closing) return;
-    const seat = new Seat(number, this.#fork(number));
+    const seat = new Seat(this.#fork(number));
     this.#seats.push(seat);
     seat.isReplaced = true;
-    const exit = await this.#begun(seat.worker);
+    const exit = await seat.worker.begun;
     seat.isReplaced = false;
     if (exit === undefined || this.#closing) return;
     this.#exitCode = exit.code ?? EXIT_FAILURE;
@@ -121,43 +171,38 @@ class Workers {
     this.#close();
   }
 
-  #fork(number: number): Worker {
-    const worker = cluster.fork({ [WORKER_ENV]: String(number) });
+  #fork(number: number): WorkerProcess {
+    const worker = new WorkerProcess(number, this.#options.fork ?? forkWorker, {
+      onMessage: (message) => this.#onMessage(worker, message),
+      onDisconnect: () => this.#endHand(worker),
+      onExit: (exit) => {
+        this.#running.delete(worker);
+        // Its last messages may come after its exit.
+        setTimeout(() => this.#endHand(worker), LAST_WORDS_MS);
+        this.#onExit(worker, exit);
+      },
+      warn: (text) => this.#terminal.warn(text),
+    });
     this.#running.add(worker);
-    worker.on("message", (message: unknown) => {
-      if (isServing(message)) {
-        this.#terminal.warn(`worker ${number} serves, process ${worker.process.pid}`);
-      }
-      const line = printedLine(message);
-      if (line === undefined || this.#printed.has(line)) return;
-      this.#printed.add(line);
-      this.#terminal.print(line);
-    });
-    // Of a process that cannot be started, which has no other end, or of a message to a dying one.
-    worker.on("error", (error) => {
-      this.#terminal.warn(`worker ${number}: ${error.message}`);
-      if (worker.process.pid === undefined) worker.emit("exit", EXIT_FAILURE, null);
-    });
-    worker.once("exit", (code: number | null, signal: string | null) => {
-      this.#running.delete(worker);
-      this.#onExit(worker, { code, signal });
-    });
     return worker;
   }
 
-  /** Resolves when it serves, to nothing, or when it has ended without. */
-  #begun(worker: Worker): Promise<Exit | undefined> {
-    return new Promise((resolve) => {
-      worker.on("message", (message: unknown) => {
-        if (isServing(message)) resolve(undefined);
-      });
-      worker.once("exit", (code: number | null, signal: string | null) => {
-        resolve({ code, signal });
-      });
-    });
+  #endHand(worker: WorkerProcess): void {
+    this.#hands.get(worker)?.end();
+    this.#hands.delete(worker);
   }
 
-  #onExit(worker: Worker, { code, signal }: Exit): void {
+  #onMessage(worker: WorkerProcess, message: FromWorker): void {
+    const hand = this.#hands.get(worker);
+    if (message === "serving") {
+      this.#terminal.warn(`worker ${worker.number} serves, process ${worker.pid}`);
+      if (!this.#closing) this.#hands.set(worker, this.#dealer.add(worker));
+    } else if (message === "started") worker.tell({ ticketSecret: this.#ticketSecret });
+    else if (message === "probed") hand?.onProbed();
+    else hand?.onAnswer(message);
+  }
+
+  #onExit(worker: WorkerProcess, { code, signal }: Exit): void {
     if (this.#closing) {
       if (code !== EXIT_OK) this.#exitCode ||= code ?? EXIT_FAILURE;
       if (this.#running.size === 0) this.#onEmpty();
@@ -180,11 +225,12 @@ class Workers {
   }
 
   #tellAll(message: ToWorker): void {
-    for (const worker of this.#running) tell(worker, message);
+    for (const worker of this.#running) worker.tell(message);
   }
 
   #close(): void {
     this.#closing = true;
+    this.#stopListening();
     for (const seat of this.#seats) clearTimeout(seat.restart);
     this.#tellAll("close");
     if (this.#running.size === 0) this.#onEmpty();
@@ -194,8 +240,8 @@ class Workers {
   /** One whose event loop is stuck hears nothing, and would be waited for without end. */
   #killAll(): void {
     for (const worker of this.#running) {
-      this.#terminal.warn(`process ${worker.process.pid} does not end, and is killed`);
-      worker.process.kill("SIGKILL");
+      this.#terminal.warn(`process ${worker.pid} does not end, and is killed`);
+      worker.kill();
     }
   }
 
@@ -232,43 +278,31 @@ class Workers {
     clearTimeout(seat.restart);
     const worker = this.#fork(seat.number);
     seat.isReplaced = true;
-    const exit = await this.#begun(worker);
+    const exit = await worker.begun;
     seat.isReplaced = false;
     if (this.#closing) return false;
     if (exit !== undefined) {
       const how = exit.signal ?? `exit code ${exit.code}`;
       this.#terminal.warn(`worker ${seat.number} is not replaced: the new one ended (${how})`);
-      if (hasEnded(old)) this.#restart(seat, "while it was to be replaced");
+      if (old.hasEnded) this.#restart(seat, "while it was to be replaced");
       return false;
     }
     seat.worker = worker;
     seat.startedMs = performance.now();
     seat.deaths = 0;
-    if (!hasEnded(old)) await this.#retire(old, seat.number);
+    if (!old.hasEnded) await this.#retire(old);
     this.#terminal.warn(`worker ${seat.number} is replaced`);
     return true;
   }
 
-  async #retire(old: Worker, number: number): Promise<void> {
-    const exited = new Promise<void>((resolve) => {
-      old.once("exit", () => resolve());
-    });
-    tell(old, "close");
+  async #retire(old: WorkerProcess): Promise<void> {
+    this.#hands.get(old)?.leave();
+    old.tell("close");
     const overdue = setTimeout(() => {
-      this.#terminal.warn(`worker ${number} does not end, and is killed`);
-      old.process.kill("SIGKILL");
+      this.#terminal.warn(`worker ${old.number} does not end, and is killed`);
+      old.kill();
     }, this.#limitMs);
-    await exited;
+    await old.exited;
     clearTimeout(overdue);
   }
-}
-
-/** Also of a process that could not be started. */
-function hasEnded(worker: Worker): boolean {
-  return worker.isDead() || worker.process.pid === undefined;
-}
-
-/** A worker that is just dying hears nothing. */
-function tell(worker: Worker, message: ToWorker): void {
-  if (worker.isConnected()) worker.send(message, () => {});
 }

@@ -1,7 +1,7 @@
 // The server that users hold: its listeners, its handlers, and its end.
 
 import { checkFunction, checkNumber, shown } from "../check/check.ts";
-import { type OptionTable, optionTable } from "../check/options.ts";
+import { anything, type OptionTable, optionTable } from "../check/options.ts";
 import { type Codec, checkCodec, newCodec } from "../grpc/codec.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { checkAddress, parseAddress } from "../transport/address.ts";
@@ -12,6 +12,7 @@ import { PROXY_PROTOCOL_OPTIONS } from "../transport/proxy-headers.ts";
 import { checkTransport, selectTransport, type TransportName } from "../transport/select.ts";
 import { SERVER_TLS_OPTIONS, type ServerTlsOptions } from "../transport/tls.ts";
 import type {
+  ConnectionSource,
   ProxyProtocolOptions,
   SessionOptions,
   SocketAddress,
@@ -85,6 +86,11 @@ export interface ListenSettings {
    * @default none
    */
   readonly proxyProtocol?: ProxyProtocolOptions;
+  /**
+   * @internal Brings the connections of the address, on which another process listens.
+   * @default this process listens
+   */
+  readonly source?: ConnectionSource;
 }
 
 /**
@@ -178,7 +184,7 @@ export class Server {
     if (this.#shutdown.hasBegun) throw new Error("the server is closed");
     const transport =
       settings.transport === undefined ? this.#transport : selectTransport(settings.transport);
-    const { proxyProtocol } = settings;
+    const { proxyProtocol, source } = settings;
     const tls = settings.tls ?? this.#options.tls;
     const listener = await transport.listen(
       {
@@ -186,6 +192,7 @@ export class Server {
         address: typeof address === "string" ? parseAddress(address) : checkAddress(address),
         ...(tls === undefined ? {} : { tls }),
         ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
+        ...(source === undefined ? {} : { source }),
       },
       this.#connections,
     );
@@ -256,11 +263,16 @@ const SERVER_OPTIONS: OptionTable = optionTable<ServerOptions>(
   { unsaid: ["clock", "random"] },
 );
 
-const LISTEN_SETTINGS: OptionTable = optionTable<ListenSettings>("settings of listen", {
-  transport: checkTransport,
-  tls: SERVER_TLS_OPTIONS,
-  proxyProtocol: PROXY_PROTOCOL_OPTIONS,
-});
+const LISTEN_SETTINGS: OptionTable = optionTable<ListenSettings>(
+  "settings of listen",
+  {
+    transport: checkTransport,
+    tls: SERVER_TLS_OPTIONS,
+    proxyProtocol: PROXY_PROTOCOL_OPTIONS,
+    source: anything,
+  },
+  { unsaid: ["source"] },
+);
 
 function checkInterceptors(name: string, interceptors: unknown): void {
   if (!Array.isArray(interceptors)) {

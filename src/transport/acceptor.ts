@@ -1,5 +1,5 @@
-// A listening socket, and its connections until they speak HTTP/2. A transport makes sessions of
-// the connections that it is handed.
+// A listening socket, or what another process hands over of one, and its connections until they
+// speak HTTP/2. A transport makes sessions of the connections that it is handed.
 
 import { createServer, type Server, type Socket } from "node:net";
 import type { TlsOptions, Server as TlsServer } from "node:tls";
@@ -9,7 +9,13 @@ import { peerInfo } from "./peer-info.ts";
 import { ProxyHeaders } from "./proxy-headers.ts";
 import { withServerNames } from "./server-names.ts";
 import type { ServerTlsOptions } from "./tls.ts";
-import type { Listener, ListenerEvents, ListenOptions, SocketAddress } from "./transport.ts";
+import type {
+  ConnectionSource,
+  Listener,
+  ListenerEvents,
+  ListenOptions,
+  SocketAddress,
+} from "./transport.ts";
 
 interface AcceptorOptions {
   readonly handshakeTimeoutMs: number;
@@ -25,8 +31,8 @@ interface AcceptorOptions {
 }
 
 /** Listens, as `Transport.listen` does. */
-export function accept(
-  { address, tls, proxyProtocol, clock = systemClock }: ListenOptions,
+export async function accept(
+  { address, tls, proxyProtocol, source, clock = systemClock }: ListenOptions,
   options: AcceptorOptions,
   events: ListenerEvents,
 ): Promise<Listener> {
@@ -45,11 +51,12 @@ export function accept(
     if (!admission.admit(peer)) socket.destroy();
     else take(socket).once("close", () => admission.release(peer));
   };
+  const keepAlive = keepAliveOf(tls);
   const server = createServer(
     {
       noDelay: true,
       pauseOnConnect: secure === undefined && options.pausesPlain,
-      ...keepAliveOf(tls),
+      ...keepAlive,
     },
     (socket) => {
       // Asked now, the socket remembers the address when its client resets the connection.
@@ -61,12 +68,33 @@ export function accept(
       else proxies.read(socket, admit);
     },
   );
+  source?.begin((socket) => {
+    socket.setNoDelay(true).setKeepAlive(keepAlive.keepAlive, keepAlive.keepAliveInitialDelay);
+    server.emit("connection", socket);
+  });
+  const bound =
+    source === undefined
+      ? await bind(server, address, (error) => events.onError(error, undefined))
+      : address;
+  return new Acceptor(server, secure, proxies, source, bound);
+}
+
+/**
+ * Makes the server listen.
+ * @param onError told of errors from then on
+ * @returns the address, with the port that the system chose
+ */
+export function bind(
+  server: Server,
+  address: SocketAddress,
+  onError: (error: Error) => void,
+): Promise<SocketAddress> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(address, () => {
       server.off("error", reject);
-      server.on("error", (error: Error) => events.onError(error, undefined));
-      resolve(new Acceptor(server, secure, proxies, boundAddress(server, address)));
+      server.on("error", onError);
+      resolve(boundAddress(server, address));
     });
   });
 }
@@ -129,16 +157,19 @@ class Acceptor implements Listener {
   readonly #server: Server;
   readonly #secure: SecureSide | undefined;
   readonly #proxies: ProxyHeaders | undefined;
+  readonly #source: ConnectionSource | undefined;
 
   constructor(
     server: Server,
     secure: SecureSide | undefined,
     proxies: ProxyHeaders | undefined,
+    source: ConnectionSource | undefined,
     address: SocketAddress,
   ) {
     this.#server = server;
     this.#secure = secure;
     this.#proxies = proxies;
+    this.#source = source;
     this.address = address;
   }
 
@@ -152,6 +183,7 @@ class Acceptor implements Listener {
   close(): Promise<void> {
     // The callback of the server would also wait for its connections.
     this.#server.close();
+    this.#source?.end();
     this.#secure?.destroyHandshakes();
     this.#proxies?.destroyAll();
     return Promise.resolve();

@@ -5,6 +5,7 @@
 // Callbacks are synchronous and in wire order. There is one listener object per stream side: no
 // emitter, no Node stream, no closure per frame, no promise per frame.
 
+import type { Socket } from "node:net";
 import type { Clock } from "../time/clock.ts";
 import type { HeaderList } from "../wire/field.ts";
 import type { LentBytes } from "../wire/lent-bytes.ts";
@@ -362,6 +363,18 @@ export interface ListenOptions extends SessionOptions {
   /** When clients are asked by PING, and how often they may ask. */
   readonly keepalive?: ServerKeepaliveOptions;
   readonly proxyProtocol?: ProxyProtocolOptions;
+  /** Brings the connections of `address`, on which another process listens. */
+  readonly source?: ConnectionSource;
+}
+
+/** Brings connections that another process has accepted. */
+export interface ConnectionSource {
+  /**
+   * Calls `take` with each connection until `end`, in the turn in which the connection came:
+   * nothing of it has been read. `take` never throws.
+   */
+  begin(take: (socket: Socket) => void): void;
+  end(): void;
 }
 
 /** Decides which connections may come in, before anything of them is read. */

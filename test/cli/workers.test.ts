@@ -1,8 +1,10 @@
 // `serve --workers`: processes from the build that `npm test` makes first.
 
+import { once } from "node:events";
 import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect } from "node:tls";
 import { describe, expect, it, vi } from "vitest";
 import { type ClientConn, dial, GrpcError, Server } from "../../src/index.ts";
 import { formatAddress } from "../../src/transport/address.ts";
@@ -60,8 +62,25 @@ async function unary(conn: ClientConn): Promise<void> {
   await call.trailer();
 }
 
+/** A TLS connection that stays until the end of the test. */
+async function handshake(
+  port: number,
+  ca: string,
+  session: Buffer | undefined,
+): Promise<{ isReused: boolean; session: Buffer }> {
+  const socket = connect({
+    ...{ host: "127.0.0.1", port, ca, servername: "localhost", ALPNProtocols: ["h2"] },
+    // Its session is known once the handshake is over.
+    maxVersion: "TLSv1.2",
+    ...(session === undefined ? {} : { session }),
+  });
+  closeAtEnd(() => socket.destroy());
+  await within("handshake", once(socket, "secureConnect"), PROCESS_LIMIT_MS);
+  return { isReused: socket.isSessionReused(), session: socket.getSession()! };
+}
+
 describe("grpc-relay serve --workers", () => {
-  it("says once where it listens, deals connections out in turn, and exits with 0", async () => {
+  it("says once where it listens, deals connections out, and exits with 0", async () => {
     const child = workers(await echoBackend());
     const address = await listening(child);
     await begun(child);
@@ -72,6 +91,69 @@ describe("grpc-relay serve --workers", () => {
     expect(child.output.match(/listening on/g)).toHaveLength(1);
     expect(child.output).toMatch(/worker 1: closing/);
     expect(child.output).toMatch(/worker 2: closing/);
+  });
+
+  it("gives each of two workers half of 100 connections, under load", async () => {
+    const child = workers(await echoBackend());
+    const address = await listening(child);
+    await begun(child);
+    let isOver = false;
+    const load = Array.from({ length: 4 }, () => client(address));
+    await Promise.all(load.map(unary));
+    const busy = load.map(async (conn) => {
+      while (!isOver) await unary(conn);
+    });
+    const streams = Array.from({ length: 100 }, () => client(address).newStream("/a.B/Stream"));
+    await Promise.all(
+      streams.map(async (stream) => {
+        await stream.sendMessage(Buffer.from("x"));
+        await stream.recvMessage();
+      }),
+    );
+    isOver = true;
+    await Promise.all(busy);
+    child.process.kill("SIGTERM");
+    for (const number of [1, 2]) {
+      const line = new RegExp(`worker ${number}: closing: (\\d+) calls under way`);
+      expect(await child.printed(line)).toBe("50");
+    }
+    for (const stream of streams) stream.closeSend();
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
+  });
+
+  it("deals connections again that a killed worker had not taken", async () => {
+    const child = workers(await echoBackend());
+    const address = await listening(child);
+    await begun(child);
+    const pid = Number(await child.printed(/worker 1 serves, process (\d+)/));
+    // What is given to it now stays on its way.
+    process.kill(pid, "SIGSTOP");
+    const calls = Array.from({ length: 10 }, () => unary(client(address)));
+    await Promise.race(calls);
+    process.kill(pid, "SIGKILL");
+    await Promise.all(calls);
+    child.process.kill("SIGTERM");
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
+  });
+
+  it("resumes TLS sessions at any worker, also at one that was replaced", async () => {
+    const { cert, key } = makeCertificate();
+    const [certPath, keyPath] = [pemFile("cert", cert), pemFile("key", key)];
+    const tls = ["--tls-cert", certPath, "--tls-key", keyPath];
+    // Its clients speak no HTTP/2, and would be waited for.
+    const child = workers(await echoBackend(), ...tls, "--grace-ms", "0");
+    const port = Number((await listening(child)).replace(/^.*:/, ""));
+    await begun(child);
+    const first = await handshake(port, cert, undefined);
+    expect(first.isReused).toBe(false);
+    // Two at a time are at two workers, since each goes where there are fewer.
+    const pair = [1, 2].map(() => handshake(port, cert, first.session));
+    expect((await Promise.all(pair)).map(({ isReused }) => isReused)).toEqual([true, true]);
+    child.process.kill("SIGUSR2");
+    await child.printed(/worker 2 is replaced/);
+    expect((await handshake(port, cert, first.session)).isReused).toBe(true);
+    child.process.kill("SIGTERM");
+    expect(await within("exit", child.exit, PROCESS_LIMIT_MS)).toBe(0);
   });
 
   it("says once what is wrong, and exits with the code that a process alone has", async () => {

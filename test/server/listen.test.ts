@@ -6,6 +6,7 @@ import { connect as connectTls } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
 import { Server } from "../../src/server/server.ts";
+import { DealtConnections } from "../../src/transport/dealt-connections.ts";
 import type { PeerInfo } from "../../src/transport/transport.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
 import { makeCertificate } from "../support/certificate.ts";
@@ -150,6 +151,27 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
     const listening = makeServer().listen(address);
     await expect(listening).rejects.toThrow(TypeError);
     await expect(listening).rejects.toThrow(JSON.stringify(address));
+  });
+
+  it("serves connections that somebody else accepted, until it is closed, and tells their end", async () => {
+    let closedCount = 0;
+    const dealt = new DealtConnections(() => closedCount++);
+    const acceptor = createServer((connection) => dealt.take(0, connection));
+    closeAtEnd(() => acceptor.close());
+    await new Promise<void>((resolve) => acceptor.listen(0, "127.0.0.1", resolve));
+    const address = { host: "127.0.0.1", port: (acceptor.address() as AddressInfo).port };
+    const server = makeServer();
+    const listener = await server.listen(address, { source: dealt.source(0) });
+    expect(listener.address).toEqual(address);
+    expect(dealt.isTaken(0)).toBe(true);
+    const client = await ScriptedClient.connect(address);
+    await expectOk(client);
+    client.destroy();
+    await eventually("the end is told", () => closedCount === 1);
+    dealt.take(0, undefined);
+    expect(closedCount).toBe(2);
+    await server.close();
+    expect(dealt.isTaken(0)).toBe(false);
   });
 
   it("rejects once the server is closed", async () => {

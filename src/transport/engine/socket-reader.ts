@@ -49,7 +49,8 @@ export function socketReader(): SocketReader | undefined {
  * A socket for an accepted connection that reads by `reader`. `net.Server` takes no `onread` for
  * the sockets that it makes. So the connection moves to another socket, by the handle, which Node
  * does not document. Without a handle the result is `undefined`, and `accepted` is untouched.
- * @param accepted a socket that was accepted with `pauseOnConnect`
+ * @param accepted a socket that was accepted with `pauseOnConnect`, or in this turn. Its listeners
+ *   of `close` are told when the connection has closed
  */
 export function acceptedBy(
   reader: SocketReader,
@@ -59,6 +60,8 @@ export function acceptedBy(
   if (typeof handle !== "object" || handle === null || !("useUserBuffer" in handle)) {
     return undefined;
   }
+  const closing = accepted.listeners("close");
+  accepted.removeAllListeners("close");
   accepted._handle = null;
   accepted.destroy();
   const options: SocketConstructorOpts & { readonly handle: object; readonly onread: OnReadOpts } =
@@ -66,5 +69,7 @@ export function acceptedBy(
       handle,
       onread: reader.onread,
     };
-  return new Socket(options);
+  const socket = new Socket(options);
+  for (const listener of closing) socket.once("close", () => listener());
+  return socket;
 }

@@ -22,7 +22,9 @@ export function workerTerminal(number: string, own: Terminal): Terminal {
   const reloading = new Set<() => void>();
   const renewing = new Set<(secret: string) => void>();
   let ticketSecret: string | undefined;
+  let isClosing = false;
   const close = (): void => {
+    isClosing = true;
     for (const handler of [...closing]) handler();
   };
   const dealings = new Dealings();
@@ -56,7 +58,11 @@ export function workerTerminal(number: string, own: Terminal): Terminal {
     },
     print: own.print,
     warn: (text) => own.warn(text.startsWith("grpc-relay: ") ? text : prefixed(number, text)),
-    onSignal: (handler) => subscribe(closing, handler),
+    onSignal: (handler) => {
+      // Told before the command listens for it.
+      if (isClosing) handler();
+      return subscribe(closing, handler);
+    },
     onReload: (handler) => subscribe(reloading, handler),
     onReplace: () => () => {},
     serving: () => send("serving"),

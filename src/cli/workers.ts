@@ -197,8 +197,11 @@ class Workers {
     if (message === "serving") {
       this.#terminal.warn(`worker ${worker.number} serves, process ${worker.pid}`);
       if (!this.#closing) this.#hands.set(worker, this.#dealer.add(worker));
-    } else if (message === "started") worker.tell({ ticketSecret: this.#ticketSecret });
-    else if (message === "probed") hand?.onProbed();
+    } else if (message === "started") {
+      worker.tell({ ticketSecret: this.#ticketSecret });
+      // It did not hear that before.
+      if (this.#closing) worker.tell("close");
+    } else if (message === "probed") hand?.onProbed();
     else hand?.onAnswer(message);
   }
 

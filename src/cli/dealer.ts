@@ -2,8 +2,8 @@
 //
 // node:cluster's own dealing gives a connection to whichever worker is free at that moment. Under
 // load that is often the same one: the shares of two workers in 100 connections were 17 to 94 %.
-// SO_REUSEPORT deals by chance: 44 to 60 %, from Node 22 on. The price of counting is 10 us per
-// connection (170 to 180 us of CPU time of all processes for one that lives for one byte each way,
+// SO_REUSEPORT deals by chance: 44 to 60 %, from Node 22 on. The price of counting is 15 us per
+// connection (181 to 186 us of CPU time of all processes for one that lives for one byte each way,
 // 60 in a process alone).
 //
 // 1. Nothing of a connection is read here. A worker says that it takes one before it reads anything

@@ -75,6 +75,8 @@ async function handshake(
     ...(session === undefined ? {} : { session }),
   });
   closeAtEnd(() => socket.destroy());
+  // A worker that is replaced cuts it.
+  socket.on("error", () => {});
   await within("handshake", once(socket, "secureConnect"), PROCESS_LIMIT_MS);
   return { isReused: socket.isSessionReused(), session: socket.getSession()! };
 }

@@ -19,12 +19,29 @@ const STREAM_LIMIT = 20;
 const CAPACITY = 10 * STREAM_LIMIT;
 const HELD = 0.9 * CAPACITY;
 const CALLS_PER_SECOND = 200;
-const MEASURED_MS = 3_000;
+/** A round may be lost to other work of the machine, so the median round counts. */
+const ROUNDS = 5;
+const ROUND_MS = 600;
 /** Below this a percentile tells of the machine, not of the relay. */
 const LEAST_P99_MS = 5;
 
-/** Calls at a steady rate, whatever becomes of them. */
-async function honestCalls(client: GrpcClient): Promise<{ failures: number; p99Ms: number }> {
+interface Served {
+  readonly failures: number;
+  readonly p99Ms: number;
+}
+
+/** Calls at a steady rate, whatever becomes of them: the failures of all rounds, the median p99. */
+async function honestCalls(client: GrpcClient): Promise<Served> {
+  const rounds: Served[] = [];
+  for (let round = 0; round < ROUNDS; round++) rounds.push(await honestRound(client));
+  const percentiles = rounds.map(({ p99Ms }) => p99Ms).sort((a, b) => a - b);
+  return {
+    failures: rounds.reduce((sum, { failures }) => sum + failures, 0),
+    p99Ms: percentiles[(ROUNDS - 1) / 2] as number,
+  };
+}
+
+async function honestRound(client: GrpcClient): Promise<Served> {
   let failures = 0;
   const times: number[] = [];
   const calls: Promise<void>[] = [];
@@ -35,7 +52,7 @@ async function honestCalls(client: GrpcClient): Promise<{ failures: number; p99M
     if (status.code !== grpc.status.OK) failures++;
     times.push(performance.now() - startedMs);
   };
-  const count = (MEASURED_MS / 1_000) * CALLS_PER_SECOND;
+  const count = (ROUND_MS / 1_000) * CALLS_PER_SECOND;
   await new Promise<void>((resolve) => {
     const startedMs = performance.now();
     const timer = setInterval(() => {
@@ -73,6 +90,6 @@ describe.each(enduranceCombos)("a client with idle calls, $server $client", (com
 
     expect([alone.failures, beside.failures]).toEqual([0, 0]);
     expect(beside.p99Ms).toBeLessThan(3 * Math.max(alone.p99Ms, LEAST_P99_MS));
-    // Three rounds of calls in real time.
+    // Fifteen rounds of calls in real time.
   }, 60_000);
 });

@@ -1,5 +1,6 @@
-// A relay in a process of its own that tells what its connections leave behind, those of clients and those of targets that it
-// dials. Runs the built package, as users do. Told by JSON in its first argument: the transports, and where the backends are.
+// A relay in a process of its own. It tells what its connections leave behind: those of clients, and
+// those of the targets that it dials. It runs the built package, as users do. Its first argument
+// says in JSON which transports it uses, and where the backends are.
 
 import { readdirSync } from "node:fs";
 import { dial, Server, StreamParameters, transparentHandler } from "../../dist/index.js";

@@ -1,6 +1,6 @@
 // A relay in a process of its own. It tells what its connections leave behind: those of clients,
-// and those of the targets that it dials. It runs the built package, as users do. Its first argument
-// says in JSON which transports it uses, and where the backends are.
+// and those of the targets that it dials. It runs the built package, as users do. Its first
+// argument says in JSON which transports it uses, and where the backends are.
 
 import { readdirSync } from "node:fs";
 import { dial, Server, StreamParameters, transparentHandler } from "../../dist/index.js";

@@ -1,7 +1,7 @@
 // A backend in a process of its own, so that it can be killed and frozen. It is bare node:http2,
 // which shares nothing with the relay.
-// `/x.Y/Echo` answers each piece of the request with itself; of the first argument it takes the port,
-// of the second MAX_CONCURRENT_STREAMS.
+// `/x.Y/Echo` answers each piece of the request with itself. The first argument is the port, the
+// second MAX_CONCURRENT_STREAMS.
 
 import { createServer } from "node:http2";
 

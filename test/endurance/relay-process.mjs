@@ -1,5 +1,6 @@
-// A relay in a process of its own, so that its memory can be measured. Runs the built package, as users do, and answers its
-// parent's questions. Told by JSON in its first argument: the transports, and where the backends are.
+// A relay in a process of its own, so that its memory can be measured. It runs the built package,
+// as users do, and answers its parent's questions. Its first argument says in JSON which transports
+// it uses, and where the backends are.
 
 import { dial, Server, StreamParameters, transparentHandler } from "../../dist/index.js";
 

@@ -15,6 +15,7 @@ import { closeAtEnd, socketPath, within } from "../support/cleanup.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, trailersOnly } from "../support/frames.ts";
+import { refusingAddress } from "../support/refusing.ts";
 import {
   connectTo,
   dialTo,
@@ -72,10 +73,7 @@ describe.each(transportCombos)("ClientConn on $client", (combo) => {
   });
 
   it("fails with UNAVAILABLE naming the address when nobody listens there", async () => {
-    const taken = createServer();
-    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
-    const { port } = taken.address() as AddressInfo;
-    await new Promise((resolve) => taken.close(resolve));
+    const { port } = await refusingAddress();
     const conn = dialTo(combo, `127.0.0.1:${port}`);
     const error = await failureOf(conn.newStream(PATH).trailer());
     expect(error).toMatchObject({ status: Status.UNAVAILABLE, retry: "safe" });
@@ -338,9 +336,7 @@ describe("ClientConn.fromSession", () => {
   });
 
   it("of a session that cannot connect fails calls with the system's error", async () => {
-    const scripted = await ScriptedServer.listen();
-    await scripted.close();
-    const { port } = scripted.address as { port: number };
+    const { port } = await refusingAddress();
     const session = connectHttp2(`http://127.0.0.1:${port}`);
     session.on("error", () => undefined);
     const conn = watchConn(ClientConn.fromSession(session));

@@ -6,6 +6,7 @@ import { formatAddress } from "../../src/transport/address.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
 import { connStates } from "../support/events.ts";
 import { frames, trailersOnly } from "../support/frames.ts";
+import { refusingAddress } from "../support/refusing.ts";
 import { eventually } from "../support/relay-fixture.ts";
 import { ScriptedServer } from "../support/scripted-endpoints.ts";
 
@@ -68,9 +69,7 @@ it.each(transports)("a connection over %s says why it comes and goes", async (tr
 it.each(transports)(
   "a connection over %s that cannot be made says what the system says",
   async (transport) => {
-    const backend = await ScriptedServer.listen();
-    const target = formatAddress(backend.address);
-    await backend.close();
+    const target = formatAddress(await refusingAddress());
     const published = connStates();
     const conn = dial(target, { transport });
     closeAtEnd(() => conn.close());

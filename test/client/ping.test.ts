@@ -8,6 +8,7 @@ import type { ConnState } from "../../src/observe/channels.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
 import { FakeClock } from "../support/clock.ts";
 import { frames } from "../support/frames.ts";
+import { refusingAddress } from "../support/refusing.ts";
 import { eventually } from "../support/relay-fixture.ts";
 import { ScriptedServer } from "../support/scripted-endpoints.ts";
 
@@ -40,8 +41,8 @@ describe.each(["engine", "node"] as const)("ClientConn.ping on '%s'", (transport
   });
 
   it("fails with UNAVAILABLE when there is no connection, and at once while none is tried", async () => {
-    const { backend, conn } = await start();
-    await backend.close();
+    const { host, port } = await refusingAddress();
+    const conn = dial(`${host}:${port}`, { transport });
     for (let i = 0; i < 2; i++) {
       await expect(conn.ping()).rejects.toMatchObject({
         status: Status.UNAVAILABLE,

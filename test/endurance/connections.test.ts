@@ -3,9 +3,9 @@
 
 import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort } from "../../bench/process/launch.ts";
 import { enduranceCombos } from "../support/combos.ts";
 import { frames, headerBlock, message, request } from "../support/frames.ts";
+import { holdRefusingPort, type RefusingPort } from "../support/refusing.ts";
 import { endingBackend } from "./endings.ts";
 import { LeanConnection, type LeanListener, leanServer } from "./lean-peer.ts";
 import { type RelayAddress, RelayProcess, type RelayStats } from "./relay-process.ts";
@@ -125,17 +125,20 @@ function expectNothingLeft(before: RelayStats, after: RelayStats): void {
 
 describe.each(enduranceCombos)("a relay, $server $client,", (combo) => {
   let backend: { readonly target: string; readonly close: () => void };
+  let nobody: RefusingPort;
   let relay: RelayProcess;
 
   beforeAll(async () => {
+    nobody = await holdRefusingPort();
     backend = await leanServer(endingBackend("plain"));
-    const backends = { plain: backend.target, nobody: `127.0.0.1:${await freePort()}` };
+    const backends = { plain: backend.target, nobody: `127.0.0.1:${nobody.port}` };
     relay = await RelayProcess.start(combo, backends, ["--expose-gc"], "connections-process.mjs");
   });
 
   afterAll(async () => {
     expect(await relay.close()).toBe(0);
     backend.close();
+    nobody.release();
   });
 
   it(

@@ -11,6 +11,7 @@ import { ErrorCode } from "../../src/wire/error-code.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, message, pairsOf, request, response, trailersOnly } from "../support/frames.ts";
+import { refusingAddress } from "../support/refusing.ts";
 import {
   dialTo,
   eventually,
@@ -217,10 +218,8 @@ describe.each(transportCombos)(
     });
 
     it("have it wait for its backend, and no other", async () => {
-      const { scripted } = await scriptedBackend(combo);
-      await scripted.close();
       const clock = new FakeClock();
-      const conn: ClientConn = dialTo(combo, scripted.address, { clock });
+      const conn: ClientConn = dialTo(combo, await refusingAddress(), { clock });
       const { address } = await listenRelay(
         combo,
         () => new StreamParameters({ conn, callOptions: { waitForReady: true } }),

@@ -13,6 +13,7 @@ import { ErrorCode } from "../../src/wire/error-code.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, message, request, response, trailersOnly } from "../support/frames.ts";
+import { refusingAddress } from "../support/refusing.ts";
 import {
   connectTo,
   dialTo,
@@ -29,10 +30,7 @@ import type { ScriptedPeer } from "../support/scripted-peer.ts";
 describe.each(transportCombos)("fallbacks, server on $server, client on $client", (combo) => {
   /** Nobody listens there. */
   async function unreachable(): Promise<ClientConn> {
-    const { scripted } = await scriptedBackend(combo);
-    const address = formatAddress(scripted.address);
-    await scripted.close();
-    return dialTo(combo, address);
+    return dialTo(combo, await refusingAddress());
   }
 
   interface Relayed {
@@ -280,10 +278,7 @@ describe.each(transportCombos)("fallbacks, server on $server, client on $client"
 
   it("are gone past with waitForReady, too, and the last is waited for", async () => {
     const clock = new FakeClock();
-    const last = await scriptedBackend(combo);
-    const { address } = last.scripted;
-    await last.scripted.close();
-    const conns = [await unreachable(), dialTo(combo, address, { clock })];
+    const conns = [await unreachable(), dialTo(combo, await refusingAddress(), { clock })];
     const [conn, waited] = conns as [ClientConn, ClientConn];
     const callOptions = { waitForReady: true };
     const { client } = await relayTo(() => ({ conn, fallbacks: [waited], callOptions }));

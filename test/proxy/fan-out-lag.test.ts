@@ -11,6 +11,7 @@ import { fieldValue } from "../../src/wire/field.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, message, request, response, trailers, trailersOnly } from "../support/frames.ts";
+import { refusingAddress } from "../support/refusing.ts";
 import {
   connectTo,
   dialTo,
@@ -445,10 +446,7 @@ describe.each(transportCombos)("opening, server on $server, client on $client", 
 
   it("fails the call with UNAVAILABLE and tells all when a secondary cannot be reached", async () => {
     const first = await scriptedBackend(combo);
-    const gone = await scriptedBackend(combo);
-    const target = gone.scripted.address;
-    await gone.scripted.close();
-    const conn = dialTo(combo, target);
+    const conn = dialTo(combo, await refusingAddress());
     const told: string[] = [];
     const note = (who: string) => (error: GrpcError) => void told.push(`${who} ${error.reason}`);
     const { address } = await listenRelay(combo, () => {

@@ -22,6 +22,7 @@ import {
   trailers,
   trailersOnly,
 } from "../support/frames.ts";
+import { refusingAddress } from "../support/refusing.ts";
 import {
   dialTo,
   eventually,
@@ -236,9 +237,7 @@ describe.each(transportCombos)("a retry policy, server on $server, client on $cl
 
   it("asks again for a connection that cannot be made, before anybody is sent anything", async () => {
     const clock = new FakeClock();
-    const { scripted } = await scriptedBackend(combo);
-    await scripted.close();
-    const conn = dialTo(combo, scripted.address, { clock, random: () => 0.5 });
+    const conn = dialTo(combo, await refusingAddress(), { clock, random: () => 0.5 });
     const { address } = await listenRelay(
       combo,
       () => new StreamParameters({ conn }, [], undefined, { retryPolicy: POLICY }),

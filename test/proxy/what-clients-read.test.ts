@@ -21,6 +21,7 @@ import { closeAtEnd, socketPath } from "../support/cleanup.ts";
 import { transportCombos } from "../support/combos.ts";
 import { callEnds, warnings } from "../support/events.ts";
 import { frames, message, request, response, trailersOnly } from "../support/frames.ts";
+import { refusingAddress } from "../support/refusing.ts";
 import {
   connectTo,
   dialTo,
@@ -97,9 +98,7 @@ describe.each(transportCombos)(
     }
 
     it("reads that it refuses connections", async () => {
-      const backend = await ScriptedServer.listen();
-      await backend.close();
-      const target = formatAddress(backend.address);
+      const target = formatAddress(await refusingAddress());
       const { status, text, end } = await toward(target);
       expect([status, text]).toEqual([14, "the backend cannot be reached: connection refused"]);
       expectForOperators(end, target, /connect ECONNREFUSED/);
@@ -303,9 +302,7 @@ describe.each(["engine", "node"] as const)(
       parameters: (conn: ReturnType<typeof dial>, fail: () => never) => ReturnType<StreamDirector>,
       fail: () => never,
     ): Promise<ServerOptions> {
-      const backend = await ScriptedServer.listen();
-      await backend.close();
-      const conn = dial(formatAddress(backend.address));
+      const conn = dial(formatAddress(await refusingAddress()));
       closeAtEnd(() => conn.close());
       const { transparentHandler } = await import("../../src/proxy/transparent-handler.ts");
       return handler(transparentHandler(() => parameters(conn, fail)));

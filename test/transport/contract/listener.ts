@@ -10,6 +10,7 @@ import { FakeClock } from "../../support/clock.ts";
 import { fieldsOf, frames, message, request, trailersOnly } from "../../support/frames.ts";
 import { answerLookups } from "../../support/lookup.ts";
 import { SessionRecorder } from "../../support/recorder.ts";
+import { refusingAddress } from "../../support/refusing.ts";
 import { ScriptedClient, ScriptedServer } from "../../support/scripted-endpoints.ts";
 import { type Contract, connect, open, serve } from "./harness.ts";
 
@@ -81,10 +82,8 @@ export function listenerCases(contract: Contract): void {
   });
 
   it("a name none of whose addresses can be connected to fails with what each of them said", async () => {
-    const { listener } = await serve(contract);
-    await listener.close();
+    const { port } = await refusingAddress();
     answerLookups(["127.0.0.1", "127.0.0.2"]);
-    const { port } = listener.address as { port: number };
     const end = connect(contract, { address: { host: "two.test", port } });
     const { kind, message: text } = await end.events.untilClosed();
     expect(kind).toBe("connect");

@@ -14,6 +14,7 @@ export { ClientConn } from "./client/client-conn.ts";
 export { ClientStream, type ClientStreamOptions } from "./client/client-stream.ts";
 export { dial } from "./client/dial.ts";
 export type { DialOptions } from "./client/dial-options.ts";
+export type { AddressState } from "./client/member.ts";
 export type {
   ConsecutiveFailuresOptions,
   FailurePercentageOptions,
@@ -25,7 +26,6 @@ export type { ReadyOptions } from "./client/ready-waiters.ts";
 export type { ResolvedAddress, Resolver, ResolverListener } from "./client/resolve/resolver.ts";
 export type { RetryPolicy, RetryThrottlingOptions } from "./client/retry-policy.ts";
 export type { ConnectionBackoffOptions } from "./client/subchannel/connection-backoff.ts";
-export type { AddressState } from "./client/subchannel-pool.ts";
 export type { DialTarget } from "./client/target.ts";
 export { type Codec, codecWithParent, newCodec } from "./grpc/codec.ts";
 export {

@@ -15,7 +15,7 @@ import type {
 } from "./balance/balancer.ts";
 import { OnlyPicker } from "./balance/pick-first.ts";
 import { balancerError } from "./errors/upstream-error.ts";
-import { Member } from "./subchannel-pool.ts";
+import { Member } from "./member.ts";
 
 /** The connection that the balancer belongs to. */
 export interface BalancingOwner {

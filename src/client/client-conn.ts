@@ -18,6 +18,7 @@ import { Balancing, type BalancingOwner } from "./balancing.ts";
 import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
 import { closedError, queueFullError } from "./errors/upstream-error.ts";
+import type { AddressState, Member } from "./member.ts";
 import { type PingListener, type PingOptions, ping } from "./ping.ts";
 import type { ReadyOptions } from "./ready-waiters.ts";
 import type { Address } from "./resolve/address-list.ts";
@@ -27,12 +28,7 @@ import { StateListeners } from "./state-listeners.ts";
 import type { StreamRequest } from "./stream-request.ts";
 import { Subchannel, type SubchannelOwner } from "./subchannel/subchannel.ts";
 import { IDLE, type SubchannelState } from "./subchannel/subchannel-state.ts";
-import {
-  type AddressState,
-  type Member,
-  type PoolOwner,
-  SubchannelPool,
-} from "./subchannel-pool.ts";
+import { type PoolOwner, SubchannelPool } from "./subchannel-pool.ts";
 import { Waiters } from "./waiters.ts";
 import { WaitingCalls } from "./waiting-calls.ts";
 

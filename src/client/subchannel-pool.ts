@@ -2,48 +2,18 @@
 // the list, or were let go, stay until their last call has ended.
 
 import type { GrpcError } from "../grpc/error.ts";
-import type { ConnState } from "../observe/channels.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClientSession } from "../transport/transport.ts";
 import type { SubchannelView } from "./balance/balancer.ts";
 import { allFailedError, closedError, ejectedError } from "./errors/upstream-error.ts";
+import { Member, type MemberOwner } from "./member.ts";
 import { outcomeOf } from "./outlier/call-outcome.ts";
-import { AddressRecord, OutlierDetection } from "./outlier/outlier-detection.ts";
+import { type AddressRecord, OutlierDetection } from "./outlier/outlier-detection.ts";
 import type { OutlierDetectionOptions } from "./outlier/outlier-options.ts";
 import type { Address } from "./resolve/address-list.ts";
 import type { Subchannel, SubchannelOwner } from "./subchannel/subchannel.ts";
 import type { SubchannelState } from "./subchannel/subchannel-state.ts";
 import type { CallEnd } from "./subchannel/watched-calls.ts";
-
-/** The state of one address of a `ClientConn`. */
-export interface AddressState {
-  /** `192.0.2.1:50051`, `[2001:db8::1]:50051` or `unix:/path`. */
-  readonly address: string;
-  readonly state: ConnState;
-  /** The reason of that state, as one line for people. May change in any release. */
-  readonly reason: string;
-  /** Why the address failed or was lost, until it is ready again. */
-  readonly error: GrpcError | undefined;
-  readonly weight: number;
-  /** Connections that stand or are being made; those that drain are included. */
-  readonly sessionCount: number;
-  /** Streams that are open on all of its connections. */
-  readonly openStreamCount: number;
-  /** How many more streams can be opened now. */
-  readonly room: number;
-  /**
-   * A call to this address would wait for this: a connection, the end of the backoff, room under
-   * the backend's MAX_CONCURRENT_STREAMS, or the end of its ejection. `undefined` when the call
-   * would not wait.
-   */
-  readonly waitsFor: "connection" | "backoff" | "room" | "ejection" | undefined;
-  /**
-   * The address is ejected by `outlierDetection` for so many milliseconds from now, and up to an
-   * interval longer; `undefined` when it is not. Its connections stay; while they could take calls,
-   * `state` is `transientFailure`.
-   */
-  readonly ejectedForMs: number | undefined;
-}
 
 /** The owner of the pool. */
 export interface PoolOwner {
@@ -67,140 +37,8 @@ export interface PoolOwner {
   onEmpty(): void;
 }
 
-/** Why an address is ejected. */
-interface Ejection {
-  readonly reason: string;
-  readonly error: GrpcError;
-}
-
-/** One listed address: its subchannel, and the facts that are kept of it. */
-export class Member {
-  readonly address: string;
-  readonly view: SubchannelView;
-  readonly pool: SubchannelPool;
-  #listed: Address;
-  #subchannel: Subchannel;
-  reason = "nobody has asked for it yet";
-  /** Why the address failed or was lost, until it is ready. */
-  error: GrpcError | undefined = undefined;
-  /** The address has failed. Since then it has neither been ready, nor let go, nor tried anew. */
-  hasFailed = false;
-  /** The calls of the address, if they are counted. */
-  readonly record: AddressRecord = new AddressRecord();
-  /** Why it is ejected. */
-  ejection: Ejection | undefined = undefined;
-
-  constructor(pool: SubchannelPool, listed: Address, subchannel: Subchannel) {
-    this.pool = pool;
-    this.address = listed.text;
-    this.#listed = listed;
-    this.#subchannel = subchannel;
-    this.view = new View(this);
-  }
-
-  /** That of a view which a balancer was given; `undefined` for anything else. */
-  static of(view: unknown): Member | undefined {
-    return View.memberOf(view);
-  }
-
-  get subchannel(): Subchannel {
-    return this.#subchannel;
-  }
-
-  /** That of its subchannel; an address that is ejected is not ready, so balancers leave it out. */
-  get kind(): ConnState {
-    return this.#ejected === undefined ? this.#subchannel.kind : "transientFailure";
-  }
-
-  /** Why it is ejected, if its subchannel is ready but for that. */
-  get #ejected(): Ejection | undefined {
-    return this.ejection !== undefined && this.#subchannel.kind === "ready"
-      ? this.ejection
-      : undefined;
-  }
-
-  /** It takes calls, and one can be sent now. */
-  get hasRoom(): boolean {
-    return this.ejection === undefined && this.#subchannel.hasRoom;
-  }
-
-  get weight(): number {
-    return this.#listed.weight;
-  }
-
-  /** As the list has it now. */
-  set listed(address: Address) {
-    this.#listed = address;
-  }
-
-  /** Takes another subchannel, an idle one. @returns the one before */
-  replace(make: (address: Address) => Subchannel): Subchannel {
-    const before = this.#subchannel;
-    this.#subchannel = make(this.#listed);
-    return before;
-  }
-
-  toState(): AddressState {
-    const { address, kind, weight, subchannel } = this;
-    const { sessionCount, openStreamCount, room } = subchannel;
-    const { reason, error } = this.#ejected ?? this;
-    const known = { address, state: kind, reason, error, weight };
-    const waitsFor = this.#waitsFor(room);
-    const ejectedForMs = this.pool.ejectedForMs(this);
-    return { ...known, sessionCount, openStreamCount, room, waitsFor, ejectedForMs };
-  }
-
-  #waitsFor(room: number): AddressState["waitsFor"] {
-    switch (this.kind) {
-      case "ready":
-        return room > 0 ? undefined : "room";
-      case "transientFailure":
-        return this.#ejected === undefined ? "backoff" : "ejection";
-      default:
-        return "connection";
-    }
-  }
-}
-
-/** A balancer's view of a member. */
-class View implements SubchannelView {
-  readonly #member: Member;
-
-  constructor(member: Member) {
-    this.#member = member;
-  }
-
-  static memberOf(view: unknown): Member | undefined {
-    return typeof view === "object" && view !== null && #member in view ? view.#member : undefined;
-  }
-
-  get address(): string {
-    return this.#member.address;
-  }
-
-  get state(): ConnState {
-    return this.#member.kind;
-  }
-
-  get inFlight(): number {
-    return this.#member.subchannel.openStreamCount;
-  }
-
-  get weight(): number {
-    return this.#member.weight;
-  }
-
-  connect(): void {
-    this.#member.pool.connect(this.#member);
-  }
-
-  disconnect(): void {
-    this.#member.pool.letGo(this.#member);
-  }
-}
-
 /** Keeps a subchannel for each address of a list that changes. */
-export class SubchannelPool implements SubchannelOwner {
+export class SubchannelPool implements SubchannelOwner, MemberOwner {
   readonly #owner: PoolOwner;
   readonly #outliers: OutlierDetection | undefined;
   /** Given if calls are counted. */

@@ -4,10 +4,11 @@
 import { GrpcError } from "../grpc/error.ts";
 import type { Balancing } from "./balancing.ts";
 import { FairQueue } from "./fair-queue.ts";
+import type { Member } from "./member.ts";
 import type { StreamRequest } from "./stream-request.ts";
 import { StreamShares } from "./stream-shares.ts";
 import { Subchannel } from "./subchannel/subchannel.ts";
-import type { Member, SubchannelPool } from "./subchannel-pool.ts";
+import type { SubchannelPool } from "./subchannel-pool.ts";
 
 /**
  * How many calls that wait for another picker may be passed over, at each change, for the calls

@@ -19,13 +19,14 @@ import { ClientStream, type ClientStreamOptions } from "./client-stream.ts";
 import { type DialOptions, type ResolvedDialOptions, resolveDialOptions } from "./dial-options.ts";
 import { closedError, queueFullError } from "./errors/upstream-error.ts";
 import type { AddressState, Member } from "./member.ts";
-import { type PingListener, type PingOptions, ping } from "./ping.ts";
+import { type PingOptions, ping } from "./ping.ts";
 import type { ReadyOptions } from "./ready-waiters.ts";
 import type { Address } from "./resolve/address-list.ts";
 import { type AddressOwner, AddressWatch } from "./resolve/address-watch.ts";
 import { RetryThrottle } from "./retry-policy.ts";
 import { StateListeners } from "./state-listeners.ts";
 import type { StreamRequest } from "./stream-request.ts";
+import type { PingWaiter } from "./subchannel/attempts.ts";
 import { Subchannel, type SubchannelOwner } from "./subchannel/subchannel.ts";
 import { IDLE, type SubchannelState } from "./subchannel/subchannel-state.ts";
 import { type PoolOwner, SubchannelPool } from "./subchannel-pool.ts";
@@ -220,8 +221,9 @@ export class ClientConn {
 
   /**
    * Sends PING to the backend, and connects first if necessary. Like a call, it fails with
-   * UNAVAILABLE when there is no connection. It also fails so when the connection is lost, or no
-   * answer comes within `keepalive.timeoutMs`. gRPC servers count these PINGs, too:
+   * UNAVAILABLE when there is no connection. It also fails so, at once, when the connection that it
+   * was sent on is lost, and when no answer comes within `keepalive.timeoutMs`. gRPC servers count
+   * these PINGs, too:
    * `KeepaliveOptions` says how many they permit.
    * @returns the time until the answer, in milliseconds
    */
@@ -231,8 +233,8 @@ export class ClientConn {
       clock: this.clock,
       state: () => this.#state,
       connect: () => this.connect(),
-      onState: (listener: PingListener) => this.onState(listener),
-      sendPing: (onAcknowledged: () => void) => this.#pool.ping(onAcknowledged),
+      onState: (listener: () => void) => this.onState(listener),
+      sendPing: (waiter: PingWaiter) => this.#pool.ping(waiter),
     };
     return await ping(pinged, this.#answerMs, options);
   }

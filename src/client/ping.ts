@@ -8,6 +8,7 @@ import type { ConnState } from "../observe/channels.ts";
 import type { Clock } from "../time/clock.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import { upstreamError } from "./errors/upstream-error.ts";
+import type { PingWaiter } from "./subchannel/attempts.ts";
 
 /** Options of `ClientConn.ping`. */
 export interface PingOptions {
@@ -22,9 +23,6 @@ const PING_OPTIONS = optionTable<PingOptions>("options of ping", {
   },
 });
 
-/** @param error why the connection was lost */
-export type PingListener = (state: ConnState, error: GrpcError | undefined) => void;
-
 /** A connection as a PING sees it. */
 interface Pinged {
   readonly target: string;
@@ -32,13 +30,13 @@ interface Pinged {
   /** With `error` the connection cannot be made. */
   state(): { readonly kind: ConnState; readonly error?: GrpcError };
   connect(): void;
-  onState(listener: PingListener): () => void;
-  /** Sends PING. Only called while the connection is ready. */
-  sendPing(onAcknowledged: () => void): void;
+  onState(listener: () => void): () => void;
+  /** Sends PING on one session. Only called while the connection is ready. */
+  sendPing(waiter: PingWaiter): void;
 }
 
 /** One PING, from the wait for a connection to the answer. */
-class PingRun implements TimerOwner {
+class PingRun implements TimerOwner, PingWaiter {
   readonly #conn: Pinged;
   readonly #timeoutMs: number;
   readonly #signal: AbortSignal | undefined;
@@ -47,6 +45,7 @@ class PingRun implements TimerOwner {
   readonly #timer = new Timer(this);
   readonly #stopListening: () => void;
   #isSent = false;
+  #sentMs = 0;
 
   constructor(
     conn: Pinged,
@@ -60,32 +59,37 @@ class PingRun implements TimerOwner {
     this.#signal = signal;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#stopListening = conn.onState((_, error) => this.#onState(error));
+    this.#stopListening = conn.onState(() => this.#onState());
     signal?.addEventListener("abort", this.#onAbort);
     conn.connect();
-    this.#onState(undefined);
+    this.#onState();
   }
 
-  #onState(error: GrpcError | undefined): void {
-    const { kind, error: failure } = this.#conn.state();
-    if (failure !== undefined) this.#fail(failure);
-    else if (!this.#isSent) {
-      if (kind === "ready") this.#send();
-      // The server went away before it got the PING.
-      else if (kind === "idle") this.#conn.connect();
-      // After GOAWAY the connection on which the PING was sent may go on.
-    } else if (error?.reason === "UPSTREAM_SESSION") this.#fail(error);
+  /** Once it was sent, its session decides: that may go on when the connection has left it. */
+  #onState(): void {
+    const { kind, error } = this.#conn.state();
+    if (this.#isSent && kind !== "shutdown") return;
+    if (error !== undefined) this.#fail(error);
+    else if (kind === "ready") this.#send();
+    // The server went away before it got the PING.
+    else if (kind === "idle") this.#conn.connect();
   }
 
   #send(): void {
     const { clock } = this.#conn;
-    const sentMs = clock.nowMs();
+    this.#sentMs = clock.nowMs();
     this.#isSent = true;
     if (Number.isFinite(this.#timeoutMs)) clock.schedule(this.#timer, this.#timeoutMs);
-    this.#conn.sendPing(() => {
-      this.#end();
-      this.#resolve(clock.nowMs() - sentMs);
-    });
+    this.#conn.sendPing(this);
+  }
+
+  onAnswer(): void {
+    this.#end();
+    this.#resolve(this.#conn.clock.nowMs() - this.#sentMs);
+  }
+
+  onLost(error: GrpcError): void {
+    this.#fail(error);
   }
 
   onTimer(): void {

@@ -11,6 +11,7 @@ import { outcomeOf } from "./outlier/call-outcome.ts";
 import { type AddressRecord, OutlierDetection } from "./outlier/outlier-detection.ts";
 import type { OutlierDetectionOptions } from "./outlier/outlier-options.ts";
 import type { Address } from "./resolve/address-list.ts";
+import type { PingWaiter } from "./subchannel/attempts.ts";
 import type { Subchannel, SubchannelOwner } from "./subchannel/subchannel.ts";
 import type { SubchannelState } from "./subchannel/subchannel-state.ts";
 import type { CallEnd } from "./subchannel/watched-calls.ts";
@@ -209,9 +210,9 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   }
 
   /** Sends PING to the first address that is ready. */
-  ping(onAcknowledged: () => void): void {
+  ping(waiter: PingWaiter): void {
     const ready = this.#members.find(({ kind }) => kind === "ready");
-    ready?.subchannel.ping(onAcknowledged);
+    ready?.subchannel.ping(waiter);
   }
 
   /** Takes no more calls, for ever. */

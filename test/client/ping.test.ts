@@ -1,15 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { dial } from "../../src/client/dial.ts";
 import type { DialOptions } from "../../src/client/dial-options.ts";
-import { goingAwayError } from "../../src/client/errors/upstream-error.ts";
-import { type PingListener, ping } from "../../src/client/ping.ts";
+import { ping } from "../../src/client/ping.ts";
+import type { PingWaiter } from "../../src/client/subchannel/attempts.ts";
 import { Status } from "../../src/grpc/status.ts";
 import type { ConnState } from "../../src/observe/channels.ts";
+import { formatAddress } from "../../src/transport/address.ts";
 import { closeAtEnd } from "../support/cleanup.ts";
 import { FakeClock } from "../support/clock.ts";
 import { frames } from "../support/frames.ts";
 import { refusingAddress } from "../support/refusing.ts";
-import { eventually } from "../support/relay-fixture.ts";
+import { eventually, PATH } from "../support/relay-fixture.ts";
 import { ScriptedServer } from "../support/scripted-endpoints.ts";
 
 describe.each(["engine", "node"] as const)("ClientConn.ping on '%s'", (transport) => {
@@ -79,6 +80,68 @@ describe.each(["engine", "node"] as const)("ClientConn.ping on '%s'", (transport
     });
   });
 
+  it("fails at once when its session is lost, though another one of the address stands", async () => {
+    const settings = { MAX_CONCURRENT_STREAMS: 1 };
+    const backend = await ScriptedServer.listen({ ackPings: false, settings });
+    const clock = new FakeClock();
+    const conn = dial(formatAddress(backend.address), { transport, clock } as DialOptions);
+    closeAtEnd(() => conn.close());
+    const calls = [1, 2].map(() => conn.newStream(PATH).trailer());
+    const ends = Promise.allSettled(calls);
+    const peer = await backend.connection();
+    await (await backend.connection()).expectRequest();
+    const answer = conn.ping();
+    await peer.recv("PING");
+    peer.destroy();
+    await expect(answer).rejects.toMatchObject({
+      status: Status.UNAVAILABLE,
+      reason: "UPSTREAM_SESSION",
+      message: expect.stringContaining("is lost"),
+    });
+    expect([conn.state, conn.openStreamCount]).toEqual(["ready", 1]);
+    await conn.close();
+    await ends;
+  });
+
+  it("fails at once when its address is lost, though another one stands", async () => {
+    const backends = [
+      await ScriptedServer.listen({ ackPings: false }),
+      await ScriptedServer.listen(),
+    ];
+    const addresses = backends.map(({ address }) => formatAddress(address));
+    const options = { transport, balancing: "roundRobin", clock: new FakeClock() } as const;
+    const conn = dial(addresses, options as DialOptions);
+    closeAtEnd(() => conn.close());
+    conn.connect();
+    const [peer] = await Promise.all(backends.map((backend) => backend.connection()));
+    await eventually("both are ready", () =>
+      conn.addresses.every(({ state }) => state === "ready"),
+    );
+    const answer = conn.ping();
+    await peer?.recv("PING");
+    peer?.destroy();
+    await expect(answer).rejects.toMatchObject({ reason: "UPSTREAM_SESSION" });
+    expect(conn.state).toBe("ready");
+  });
+
+  it("is answered on a session that drains, and fails when that is lost", async () => {
+    const { backend, conn } = await start({ clock: new FakeClock() } as DialOptions);
+    const call = conn.newStream(PATH);
+    const end = call.trailer().catch(() => undefined);
+    const peer = await backend.connection();
+    const { streamId } = await peer.expectRequest();
+    const [answered, lost] = [conn.ping(), conn.ping()];
+    const { frame } = await peer.recv("PING");
+    await peer.recv("PING");
+    peer.send(frames.goaway(streamId, 0));
+    await eventually("it is left", () => conn.state === "idle");
+    peer.send(frames.pingAck(frame.payload));
+    expect(await answered).toBe(0);
+    peer.destroy();
+    await expect(lost).rejects.toMatchObject({ reason: "UPSTREAM_SESSION" });
+    await end;
+  });
+
   it("waits for ever with a timeout of Infinity", async () => {
     const clock = new FakeClock();
     const keepalive = { timeoutMs: Number.POSITIVE_INFINITY };
@@ -118,53 +181,27 @@ describe.each(["engine", "node"] as const)("ClientConn.ping on '%s'", (transport
 
 it("a PING of a connection that is gone again when it is told of connects once more", async () => {
   let kind: ConnState = "connecting";
-  let tell: PingListener = () => {};
+  let tell = (): void => {};
   const log: string[] = [];
   const conn = {
     target: "backend",
     clock: new FakeClock(),
     state: () => ({ kind }),
     connect: () => log.push("connect"),
-    onState: (listener: PingListener) => {
+    onState: (listener: () => void) => {
       tell = listener;
       return () => log.push("stop");
     },
-    sendPing: (onAcknowledged: () => void) => {
+    sendPing: (waiter: PingWaiter) => {
       log.push("ping");
-      onAcknowledged();
+      waiter.onAnswer();
     },
   };
   const answer = ping(conn, 1_000, {});
   kind = "idle";
-  tell("ready", undefined);
+  tell();
   kind = "ready";
-  tell("ready", undefined);
+  tell();
   expect(await answer).toBe(0);
   expect(log).toEqual(["connect", "connect", "ping", "stop"]);
-});
-
-it("a PING that was sent on a connection which goes away waits for its answer", async () => {
-  const clock = new FakeClock();
-  let tell: PingListener = () => {};
-  let acknowledge = (): void => {};
-  let kind: ConnState = "ready";
-  const conn = {
-    target: "backend",
-    clock,
-    state: () => ({ kind }),
-    connect: () => {},
-    onState: (listener: PingListener) => {
-      tell = listener;
-      return () => {};
-    },
-    sendPing: (onAcknowledged: () => void) => {
-      acknowledge = onAcknowledged;
-    },
-  };
-  const answer = ping(conn, 1_000, {});
-  kind = "idle";
-  tell("idle", goingAwayError("backend", "GOAWAY"));
-  clock.advance(400);
-  acknowledge();
-  expect(await answer).toBe(400);
 });

@@ -1,6 +1,7 @@
 // The sessions of one address: those that take calls, the one that is being made, and those that
 // drain until their last call has ended.
 
+import type { GrpcError } from "../../grpc/error.ts";
 import { publishRefusal } from "../../observe/channels.ts";
 import type { Clock } from "../../time/clock.ts";
 import type {
@@ -10,7 +11,7 @@ import type {
   SessionEnd,
 } from "../../transport/transport.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
-import { goAwayReason } from "../errors/upstream-error.ts";
+import { goAwayReason, lostError } from "../errors/upstream-error.ts";
 import { Lifetime } from "./lifetime.ts";
 import { ResetBudget } from "./reset-budget.ts";
 
@@ -32,6 +33,13 @@ export interface AttemptOwner {
   /** It has stood for as long as it may. */
   onSessionOld(attempt: Attempt): void;
   onSessionClosed(attempt: Attempt, end: SessionEnd): void;
+}
+
+/** Is told the outcome of a PING, once. */
+export interface PingWaiter {
+  onAnswer(): void;
+  /** The session is lost, and the answer has not come. */
+  onLost(error: GrpcError): void;
 }
 
 /**
@@ -66,6 +74,8 @@ export class Attempt implements ClientSessionListener {
   private readonly owner: AttemptOwner;
   private wasUsed = false;
   private knownLimit: number | undefined = undefined;
+  /** PINGs of users that were sent on it, and not answered so far. */
+  private readonly pings = new Set<PingWaiter>();
 
   constructor(owner: AttemptOwner, clock: Clock) {
     this.owner = owner;
@@ -108,6 +118,15 @@ export class Attempt implements ClientSessionListener {
     return isUsed || this.openStreamCount > 0;
   }
 
+  /** Sends PING. */
+  ping(this: SessionAttempt, waiter: PingWaiter): void {
+    this.pings.add(waiter);
+    this.session.ping(() => {
+      this.pings.delete(waiter);
+      waiter.onAnswer();
+    });
+  }
+
   hasSession(): this is SessionAttempt {
     return this.session !== undefined;
   }
@@ -140,6 +159,9 @@ export class Attempt implements ClientSessionListener {
   }
 
   onClosed(end: SessionEnd): void {
+    // Before the others are told: the connection may be over then, and have a reason of its own.
+    for (const waiter of this.pings) waiter.onLost(lostError(this.owner.target, end));
+    this.pings.clear();
     this.owner.onSessionClosed(this, end);
   }
 }

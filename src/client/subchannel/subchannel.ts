@@ -18,7 +18,13 @@ import {
   lostError,
   unsendableHeadersError,
 } from "../errors/upstream-error.ts";
-import { Attempt, type AttemptOwner, Attempts, type SessionAttempt } from "./attempts.ts";
+import {
+  Attempt,
+  type AttemptOwner,
+  Attempts,
+  type PingWaiter,
+  type SessionAttempt,
+} from "./attempts.ts";
 import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
 import { Connector, type SessionSource } from "./connector.ts";
 import { ReadySessions } from "./ready-sessions.ts";
@@ -255,11 +261,11 @@ export class Subchannel implements AttemptOwner {
   }
 
   /**
-   * Sends PING on the oldest session that takes calls, and nothing unless it is ready.
-   * `onAcknowledged` runs when the answer comes, and never if the session dies first.
+   * Sends PING on the oldest session that takes calls, and nothing unless it is ready. `waiter` is
+   * told of the answer, or that the session is lost.
    */
-  ping(onAcknowledged: () => void): void {
-    this.#ready.oldest?.session.ping(onAcknowledged);
+  ping(waiter: PingWaiter): void {
+    this.#ready.oldest?.ping(waiter);
   }
 
   /**

@@ -5,13 +5,10 @@
 import { readdirSync } from "node:fs";
 import { dial, Server, StreamParameters, transparentHandler } from "../../dist/index.js";
 import { systemClock } from "../../dist/time/clock.js";
+import { answerParent, commonStats, problems } from "./answering.mjs";
 
 const { server: serverTransport, client: clientTransport, backends } = JSON.parse(process.argv[2]);
 
-/** What must not happen in this process, as text. */
-const problems = [];
-process.on("uncaughtException", (error) => problems.push(`uncaught: ${error.stack}`));
-process.on("unhandledRejection", (error) => problems.push(`unhandled: ${error?.stack ?? error}`));
 process.on("warning", (warning) => problems.push(`warning: ${warning.stack}`));
 
 /** The clock of the process, which knows its timers. */
@@ -41,19 +38,10 @@ const server = new Server({
 });
 
 function stats() {
-  const { rss, heapUsed, external } = process.memoryUsage();
   return {
-    rssBytes: rss,
-    heapUsedBytes: heapUsed,
-    externalBytes: external,
-    openCallCount: server.openCallCount,
-    sessionCount: server.sessionCount,
-    openStreamCount: conn.openStreamCount,
-    waitingCount: conn.waitingCount,
-    resources: process.getActiveResourcesInfo(),
+    ...commonStats(server, [conn]),
     fileCount: process.platform === "linux" ? readdirSync("/proc/self/fd").length : 0,
     timerCount: timerCount(),
-    problems,
   };
 }
 
@@ -110,42 +98,12 @@ const LIVES = [
 ];
 const DIALLED_AT_ONCE = 10;
 
-let closing = false;
-process.on("disconnect", () => {
-  if (!closing) process.exit();
-});
+async function dialMany(count) {
+  let next = 0;
+  const run = async () => {
+    while (next < count) await LIVES[next++ % LIVES.length]();
+  };
+  await Promise.all(Array.from({ length: DIALLED_AT_ONCE }, run));
+}
 
-const COMMANDS = {
-  stats,
-  /** With --expose-gc: what is left is what is held. */
-  collect: async () => {
-    for (let i = 0; i < 4; i++) {
-      globalThis.gc();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    return stats();
-  },
-  dial: async (count) => {
-    let next = 0;
-    const run = async () => {
-      while (next < count) await LIVES[next++ % LIVES.length]();
-    };
-    await Promise.all(Array.from({ length: DIALLED_AT_ONCE }, run));
-    return stats();
-  },
-  /** Ends in order: nothing may be left that keeps the process alive. */
-  close: async () => {
-    closing = true;
-    await server.close(1_000);
-    await conn.close();
-    setImmediate(() => process.disconnect());
-    return stats();
-  },
-};
-
-process.on("message", async ({ id, command, count }) => {
-  process.send({ id, answer: await COMMANDS[command](count) });
-});
-
-const { address } = await server.listen("127.0.0.1:0");
-process.send({ id: 0, answer: address });
+await answerParent(server, [conn], stats, { dial: dialMany });

@@ -3,13 +3,10 @@
 // it uses, and where the backends are.
 
 import { dial, Server, StreamParameters, transparentHandler } from "../../dist/index.js";
+import { answerParent, commonStats, problems } from "./answering.mjs";
 
 const { server: serverTransport, client: clientTransport, backends } = JSON.parse(process.argv[2]);
 
-/** What must not happen in this process, as text. */
-const problems = [];
-process.on("uncaughtException", (error) => problems.push(`uncaught: ${error.stack}`));
-process.on("unhandledRejection", (error) => problems.push(`unhandled: ${error?.stack ?? error}`));
 // What `Refuse` throws is warned of, once.
 let refusals = 0;
 process.on("warning", (warning) => {
@@ -23,6 +20,7 @@ const conns = Object.fromEntries(
     dial(target, { transport: clientTransport, backoff: { initialMs: 50, maxMs: 50 } }),
   ]),
 );
+const all = Object.values(conns);
 const { plain, mortal, other } = conns;
 const swallow = () => undefined;
 let finalizedCount = 0;
@@ -69,57 +67,13 @@ setInterval(() => {
 }, 20).unref();
 
 function stats() {
-  const { rss, heapUsed, external } = process.memoryUsage();
-  peakRssBytes = Math.max(peakRssBytes, rss);
-  const all = Object.values(conns);
-  return {
-    rssBytes: rss,
-    peakRssBytes,
-    heapUsedBytes: heapUsed,
-    externalBytes: external,
-    openCallCount: server.openCallCount,
-    sessionCount: server.sessionCount,
-    openStreamCount: all.reduce((sum, conn) => sum + conn.openStreamCount, 0),
-    waitingCount: all.reduce((sum, conn) => sum + conn.waitingCount, 0),
-    finalizedCount,
-    resources: process.getActiveResourcesInfo(),
-    problems,
-  };
+  const common = commonStats(server, all);
+  peakRssBytes = Math.max(peakRssBytes, common.rssBytes);
+  return { ...common, peakRssBytes, finalizedCount };
 }
 
-let closing = false;
-// An orphan has nobody to ask it; a relay that was closed has to end by itself.
-process.on("disconnect", () => {
-  if (!closing) process.exit();
-});
+function resetPeak() {
+  peakRssBytes = 0;
+}
 
-const COMMANDS = {
-  stats,
-  /** With --expose-gc: what is left is what is held. */
-  collect: async () => {
-    for (let i = 0; i < 4; i++) {
-      globalThis.gc();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    return stats();
-  },
-  resetPeak: () => {
-    peakRssBytes = 0;
-    return stats();
-  },
-  /** Ends in order: nothing may be left that keeps the process alive. */
-  close: async () => {
-    closing = true;
-    await server.close(1_000);
-    await Promise.all(Object.values(conns).map((conn) => conn.close()));
-    setImmediate(() => process.disconnect());
-    return stats();
-  },
-};
-
-process.on("message", async ({ id, command }) => {
-  process.send({ id, answer: await COMMANDS[command]() });
-});
-
-const { address } = await server.listen("127.0.0.1:0");
-process.send({ id: 0, answer: address });
+await answerParent(server, all, stats, { resetPeak });

@@ -19,6 +19,8 @@ export interface Backend {
   readonly addresses: readonly Address[];
   /** Finds the addresses, if they are not known. */
   readonly resolver: Resolver | undefined;
+  /** There can be more than one session. */
+  readonly reconnects: boolean;
   sourceOf(address: Address): SessionSource;
 }
 
@@ -38,6 +40,7 @@ export function handedOverBackend(session: HandedOverClientSession, options: Dia
     authority: "localhost",
     addresses: [{ text: "(session)", socket: { path: "(session)" }, weight: 1 }],
     resolver: undefined,
+    reconnects: source.reconnects,
     sourceOf: () => source,
   };
 }

@@ -27,6 +27,7 @@ import { RetryThrottle } from "./retry-policy.ts";
 import { StateListeners } from "./state-listeners.ts";
 import type { StreamRequest } from "./stream-request.ts";
 import type { PingWaiter } from "./subchannel/attempts.ts";
+import { type IdleOwner, IdleTimer } from "./subchannel/idle-timer.ts";
 import { Subchannel, type SubchannelOwner } from "./subchannel/subchannel.ts";
 import { IDLE, type SubchannelState } from "./subchannel/subchannel-state.ts";
 import { type PoolOwner, SubchannelPool } from "./subchannel-pool.ts";
@@ -67,8 +68,12 @@ export class ClientConn {
   #state: SubchannelState = IDLE;
   /** The address for all calls, if there is only one. It is asked before anything else. */
   #direct: Subchannel | undefined;
-  /** Something has wanted a connection, so balancer and resolver are at work. */
+  /**
+   * Something wants a connection, or has within the idle timeout. So balancer and resolver are at
+   * work.
+   */
   #isAwake = false;
+  readonly #idleTimer: IdleTimer;
   /** `connect` was called before an address was known. */
   #isConnectWanted = false;
   #whyConnect: string | undefined;
@@ -93,6 +98,7 @@ export class ClientConn {
     this.#options = options;
     this.#answerMs = resolveKeepalive(options.keepalive).timeoutMs;
     this.#graceTimer = new Timer({ onTimer: () => this.#endCalls() });
+    this.#idleTimer = new IdleTimer(this.#idleOwner(), options.clock);
     this.#pool = new SubchannelPool(this.#poolOwner());
     this.#pool.setAddresses(backend.addresses);
     this.#balancing = new Balancing(options.balancing, this.#balancingOwner());
@@ -121,6 +127,17 @@ export class ClientConn {
 
   #makeSubchannel(address: Address, owner: SubchannelOwner): Subchannel {
     return new Subchannel(address.text, this.#backend.sourceOf(address), this.#options, owner);
+  }
+
+  #idleOwner(): IdleOwner {
+    return {
+      // A session that was handed over cannot be made again.
+      idleLimitMs: this.#backend.reconnects
+        ? this.#options.idleTimeoutMs
+        : Number.POSITIVE_INFINITY,
+      lookBusyMs: (nowMs) => (this.#waiters.isAny ? nowMs : this.#pool.lookBusyMs(nowMs)),
+      onIdle: () => this.#onIdle(),
+    };
   }
 
   #balancingOwner(): BalancingOwner {
@@ -326,6 +343,7 @@ export class ClientConn {
     const closed = { promise, resolve };
     this.#closed = closed;
     const reason = "closed by its owner";
+    this.#idleTimer.stop();
     this.#addresses?.close();
     this.#balancing.close();
     this.#setState({ kind: "shutdown", error: closedError(this.target) }, reason, undefined);
@@ -343,19 +361,38 @@ export class ClientConn {
     this.#closed.resolve();
   }
 
-  /** The first request for a connection starts balancer and resolver. */
+  /** The first request for a connection sets balancer and resolver to work. */
   #wake(reason: string): void {
     if (this.#isAwake) return;
     this.#isAwake = true;
-    if (this.#addresses === undefined) this.#settle(reason, undefined);
-    else {
+    this.#pool.wake();
+    this.#idleTimer.start();
+    if (this.#pool.members.length > 0) {
+      this.#addresses?.resolveNow();
+      this.#settle(reason, undefined);
+    } else {
       this.#setState({ kind: "connecting" }, reason, undefined);
-      this.#addresses.start();
+      this.#addresses?.start();
     }
+  }
+
+  /** Nobody has used the connection for a while. It holds no session until it is wanted again. */
+  #onIdle(): void {
+    const isResolving = this.#pool.members.length === 0;
+    if (isResolving || this.#state.kind === "connecting") {
+      this.#idleTimer.lookAgain();
+      return;
+    }
+    const reason = "the connection was idle";
+    this.#isAwake = false;
+    this.#direct = undefined;
+    this.#pool.sleep(reason);
+    this.#setState(IDLE, reason, undefined);
   }
 
   #onAddresses(addresses: readonly Address[]): void {
     this.#pool.setAddresses(addresses);
+    if (!this.#isAwake) return;
     this.#waiters.look();
     const { length } = addresses;
     this.#balancing.update();

@@ -77,9 +77,11 @@ export interface DialOptions extends SessionOptions {
    */
   readonly maxInFlightPerAddress?: number;
   /**
-   * A connection is closed when it has had no call for this long, in milliseconds, or up to a
-   * quarter longer. The next call makes another one. This is gRPC's idle timeout. Connections to an
-   * address other than the oldest are closed after 60,000 already. Infinity keeps the oldest.
+   * When there was no call for this long, in milliseconds, or up to a quarter longer, all
+   * connections are closed, whatever the balancer, and the state is `idle`. The next call, `ping`,
+   * `ready` or `connect` makes others. This is gRPC's idle timeout. While there are calls, an
+   * address keeps its oldest connection, and further ones are closed after 60,000 without a call,
+   * or this time if it is shorter. Infinity keeps the oldest.
    * @default 1_800_000
    */
   readonly idleTimeoutMs?: number;

@@ -40,6 +40,7 @@ export function dial(target: DialTarget, options: DialOptions = {}): ClientConn 
       authority,
       addresses: where.kind === "list" ? where.addresses : [],
       resolver: resolverOf(where, resolved),
+      reconnects: true,
       sourceOf: (address) =>
         new DialledSource(transport, connectOptionsOf(address, parsed, options)),
     },

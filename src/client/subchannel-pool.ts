@@ -55,6 +55,9 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   #wasReady = false;
   /** Backoffs are being cut short: the owner is told of the change that caused it, and no other. */
   #isCutting = false;
+  #isAsleep = false;
+  /** When a call was last seen on subchannels that have no session any more. */
+  #busyMs = Number.NEGATIVE_INFINITY;
   /** Where the next search for room begins, so that not always the same address helps out. */
   #nextHelper = 0;
 
@@ -94,6 +97,16 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
 
   get openStreamCount(): number {
     return this.#sum(({ openStreamCount }) => openStreamCount);
+  }
+
+  /** As `Subchannel.lookBusyMs`, of all that there are or were. */
+  lookBusyMs(nowMs: number): number {
+    let busyMs = this.#busyMs;
+    for (const { subchannel } of this.#members)
+      busyMs = Math.max(busyMs, subchannel.lookBusyMs(nowMs));
+    for (const subchannel of this.#draining)
+      busyMs = Math.max(busyMs, subchannel.lookBusyMs(nowMs));
+    return busyMs;
   }
 
   /** How many streams may be open at a time on the listed addresses that are ready. */
@@ -149,17 +162,36 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   }
 
   connect(member: Member): void {
-    if (this.#memberOf.has(member.subchannel)) member.subchannel.connect(this.#owner.whyConnect());
+    if (this.#isAsleep || !this.#memberOf.has(member.subchannel)) return;
+    member.subchannel.connect(this.#owner.whyConnect());
   }
 
   /** Makes the address idle. */
   letGo(member: Member): void {
+    this.#letGo(member, "another address is used");
+  }
+
+  /** Makes all addresses idle, and connects none until `wake`. The owner is not told of it. */
+  sleep(reason: string): void {
+    this.#isAsleep = true;
+    for (const member of this.#members) {
+      this.#letGo(member, reason);
+      member.hasFailed = false;
+    }
+    this.#wasReady = false;
+  }
+
+  wake(): void {
+    this.#isAsleep = false;
+  }
+
+  #letGo(member: Member, reason: string): void {
     const { subchannel } = member;
     if (subchannel.kind === "idle" || !this.#memberOf.has(subchannel)) return;
     const before = member.replace((listed) => this.#owner.makeSubchannel(listed, this));
     this.#memberOf.set(member.subchannel, member);
-    this.#retire(before, "another address is used");
-    this.#changed(member, "another address is used", undefined);
+    this.#retire(before, reason);
+    this.#changed(member, reason, undefined);
   }
 
   #retire(subchannel: Subchannel, reason: string): void {
@@ -253,7 +285,7 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   #changed(member: Member, reason: string, error: GrpcError | undefined): void {
     member.reason = reason;
     if (error !== undefined || member.kind === "ready") member.error = error;
-    if (this.#isCutting) return;
+    if (this.#isCutting || this.#isAsleep) return;
     this.#cutBackoffs(member);
     this.#owner.onChange(member, reason, error);
   }
@@ -310,6 +342,7 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
 
   onEmpty(subchannel: Subchannel): void {
     this.#draining.delete(subchannel);
+    this.#busyMs = Math.max(this.#busyMs, subchannel.lookBusyMs(this.#owner.clock.nowMs()));
     if (this.sessionCount === 0) this.#owner.onEmpty();
   }
 }

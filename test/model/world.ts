@@ -108,7 +108,7 @@ export class Backend {
     this.conn = ClientConn.create(
       {
         ...{ name, authority: name, addresses: [address] },
-        ...{ resolver: undefined, sourceOf: () => source },
+        ...{ resolver: undefined, reconnects: true, sourceOf: () => source },
       },
       dialOptions,
     );

@@ -112,7 +112,7 @@ export class StubSession implements ClientSession {
     this.closed();
   }
 
-  ping(): void {}
+  ping(_onAcknowledged: () => void): void {}
 }
 
 export interface StubConn {
@@ -168,7 +168,7 @@ export function stubConnOver(
   const address = { text: "(session)", socket: { path: "(session)" }, weight: 1 };
   const backend = {
     ...{ name: "(session)", authority: "localhost", addresses: [address], resolver: undefined },
-    sourceOf: () => source,
+    ...{ reconnects: false, sourceOf: () => source },
   };
   const conn = ClientConn.create(backend, resolveDialOptions({ clock, ...options }));
   return { conn, sessions, clock };

@@ -39,8 +39,8 @@ export interface Resolver {
   /** Called once, when the first call or `ClientConn.connect` wants an address. */
   start(listener: ResolverListener): void;
   /**
-   * An address could not be reached, or its connection was lost, so the list may be out of date.
-   * Called each time that this happens.
+   * An address could not be reached, its connection was lost, or the addresses are wanted again
+   * after `idleTimeoutMs`, so the list may be out of date. Called each time that this happens.
    */
   resolveNow?(): void;
   /** The connection was closed. Only called after `start`; afterwards nothing is listened to. */

@@ -69,10 +69,12 @@ export class Attempt implements ClientSessionListener {
   readonly lifetime: Lifetime;
   session: ClientSession | undefined = undefined;
   life: AttemptLife = "connecting";
-  /** A call was begun on it since `takeBusy` was last asked. */
+  /** A call was begun on it since `lookBusyMs` was last asked. */
   isUsed = false;
   private readonly owner: AttemptOwner;
   private wasUsed = false;
+  private wasBusy = false;
+  private busyMs = Number.NEGATIVE_INFINITY;
   private knownLimit: number | undefined = undefined;
   /** PINGs of users that were sent on it, and not answered so far. */
   private readonly pings = new Set<PingWaiter>();
@@ -111,11 +113,17 @@ export class Attempt implements ClientSessionListener {
     this.lifetime.stop();
   }
 
-  takeBusy(): boolean {
-    const { isUsed } = this;
-    this.wasUsed ||= isUsed;
+  /**
+   * When a call, or a PING without an answer, was last seen on it: `nowMs` if it is there, or was
+   * since somebody last asked.
+   */
+  lookBusyMs(nowMs: number): number {
+    const isBusy = this.openStreamCount > 0 || this.pings.size > 0;
+    if (isBusy || this.wasBusy || this.isUsed) this.busyMs = nowMs;
+    this.wasUsed ||= this.isUsed;
     this.isUsed = false;
-    return isUsed || this.openStreamCount > 0;
+    this.wasBusy = isBusy;
+    return this.busyMs;
   }
 
   /** Sends PING. */
@@ -169,6 +177,8 @@ export class Attempt implements ClientSessionListener {
 /** All attempts of one address whose sessions stand or are being made. */
 export class Attempts {
   readonly #all = new Set<Attempt>();
+  /** When a call was last seen on those that are gone. */
+  #busyMs = Number.NEGATIVE_INFINITY;
 
   get size(): number {
     return this.#all.size;
@@ -185,8 +195,16 @@ export class Attempts {
     this.#all.add(attempt);
   }
 
-  delete(attempt: Attempt): void {
+  delete(attempt: Attempt, nowMs: number): void {
+    this.#busyMs = this.lookBusyMs(nowMs);
     this.#all.delete(attempt);
+  }
+
+  /** As `Attempt.lookBusyMs`, of all that there are or were. */
+  lookBusyMs(nowMs: number): number {
+    let busyMs = this.#busyMs;
+    for (const attempt of this.#all) busyMs = Math.max(busyMs, attempt.lookBusyMs(nowMs));
+    return busyMs;
   }
 
   drain(): void {

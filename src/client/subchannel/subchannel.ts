@@ -109,8 +109,8 @@ const AGE_JITTER = 0.1;
  * is none before the backoff is over. Another session is made while calls wait, all that take calls
  * are at the server's MAX_CONCURRENT_STREAMS, and there are fewer than `maxConnectionsPerAddress`.
  * A session takes no more calls, and drains, on GOAWAY, when many of its streams were reset, when
- * its stream ids are used up, when it is idle, and when it is too old and another is ready in its
- * place.
+ * its stream ids are used up, when it is idle and not the oldest, and when it is too old and
+ * another is ready in its place.
  */
 export class Subchannel implements AttemptOwner {
   static readonly #ofSession = new WeakMap<Session, Subchannel>();
@@ -202,6 +202,11 @@ export class Subchannel implements AttemptOwner {
   /** Streams open on all of its sessions. */
   get openStreamCount(): number {
     return this.#attempts.openStreamCount;
+  }
+
+  /** As `Attempt.lookBusyMs`, of all of its sessions. */
+  lookBusyMs(nowMs: number): number {
+    return this.#attempts.lookBusyMs(nowMs);
   }
 
   /**
@@ -387,10 +392,10 @@ export class Subchannel implements AttemptOwner {
     }
   }
 
-  /** Only the oldest session is kept for calls that may come. */
+  /** The oldest session is kept for calls that may come, until the whole connection is idle. */
   idleLimitMs(attempt: Attempt): number {
-    const { idleTimeoutMs } = this.#options;
-    return attempt === this.#ready.oldest ? idleTimeoutMs : Math.min(idleTimeoutMs, EXTRA_IDLE_MS);
+    if (attempt === this.#ready.oldest) return Number.POSITIVE_INFINITY;
+    return Math.min(this.#options.idleTimeoutMs, EXTRA_IDLE_MS);
   }
 
   onSessionIdle(attempt: Attempt): void {
@@ -399,7 +404,9 @@ export class Subchannel implements AttemptOwner {
 
   /** If the old session is the only one and in use, another is made first. */
   onSessionOld(attempt: Attempt): void {
-    if (this.#ready.hasStandInFor(attempt) || !attempt.takeBusy()) this.#retire(attempt, TOO_OLD);
+    const nowMs = this.#options.clock.nowMs();
+    const isInUse = attempt.lookBusyMs(nowMs) === nowMs;
+    if (this.#ready.hasStandInFor(attempt) || !isInUse) this.#retire(attempt, TOO_OLD);
     else {
       attempt.life = "outlived";
       if (this.#mayConnect) this.#connector.begin(TOO_OLD);
@@ -407,7 +414,7 @@ export class Subchannel implements AttemptOwner {
   }
 
   onSessionClosed(attempt: Attempt, end: SessionEnd): void {
-    this.#attempts.delete(attempt);
+    this.#attempts.delete(attempt, this.#options.clock.nowMs());
     if (attempt.isReady()) {
       this.#connector.lost();
       this.#leave(attempt, end.reason ?? end.message, lostError(this.target, end));

@@ -7,6 +7,11 @@ import { type Flag, type GivenFlags, MAX_MS, wholeNumber } from "./flags.ts";
 
 export const clientConnectionFlags: readonly Flag[] = [
   {
+    name: "handshake-timeout-ms",
+    value: "MS",
+    text: "how long a client may take for its TLS handshake, its preface and its SETTINGS\ntogether, in milliseconds (default 10000)",
+  },
+  {
     name: "max-connections",
     value: "N",
     text: "connections of clients at a time, of each worker (default no limit)",
@@ -56,6 +61,7 @@ export const backendConnectionFlags: readonly Flag[] = [
 
 type ClientConnectionOptions = Pick<
   ServerOptions,
+  | "handshakeTimeoutMs"
   | "maxConnections"
   | "maxConnectionsPerClientAddress"
   | "maxConnectionAgeMs"
@@ -68,6 +74,7 @@ const MAX_COUNT = 1_000_000_000;
 /** @throws {CommandError} usage, naming the flag */
 export function clientConnectionOptions(flags: GivenFlags): ClientConnectionOptions {
   return given({
+    handshakeTimeoutMs: wholeNumber(flags, "handshake-timeout-ms", 1, MAX_MS),
     maxConnections: wholeNumber(flags, "max-connections", 1, MAX_COUNT),
     maxConnectionsPerClientAddress: wholeNumber(
       flags,

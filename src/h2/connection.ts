@@ -199,11 +199,6 @@ export class Connection<Owner>
     else this.end(end, sendGoAway ? (end.reason ?? end.message) : undefined);
   }
 
-  /** It is not known yet which protocol the client speaks. */
-  get isAwaitingClient(): boolean {
-    return this.opening.awaitsClient && !this.opening.started;
-  }
-
   /** The stream whose header fields, or frame, have begun and not ended; 0 for none. */
   get openHeaderId(): number {
     return this.headers.openStreamId || this.reader.openStreamId;

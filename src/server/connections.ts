@@ -5,6 +5,7 @@ import { publishRefusal, refused } from "../observe/channels.ts";
 import type {
   Admission,
   ListenerEvents,
+  ReachedLimit,
   Refusal,
   ServerSessionListener,
   Session,
@@ -85,10 +86,11 @@ export class Connections implements ListenerEvents {
     if (this.#sessions.size === 0) this.#onNoneLeft();
   }
 
-  onError(error: Error, peer: string | undefined): void {
+  onError(error: Error, peer: string | undefined, limit?: ReachedLimit): void {
     if (peer !== undefined && refused.hasSubscribers) {
       const rule = ruleOf(error, peer);
-      refused.publish({ scope: "connection", side: "downstream", peer, rule, cause: error });
+      const told = { scope: "connection", side: "downstream", peer, rule, cause: error } as const;
+      refused.publish(limit === undefined ? told : { ...told, limit });
     }
     const { onConnectionError } = this.#options;
     if (onConnectionError !== undefined) tell("onConnectionError", () => onConnectionError(error));

@@ -5,7 +5,11 @@ import { anything, type OptionTable, optionTable } from "../check/options.ts";
 import { type Codec, checkCodec, newCodec } from "../grpc/codec.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { checkAddress, parseAddress } from "../transport/address.ts";
-import { resolveSessionOptions, SESSION_CHECKS } from "../transport/defaults.ts";
+import {
+  checkHandshakeTimeout,
+  resolveSessionOptions,
+  SESSION_CHECKS,
+} from "../transport/defaults.ts";
 import { attachServer, checkServer, type HandedOverServer } from "../transport/handed-over.ts";
 import { SERVER_KEEPALIVE_OPTIONS, type ServerKeepaliveOptions } from "../transport/keepalive.ts";
 import { PROXY_PROTOCOL_OPTIONS } from "../transport/proxy-headers.ts";
@@ -48,6 +52,15 @@ export interface ServerOptions extends SessionOptions, ServerConnectionOptions {
    * @default after two hours of silence, 20 s for the answer; see `ServerKeepaliveOptions`
    */
   readonly keepalive?: ServerKeepaliveOptions;
+  /**
+   * How long a client of a listening socket may take from accept (behind a balancer: from its PROXY
+   * header) until its TLS handshake is done, and its preface and first SETTINGS have come, in
+   * milliseconds; then the connection ends. Clients do all of that at once, so this only bounds
+   * what a silent one costs: a socket and the state of TLS. Ten seconds are several retransmissions
+   * of TCP. Attached servers have times of their own.
+   * @default 10_000
+   */
+  readonly handshakeTimeoutMs?: number;
   /**
    * Encodes and decodes the messages of local handlers; proxied calls stay bytes.
    * @default newCodec()
@@ -224,7 +237,7 @@ export class Server {
     const connections = this.#connections;
     const detach = attachServer(http2Server, this.#options, claim, {
       onSession: (session) => connections.onAttachedSession(session),
-      onError: (error, peer) => connections.onError(error, peer),
+      onError: (error, peer, limit) => connections.onError(error, peer, limit),
     });
     this.#connections.add({ close: async () => detach() });
   }
@@ -253,6 +266,7 @@ const SERVER_OPTIONS: OptionTable = optionTable<ServerOptions>(
     transport: checkTransport,
     tls: SERVER_TLS_OPTIONS,
     keepalive: SERVER_KEEPALIVE_OPTIONS,
+    handshakeTimeoutMs: checkHandshakeTimeout,
     codec: checkCodec,
     unknownServiceHandler: checkFunction,
     interceptors: checkInterceptors,

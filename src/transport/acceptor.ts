@@ -2,8 +2,8 @@
 // speak HTTP/2. A transport makes sessions of the connections that it is handed.
 
 import { createServer, type Server, type Socket } from "node:net";
-import type { TlsOptions, Server as TlsServer } from "node:tls";
-import { systemClock } from "../time/clock.ts";
+import type { TLSSocket, TlsOptions, Server as TlsServer } from "node:tls";
+import { type Clock, systemClock } from "../time/clock.ts";
 import { Handshakes } from "./handshakes.ts";
 import { peerInfo } from "./peer-info.ts";
 import { ProxyHeaders } from "./proxy-headers.ts";
@@ -17,6 +17,9 @@ import type {
   SocketAddress,
 } from "./transport.ts";
 
+/** How much of its time the client on a TLS socket has left for its preface, in milliseconds. */
+export type HandshakeLeft = (socket: TLSSocket) => number;
+
 interface AcceptorOptions {
   readonly handshakeTimeoutMs: number;
   /** Nothing of a plain connection is read before `onPlain` gets it. */
@@ -27,7 +30,7 @@ interface AcceptorOptions {
    * Makes a server that never listens. Connections are emitted on it, and it makes sessions of
    * those that agree on h2.
    */
-  makeSecureServer(options: TlsOptions): TlsServer;
+  makeSecureServer(options: TlsOptions, handshakeLeft: HandshakeLeft): TlsServer;
 }
 
 /** Listens, as `Transport.listen` does. */
@@ -36,7 +39,7 @@ export async function accept(
   options: AcceptorOptions,
   events: ListenerEvents,
 ): Promise<Listener> {
-  const secure = tls === undefined ? undefined : new SecureSide(tls, options, events);
+  const secure = tls === undefined ? undefined : new SecureSide(tls, options, clock, events);
   const proxies =
     proxyProtocol === undefined ? undefined : new ProxyHeaders(proxyProtocol, clock, events);
   const path = "path" in address ? address.path : undefined;
@@ -120,9 +123,14 @@ class SecureSide {
   /** The server for new handshakes. Handshakes of earlier servers go on with those. */
   #server: TlsServer;
 
-  constructor(tls: ServerTlsOptions, options: AcceptorOptions, events: ListenerEvents) {
+  constructor(
+    tls: ServerTlsOptions,
+    options: AcceptorOptions,
+    clock: Clock,
+    events: ListenerEvents,
+  ) {
     this.#options = options;
-    this.#handshakes = new Handshakes((error, peer) => events.onError(error, peer));
+    this.#handshakes = new Handshakes(options.handshakeTimeoutMs, clock, events);
     this.#server = this.#make(tls);
   }
 
@@ -142,11 +150,10 @@ class SecureSide {
   }
 
   #make(tls: ServerTlsOptions): TlsServer {
-    const { handshakeTimeoutMs } = this.#options;
-    const server = this.#options.makeSecureServer({
-      ...withServerNames(tls),
-      handshakeTimeout: handshakeTimeoutMs,
-    });
+    const { handshakeTimeoutMs, makeSecureServer } = this.#options;
+    // Node begins its time anew with each octet. It counts where ours cannot.
+    const options = { ...withServerNames(tls), handshakeTimeout: handshakeTimeoutMs };
+    const server = makeSecureServer(options, (socket) => this.#handshakes.leftMs(socket));
     this.#handshakes.watch(server);
     return server;
   }

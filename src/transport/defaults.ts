@@ -3,14 +3,11 @@
 import { checkInteger, checkNumber, shown } from "../check/check.ts";
 import type { OptionCheck, OptionChecks } from "../check/options.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
-import type { SessionOptions } from "./transport.ts";
+import type { ListenOptions, SessionOptions } from "./transport.ts";
 
 export const DEFAULT_CONNECT_TIMEOUT_MS = 20_000;
 
-/**
- * How long a client that does nothing after it has connected may cost a socket and OpenSSL's state.
- */
-const MAX_HANDSHAKE_MS = 10_000;
+const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** Largest flow-control window that HTTP/2 can express (RFC 9113 §6.9.1). */
 export const MAX_WINDOW_BYTES = 0x7fffffff;
@@ -42,13 +39,17 @@ export function resolveSessionOptions(options: SessionOptions): ResolvedSessionO
   };
 }
 
-/**
- * How long a TLS handshake may take, or a client to begin at all, in milliseconds. Stacks that
- * acknowledge SETTINGS late do their handshake at once, so this time is shorter.
- */
-export function handshakeTimeoutMs(options: ResolvedSessionOptions): number {
-  return Math.min(options.settingsTimeoutMs, MAX_HANDSHAKE_MS);
+/** @throws {RangeError} as `resolveSessionOptions` */
+export function resolveHandshakeTimeout(
+  options: Pick<ListenOptions, "handshakeTimeoutMs">,
+): number {
+  const { handshakeTimeoutMs = DEFAULT_HANDSHAKE_TIMEOUT_MS } = options;
+  checkHandshakeTimeout("handshakeTimeoutMs", handshakeTimeoutMs);
+  return handshakeTimeoutMs;
 }
+
+export const checkHandshakeTimeout: OptionCheck = (name, value) =>
+  checkInteger(name, value, 1, 0x7fffffff);
 
 function stallTimeout({ stallTimeoutMs = 60_000 }: SessionOptions): number {
   checkNumber("stallTimeoutMs", stallTimeoutMs, 1);

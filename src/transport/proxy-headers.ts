@@ -8,7 +8,7 @@ import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 import { formatAddress } from "./address.ts";
 import { remoteAddressOf, setProxied } from "./peer-info.ts";
 import { parseProxyHeader } from "./proxy-protocol.ts";
-import type { ListenerEvents, ProxyProtocolOptions } from "./transport.ts";
+import type { ListenerEvents, ProxyProtocolOptions, ReachedLimit } from "./transport.ts";
 
 /** How long a header may take. A balancer sends it in its first segment. */
 const DEFAULT_TIMEOUT_MS = 5_000;
@@ -94,10 +94,10 @@ export class ProxyHeaders {
         admission?.unreserve();
         next(socket);
       },
-      onRefused: (peer, rule) => {
+      onRefused: (peer, rule, limit) => {
         this.#waiting.delete(wait);
         admission?.unreserve();
-        if (rule !== undefined) this.#events.onError(new Error(`${peer} ${rule}`), peer);
+        if (rule !== undefined) this.#events.onError(new Error(`${peer} ${rule}`), peer, limit);
       },
     });
     this.#waiting.add(wait);
@@ -122,7 +122,7 @@ export class ProxyHeaders {
 interface HeaderWaitEvents {
   onHeader(): void;
   /** @param rule `undefined` where there is nothing to tell */
-  onRefused(peer: string, rule: string | undefined): void;
+  onRefused(peer: string, rule: string | undefined, limit: ReachedLimit | undefined): void;
 }
 
 /** One connection whose header has not come as a whole. */
@@ -148,14 +148,15 @@ class HeaderWait implements TimerOwner {
   }
 
   onTimer(): void {
-    this.refuse(`did not send its PROXY header within ${this.timeoutMs} ms`);
+    const limit = { name: "proxyProtocol.timeoutMs", value: this.timeoutMs };
+    this.refuse(`did not send its PROXY header within ${limit.value} ms`, limit);
   }
 
-  refuse(rule: string | undefined): void {
+  refuse(rule: string | undefined, limit?: ReachedLimit): void {
     if (this.isOver) return;
     this.leave();
     this.socket.on("error", () => {}).destroy();
-    this.events.onRefused(this.peer, rule);
+    this.events.onRefused(this.peer, rule, limit);
   }
 
   private readonly onData = (chunk: Buffer): void => {

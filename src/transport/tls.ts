@@ -208,7 +208,7 @@ export const SERVER_TLS_OPTIONS: OptionTable = optionTable<
   },
   {
     named,
-    instead: { ...OURS, handshakeTimeout: "the option settingsTimeoutMs of the server" },
+    instead: { ...OURS, handshakeTimeout: "the option handshakeTimeoutMs of the server" },
     together: checkServerMaterial,
   },
 );

@@ -306,8 +306,8 @@ export interface SessionOptions {
   /**
    * How long the peer may take to acknowledge our SETTINGS, in milliseconds. RFC 9113 §6.5.3 says
    * "immediately". But some peers (gRPC C-core before 1.43) acknowledge with the next bytes that
-   * they have to send: a backend with its first answer. A TLS handshake, and on the engine a
-   * client's first word, gets at most 10 s of this time. @default 60_000
+   * they have to send: a backend with its first answer. Of a client it begins when its own SETTINGS
+   * have come. @default 60_000
    */
   readonly settingsTimeoutMs?: number;
   /**
@@ -362,6 +362,11 @@ export interface ListenOptions extends SessionOptions {
   readonly tls?: ServerTlsOptions;
   /** When clients are asked by PING, and how often they may ask. */
   readonly keepalive?: ServerKeepaliveOptions;
+  /**
+   * How long a client may take from the beginning of its connection until its TLS handshake is
+   * done, and its preface and first SETTINGS have come, in milliseconds. @default 10_000
+   */
+  readonly handshakeTimeoutMs?: number;
   readonly proxyProtocol?: ProxyProtocolOptions;
   /** Brings the connections of `address`, on which another process listens. */
   readonly source?: ConnectionSource;
@@ -403,8 +408,9 @@ export interface ListenerEvents {
    * A connection failed before it was a session (TLS handshake, no `h2`), or the listening socket
    * failed.
    * @param peer the other end of that connection; `undefined` for the listening socket
+   * @param limit the bound of ours that it exceeded
    */
-  onError(error: Error, peer: string | undefined): void;
+  onError(error: Error, peer: string | undefined, limit?: ReachedLimit): void;
 }
 
 export interface Listener {

@@ -135,14 +135,6 @@ describe("a server that waits for its client's preface", () => {
     expect(names).toEqual(["SETTINGS", "PING", "PING"]);
   });
 
-  it("says whether it still waits", () => {
-    const wire = waiting();
-    expect(wire.connection.isAwaitingClient).toBe(true);
-    wire.recv(frames.preface());
-    expect(wire.connection.isAwaitingClient).toBe(false);
-    expect(server().connection.isAwaitingClient).toBe(false);
-  });
-
   it("says nothing when it is ended before", () => {
     const wire = waiting();
     wire.connection.abort({ kind: "destroyed", code: 0, message: "over", reason: "over" }, true);

@@ -25,7 +25,13 @@ describe.each(["engine", "node"] as const)("a listener of %s", (transport) => {
   describe.each(["plain", "TLS"] as const)("for %s", (kind) => {
     async function start(settings: ListenSettings, options: ServerOptions = {}, where?: string) {
       const rules: string[] = [];
-      closeAtEnd(refused.subscribe(({ rule }) => rules.push(rule)));
+      const limits: unknown[] = [];
+      closeAtEnd(
+        refused.subscribe(({ rule, limit }) => {
+          rules.push(rule);
+          if (limit !== undefined) limits.push(limit);
+        }),
+      );
       const peers: PeerInfo[] = [];
       const server = watchServer(
         new Server({ transport, ...(kind === "TLS" ? { tls: { cert, key } } : {}), ...options }),
@@ -34,7 +40,7 @@ describe.each(["engine", "node"] as const)("a listener of %s", (transport) => {
         Method: ({ context }) => void peers.push(context.peer),
       });
       const { address } = await server.listen(where ?? "127.0.0.1:0", settings);
-      return { server, address, rules, peers };
+      return { server, address, rules, limits, peers };
     }
 
     function open(address: SocketAddress): Socket {
@@ -152,7 +158,10 @@ describe.each(["engine", "node"] as const)("a listener of %s", (transport) => {
 
     it("does not wait for a header for ever, and says nothing of who looks and goes", async () => {
       const clock = new FakeClock();
-      const { address, rules, server } = await start({ proxyProtocol: LOOPBACK }, { clock });
+      const { address, rules, limits, server } = await start(
+        { proxyProtocol: LOOPBACK },
+        { clock },
+      );
       const gone = open(address);
       gone.end();
       await closed(gone);
@@ -163,6 +172,7 @@ describe.each(["engine", "node"] as const)("a listener of %s", (transport) => {
       await closed(socket);
       await eventually("it is told", () => rules.length > 0);
       expect(rules).toEqual(["did not send its PROXY header within 5000 ms"]);
+      expect(limits).toEqual([{ name: "proxyProtocol.timeoutMs", value: 5_000 }]);
       expect([server.sessionCount, clock.timerCount]).toEqual([0, 0]);
     });
 

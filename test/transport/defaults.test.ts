@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../../src/time/clock.ts";
-import { handshakeTimeoutMs, resolveSessionOptions } from "../../src/transport/defaults.ts";
+import { resolveHandshakeTimeout, resolveSessionOptions } from "../../src/transport/defaults.ts";
 import type { SessionOptions } from "../../src/transport/transport.ts";
 import { FakeClock } from "../support/clock.ts";
 
@@ -62,16 +62,21 @@ describe("resolveSessionOptions", () => {
     );
   });
 
-  it("give a TLS handshake what SETTINGS have, but 10 s at most", () => {
-    const timeoutOf = (options: SessionOptions): number =>
-      handshakeTimeoutMs(resolveSessionOptions(options));
-    expect(timeoutOf({})).toBe(10_000);
-    expect(timeoutOf({ settingsTimeoutMs: 10_001 })).toBe(10_000);
-    expect(timeoutOf({ settingsTimeoutMs: 20 })).toBe(20);
-  });
-
   it("refuses a number in text", () => {
     const options = { streamWindowBytes: "100" as unknown as number };
     expect(() => resolveSessionOptions(options)).toThrow('got "100"');
+  });
+});
+
+describe("resolveHandshakeTimeout", () => {
+  it("fills in the documented default", () => {
+    expect(resolveHandshakeTimeout({})).toBe(10_000);
+    expect(resolveHandshakeTimeout({ handshakeTimeoutMs: 1 })).toBe(1);
+  });
+
+  it.each([0, 1.5, 2 ** 31, Number.POSITIVE_INFINITY])("refuses %d, naming both", (value) => {
+    expect(() => resolveHandshakeTimeout({ handshakeTimeoutMs: value })).toThrow(
+      new RangeError(`handshakeTimeoutMs: expected an integer from 1 to 2147483647, got ${value}`),
+    );
   });
 });

@@ -6,8 +6,8 @@ import {
   type TlsOptions,
   type Server as TlsServer,
 } from "node:tls";
-import { accept } from "../acceptor.ts";
-import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
+import { accept, type HandshakeLeft } from "../acceptor.ts";
+import { resolveHandshakeTimeout, resolveSessionOptions } from "../defaults.ts";
 import { resolveServerKeepalive } from "../keepalive.ts";
 import { peerInfo, remoteAddressOf } from "../peer-info.ts";
 import type { Listener, ListenerEvents, ListenOptions, PeerInfo } from "../transport.ts";
@@ -21,29 +21,42 @@ export function listen(
   events: ListenerEvents,
 ): Promise<Listener> {
   const { address } = options;
+  const handshakeTimeoutMs = resolveHandshakeTimeout(options);
   const resolved = {
     ...resolveSessionOptions(options),
     ...bounds,
     ...resolveServerKeepalive(options.keepalive),
+    handshakeTimeoutMs,
   };
   const path = "path" in address ? address.path : undefined;
-  const begin = (socket: Socket, reader: SocketReader | undefined, peer: PeerInfo): void => {
+  const begin = (
+    socket: Socket,
+    reader: SocketReader | undefined,
+    peer: PeerInfo,
+    handshakeLeftMs = handshakeTimeoutMs,
+  ): void => {
     const session = new ServerSession(socket, reader, peer, resolved);
-    session.open((opened) => events.onSession(opened));
+    session.open((opened) => events.onSession(opened), handshakeLeftMs);
   };
   return accept(
     options,
     {
-      handshakeTimeoutMs: handshakeTimeoutMs(resolved),
+      handshakeTimeoutMs,
       pausesPlain: true,
       onPlain: (socket) => takePlain(socket, path, begin),
-      makeSecureServer: (tls) => secureServer(tls, path, begin, events),
+      makeSecureServer: (tls, handshakeLeft) =>
+        secureServer(tls, path, handshakeLeft, begin, events),
     },
     events,
   );
 }
 
-type Begin = (socket: Socket, reader: SocketReader | undefined, peer: PeerInfo) => void;
+type Begin = (
+  socket: Socket,
+  reader: SocketReader | undefined,
+  peer: PeerInfo,
+  handshakeLeftMs?: number,
+) => void;
 
 /**
  * @param accepted with `pauseOnConnect`; one of which something was read keeps what it has read
@@ -67,6 +80,7 @@ function takePlain(accepted: Socket, path: string | undefined, begin: Begin): So
 function secureServer(
   tls: TlsOptions,
   path: string | undefined,
+  handshakeLeft: HandshakeLeft,
   begin: Begin,
   events: ListenerEvents,
 ): TlsServer {
@@ -74,7 +88,7 @@ function secureServer(
   return createTlsServer({ ...tls, ALPNProtocols: ["h2"] }, (socket) => {
     if (socket.alpnProtocol === "h2") {
       socket.setNoDelay(true);
-      begin(socket, undefined, peerInfo(socket, path, "server"));
+      begin(socket, undefined, peerInfo(socket, path, "server"), handshakeLeft(socket));
       return;
     }
     const who = remoteAddressOf(socket);

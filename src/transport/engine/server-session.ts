@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { ConnectionEnd } from "../../h2/events.ts";
 import type { H2Stream } from "../../h2/stream.ts";
 import type { HeaderList } from "../../wire/field.ts";
+import { NO_HTTP2 } from "../handshakes.ts";
 import type { ServerKeepaliveTerms } from "../keepalive.ts";
 import { SessionKeepalive, type WatchedSession } from "../session-keepalive.ts";
 import type {
@@ -16,11 +17,14 @@ import type {
 import { type EngineSessionOptions, SocketSession } from "./session.ts";
 import type { SocketReader } from "./socket-reader.ts";
 
-interface EngineServerOptions extends EngineSessionOptions, ServerKeepaliveTerms {}
+interface EngineServerOptions extends EngineSessionOptions, ServerKeepaliveTerms {
+  readonly handshakeTimeoutMs: number;
+}
 
 export class ServerSession extends SocketSession implements WatchedSession {
   private listener: ServerSessionListener | undefined;
   private readonly keepalive: SessionKeepalive;
+  private readonly handshakeTimeoutMs: number;
 
   constructor(
     socket: Socket,
@@ -31,17 +35,19 @@ export class ServerSession extends SocketSession implements WatchedSession {
     super("server", socket, reader, peer, options);
     const lookMs = Number.POSITIVE_INFINITY;
     this.keepalive = new SessionKeepalive(options.keepalive, this.clock, this, lookMs);
+    this.handshakeTimeoutMs = options.handshakeTimeoutMs;
   }
 
   /**
    * The socket is connected: gets the listener and sends the first flight. If the client may speak
    * another protocol, the first flight waits for its preface.
+   * @param handshakeLeftMs the rest of the client's time to begin
    */
-  open(onSession: (session: Session) => ServerSessionListener): void {
+  open(onSession: (session: Session) => ServerSessionListener, handshakeLeftMs: number): void {
     this.watchSocket();
     this.listener = onSession(this);
     // A TLS client has agreed on h2 already.
-    this.start(this.peer.tls !== undefined);
+    this.start(this.peer.tls !== undefined, handshakeLeftMs);
     this.keepalive.start();
   }
 
@@ -68,6 +74,10 @@ export class ServerSession extends SocketSession implements WatchedSession {
   }
 
   onAvailable(): void {}
+
+  protected override onSilentClient(): void {
+    this.refuseSlow(NO_HTTP2, { name: "handshakeTimeoutMs", value: this.handshakeTimeoutMs });
+  }
 
   protected tellClosed(end: ConnectionEnd): void {
     this.listener?.onClosed(end);

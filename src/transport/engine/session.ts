@@ -12,7 +12,7 @@ import { Timer } from "../../time/timer-wheel.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import { countRead } from "../count-read.ts";
-import { handshakeTimeoutMs, type ResolvedSessionOptions } from "../defaults.ts";
+import type { ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
 import { StallWatch, TOOK_NOTHING } from "../stall-watch.ts";
 import type {
@@ -98,12 +98,11 @@ export abstract class SocketSession
   /** Reads the socket, if it is a plain one. */
   private readonly reader: SocketReader | undefined;
   private readonly settingsTimeoutMs: number;
-  /** The part of `settingsTimeoutMs` in which a client has to begin, as with TLS. */
-  private readonly firstWordMs: number;
-  private firstWordCame = false;
   private isWaitingForTurn = false;
   private isWaitingForRead = false;
   private settingsTimer: Timer | undefined;
+  /** `settingsTimer` runs for the preface and SETTINGS of a client. */
+  private awaitsClient = false;
   private drainTimer: Timer | undefined;
   private readonly stallTimeoutMs: number;
   /** Made when the socket takes less than it is given for the first time. */
@@ -126,7 +125,6 @@ export abstract class SocketSession
     this.socket = socket;
     this.peer = peer;
     this.settingsTimeoutMs = options.settingsTimeoutMs;
-    this.firstWordMs = handshakeTimeoutMs(options);
     this.headerTimeoutMs = options.headerTimeoutMs;
     this.stallTimeoutMs = options.stallTimeoutMs;
     this.connection = new Connection<Session>(role, this, options, this, this.clock.nowMs());
@@ -221,8 +219,11 @@ export abstract class SocketSession
 
   // The socket
 
-  /** The socket is connected: begins to speak, or waits for the client's first bytes. */
-  protected start(speaksFirst: boolean): void {
+  /**
+   * The socket is connected: begins to speak, or waits for the client's first bytes.
+   * @param handshakeLeftMs of a server: the rest of the client's time to begin
+   */
+  protected start(speaksFirst: boolean, handshakeLeftMs?: number): void {
     const { socket, reader } = this;
     this.socketState = OPEN;
     if (reader !== undefined) {
@@ -232,7 +233,8 @@ export abstract class SocketSession
     }
     socket.on("end", () => this.onSocketLost("closed the connection", undefined));
     this.settingsTimer = new Timer(this);
-    this.clock.schedule(this.settingsTimer, this.firstWordMs);
+    this.awaitsClient = handshakeLeftMs !== undefined;
+    this.clock.schedule(this.settingsTimer, handshakeLeftMs ?? this.settingsTimeoutMs);
     this.connection.written(0, DATA_HIGH_WATER_BYTES);
     if (speaksFirst) this.connection.start();
     else this.connection.awaitClient();
@@ -257,7 +259,7 @@ export abstract class SocketSession
     const { connection } = this;
     countRead(end);
     connection.receive(chunk, this.clock.nowMs(), end, isLent);
-    if (this.settingsTimer !== undefined && connection.settingsAcked) this.dropSettingsTimer();
+    if (this.settingsTimer !== undefined) this.lookForSettings(this.settingsTimer);
     const { openHeaderId } = connection;
     if (openHeaderId !== this.openHeaderId) this.watchHeader(openHeaderId);
     this.onRead();
@@ -368,7 +370,7 @@ export abstract class SocketSession
     const { socketState } = this;
     if (socketState.kind === "lingering" && timer === socketState.timer) this.linger(socketState);
     else if (timer === this.drainTimer) this.connection.finishDrain();
-    else if (timer === this.settingsTimer) this.onSettingsTimer(timer);
+    else if (timer === this.settingsTimer) this.onSettingsTimer();
     else if (timer === this.headerTimer) {
       const limit = { name: "headerTimeoutMs", value: this.headerTimeoutMs };
       const rule = `did not complete the header fields of stream ${this.openHeaderId}`;
@@ -385,22 +387,31 @@ export abstract class SocketSession
     this.clock.schedule(this.headerTimer, this.headerTimeoutMs);
   }
 
-  private onSettingsTimer(timer: Timer): void {
-    const leftMs = this.settingsTimeoutMs - this.firstWordMs;
-    if (this.connection.isAwaitingClient) {
-      this.refuseSlow(`did not begin to speak HTTP/2 within ${this.firstWordMs} ms`, undefined);
-    } else if (!this.firstWordCame && leftMs > 0) {
-      this.firstWordCame = true;
-      this.clock.schedule(timer, leftMs);
-    } else {
-      const limit = { name: "settingsTimeoutMs", value: this.settingsTimeoutMs };
-      this.refuseSlow("did not acknowledge SETTINGS", limit);
+  private lookForSettings(timer: Timer): void {
+    const { settingsAcked, settingsReady } = this.connection;
+    if (settingsAcked) {
+      this.dropSettingsTimer();
+    } else if (settingsReady && this.awaitsClient) {
+      this.awaitsClient = false;
+      this.clock.schedule(timer, this.settingsTimeoutMs);
     }
   }
 
-  private refuseSlow(
+  private onSettingsTimer(): void {
+    if (this.awaitsClient) {
+      this.onSilentClient();
+      return;
+    }
+    const limit = { name: "settingsTimeoutMs", value: this.settingsTimeoutMs };
+    this.refuseSlow("did not acknowledge SETTINGS", limit);
+  }
+
+  /** The time of a server's client to begin is over. */
+  protected onSilentClient(): void {}
+
+  protected refuseSlow(
     rule: string,
-    limit: ReachedLimit | undefined,
+    limit: ReachedLimit,
     code: number = ErrorCode.SETTINGS_TIMEOUT,
   ): void {
     this.onRefused({ scope: "connection", streamId: 0, rule, limit });

@@ -10,8 +10,9 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
-import { accept } from "../acceptor.ts";
-import { handshakeTimeoutMs, resolveSessionOptions } from "../defaults.ts";
+import type { TLSSocket } from "node:tls";
+import { accept, type HandshakeLeft } from "../acceptor.ts";
+import { resolveHandshakeTimeout, resolveSessionOptions } from "../defaults.ts";
 import { resolveServerKeepalive } from "../keepalive.ts";
 import { remoteAddressOf } from "../peer-info.ts";
 import type { Listener, ListenerEvents, ListenOptions } from "../transport.ts";
@@ -21,26 +22,27 @@ import { nodeSessionOptions } from "./session-options.ts";
 /** The servers of node:http2 that are made here do not listen: connections are emitted on them. */
 export function listen(options: ListenOptions, events: ListenerEvents): Promise<Listener> {
   const resolved = resolveSessionOptions(options);
-  const keepalive = resolveServerKeepalive(options.keepalive);
+  const handshakeTimeoutMs = resolveHandshakeTimeout(options);
+  const terms = { ...resolveServerKeepalive(options.keepalive), handshakeTimeoutMs };
   const { address } = options;
   const sessionOptions = nodeSessionOptions(resolved);
   const path = "path" in address ? address.path : undefined;
-  const sessions = new ServerSessions(resolved, events, path, keepalive);
+  const sessions = new ServerSessions(resolved, events, path, terms);
   const plain = createServer(sessionOptions);
-  subscribe(plain, "connection", sessions, events);
+  subscribe(plain, "connection", sessions, () => handshakeTimeoutMs, events);
   return accept(
     options,
     {
-      handshakeTimeoutMs: handshakeTimeoutMs(resolved),
+      handshakeTimeoutMs,
       pausesPlain: false,
       onPlain: (socket) => {
         plain.emit("connection", socket);
         return socket;
       },
-      makeSecureServer: (tls) => {
+      makeSecureServer: (tls, handshakeLeft) => {
         // HTTP/1 is not spoken here.
         const secure = createSecureServer({ ...tls, allowHTTP1: false, ...sessionOptions });
-        subscribe(secure, "secureConnection", sessions, events);
+        subscribe(secure, "secureConnection", sessions, handshakeLeft, events);
         return secure;
       },
     },
@@ -53,12 +55,17 @@ function subscribe(
   server: Http2Server | Http2SecureServer,
   connectionEvent: "connection" | "secureConnection",
   sessions: ServerSessions,
+  handshakeLeft: HandshakeLeft,
   events: ListenerEvents,
 ): void {
-  server.prependListener(connectionEvent, (socket: Socket) => sessions.accepted(socket));
+  let handshakeLeftMs: number | undefined;
+  server.prependListener(connectionEvent, (socket: TLSSocket) => {
+    sessions.accepted(socket);
+    handshakeLeftMs = handshakeLeft(socket);
+  });
   server.on("session", (node) => {
     sessions.begun(node);
-    sessions.take(node);
+    sessions.take(node, handshakeLeftMs);
   });
   server.on(
     "stream",

@@ -2,17 +2,24 @@
 
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { Timer } from "../../time/timer-wheel.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import type { HeaderList } from "../../wire/field.ts";
 import { RECEIVED } from "../../wire/message-rules.ts";
 import { PingStrikes, TOO_MANY_PINGS } from "../../wire/ping-strikes.ts";
 import type { ResolvedSessionOptions } from "../defaults.ts";
+import { NO_HTTP2 } from "../handshakes.ts";
 import type { ServerKeepaliveTerms } from "../keepalive.ts";
 import { SessionKeepalive } from "../session-keepalive.ts";
 import type { ListenerEvents, PeerInfo, ServerSessionListener } from "../transport.ts";
 import { NodeServerStream, type ServerStreamOwner } from "./server-stream.ts";
 import { NodeSession } from "./session.ts";
 import { onError, resetBare } from "./stream.ts";
+
+/** What a server of ours asks of its clients, beside the options that both sides have. */
+export interface ServerTerms extends ServerKeepaliveTerms {
+  readonly handshakeTimeoutMs: number;
+}
 
 /** Looks at when a session has read something, within one interval. */
 const LOOKS = 64;
@@ -25,6 +32,9 @@ export class NodeServerSession extends NodeSession implements ServerStreamOwner 
   /** Set when the drain was announced. */
   private lastTakenId: number | undefined;
   private keepalive: SessionKeepalive | undefined;
+  /** Runs until the client's SETTINGS have come. */
+  private handshakeTimer: Timer | undefined;
+  private handshakeTimeoutMs = 0;
   /** HEADERS and DATA that were sent. */
   private sentCount = 0;
 
@@ -40,9 +50,15 @@ export class NodeServerSession extends NodeSession implements ServerStreamOwner 
     this.started();
   }
 
-  /** Asks the client by PING, and counts its own. */
-  watch({ keepalive, minPingIntervalMs }: ServerKeepaliveTerms): void {
+  /**
+   * Gives the client its time to begin, asks it by PING, and counts its own.
+   * @param handshakeLeftMs `undefined` if it has begun
+   */
+  watch(terms: ServerTerms, handshakeLeftMs: number | undefined): void {
+    const { keepalive, minPingIntervalMs, handshakeTimeoutMs } = terms;
     if (this.socket !== undefined) this.watchStalls(this.socket);
+    this.handshakeTimeoutMs = handshakeTimeoutMs;
+    if (handshakeLeftMs !== undefined) this.awaitClient(handshakeLeftMs);
     const lookMs = Math.max(LEAST_LOOK_MS, keepalive.intervalMs / LOOKS);
     this.keepalive = new SessionKeepalive(keepalive, this.options.clock, this, lookMs);
     this.keepalive.start();
@@ -53,6 +69,28 @@ export class NodeServerSession extends NodeSession implements ServerStreamOwner 
       // Not within nghttp2's receive function, as its end.
       setImmediate(() => this.endTooManyPings());
     });
+  }
+
+  /** The time for the acknowledgement of our SETTINGS begins when the client's have come. */
+  private awaitClient(handshakeLeftMs: number): void {
+    const { clock } = this.options;
+    const timer = new Timer(this);
+    this.handshakeTimer = timer;
+    this.dropSettingsTimer();
+    clock.schedule(timer, handshakeLeftMs);
+    this.node.once("remoteSettings", () => {
+      clock.cancel(timer);
+      if (!this.isOver) this.awaitSettingsAck();
+    });
+  }
+
+  override onTimer(timer: Timer): void {
+    if (timer !== this.handshakeTimer) {
+      super.onTimer(timer);
+      return;
+    }
+    const limit = { name: "handshakeTimeoutMs", value: this.handshakeTimeoutMs };
+    this.endSlow(NO_HTTP2, limit, ErrorCode.SETTINGS_TIMEOUT);
   }
 
   /** `destroy` says its code, and nothing else. */
@@ -69,6 +107,7 @@ export class NodeServerSession extends NodeSession implements ServerStreamOwner 
 
   protected override cleanUp(): void {
     this.keepalive?.stop();
+    if (this.handshakeTimer !== undefined) this.options.clock.cancel(this.handshakeTimer);
   }
 
   override drain(): void {

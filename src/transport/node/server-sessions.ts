@@ -4,11 +4,10 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { ResolvedSessionOptions } from "../defaults.ts";
-import type { ServerKeepaliveTerms } from "../keepalive.ts";
 import { peerInfo } from "../peer-info.ts";
 import type { ListenerEvents } from "../transport.ts";
 import { receivedFields } from "./header-lists.ts";
-import { NodeServerSession } from "./server-session.ts";
+import { NodeServerSession, type ServerTerms } from "./server-session.ts";
 import { END_STREAM_FLAG } from "./stream.ts";
 
 /**
@@ -22,7 +21,7 @@ export class ServerSessions {
   readonly #events: ListenerEvents;
   readonly #path: string | undefined;
   /** `undefined` where the owner of the server decides. */
-  readonly #keepalive: ServerKeepaliveTerms | undefined;
+  readonly #terms: ServerTerms | undefined;
   readonly #taken = new WeakMap<ServerHttp2Session, NodeServerSession>();
   readonly #shared = new WeakSet<ServerHttp2Session>();
   /**
@@ -37,12 +36,12 @@ export class ServerSessions {
     options: ResolvedSessionOptions,
     events: ListenerEvents,
     path: string | undefined,
-    keepalive: ServerKeepaliveTerms | undefined,
+    terms: ServerTerms | undefined,
   ) {
     this.#options = options;
     this.#events = events;
     this.#path = path;
-    this.#keepalive = keepalive;
+    this.#terms = terms;
   }
 
   accepted(socket: Socket | undefined): void {
@@ -60,14 +59,17 @@ export class ServerSessions {
     this.#taken.get(node)?.share();
   }
 
-  /** Makes a session of ours from it, and tells the owner. */
-  take(node: ServerHttp2Session): NodeServerSession {
+  /**
+   * Makes a session of ours from it, and tells the owner.
+   * @param handshakeLeftMs the rest of the client's time to begin; `undefined` if it has begun
+   */
+  take(node: ServerHttp2Session, handshakeLeftMs?: number): NodeServerSession {
     const socket = this.#sockets.get(node);
     // A socket that fails after its session has released it must not end the process.
     socket?.on("error", () => {});
     const peer = peerInfo(socket ?? node.socket, this.#path, "server");
     const session = new NodeServerSession(node, socket, peer, this.#options, this.#events);
-    if (this.#keepalive !== undefined) session.watch(this.#keepalive);
+    if (this.#terms !== undefined) session.watch(this.#terms, handshakeLeftMs);
     this.#taken.set(node, session);
     const other = takenBy.get(node);
     takenBy.set(node, session);

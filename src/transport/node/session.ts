@@ -10,7 +10,14 @@ import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
 import type { WatchedSession } from "../session-keepalive.ts";
 import { StallWatch, TOOK_NOTHING } from "../stall-watch.ts";
-import type { PeerInfo, Refusal, SessionEnd, SessionListener, StreamEnd } from "../transport.ts";
+import type {
+  PeerInfo,
+  ReachedLimit,
+  Refusal,
+  SessionEnd,
+  SessionListener,
+  StreamEnd,
+} from "../transport.ts";
 import { isGivenUp, SESSIONS_GO_DEAF } from "./deafness.ts";
 import { type Lifeline, lifelineOf } from "./native-session.ts";
 import { joinRounds, leaveRounds, type RoundTaker } from "./rounds.ts";
@@ -93,7 +100,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     node.on("goaway", (code, lastStreamId, debugData) => {
       this.recvGoAway(code, lastStreamId, debugData);
     });
-    node.on("localSettings", () => options.clock.cancel(this.settingsTimer));
+    node.on("localSettings", () => this.dropSettingsTimer());
     node.on("close", () => {
       this.finish();
       // By then the streams that node:http2 never reported are freed.
@@ -131,10 +138,17 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     this.seenMs = this.nowMs;
     // SETTINGS cannot change the window of the connection (RFC 9113 §6.9.2).
     this.node.setLocalWindowSize(Math.min(this.options.connectionWindowBytes, MAX_WINDOW_BYTES));
-    if (this.node.pendingSettingsAck) {
-      this.options.clock.schedule(this.settingsTimer, this.options.settingsTimeoutMs);
-    }
+    this.awaitSettingsAck();
     if (SESSIONS_GO_DEAF) joinRounds(this);
+  }
+
+  protected awaitSettingsAck(): void {
+    if (!this.node.pendingSettingsAck) return;
+    this.options.clock.schedule(this.settingsTimer, this.options.settingsTimeoutMs);
+  }
+
+  protected dropSettingsTimer(): void {
+    this.options.clock.cancel(this.settingsTimer);
   }
 
   /** From now on an end of the session ends only our streams on it. */
@@ -158,8 +172,13 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
 
   onStalled(): void {
     const limit = { name: "stallTimeoutMs", value: this.options.stallTimeoutMs };
-    this.refused({ scope: "connection", streamId: 0, rule: TOOK_NOTHING, limit });
-    this.end({ kind: "timeout", code: ErrorCode.ENHANCE_YOUR_CALM, ...this.told(TOOK_NOTHING) });
+    this.endSlow(TOOK_NOTHING, limit, ErrorCode.ENHANCE_YOUR_CALM);
+  }
+
+  /** The peer did not do in time what it had to do. */
+  protected endSlow(rule: string, limit: ReachedLimit, code: number): void {
+    this.refused({ scope: "connection", streamId: 0, rule, limit });
+    this.end({ kind: "timeout", code, ...this.told(rule) });
   }
 
   drain(): void {
@@ -354,10 +373,8 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     if (timer === this.lingerTimer) {
       this.socket?.destroy();
     } else if (timer === this.settingsTimer) {
-      const rule = "did not acknowledge SETTINGS";
       const limit = { name: "settingsTimeoutMs", value: this.options.settingsTimeoutMs };
-      this.refused({ scope: "connection", streamId: 0, rule, limit });
-      this.end({ kind: "timeout", code: ErrorCode.SETTINGS_TIMEOUT, ...this.told(rule) });
+      this.endSlow("did not acknowledge SETTINGS", limit, ErrorCode.SETTINGS_TIMEOUT);
     }
   }
 

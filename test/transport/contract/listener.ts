@@ -206,7 +206,7 @@ export function listenerCases(contract: Contract): void {
     });
 
     it("whose handshake takes too long is an error of the listener, and is over", async () => {
-      const server = await serve(contract, { tls: { cert, key }, settingsTimeoutMs: 20 });
+      const server = await serve(contract, { tls: { cert, key }, handshakeTimeoutMs: 20 });
       const socket = connectSocket(server.listener.address as { host: string; port: number });
       closeAtEnd(() => socket.destroy());
       socket.on("error", () => undefined).resume();

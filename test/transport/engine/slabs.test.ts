@@ -10,7 +10,7 @@ import { resolveSessionOptions } from "../../../src/transport/defaults.ts";
 import { engineTransport } from "../../../src/transport/engine/index.ts";
 import { ServerSession } from "../../../src/transport/engine/server-session.ts";
 import { resolveServerKeepalive } from "../../../src/transport/keepalive.ts";
-import type { Stream } from "../../../src/transport/transport.ts";
+import type { Session, Stream } from "../../../src/transport/transport.ts";
 import { fieldsOf, frames, request, response } from "../../support/frames.ts";
 import { SessionRecorder } from "../../support/recorder.ts";
 import { type Contract, type Scripted, scriptToServer } from "../contract/harness.ts";
@@ -92,11 +92,13 @@ it("a failed write gives nobody the bytes of those that are still under way", as
     limits: DEFAULT_LIMITS,
     windowBudget: new WindowBudget(0),
     ...resolveServerKeepalive(),
+    handshakeTimeoutMs: 10_000,
   };
-  new ServerSession(socket, undefined, peer, options).open((session) => {
+  const begun = (session: Session): SessionRecorder => {
     events.attach(session);
     return events;
-  });
+  };
+  new ServerSession(socket, undefined, peer, options).open(begun, 10_000);
   const opening = [frames.preface(), frames.settings(), frames.headers(1, request("/a/B"))];
   socket.emit("data", frames.bytes(...opening));
   await nextTurn();

@@ -1,4 +1,5 @@
 import { defineConfig, type ProjectConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { TEST_LIMIT_MS } from "./test/support/patience.ts";
 
 /**
@@ -15,6 +16,18 @@ const CHAIN = ["test/chain/**/*.test.ts"];
 
 /** Thousands of calls under faults: `vitest run --mode faults`, and nothing else then. */
 const FAULTS = ["test/faults/relay-under-faults.test.ts"];
+
+/** Small, but the longest of its project: one processor would wait for it at the end. */
+const LONGEST = /test\/endurance\/leaks\.test\.ts$/;
+
+/** Where nothing has been run before, Vitest takes the largest file for the longest. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLongest = ({ moduleId }: TestSpecification) => LONGEST.test(moduleId);
+    return [...sorted.filter(isLongest), ...sorted.filter((file) => !isLongest(file))];
+  }
+}
 
 /** They work and measure for seconds, or start other programs. */
 const SLOW: ProjectConfig = { testTimeout: 60_000, hookTimeout: 60_000 };
@@ -55,6 +68,7 @@ export default defineConfig(({ mode }) => ({
   resolve: { alias: { "grpc-relay": new URL("src/index.ts", import.meta.url).pathname } },
   test: {
     pool: "forks",
+    sequence: { sequencer: LongestFirst },
     // Vitest itself would leave one processor idle: on two it would run one file at a time.
     maxWorkers: "100%",
     setupFiles: ["test/support/setup.ts"],

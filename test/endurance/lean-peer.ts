@@ -308,10 +308,11 @@ export class LeanConnection {
   }
 }
 
-/** Listens on a free port of 127.0.0.1. */
+/** Listens on a free port of `host`. */
 export async function leanServer(
   listener: (connection: LeanConnection) => LeanListener,
   options: LeanOptions = {},
+  host = "127.0.0.1",
 ): Promise<{ readonly target: string; readonly close: () => void }> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -322,11 +323,11 @@ export async function leanServer(
     const connection = new LeanConnection(socket, true, forward, options);
     Object.assign(forward, listener(connection));
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   const bound = server.address();
   if (bound === null || typeof bound === "string") throw new Error("not listening");
   return {
-    target: `127.0.0.1:${bound.port}`,
+    target: `${host}:${bound.port}`,
     close: () => {
       server.close();
       for (const socket of sockets) socket.destroy();

@@ -9,6 +9,7 @@ import {
 } from "../endurance/lean-peer.ts";
 import { frames, headerBlock, response, trailers, trailersOnly } from "../support/frames.ts";
 import type { PassedTo } from "./fault-proxy.ts";
+import { LOOPBACK } from "./loopback.ts";
 import type { BackendName, CallPlan, GoAwayPlan, Part } from "./plan.ts";
 import { Credit, Sender } from "./sender.ts";
 
@@ -161,12 +162,14 @@ export class FaultBackend {
   readonly address: PassedTo;
   readonly close: () => void;
   #round: BackendRound | undefined;
+  /** Of the round. */
+  #connections: LeanConnection[] = [];
 
   static async listen(name: BackendName): Promise<FaultBackend> {
     let backend: FaultBackend | undefined;
-    const server = await leanServer((connection) => backend?.serve(connection) ?? {});
+    const server = await leanServer((connection) => backend?.serve(connection) ?? {}, {}, LOOPBACK);
     const port = Number(server.target.split(":")[1]);
-    backend = new FaultBackend(name, { host: "127.0.0.1", port }, server.close);
+    backend = new FaultBackend(name, { host: LOOPBACK, port }, server.close);
     return backend;
   }
 
@@ -179,11 +182,20 @@ export class FaultBackend {
   /** Later connections belong to `round`. */
   begin(round: BackendRound): void {
     this.#round = round;
+    this.#connections = [];
+  }
+
+  /** What the relay lets the connections send that stand. */
+  get sendWindowsBytes(): number[] {
+    return this.#connections
+      .filter(({ closed }) => !closed)
+      .map(({ sendWindowBytes }) => sendWindowBytes);
   }
 
   serve(connection: LeanConnection): LeanListener {
     const round = this.#round;
     if (round === undefined) return {};
+    this.#connections.push(connection);
     const answers = new Map<LeanStream, Answer>();
     let goneAway = false;
     let callCount = 0;

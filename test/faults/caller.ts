@@ -69,6 +69,11 @@ export class Caller implements LeanListener {
     return this.#connection?.closed !== false;
   }
 
+  /** What the relay lets the connection send now. */
+  get sendWindowBytes(): number {
+    return this.#connection?.sendWindowBytes ?? 0;
+  }
+
   async connect(address: PassedTo): Promise<void> {
     const connection = await LeanConnection.connect(address, this);
     this.#connection = connection;

@@ -1,6 +1,7 @@
 // A TCP proxy that breaks what passes it, where a plan says so: at the n-th byte of a connection.
 
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { LOOPBACK } from "./loopback.ts";
 
 /**
  * - `"refuse"`: the connection is reset as it comes.
@@ -65,6 +66,8 @@ class Way {
   #splitLeft = 0;
   #busy = false;
   #ended = false;
+  /** A fault is under way. One that is lethal is until the connection is gone. */
+  firing = false;
 
   constructor(
     source: Socket,
@@ -150,6 +153,12 @@ class Way {
 
   async #fire(fault: Fault): Promise<void> {
     this.#onFault(fault);
+    this.firing = true;
+    await this.#do(fault);
+    this.firing = LETHAL.has(fault.kind);
+  }
+
+  async #do(fault: Fault): Promise<void> {
     switch (fault.kind) {
       case "stall":
         await later(fault.ms);
@@ -201,10 +210,10 @@ export class FaultProxy {
   #faults: readonly Fault[] = [];
   #onFault: (fault: Fault) => void = () => undefined;
 
-  /** Listens on a free port of 127.0.0.1. @param to asked for each connection */
+  /** Listens on a free port. @param to asked for each connection */
   static async listen(to: () => PassedTo): Promise<FaultProxy> {
     const server = createServer({ allowHalfOpen: true, noDelay: true });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => server.listen(0, LOOPBACK, resolve));
     return new FaultProxy(server, to);
   }
 
@@ -212,12 +221,12 @@ export class FaultProxy {
     this.#server = server;
     const bound = server.address();
     if (bound === null || typeof bound === "string") throw new Error("expected a port");
-    this.address = { host: "127.0.0.1", port: bound.port };
+    this.address = { host: LOOPBACK, port: bound.port };
     server.on("connection", (socket) => this.#accept(socket, to()));
   }
 
   get target(): string {
-    return `127.0.0.1:${this.address.port}`;
+    return `${this.address.host}:${this.address.port}`;
   }
 
   /** Counts connections from 0 again. @param onFault told when a fault comes */
@@ -231,6 +240,16 @@ export class FaultProxy {
   calm(): void {
     this.#faults = [];
     for (const way of this.#ways) way.calm();
+  }
+
+  /** No fault is under way any more. */
+  get quiet(): boolean {
+    return ![...this.#ways].some((way) => way.firing);
+  }
+
+  /** Sockets that are open, on either side. */
+  get socketCount(): number {
+    return this.#sockets.size;
   }
 
   /** Ends the connections that stand. */

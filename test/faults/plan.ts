@@ -83,11 +83,12 @@ export interface GoAwayPlan {
 }
 
 export interface RoundPlan {
-  readonly seed: number;
   readonly calls: readonly CallPlan[];
   readonly callsAtOnce: number;
   readonly faults: readonly FaultPlan[];
   readonly goAways: readonly GoAwayPlan[];
+  /** What the relay may be sent on one connection before it gives credit. */
+  readonly connectionWindowBytes: number;
 }
 
 export const RETRY_POLICY: RetryPolicy = {
@@ -97,32 +98,34 @@ export const RETRY_POLICY: RetryPolicy = {
   backoffMultiplier: 2,
   retryableStatuses: [Status.UNAVAILABLE],
 };
-export const LANES = 2;
+const LANES = 2;
 
 const OK: Outcome = { kind: "trailers", status: 0 };
 const RESETS = [0, 2, 7, 8, 11];
 
-export function planRound(seed: number): RoundPlan {
+/** @param name of the service; rounds at the same time need names of their own */
+export function planRound(seed: number, name: string): RoundPlan {
   const random = new Random(seed);
   const calls: CallPlan[] = [];
   const callCount = random.between(20, 60);
-  for (let id = 0; id < callCount; id++) calls.push(planCall(random, seed, id));
+  for (let id = 0; id < callCount; id++) calls.push(planCall(random, name, id));
   return {
-    seed,
     calls,
     callsAtOnce: random.between(2, 24),
     faults: planFaults(random),
     goAways: random.chance(0.2)
       ? [{ backend: random.pick(BACKENDS), afterCalls: random.between(1, 15) }]
       : [],
+    // With the smaller one, which is the least that HTTP/2 has, lost credit is soon missed.
+    connectionWindowBytes: random.pick([4_194_304, 65_535]),
   };
 }
 
 /** A call of two backends that must end well. */
-export function planProbe(seed: number, id: number): CallPlan {
+export function planProbe(seed: number, name: string, id: number): CallPlan {
   const part: Part = { outcome: OK, early: false, failsFirst: 0, grantDelayMs: 0, share: 1 };
   return {
-    ...planCall(new Random(seed), seed, id),
+    ...planCall(new Random(seed), name, id),
     ...{ peeks: false, fallback: false, retries: false, waitForReady: true, cancel: undefined },
     ...{ timeoutMs: undefined, optionTimeoutMs: undefined, grantDelayMs: 0, lane: 0 },
     secondaries: [
@@ -133,7 +136,7 @@ export function planProbe(seed: number, id: number): CallPlan {
   };
 }
 
-function planCall(random: Random, seed: number, id: number): CallPlan {
+function planCall(random: Random, name: string, id: number): CallPlan {
   const kind = random.pick(["unary", "clientStreaming", "serverStreaming", "bidi"] as const);
   const large = random.chance(0.03);
   const many = random.between(0, large ? 3 : 12);
@@ -166,7 +169,7 @@ function planCall(random: Random, seed: number, id: number): CallPlan {
   return {
     id,
     kind,
-    path: `/faults.Round${seed}/Call${id}`,
+    path: `/faults.${name}/Call${id}`,
     request,
     response,
     requestBytes: Buffer.concat(request),

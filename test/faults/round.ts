@@ -12,16 +12,17 @@ import type { TransportCombo } from "../support/combos.ts";
 import { FaultBackend } from "./backend.ts";
 import { Caller, type Ended } from "./caller.ts";
 import { FaultProxy, type PassedTo } from "./fault-proxy.ts";
+import { LOOPBACK } from "./loopback.ts";
 import {
   BACKENDS,
   type BackendName,
   type CallPlan,
   isLethal,
-  LANES,
   type LegName,
   planProbe,
   planRound,
   RETRY_POLICY,
+  type RoundPlan,
 } from "./plan.ts";
 import { judge } from "./verdict.ts";
 
@@ -33,7 +34,7 @@ export class Ground {
   readonly backends: readonly FaultBackend[];
   readonly proxies: Readonly<Record<LegName, FaultProxy>>;
   /** Where the relay of the round listens. */
-  relay: PassedTo = { host: "127.0.0.1", port: 1 };
+  relay: PassedTo = { host: LOOPBACK, port: 1 };
 
   static async lay(): Promise<Ground> {
     const backends = await Promise.all(BACKENDS.map((name) => FaultBackend.listen(name)));
@@ -92,19 +93,26 @@ class Round {
   readonly #conns: Readonly<Record<BackendName, ClientConn>>;
   readonly #server: Server;
   readonly #seed: number;
+  readonly #name: string;
+  readonly #plan: RoundPlan;
   #calm = false;
 
-  constructor(ground: Ground, combo: TransportCombo, seed: number) {
+  constructor(ground: Ground, combo: TransportCombo, seed: number, name: string) {
     this.#ground = ground;
     this.#seed = seed;
+    this.#name = name;
+    this.#plan = planRound(seed, name);
+    const { connectionWindowBytes } = this.#plan;
     const conn = (name: BackendName): ClientConn =>
       dial(ground.proxies[name].target, {
         transport: combo.client,
+        connectionWindowBytes,
         backoff: { initialMs: 5, maxMs: 20 },
       });
     this.#conns = { a: conn("a"), b: conn("b"), c: conn("c") };
     this.#server = new Server({
       transport: combo.server,
+      connectionWindowBytes,
       unknownServiceHandler: transparentHandler((ctx, method, peeker) =>
         this.#direct(ctx, method, peeker),
       ),
@@ -112,7 +120,7 @@ class Round {
   }
 
   async run(): Promise<void> {
-    const plan = planRound(this.#seed);
+    const plan = this.#plan;
     const stops = [
       callStart.subscribe(({ method }) => {
         const trace = this.#traces.get(method);
@@ -156,18 +164,16 @@ class Round {
       });
     }
     try {
-      const { address } = await this.#server.listen("127.0.0.1:0");
+      const { address } = await this.#server.listen(`${LOOPBACK}:0`);
       if (!("port" in address)) throw new Error("expected a port");
-      this.#ground.relay = { host: "127.0.0.1", port: address.port };
-      await this.#call(plan.calls, plan.callsAtOnce);
-      this.#calm = true;
-      for (const proxy of Object.values(proxies)) proxy.calm();
-      await this.#settle("after the calls");
+      this.#ground.relay = { host: LOOPBACK, port: address.port };
+      await this.#callAndSettle(plan.calls, plan.callsAtOnce, "calls");
+      await this.#heal();
+      // A connection that a late fault has broken may still look whole: one more call finds out.
+      await this.#callAndSettle(this.#probes(900, 1), 1, "first probe");
       this.#troubled.clear();
       await this.#heal();
-      const probes = Array.from({ length: 3 }, (_, at) => planProbe(this.#seed, 1_000 + at));
-      await this.#call(probes, 3);
-      await this.#settle("after the probes");
+      await this.#callAndSettle(this.#probes(1_000, 3), 3, "probes");
     } catch (error) {
       this.problems.push(error instanceof Error ? error.message : String(error));
     } finally {
@@ -176,7 +182,41 @@ class Round {
     }
   }
 
-  /** Every conn gets ready again; a session that a late fault had still standing is no trouble. */
+  #probes(firstId: number, count: number): CallPlan[] {
+    return Array.from({ length: count }, (_, at) =>
+      planProbe(this.#seed, this.#name, firstId + at),
+    );
+  }
+
+  /** From the end of the calls on nothing breaks any more. */
+  async #callAndSettle(plans: readonly CallPlan[], callsAtOnce: number, name: string) {
+    const callers = await this.#call(plans, callsAtOnce);
+    this.#calm = true;
+    const proxies = Object.values(this.#ground.proxies);
+    for (const proxy of proxies) proxy.calm();
+    await this.#until("no fault is under way", () => proxies.every(({ quiet }) => quiet));
+    await this.#haveCredit(callers, `after the ${name}`);
+    for (const caller of callers) caller.close();
+    await this.#settle(`after the ${name}`);
+  }
+
+  /**
+   * Whoever still has a connection to the relay may use at least half of its window. As much may
+   * wait until it is worth a WINDOW_UPDATE.
+   */
+  async #haveCredit(callers: readonly Caller[], when: string): Promise<void> {
+    const leastBytes = Math.floor(this.#plan.connectionWindowBytes / 2);
+    const windows = (): number[] => [
+      ...callers.filter(({ closed }) => !closed).map(({ sendWindowBytes }) => sendWindowBytes),
+      ...this.#ground.backends.flatMap(({ sendWindowsBytes }) => sendWindowsBytes),
+    ];
+    await this.#until(
+      () => `${leastBytes} bytes of every connection window are back ${when}: ${windows()}`,
+      () => windows().every((bytes) => bytes >= leastBytes),
+    );
+  }
+
+  /** Every conn gets ready again. */
   async #heal(): Promise<void> {
     for (const [name, conn] of Object.entries(this.#conns)) {
       await this.#until(`the conn to ${name} is ready again`, () => {
@@ -238,8 +278,11 @@ class Round {
     );
   }
 
-  /** Makes all calls, so many at once, each on its lane; a lane that is lost is opened again. */
-  async #call(plans: readonly CallPlan[], callsAtOnce: number): Promise<void> {
+  /**
+   * Makes all calls, so many at once, each on its lane; a lane that is lost is opened again.
+   * @returns who has the lanes
+   */
+  async #call(plans: readonly CallPlan[], callsAtOnce: number): Promise<Caller[]> {
     for (const plan of plans) {
       this.#plans.set(plan.path, plan);
       this.#traces.set(plan.path, new Trace());
@@ -287,7 +330,7 @@ class Round {
         .map(({ id }) => id)
         .join(", ");
     await within(all, () => `calls hang; without an end in the relay: ${open()}`);
-    for (const index of Array(LANES).keys()) callers[index]?.close();
+    return callers.filter((caller) => caller !== undefined);
   }
 
   #judge(ended: Ended): void {
@@ -321,6 +364,7 @@ class Round {
       [
         `openCallCount ${this.#server.openCallCount}`,
         `sessionCount ${this.#server.sessionCount}`,
+        `sockets of its clients' proxy ${this.#ground.proxies.client.socketCount}`,
         ...conns.flatMap(({ target, openStreamCount, waitingCount }) => [
           `${target}: openStreamCount ${openStreamCount}, waitingCount ${waitingCount}`,
         ]),
@@ -391,12 +435,14 @@ function describe({ call, receivedBytes, startedMs, endedMs }: Ended): string {
   });
 }
 
+/** @param name of its service; rounds at the same time need names of their own */
 export async function runRound(
   ground: Ground,
   combo: TransportCombo,
   seed: number,
+  name = `Round${seed}`,
 ): Promise<RoundResult> {
-  const round = new Round(ground, combo, seed);
+  const round = new Round(ground, combo, seed, name);
   await round.run();
   const { problems, ends, faultCount } = round;
   const callCount = [...ends.values()].reduce((sum, count) => sum + count, 0);

@@ -13,7 +13,7 @@ const CALM: Circumstances = {
 };
 
 function ended(end: End, more: Partial<Ended> = {}, plan: Partial<CallPlan> = {}): Ended {
-  const call = { ...planProbe(1, 0), ...plan };
+  const call = { ...planProbe(1, "Judge", 0), ...plan };
   return {
     ...{ call, end, receivedBytes: call.responseBytes.length, headed: true },
     ...{ requestComplete: true, startedMs: 0, endedMs: 5 },
@@ -47,7 +47,7 @@ describe("the judge of calls under faults", () => {
   });
 
   it("finds OK where a secondary that counts has failed", () => {
-    const probe = planProbe(1, 0);
+    const probe = planProbe(1, "Judge", 0);
     const failing = { ...probe.parts.b, outcome: { kind: "trailers", status: 9 } as const };
     const call = ended(OK, {}, { parts: { ...probe.parts, b: failing } });
     expect(judge(call, CALM)).toEqual(["ended with status 0, allowed: 9"]);

@@ -1,11 +1,35 @@
 // What the decision table allows for a call: from its plan, and from what went wrong under it.
 
 import { isStatus, Status } from "../../src/grpc/status.ts";
-import { errorCodeFromStatus, statusFromErrorCode } from "../../src/grpc/status-mapping.ts";
 import type { Ended } from "./caller.ts";
 import { type BackendName, type CallPlan, type Outcome, RETRY_POLICY } from "./plan.ts";
 
+const NO_ERROR = 0;
+const INTERNAL_ERROR = 2;
 const REFUSED_STREAM = 7;
+const CANCEL = 8;
+const ENHANCE_YOUR_CALM = 11;
+const INADEQUATE_SECURITY = 12;
+
+// The table of gRPC PROTOCOL-HTTP2 "Errors", in both directions. Not the relay's own: then the
+// judge would believe whatever that says.
+
+const STATUS_OF_RESET: Readonly<Record<number, Status>> = {
+  [NO_ERROR]: Status.INTERNAL,
+  [INTERNAL_ERROR]: Status.INTERNAL,
+  [REFUSED_STREAM]: Status.UNAVAILABLE,
+  [CANCEL]: Status.CANCELLED,
+  [ENHANCE_YOUR_CALM]: Status.RESOURCE_EXHAUSTED,
+};
+
+/** Any other status is INTERNAL_ERROR. */
+const RESET_OF_STATUS: Readonly<Record<number, number>> = {
+  [Status.CANCELLED]: CANCEL,
+  [Status.DEADLINE_EXCEEDED]: CANCEL,
+  [Status.RESOURCE_EXHAUSTED]: ENHANCE_YOUR_CALM,
+  [Status.PERMISSION_DENIED]: INADEQUATE_SECURITY,
+};
+
 /** `grpc-timeout` has whole milliseconds, and timers of clients and servers their own ticks. */
 const TICK_MS = 2;
 const DEFAULT_WINDOW_BYTES = 65_535;
@@ -30,7 +54,7 @@ function statusOf(outcome: Outcome): Status | undefined {
     case "trailersOnly":
       return outcome.status;
     case "reset":
-      return statusFromErrorCode(outcome.code);
+      return STATUS_OF_RESET[outcome.code];
     case "noStatus":
       return Status.UNKNOWN;
     case "silent":
@@ -117,7 +141,9 @@ export function judge(ended: Ended, circumstances: Circumstances): string[] {
       if (!brokeOff(ended)) {
         problems.push(`RST_STREAM(${end.code}) after ${ended.receivedBytes} bytes`);
       }
-      if (![...allowed].some((status) => errorCodeFromStatus(status) === end.code)) {
+      if (
+        ![...allowed].some((status) => (RESET_OF_STATUS[status] ?? INTERNAL_ERROR) === end.code)
+      ) {
         problems.push(`RST_STREAM(${end.code}), ${shown}`);
       }
       break;

@@ -53,6 +53,42 @@ describe("the judge of calls under faults", () => {
     expect(judge(call, CALM)).toEqual(["ended with status 0, allowed: 9"]);
   });
 
+  it.each([
+    [65_536, "ended with status 14, allowed: 0"],
+    [65_537, undefined],
+  ])(
+    "knows that a refused request of %i bytes may be too long for a fallback",
+    (bytes, problem) => {
+      const probe = planProbe(1, "Judge", 0);
+      const refusing = { ...probe.parts.a, outcome: { kind: "reset", code: 7 } as const, share: 0 };
+      const call = ended(
+        UNAVAILABLE,
+        {},
+        {
+          ...{ fallback: true, secondaries: [], requestBytes: Buffer.alloc(bytes) },
+          parts: { ...probe.parts, a: refusing },
+        },
+      );
+      const both = { ...CALM, arrivals: (backend: string) => (backend === "c" ? 0 : 1) };
+      expect(judge(call, both)).toEqual(problem === undefined ? [] : [problem]);
+    },
+  );
+
+  it.each([
+    [900, ["RST_STREAM(8) after 65535 bytes"]],
+    [1_100, []],
+  ])(
+    "takes a reset %i ms after the deadline for one of an unread response",
+    (afterMs, problems) => {
+      const call = ended(
+        { kind: "reset", code: 8 },
+        { receivedBytes: 65_535, endedMs: 80 + afterMs },
+        { timeoutMs: 80, responseBytes: Buffer.alloc(100_000) },
+      );
+      expect(judge(call, CALM)).toEqual(problems);
+    },
+  );
+
   it("allows UNAVAILABLE where a connection to a backend was lost", () => {
     const troubled = { ...CALM, troubled: (backend: string) => backend === "a" };
     expect(judge(ended(UNAVAILABLE), troubled)).toEqual([]);

@@ -33,6 +33,10 @@ const RESET_OF_STATUS: Readonly<Record<number, number>> = {
 /** `grpc-timeout` has whole milliseconds, and timers of clients and servers their own ticks. */
 const TICK_MS = 2;
 const DEFAULT_WINDOW_BYTES = 65_535;
+/** A request of which more has gone out is not sent again. */
+const MAX_REPLAY_BYTES = 65_536;
+/** How long a client may leave the rest of a response unread whose deadline has passed. */
+const UNREAD_MS = 1_000;
 /** No call is longer than this past its deadline, on a machine that does much else. */
 const HANG_MS = 10_000;
 /** The longest wait for a retry: 20 % above `maxBackoffMs` (gRFC A6). */
@@ -113,7 +117,8 @@ function addPrimary(
   const { outcome } = a;
   const refused = refuses(outcome);
   const troubled = circumstances.troubled("a");
-  if (!(call.fallback && refused && a.share === 0) || troubled) add(outcome);
+  const goesOn = call.fallback && refused && a.share === 0;
+  if (!goesOn || troubled || call.requestBytes.length > MAX_REPLAY_BYTES) add(outcome);
   if (a.failsFirst > 0 && !call.retries) allowed.add(Status.UNAVAILABLE);
   if (troubled) allowed.add(Status.UNAVAILABLE);
   if (call.fallback && (troubled || refused)) {
@@ -138,7 +143,7 @@ export function judge(ended: Ended, circumstances: Circumstances): string[] {
       problems.push(...judgeLength(ended, end.status));
       break;
     case "reset":
-      if (!brokeOff(ended)) {
+      if (!brokeOff(ended) && !leftUnread(ended)) {
         problems.push(`RST_STREAM(${end.code}) after ${ended.receivedBytes} bytes`);
       }
       if (
@@ -165,6 +170,20 @@ function judgeLength({ call, receivedBytes }: Ended, status: number): string[] {
     .map(({ kind }) => (kind === "trailersOnly" ? 0 : call.responseBytes.length));
   if (lengths.includes(receivedBytes)) return [];
   return [`OK after ${receivedBytes} bytes of the response, expected ${lengths.join(" or ")}`];
+}
+
+/**
+ * The deadline passed, and for a second after that the client did not take what came before the
+ * status: the relay keeps it no longer.
+ */
+function leftUnread({ call, end, startedMs, endedMs }: Ended): boolean {
+  const deadlineMs = Math.min(call.timeoutMs ?? HANG_MS, call.optionTimeoutMs ?? HANG_MS);
+  return (
+    end.kind === "reset" &&
+    end.code === CANCEL &&
+    call.responseBytes.length > DEFAULT_WINDOW_BYTES &&
+    endedMs - startedMs >= deadlineMs + UNREAD_MS - TICK_MS
+  );
 }
 
 /** Within the second message of the answer to a complete request of at most one message. */

@@ -84,6 +84,7 @@ export type {
   HandedOverServer,
 } from "./transport/handed-over.ts";
 export type { KeepaliveOptions, ServerKeepaliveOptions } from "./transport/keepalive.ts";
+export type { InheritedSocket } from "./transport/listen-address.ts";
 export {
   type EngineLimits,
   type EngineOptions,

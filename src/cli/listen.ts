@@ -2,8 +2,12 @@
 // process is no obstacle.
 
 import { lstat, unlink } from "node:fs/promises";
-import { dial, type SocketAddress } from "../index.ts";
-import { formatAddress } from "../transport/address.ts";
+import { dial } from "../index.ts";
+import {
+  formatListenAddress,
+  isInherited,
+  type ListenAddress,
+} from "../transport/listen-address.ts";
 import { CommandError, messageOf, systemCode } from "./command-error.ts";
 
 /** Asking a socket whether somebody listens on it takes no longer than this. */
@@ -14,7 +18,7 @@ const PROBE_TIMEOUT_MS = 1_000;
  * @throws {CommandError} saying why listening failed
  */
 export async function listen<Listener>(
-  address: SocketAddress,
+  address: ListenAddress,
   open: () => Promise<Listener>,
 ): Promise<Listener> {
   try {
@@ -31,14 +35,16 @@ export async function listen<Listener>(
   }
 }
 
-function refused(address: SocketAddress, error: unknown): CommandError {
+function refused(address: ListenAddress, error: unknown): CommandError {
+  // It says what was expected and what came.
+  if (isInherited(address)) return new CommandError(messageOf(error), { cause: error });
   return new CommandError(
-    `expected an address to listen on, got ${formatAddress(address)}: ${reason(address, error)}`,
+    `expected an address to listen on, got ${formatListenAddress(address)}: ${reason(address, error)}`,
     { cause: error },
   );
 }
 
-function reason(address: SocketAddress, error: unknown): string {
+function reason(address: ListenAddress, error: unknown): string {
   switch (systemCode(error)) {
     case "EADDRINUSE":
       return "it is in use (EADDRINUSE)";

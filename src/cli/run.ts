@@ -24,10 +24,12 @@ const COMMANDS: readonly Command[] = [
     summary: "pass gRPC calls on to backends",
     usage: "grpc-relay serve --listen ADDRESS --backend TARGET [--route PATH=TARGET ...] [FLAGS]",
     flags: serveFlags,
-    notes: `ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 to listen lets the system choose.
-TARGET is the same, or dns:///HOST:PORT for all addresses of a name, or ipv4: or ipv6: and addresses
-behind commas. Calls are answered with UNAVAILABLE while their backend cannot be reached, and with
-UNIMPLEMENTED where no route leads.
+    notes: `ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 to listen lets the system choose. To listen
+it may also be a socket that the process was started with: fd:N is its descriptor, systemd:NAME its
+name in LISTEN_FDNAMES.
+TARGET is HOST:PORT, [IPV6]:PORT or unix:PATH, or dns:///HOST:PORT for all addresses of a name, or
+ipv4: or ipv6: and addresses behind commas. Calls are answered with UNAVAILABLE while their backend
+cannot be reached, and with UNIMPLEMENTED where no route leads.
 SIGINT or SIGTERM closes after the calls that are under way, a second one at once. SIGHUP reads
 certificates again, which also happens when their files change. SIGUSR2 replaces workers.`,
     run: serve,

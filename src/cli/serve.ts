@@ -14,7 +14,8 @@ import {
   type TransportName,
   transparentHandler,
 } from "../index.ts";
-import { formatAddress, parseAddress } from "../transport/address.ts";
+import { formatAddress } from "../transport/address.ts";
+import { parseListenAddress } from "../transport/listen-address.ts";
 import { selectTransport } from "../transport/select.ts";
 import { checkFlag, messageOf, usageError } from "./command-error.ts";
 import {
@@ -95,7 +96,7 @@ export async function serve(
 ): Promise<number> {
   const addresses = flags
     .required(LISTEN)
-    .map((text) => checkFlag("listen", () => parseAddress(text)));
+    .map((text) => checkFlag("listen", () => parseListenAddress(text)));
   const routes = readRoutes(flags);
   const graceMs = wholeNumber(flags, "grace-ms", 0, MAX_MS) ?? DEFAULT_GRACE_MS;
   const maxCallMs = wholeNumber(flags, "max-call-ms", 1, MAX_MS);

@@ -2,9 +2,9 @@
 // listening sockets, and connections until there is a worker for them.
 
 import cluster from "node:cluster";
-import type { SocketAddress } from "../index.ts";
 import { formatAddress } from "../transport/address.ts";
 import { type HeldListener, holdConnections } from "../transport/held-connections.ts";
+import type { ListenAddress } from "../transport/listen-address.ts";
 import { CommandError, EXIT_FAILURE, EXIT_OK } from "./command-error.ts";
 import { Dealer, type Hand } from "./dealer.ts";
 import { MAX_MS } from "./flags.ts";
@@ -27,7 +27,7 @@ const LAST_WORDS_MS = 200;
 
 interface WorkersOptions {
   readonly count: number;
-  readonly addresses: readonly SocketAddress[];
+  readonly addresses: readonly ListenAddress[];
   /** The arguments of each worker: those of this process. */
   readonly args: readonly string[];
   /** How long the calls of a worker that closes may take, in milliseconds. */

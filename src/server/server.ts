@@ -4,19 +4,26 @@ import { checkFunction, checkNumber, shown } from "../check/check.ts";
 import { anything, type OptionTable, optionTable } from "../check/options.ts";
 import { type Codec, checkCodec, newCodec } from "../grpc/codec.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
-import { checkAddress, parseAddress } from "../transport/address.ts";
 import {
   checkHandshakeTimeout,
   resolveSessionOptions,
   SESSION_CHECKS,
 } from "../transport/defaults.ts";
 import { attachServer, checkServer, type HandedOverServer } from "../transport/handed-over.ts";
+import { findInherited } from "../transport/inherited.ts";
 import { SERVER_KEEPALIVE_OPTIONS, type ServerKeepaliveOptions } from "../transport/keepalive.ts";
+import {
+  checkListenAddress,
+  type InheritedSocket,
+  isInherited,
+  parseListenAddress,
+} from "../transport/listen-address.ts";
 import { PROXY_PROTOCOL_OPTIONS } from "../transport/proxy-headers.ts";
 import { checkTransport, selectTransport, type TransportName } from "../transport/select.ts";
 import { SERVER_TLS_OPTIONS, type ServerTlsOptions } from "../transport/tls.ts";
 import type {
   ConnectionSource,
+  OpenDescriptor,
   ProxyProtocolOptions,
   SessionOptions,
   SocketAddress,
@@ -182,15 +189,17 @@ export class Server {
   }
 
   /**
-   * Listens on `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; port 0 lets the system choose. May be
-   * called several times.
+   * Listens on `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; port 0 lets the system choose. `fd:N` and
+   * `systemd:NAME` (sd_listen_fds(3)) are sockets that the process was started with. Such a socket
+   * is closed with its listener, and may be listened on once. May be called several times.
    * @returns the listener, with its address (and the port that the system chose), `setTls` and
    *   `close`
-   * @throws the system's error (`EADDRINUSE`, ...) when it cannot listen, and `TypeError` for an
-   *   invalid address and for settings that are unknown or wrong
+   * @throws the system's error (`EADDRINUSE`, ...) when it cannot listen, `Error` for a socket that
+   *   the process was not started with, and `TypeError` for an invalid address and for settings
+   *   that are unknown or wrong
    */
   async listen(
-    address: string | SocketAddress,
+    address: string | SocketAddress | InheritedSocket,
     settings: ListenSettings = {},
   ): Promise<ServerListener> {
     LISTEN_SETTINGS.check(settings);
@@ -199,10 +208,12 @@ export class Server {
       settings.transport === undefined ? this.#transport : selectTransport(settings.transport);
     const { proxyProtocol, source } = settings;
     const tls = settings.tls ?? this.#options.tls;
+    const asked =
+      typeof address === "string" ? parseListenAddress(address) : checkListenAddress(address);
     const listener = await transport.listen(
       {
         ...this.#options,
-        address: typeof address === "string" ? parseAddress(address) : checkAddress(address),
+        address: isInherited(asked) ? await ownSocket(asked, source) : asked,
         ...(tls === undefined ? {} : { tls }),
         ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
         ...(source === undefined ? {} : { source }),
@@ -257,6 +268,14 @@ export class Server {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** A process whose connections another one brings has no socket of its own. */
+async function ownSocket(
+  socket: InheritedSocket,
+  source: ConnectionSource | undefined,
+): Promise<SocketAddress | OpenDescriptor> {
+  return source === undefined ? findInherited(socket) : { path: "" };
 }
 
 const SERVER_OPTIONS: OptionTable = optionTable<ServerOptions>(

@@ -4,6 +4,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { TLSSocket, TlsOptions, Server as TlsServer } from "node:tls";
 import { type Clock, systemClock } from "../time/clock.ts";
+import { bind } from "./bind.ts";
 import { Handshakes } from "./handshakes.ts";
 import { peerInfo } from "./peer-info.ts";
 import { ProxyHeaders } from "./proxy-headers.ts";
@@ -55,6 +56,8 @@ export async function accept(
     else take(socket).once("close", () => admission.release(peer));
   };
   const keepAlive = keepAliveOf(tls);
+  // Of a descriptor that is known when the server listens.
+  let isUnix = false;
   const server = createServer(
     {
       noDelay: true,
@@ -67,39 +70,20 @@ export async function accept(
       if (proxies === undefined) admit(socket);
       // Who has reset a TCP connection already has no address, and must not pass for a UNIX peer,
       // whose header may be trusted.
-      else if (path === undefined && remoteAddress === undefined) socket.destroy();
+      else if (!isUnix && remoteAddress === undefined) socket.destroy();
       else proxies.read(socket, admit);
     },
   );
+  const bound =
+    source === undefined || "fd" in address
+      ? await bind(server, address, (error) => events.onError(error, undefined))
+      : address;
+  isUnix = "path" in bound;
   source?.begin((socket) => {
     socket.setNoDelay(true).setKeepAlive(keepAlive.keepAlive, keepAlive.keepAliveInitialDelay);
     server.emit("connection", socket);
   });
-  const bound =
-    source === undefined
-      ? await bind(server, address, (error) => events.onError(error, undefined))
-      : address;
   return new Acceptor(server, secure, proxies, source, bound);
-}
-
-/**
- * Makes the server listen.
- * @param onError told of errors from then on
- * @returns the address, with the port that the system chose
- */
-export function bind(
-  server: Server,
-  address: SocketAddress,
-  onError: (error: Error) => void,
-): Promise<SocketAddress> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(address, () => {
-      server.off("error", reject);
-      server.on("error", onError);
-      resolve(boundAddress(server, address));
-    });
-  });
 }
 
 function keepAliveOf(
@@ -107,13 +91,6 @@ function keepAliveOf(
 ): Pick<ServerTlsOptions, "keepAlive" | "keepAliveInitialDelay"> {
   const { keepAlive = false, keepAliveInitialDelay = 0 } = tls;
   return { keepAlive, keepAliveInitialDelay };
-}
-
-function boundAddress(server: Server, asked: SocketAddress): SocketAddress {
-  const bound = server.address();
-  return bound === null || typeof bound === "string"
-    ? asked
-    : { host: bound.address, port: bound.port };
 }
 
 /** The TLS of a listening socket. It can be replaced while the socket listens. */

@@ -1,8 +1,6 @@
 // Socket addresses as text: `HOST:PORT`, `[IPV6]:PORT` and `unix:PATH`.
 
 import { isIP, isIPv6 } from "node:net";
-import { shown } from "../check/check.ts";
-import { anything, optionTable } from "../check/options.ts";
 import type { SocketAddress } from "./transport.ts";
 
 /**
@@ -26,33 +24,6 @@ export function parseAddress(text: string): SocketAddress {
   }
   if (host === "" || /[:[\]/\s]/.test(host)) throw malformed(text);
   return { host, port: Number(port) };
-}
-
-const TCP_ADDRESS = optionTable<{ host: string; port: number }>("address", {
-  host: anything,
-  port: anything,
-});
-const UNIX_ADDRESS = optionTable<{ path: string }>("address", { path: anything });
-
-/** @throws {TypeError} unless it has a host and a port, or a path, and nothing else */
-export function checkAddress(address: SocketAddress): SocketAddress {
-  const given: unknown = address;
-  if (typeof given === "object" && given !== null) {
-    if ("path" in given && typeof given.path === "string") {
-      UNIX_ADDRESS.check(given);
-      return address;
-    }
-    if ("host" in given && "port" in given && typeof given.host === "string") {
-      const { port } = given;
-      if (Number.isInteger(port) && Number(port) >= 0 && Number(port) <= 65_535) {
-        TCP_ADDRESS.check(given);
-        return address;
-      }
-    }
-  }
-  throw new TypeError(
-    `address: expected HOST:PORT, [IPV6]:PORT, unix:PATH, { host, port } or { path }, got ${shown(given)}`,
-  );
 }
 
 function malformed(text: string): TypeError {

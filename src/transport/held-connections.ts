@@ -1,7 +1,9 @@
 // A listening socket whose connections other processes serve: nothing of them is read here.
 
 import { createServer, type Socket } from "node:net";
-import { bind } from "./acceptor.ts";
+import { bind } from "./bind.ts";
+import { findInherited } from "./inherited.ts";
+import { isInherited, type ListenAddress } from "./listen-address.ts";
 import type { SocketAddress } from "./transport.ts";
 
 /** A connection that waits to be handed over. */
@@ -19,13 +21,14 @@ export interface HeldListener {
  * @throws the system's error when it cannot listen
  */
 export async function holdConnections(
-  address: SocketAddress,
+  address: ListenAddress,
   onConnection: (connection: HeldConnection) => void,
   onError: (error: Error) => void,
 ): Promise<HeldListener> {
   const server = createServer({ pauseOnConnect: true }, onConnection);
+  const where = isInherited(address) ? await findInherited(address) : address;
   return {
-    address: await bind(server, address, onError),
+    address: await bind(server, where, onError),
     close: () => {
       server.close();
     },

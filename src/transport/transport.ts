@@ -330,6 +330,16 @@ export type SocketAddress =
   | { readonly host: string; readonly port: number }
   | { readonly path: string };
 
+/** A bound socket that this process was started with. */
+export interface OpenDescriptor {
+  readonly fd: number;
+  /**
+   * Of a UNIX socket, where the system tells it; empty for one without a name. `undefined` for a
+   * TCP socket, and where nothing is known.
+   */
+  readonly path: string | undefined;
+}
+
 export interface ConnectOptions extends SessionOptions {
   readonly address: SocketAddress;
   /**
@@ -358,7 +368,7 @@ export interface ProxyProtocolOptions {
 }
 
 export interface ListenOptions extends SessionOptions {
-  readonly address: SocketAddress;
+  readonly address: SocketAddress | OpenDescriptor;
   readonly tls?: ServerTlsOptions;
   /** When clients are asked by PING, and how often they may ask. */
   readonly keepalive?: ServerKeepaliveOptions;

@@ -1,7 +1,8 @@
 // The command as a process of its own, from the build that `npm test` makes first.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
+import type { Readable } from "node:stream";
 import { closeAtEnd, within } from "../support/cleanup.ts";
 import { PROCESS_LIMIT_MS } from "../support/patience.ts";
 
@@ -19,9 +20,11 @@ export function grpcRelay(...args: string[]): Child {
 
 /** @param node the program that runs the command and its workers */
 export function grpcRelayBy(node: string, ...args: string[]): Child {
-  const process_ = spawn(node, ["dist/cli.js", ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  return childOf(spawn(node, ["dist/cli.js", ...args], { stdio: ["ignore", "pipe", "pipe"] }));
+}
+
+/** @param process_ with pipes for its output */
+export function childOf(process_: ChildProcessByStdio<null, Readable, Readable>): Child {
   closeAtEnd(() => process_.kill("SIGKILL"));
   const child: Child = {
     process: process_,

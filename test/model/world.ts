@@ -62,9 +62,9 @@ async function serverOf(
 ): Promise<{ server: Server; events: ListenerEvents }> {
   let taken: ListenerEvents | undefined;
   const transport = transportOf("model", {
-    listen: async ({ address }, given) => {
+    listen: async (_, given) => {
       taken = given;
-      return { address, setTls: () => {}, close: async () => {} };
+      return { address: { host: "model", port: 1 }, setTls: () => {}, close: async () => {} };
     },
   });
   const server = new Server({

@@ -174,6 +174,17 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
     expect(dealt.isTaken(0)).toBe(false);
   });
 
+  it("listens on a socket that the process was started with, or leaves that to another process", async () => {
+    const server = makeServer();
+    await expect(server.listen("fd:1000000")).rejects.toThrow(
+      "fd:1000000: expected a listening TCP or UNIX socket, got a descriptor that is not open",
+    );
+    const dealt = new DealtConnections(() => {});
+    const { address } = await server.listen({ fd: 1_000_000 }, { source: dealt.source(0) });
+    expect(address).toEqual({ path: "" });
+    expect(dealt.isTaken(0)).toBe(true);
+  });
+
   it("rejects once the server is closed", async () => {
     const server = makeServer();
     await server.close();

@@ -53,6 +53,7 @@ export class MemoryTransport extends Transport {
   async listen(options: ListenOptions, events: ListenerEvents): Promise<Listener> {
     const { network } = this;
     if (options.tls !== undefined) throw new Error("TLS is not modelled");
+    if ("fd" in options.address) throw new Error("descriptors are not modelled");
     const resolved = resolveSessionOptions(options);
     const address = network.listen(options.address, {
       accept(client: MemorySession): void {

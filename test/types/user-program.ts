@@ -154,6 +154,8 @@ const proxyProtocol: api.ProxyProtocolOptions = { from: ["10.0.0.0/8"] };
 const settings: api.ListenSettings = { transport: transportName, tls: serverTls, proxyProtocol };
 const address: api.SocketAddress = { host: "127.0.0.1", port: 0 };
 export const listening: Promise<api.ServerListener> = server.listen(address, settings);
+const inherited: api.InheritedSocket = { fd: 3 };
+void server.listen(inherited).then(() => server.listen({ systemd: "grpc" }));
 const http2Server: api.HandedOverServer = createServer();
 const isOurs = (headers: api.HandedOverRequestHeaders): boolean => headers["te"] === "trailers";
 const attachOptions: api.AttachOptions = { match: isOurs };

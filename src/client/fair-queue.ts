@@ -173,6 +173,7 @@ export class FairQueue<Item extends TurnTaker> {
   /** Up to `count` calls, as the turns would have it; a copy. */
   first(count: number): Item[] {
     if (this.#lone !== undefined) return [this.#lone];
+    if (this.size === 0) return [];
     const lines: Line<Item>[] = [];
     for (const row of [this.#row, this.#aside]) {
       for (let line = row.first; line !== undefined && lines.length < count; line = line.next) {
@@ -188,7 +189,7 @@ export class FairQueue<Item extends TurnTaker> {
         if (item !== undefined) all.push(item);
       }
     }
-    return all;
+    return all.slice(0, count);
   }
 
   /** All waiting calls, line by line; a copy. */

@@ -127,6 +127,22 @@ describe("a balancer of one's own", () => {
     expect(sessions).toHaveLength(1);
   });
 
+  it("may end the only call that waits while it picks for it", async () => {
+    const abort = new AbortController();
+    const { conn, call, at } = setUp(({ method }, [first]) => {
+      if (method !== "/a.B/Ended") return first;
+      abort.abort();
+      return undefined;
+    });
+    call();
+    at(A).becomeReady();
+    expect((await failureOf(call("/a.B/Ended", { signal: abort.signal }))).status).toBe(
+      Status.CANCELLED,
+    );
+    call();
+    expect([at(A).opened.length, conn.waitingCount]).toEqual([2, 0]);
+  });
+
   it("may pick for another call while it picks", () => {
     const seen: string[] = [];
     let isNested = false;

@@ -81,13 +81,14 @@ export const RETRY_THROTTLING: OptionTable = optionTable<RetryThrottlingOptions>
 );
 
 function checkStatuses(name: string, value: unknown): void {
-  const statuses: readonly unknown[] = Array.isArray(value) ? value : [];
-  const isRetryable = (status: unknown): boolean =>
-    isStatus(Number(status)) && status !== Status.OK;
-  if (statuses.length > 0 && statuses.every(isRetryable)) return;
-  throw new TypeError(
-    `${name}: expected an array of one or more statuses from 1 to 16, got ${shown(value)}`,
-  );
+  const expected = `${name}: expected an array of one or more statuses from 1 to 16`;
+  if (!Array.isArray(value)) throw new TypeError(`${expected}, got ${shown(value)}`);
+  if (value.length === 0) throw new TypeError(`${expected}, got an empty one`);
+  for (const status of value) {
+    // A number as text would be found by nobody.
+    if (typeof status === "number" && isStatus(status) && status !== Status.OK) continue;
+    throw new TypeError(`${expected}, got one with ${shown(status)}`);
+  }
 }
 
 /** No field has a default: the right values depend on the backend alone. */

@@ -80,7 +80,8 @@ export const OUTLIER_DETECTION: OptionTable = optionTable<OutlierDetectionOption
     successRate: optionTable<SuccessRateOptions>(
       "outlierDetection.successRate",
       {
-        stdevFactor: (name, value) => checkNumber(name, value, 0),
+        // 32 bits, as in gRFC A50. Infinity times no deviation is no number.
+        stdevFactor: (name, value) => checkNumber(name, value, 0, 0xffffffff),
         enforcementPercentage: percentage,
         minimumHosts: atLeastOne,
         requestVolume: atLeastOne,

@@ -311,7 +311,11 @@ it.each<[object, string]>([
   ],
   [
     { successRate: { stdevFactor: -1 } },
-    "outlierDetection.successRate.stdevFactor: expected a number from 0 up, got -1",
+    "outlierDetection.successRate.stdevFactor: expected a number from 0 to 4294967295, got -1",
+  ],
+  [
+    { successRate: { stdevFactor: Number.POSITIVE_INFINITY } },
+    "outlierDetection.successRate.stdevFactor: expected a number from 0 to 4294967295, got Infinity",
   ],
   [
     { failurePercentage: { threshold: 101 } },

@@ -109,6 +109,19 @@ describe("a backend with few streams", () => {
     expect([scene.opened.at(-1), scene.waiting]).toEqual(["h10", 2]);
   });
 
+  it("has all of its room again when a lower limit was set for a while", () => {
+    const scene = new Scene(20);
+    for (let i = 1; i <= 8; i++) scene.call(`h${i}`);
+    const session = scene.session(0);
+    session.streamLimit = 3;
+    // So many calls wait that room is counted by the lower limit.
+    for (let i = 9; i <= 28; i++) scene.call(`h${i}`);
+    expect(scene.waiting).toBe(20);
+    session.streamLimit = 20;
+    session.listener.onAvailable();
+    expect([scene.countOf("h"), scene.waiting]).toEqual([18, 10]);
+  });
+
   it("gives the rest to a source below its share, up to the share", () => {
     const scene = new Scene(30);
     scene.calls("h", 40);

@@ -75,7 +75,7 @@ export class Attempt implements ClientSessionListener {
   private wasUsed = false;
   private wasBusy = false;
   private busyMs = Number.NEGATIVE_INFINITY;
-  private knownLimit: number | undefined = undefined;
+  private countedLimit: number | undefined = undefined;
   /** PINGs of users that were sent on it, and not answered so far. */
   private readonly pings = new Set<PingWaiter>();
 
@@ -99,12 +99,16 @@ export class Attempt implements ClientSessionListener {
     return this.owner.idleLimitMs(this);
   }
 
-  /** Whether its session has another limit than when this was last asked. */
-  noteLimit(): boolean {
-    const limit = this.session?.streamLimit;
-    const isNew = limit !== this.knownLimit;
-    this.knownLimit = limit;
-    return isNew;
+  /** The limit of its session, for whoever counts the capacity. */
+  countLimit(this: SessionAttempt): number {
+    const { streamLimit } = this.session;
+    this.countedLimit = streamLimit;
+    return streamLimit;
+  }
+
+  /** Its session has another limit than the one that was counted. */
+  hasNewLimit(this: SessionAttempt): boolean {
+    return this.session.streamLimit !== this.countedLimit;
   }
 
   /** The session takes no more calls. */

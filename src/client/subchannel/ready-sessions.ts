@@ -26,7 +26,7 @@ export class ReadySessions {
   /** How many streams may be open at a time, on all of them and on `more` such as the oldest. */
   capacity(more: number): number {
     let capacity = 0;
-    for (const { session } of this.#all) capacity += session.streamLimit;
+    for (const attempt of this.#all) capacity += attempt.countLimit();
     return capacity + more * (this.oldest?.session.streamLimit ?? 0);
   }
 

@@ -361,7 +361,7 @@ export class Subchannel implements AttemptOwner {
     // While the connector still waits for the session object, `onSession` looks again.
     if (this.#connector.connecting === attempt && attempt.hasSession()) this.#becomeReady(attempt);
     if (!attempt.isReady()) return;
-    if (attempt.noteLimit()) this.#owner.onCapacity(this);
+    if (attempt.hasNewLimit()) this.#owner.onCapacity(this);
     this.#onRoom();
   }
 

@@ -158,12 +158,12 @@ export class Connection<Owner>
   }
 
   private tellAvailable(): void {
-    if (this.isFull) this.wasFull = true;
-    else if (this.streams.takeWatchedEnd() || this.wasFull) {
-      this.wasFull = false;
-      this.events.onAvailable();
-      this.outbound.pump();
-    }
+    const { isFull } = this;
+    const isDue = this.streams.takeNews() || (this.wasFull && !isFull);
+    this.wasFull = isFull;
+    if (!isDue) return;
+    this.events.onAvailable();
+    this.outbound.pump();
   }
 
   /**
@@ -348,6 +348,7 @@ export class Connection<Owner>
   settingsReceived(isLimitNew: boolean): void {
     this.settingsReady = true;
     if (this.role === "client" && (isLimitNew || this.isFull)) this.wasFull = true;
+    if (isLimitNew) this.streams.noteLimit();
   }
 
   settingsAcknowledged(): void {
@@ -466,7 +467,7 @@ export class Connection<Owner>
 
   private wantsTurn(): boolean {
     if (this.output.byteCount > 0 || this.isDrained()) return true;
-    return (this.wasFull || this.streams.hasWatchedEnd) && !this.isFull;
+    return this.streams.hasNews || (this.wasFull && !this.isFull);
   }
 
   private createStream(id: number, listener: StreamEvents): H2Stream<Owner> {

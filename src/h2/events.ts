@@ -64,7 +64,7 @@ export interface ConnectionEvents<Owner> extends OutboundEvents {
    * later.
    */
   onRefused(error: H2Error): void;
-  /** Client side: streams may be opened again. */
+  /** Client side: streams may be opened again, or there is news of those that are watched. */
   onAvailable(): void;
   /**
    * Called once, from `turn`, after every stream was told. The output may still have GOAWAY to

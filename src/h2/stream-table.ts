@@ -37,8 +37,8 @@ export class StreamTable<Owner> {
   private nextLocalId = 1;
   /** Of the receive windows, where they may grow. */
   growth: WindowGrowth | undefined = undefined;
-  /** A stream has ended that somebody watched. */
-  hasWatchedEnd = false;
+  /** A stream has ended that somebody watches, or the limit is another. */
+  hasNews = false;
   private watcher: StreamsWatcher | undefined = undefined;
 
   private readonly role: Role;
@@ -79,10 +79,15 @@ export class StreamTable<Owner> {
     for (const { listener } of this.all()) watcher.onStreamOpened(listener);
   }
 
-  /** Whether a watched stream has ended since this was last asked. */
-  takeWatchedEnd(): boolean {
-    const taken = this.hasWatchedEnd;
-    this.hasWatchedEnd = false;
+  /** The limit is another, which matters to who watches the streams. */
+  noteLimit(): void {
+    if (this.watcher !== undefined) this.hasNews = true;
+  }
+
+  /** Whether there are news since this was last asked. */
+  takeNews(): boolean {
+    const taken = this.hasNews;
+    this.hasNews = false;
     return taken;
   }
 
@@ -92,7 +97,7 @@ export class StreamTable<Owner> {
     this.remember(stream.id, how);
     this.settleWindow(stream);
     if (this.watcher === undefined) return;
-    this.hasWatchedEnd = true;
+    this.hasNews = true;
     this.watcher.onStreamEnded(stream.listener);
   }
 

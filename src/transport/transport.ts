@@ -266,8 +266,9 @@ export interface SessionListener {
 export interface ClientSessionListener extends SessionListener {
   /**
    * `availableStreamCount` rose from 0: the server's SETTINGS arrived, a stream ended, or the limit
-   * was raised. It is also told, while the count is above 0, after another limit has come, and
-   * after a stream of a watched session has ended.
+   * was raised. It is also told, while the count is above 0, after another limit has come. Of a
+   * watched session it is told of each other limit, and after each end of a stream, also while the
+   * count is 0: there may be room elsewhere for a call that this allows.
    */
   onAvailable(): void;
 }

@@ -208,7 +208,7 @@ export class MemorySession implements ClientSession {
   forget(stream: MemoryStream): void {
     if (!this.#streams.delete(stream.id)) return;
     if (stream.listener !== undefined) this.#watcher?.onStreamEnded(stream.listener);
-    this.#notifyAvailable(this.#watcher !== undefined);
+    this.#notifyAvailable(false, this.#watcher !== undefined);
     this.#closeIfDrained();
   }
 
@@ -230,7 +230,7 @@ export class MemorySession implements ClientSession {
         this.#peerStreamWindowBytes = frame.streamWindowBytes;
         this.sendWindowBytes = frame.connectionWindowBytes;
         this.#peerMaxHeaderListBytes = frame.maxHeaderListBytes;
-        this.#notifyAvailable(true);
+        this.#notifyAvailable(true, this.#watcher !== undefined);
         break;
       case "headers":
         this.#recvHeaders(frame.streamId, frame.headers, frame.endStream);
@@ -360,13 +360,14 @@ export class MemorySession implements ClientSession {
     this.listener?.onClosed(end);
   }
 
-  #notifyAvailable(isNews: boolean): void {
+  /** @param isWatched it is told in any case */
+  #notifyAvailable(isNews: boolean, isWatched: boolean): void {
     const rose = (isNews || this.#lastAvailable === 0) && this.availableStreamCount > 0;
     this.#lastAvailable = this.availableStreamCount;
-    if (!rose || this.role === "server") return;
+    if ((!rose && !isWatched) || this.role === "server") return;
     const listener = this.listener as ClientSessionListener;
     this.#network.post(() => {
-      if (this.availableStreamCount > 0) listener.onAvailable();
+      if ((isWatched && !this.#closed) || this.availableStreamCount > 0) listener.onAvailable();
     });
   }
 }

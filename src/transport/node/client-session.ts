@@ -146,8 +146,8 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
     const wasFull = this.streams.size >= this.peerMaxConcurrentStreams;
     super.forget(stream);
     this.watcher?.onStreamEnded(stream.opener);
-    const mayBeWanted = wasFull || this.watcher !== undefined;
-    if (mayBeWanted && this.availableStreamCount > 0) this.listener.onAvailable();
+    const isRoomNew = wasFull && this.availableStreamCount > 0;
+    if (isRoomNew || (this.watcher !== undefined && this.accepting)) this.listener.onAvailable();
   }
 
   watchStreams(watcher: StreamWatcher | undefined): void {
@@ -270,8 +270,9 @@ export class NodeClientSession extends NodeSession implements ClientSession, Cli
       this.options.clock.cancel(this.connectTimer);
       this.keepalive?.start();
     }
-    const isNews = before === 0 || this.peerMaxConcurrentStreams !== limitBefore;
-    if (isNews && this.availableStreamCount > 0) this.listener.onAvailable();
+    const isLimitNew = this.peerMaxConcurrentStreams !== limitBefore;
+    const isRoomNew = (before === 0 || isLimitNew) && this.availableStreamCount > 0;
+    if (isRoomNew || (isLimitNew && this.watcher !== undefined)) this.listener.onAvailable();
   }
 
   override drain(): void {

@@ -71,4 +71,25 @@ export function watchCases(contract: Contract): void {
     await end.peer.sync();
     expect(end.events.availableCount).toBe(availableCount + 1);
   });
+
+  it("tells of each end of a watched stream, and of each other limit, also while it is full", async () => {
+    const end = await clientToScript(contract, {
+      peer: { settings: { MAX_CONCURRENT_STREAMS: 3 } },
+    });
+    const calls = [open(end), open(end), open(end)];
+    end.session.watchStreams({ onStreamOpened: () => {}, onStreamEnded: () => {} });
+    const { availableCount } = end.events;
+    for (const [told, limit] of [1, 2].entries()) {
+      end.peer.send(frames.settings({ MAX_CONCURRENT_STREAMS: limit }));
+      await end.events.untilAvailable(availableCount + told + 1);
+      expect([end.session.streamLimit, end.session.availableStreamCount]).toEqual([limit, 0]);
+    }
+    calls[0]?.stream.reset(ErrorCode.CANCEL);
+    await end.events.untilAvailable(availableCount + 3);
+    expect([end.session.openStreamCount, end.session.availableStreamCount]).toEqual([2, 0]);
+    end.session.watchStreams(undefined);
+    calls[1]?.stream.reset(ErrorCode.CANCEL);
+    await end.events.untilAvailable(availableCount + 4);
+    expect(end.session.availableStreamCount).toBe(1);
+  });
 }

@@ -165,7 +165,10 @@ function planCall(random: Random, name: string, id: number): CallPlan {
       ({ backend, need }) => need !== "detached" && parts[backend].outcome.kind === "silent",
     );
   const cancels = random.chance(0.12);
-  const timeoutMs = planTimeout(random, waits && !cancels);
+  // What a silent backend needs is one of the two deadlines, not always the same.
+  const needsDeadline = waits && !cancels;
+  const givesOwn = needsDeadline && random.chance(0.5);
+  const timeoutMs = planTimeout(random, needsDeadline && !givesOwn);
   return {
     id,
     kind,
@@ -182,7 +185,7 @@ function planCall(random: Random, name: string, id: number): CallPlan {
     secondaries,
     parts,
     timeoutMs,
-    optionTimeoutMs: random.chance(0.1) ? random.between(5, 80) : undefined,
+    optionTimeoutMs: givesOwn || random.chance(0.1) ? random.between(5, 80) : undefined,
     cancel: cancels
       ? waits || random.chance(0.7)
         ? { afterMs: random.pick([0, 0, 1, 3, 10, 30]) }

@@ -8,6 +8,9 @@ import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 /**
  * So many looks in a row have to find that nothing was taken. They are counted, and not the time
  * between the first and the last: a process that stood still must not blame its peers.
+ *
+ * A system takes bytes in steps. Linux says that a socket is writable when a third of its send
+ * buffer is free, so a slow reader makes progress here only with each third.
  */
 const LOOKS = 8;
 

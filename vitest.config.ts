@@ -17,6 +17,9 @@ const CHAIN = ["test/chain/**/*.test.ts"];
 /** Thousands of calls under faults: `vitest run --mode faults`, and nothing else then. */
 const FAULTS = ["test/faults/relay-under-faults.test.ts"];
 
+/** Attacks on a relay: `vitest run --mode hostile`, and nothing else then. */
+const HOSTILE = ["test/hostile/**/*.test.ts"];
+
 /** Small, but the longest of its project: one processor would wait for it at the end. */
 const LONGEST = /test\/endurance\/leaks\.test\.ts$/;
 
@@ -42,7 +45,10 @@ const TOGETHER = `test/{check,client,conformance,grpc,h2,observe,proxy,server,ti
 const EVERYTHING = [
   // In the order of their names, and in each the longest file first.
   project("apart", ["test/**/*.test.ts", "bench/**/*.test.ts"], {
-    exclude: [...ENDURANCE, ...MEASURING, ...CHAIN, ...FAULTS, TOGETHER, "**/node_modules/**"],
+    exclude: [
+      ...[...ENDURANCE, ...MEASURING, ...CHAIN, ...FAULTS, ...HOSTILE],
+      ...[TOGETHER, "**/node_modules/**"],
+    ],
   }),
   project("together", [TOGETHER], { isolate: false }),
   project("endurance", ENDURANCE, { maxWorkers: 2, sequence: { groupOrder: 1 }, ...SLOW }),
@@ -56,6 +62,7 @@ const JUDGES: string[] | undefined =
 function projects(mode: string) {
   if (JUDGES !== undefined) return [project("judges", JUDGES)];
   if (mode === "faults") return [project("faults", FAULTS, SLOW)];
+  if (mode === "hostile") return [project("hostile", HOSTILE, SLOW)];
   return mode === "chain" ? [project("chain", CHAIN, SLOW)] : EVERYTHING;
 }
 

@@ -106,7 +106,7 @@ export class MessageCounter {
     let at = 0;
     while (at < chunk.length) {
       if (this.#prefixRead < PREFIX_BYTES) {
-        const byte = chunk[at++] ?? 0;
+        const byte = chunk.readUInt8(at++);
         if (this.#prefixRead > 0) this.#lengthRead = this.#lengthRead * 256 + byte;
         if (++this.#prefixRead < PREFIX_BYTES) continue;
         this.#left = this.#lengthRead;

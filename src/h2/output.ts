@@ -1,8 +1,16 @@
 // The bytes that one connection has to write, in wire order: slabs of small frames, and references
 // to large payloads in between. The output must not know frames.
 
-import { type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
-import { acquireSlab, acquireSmallSlab, releaseSlab, SMALL_SLAB_BYTES } from "./slabs.ts";
+import type { Slab } from "../wire/arena.ts";
+import { copyBytes, type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
+import {
+  acquireSlab,
+  acquireSmallSlab,
+  NO_SLAB,
+  releaseSlab,
+  SMALL_SLAB_BYTES,
+  unpooledSlab,
+} from "./slabs.ts";
 
 /**
  * Payloads shorter than this are copied into the slab. Copying 2 KiB costs about as much as one
@@ -10,7 +18,6 @@ import { acquireSlab, acquireSmallSlab, releaseSlab, SMALL_SLAB_BYTES } from "./
  */
 export const COPY_BELOW_BYTES = 2_048;
 
-const NO_SLAB: Buffer = Buffer.alloc(0);
 /**
  * An empty list that is never added to. Most writes are one piece. A list per connection for the
  * other writes would not be worth its memory.
@@ -19,10 +26,10 @@ const NO_PIECES: Buffer[] = [];
 
 /** Slabs that the socket has not completely written, and where each ends among all bytes given. */
 class InFlight {
-  private readonly slabs: Buffer[] = [];
+  private readonly slabs: Slab[] = [];
   private readonly ends: number[] = [];
 
-  add(slab: Buffer, end: number): void {
+  add(slab: Slab, end: number): void {
     this.slabs.push(slab);
     this.ends.push(end);
   }
@@ -31,7 +38,7 @@ class InFlight {
   release(writtenBytes: number): void {
     while (this.slabs.length > 0 && (this.ends[0] as number) <= writtenBytes) {
       this.ends.shift();
-      releaseSlab(this.slabs.shift() as Buffer);
+      releaseSlab(this.slabs.shift() as Slab);
     }
   }
 }
@@ -41,7 +48,7 @@ export class Output {
   byteCount = 0;
 
   /** The slab that is being filled; `slab[sealed..position)` is not among the pieces yet. */
-  slab: Buffer = NO_SLAB;
+  slab: Slab = NO_SLAB;
   position = 0;
   private sealed = 0;
   /** Bytes of the last write. */
@@ -55,13 +62,14 @@ export class Output {
   private runStart = 0;
   private runEnd = 0;
   /** Full slabs whose bytes are among the pieces. */
-  private full: Buffer[] | undefined = undefined;
+  private full: Slab[] | undefined = undefined;
   /**
    * Bytes given to the socket so far, and how many of them the socket had written when it was last
    * asked.
    */
   private givenBytes = 0;
   private writtenBytes = 0;
+  private isClosed = false;
   /** Made when a socket is too slow for one write for the first time. */
   private inFlight: InFlight | undefined = undefined;
 
@@ -78,7 +86,9 @@ export class Output {
       this.seal();
       this.addFull(this.slab);
     }
-    this.slab = isSmall ? acquireSmallSlab() : acquireSlab();
+    // After the close nobody would give back a slab of the pool.
+    if (this.isClosed) this.slab = unpooledSlab(isSmall);
+    else this.slab = isSmall ? acquireSmallSlab() : acquireSlab();
     this.position = 0;
     this.sealed = 0;
   }
@@ -97,8 +107,7 @@ export class Output {
     const length = end - start;
     if (length < COPY_BELOW_BYTES) {
       this.reserve(length);
-      if (length === bytes.length) this.slab.set(bytes, this.position);
-      else bytes.copy(this.slab, this.position, start, end);
+      copyBytes(bytes, start, end, this.slab, this.position);
       this.position += length;
     } else if (memoryStays(bytes)) {
       this.seal();
@@ -114,8 +123,7 @@ export class Output {
     for (let at = start; at < end; ) {
       this.reserve(1);
       const taken = Math.min(end - at, this.slab.length - this.position);
-      if (taken === bytes.length) this.slab.set(bytes, this.position);
-      else bytes.copy(this.slab, this.position, at, at + taken);
+      copyBytes(bytes, at, at + taken, this.slab, this.position);
       this.position += taken;
       at += taken;
     }
@@ -139,12 +147,12 @@ export class Output {
    * Gives `slab` back when all bytes appended so far are written. If they are written already, it
    * does so at once, because there may be no other write.
    */
-  hold(slab: Buffer): void {
+  hold(slab: Slab): void {
     if (this.byteCount === 0) this.giveBack(slab, this.givenBytes - this.writtenBytes);
     else this.addFull(slab);
   }
 
-  private addFull(slab: Buffer): void {
+  private addFull(slab: Slab): void {
     if (this.full === undefined) this.full = [slab];
     else this.full.push(slab);
   }
@@ -179,7 +187,7 @@ export class Output {
   }
 
   /** All bytes of `slab` were taken, and the socket has `backlogBytes` left to write. */
-  private giveBack(slab: Buffer, backlogBytes: number): void {
+  private giveBack(slab: Slab, backlogBytes: number): void {
     if (backlogBytes === 0) {
       releaseSlab(slab);
       return;
@@ -197,16 +205,26 @@ export class Output {
     this.inFlight?.release(this.writtenBytes);
   }
 
-  /** Drops everything. Slabs that the socket may still read are left to the collector. */
+  /** Drops the bytes that the socket was not given. */
   discard(): void {
+    const { slab, full } = this;
     this.pieces = NO_PIECES;
     this.run = NO_SLAB;
     this.full = undefined;
-    this.inFlight = undefined;
     this.slab = NO_SLAB;
     this.position = 0;
     this.sealed = 0;
     this.byteCount = 0;
+    const backlogBytes = this.givenBytes - this.writtenBytes;
+    if (slab !== NO_SLAB) this.giveBack(slab, 0);
+    if (full !== undefined) for (const held of full) this.giveBack(held, backlogBytes);
+  }
+
+  /** The socket is closed: it reads nothing any more. */
+  close(): void {
+    this.isClosed = true;
+    this.releaseWritten(0);
+    this.discard();
   }
 
   /** Adds the bytes appended so far to the pieces. */

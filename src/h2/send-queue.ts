@@ -2,7 +2,8 @@
 // room for a frame header in front of every frame, so that they go out from there in long runs. The
 // queue must not know windows.
 
-import { type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
+import type { Slab } from "../wire/arena.ts";
+import { copyBytes, type LentBytes, memoryStays } from "../wire/lent-bytes.ts";
 import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "./frame.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import { COPY_BELOW_BYTES, type Output } from "./output.ts";
@@ -18,11 +19,20 @@ const LITTLE_BYTES = SMALL_SLAB_BYTES - FRAME_HEADER_BYTES;
  * The bytes `[start..end)` of `bytes` wait. In a slab, room for a frame header lies in front of
  * each frame.
  */
-interface Piece {
-  readonly bytes: Buffer;
+type Piece = SlabPiece | Reference;
+
+interface SlabPiece {
+  readonly bytes: Slab;
   start: number;
   end: number;
-  readonly isSlab: boolean;
+  readonly isSlab: true;
+}
+
+interface Reference {
+  readonly bytes: Buffer;
+  start: number;
+  readonly end: number;
+  readonly isSlab: false;
 }
 
 export class SendQueue {
@@ -49,9 +59,7 @@ export class SendQueue {
       }
       const room = FRAME_SLOT_BYTES - (piece.end % FRAME_SLOT_BYTES);
       const taken = Math.min(room, piece.bytes.length - piece.end, chunk.length - at);
-      // `Buffer.copy` makes a view first.
-      if (taken === chunk.length) piece.bytes.set(chunk, piece.end);
-      else chunk.copy(piece.bytes, piece.end, at, at + taken);
+      copyBytes(chunk, at, at + taken, piece.bytes, piece.end);
       piece.end += taken;
       at += taken;
     }
@@ -87,7 +95,7 @@ export class SendQueue {
   /** Drops the queue: nothing of it will be sent. */
   drop(output: Output): void {
     // The beginning of a slab may be on its way.
-    for (const { bytes, isSlab } of this.pieces) if (isSlab) output.hold(bytes);
+    for (const piece of this.pieces) if (piece.isSlab) output.hold(piece.bytes);
     this.pieces.length = 0;
   }
 

@@ -1,5 +1,7 @@
 // Slabs of one size that wait to be used again. The pool keeps as many as were needed lately.
 
+import { carveSlab, newSlab, type Slab } from "../wire/arena.ts";
+
 /**
  * After this many requests for a slab, a pool gives up half of the slabs that it did not need
  * meanwhile.
@@ -16,31 +18,41 @@ const KEPT_SLABS = 64;
 export class SlabPool {
   readonly slabBytes: number;
   readonly #maxCount: number;
-  readonly #free: Buffer[] = [];
+  /** Those of the arena go out first. They are kept whatever happens. */
+  readonly #near: Slab[] = [];
+  readonly #free: Slab[] = [];
   /** The fewest that were free since the last trim. */
   #unneededCount = 0;
   #untilTrim = TRIM_EVERY;
 
-  constructor(slabBytes: number, maxCount: number) {
+  /** @param nearCount slabs of the arena */
+  constructor(slabBytes: number, maxCount: number, nearCount = 0) {
     this.slabBytes = slabBytes;
     this.#maxCount = maxCount;
+    while (this.#near.length < nearCount) this.#near.push(carveSlab(slabBytes));
   }
 
+  /** Without those of the arena. */
   get freeCount(): number {
     return this.#free.length;
   }
 
-  acquire(): Buffer {
+  acquire(): Slab {
+    return this.#near.pop() ?? this.#acquireFar();
+  }
+
+  #acquireFar(): Slab {
     this.#untilTrim--;
     if (this.#untilTrim === 0) this.#trim();
     const slab = this.#free.pop();
     if (this.#free.length < this.#unneededCount) this.#unneededCount = this.#free.length;
-    return slab ?? Buffer.allocUnsafeSlow(this.slabBytes);
+    return slab ?? newSlab(this.slabBytes);
   }
 
   /** Nobody may look at `slab` any more. */
-  release(slab: Buffer): void {
-    if (this.#free.length < this.#maxCount) this.#free.push(slab);
+  release(slab: Slab): void {
+    if (slab.arenaStart >= 0) this.#near.push(slab);
+    else if (this.#free.length < this.#maxCount) this.#free.push(slab);
   }
 
   /** Slabs that one burst needed are not held for ever. Those that have lain longest go. */

@@ -1,6 +1,7 @@
 // Output slabs, shared by all connections of the process. A connection holds one only while it has
 // something to write.
 
+import { newSlab, type Slab } from "../wire/arena.ts";
 import { DEFAULT_MAX_FRAME_BYTES, FRAME_HEADER_BYTES } from "./frame.ts";
 import { SlabPool } from "./slab-pool.ts";
 
@@ -27,19 +28,30 @@ export const SMALL_SLAB_BYTES = 4_096;
 const MAX_POOLED_SLABS = 512;
 const MAX_POOLED_SMALL_SLABS = 2_048;
 
-const LARGE = new SlabPool(SLAB_BYTES, MAX_POOLED_SLABS);
-const SMALL = new SlabPool(SMALL_SLAB_BYTES, MAX_POOLED_SMALL_SLABS);
+/** Stands in where there is none. */
+export const NO_SLAB: Slab = newSlab(0);
 
-export function acquireSlab(): Buffer {
+/** Slabs in the arena: as many as connections write in one turn, most often. */
+const NEAR_SLABS = 8;
+const NEAR_SMALL_SLABS = 88;
+
+const LARGE = new SlabPool(SLAB_BYTES, MAX_POOLED_SLABS, NEAR_SLABS);
+const SMALL = new SlabPool(SMALL_SLAB_BYTES, MAX_POOLED_SMALL_SLABS, NEAR_SMALL_SLABS);
+
+export function acquireSlab(): Slab {
   return LARGE.acquire();
 }
 
-export function acquireSmallSlab(): Buffer {
+export function acquireSmallSlab(): Slab {
   return SMALL.acquire();
 }
 
+export function unpooledSlab(isSmall: boolean): Slab {
+  return newSlab(isSmall ? SMALL_SLAB_BYTES : SLAB_BYTES);
+}
+
 /** Nobody may look at `slab` any more. */
-export function releaseSlab(slab: Buffer): void {
+export function releaseSlab(slab: Slab): void {
   if (slab.length === SMALL_SLAB_BYTES) SMALL.release(slab);
   else LARGE.release(slab);
 }

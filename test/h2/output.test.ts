@@ -8,6 +8,7 @@ import {
   releaseSlab,
   SMALL_SLAB_BYTES,
 } from "../../src/h2/slabs.ts";
+import { newSlab, type Slab } from "../../src/wire/arena.ts";
 import { lent } from "../support/lent.ts";
 
 const SLAB_BYTES = 5 * FRAME_SLOT_BYTES;
@@ -17,6 +18,13 @@ const KEPT_SLABS = 64;
 
 function appendAll(output: Output, ...payloads: Buffer[]): void {
   for (const payload of payloads) output.append(payload, 0, payload.length);
+}
+
+/** What is in a pool, and goes back there. */
+function takenOut(acquire: () => Slab): Slab[] {
+  const taken = Array.from({ length: 200 }, acquire);
+  for (const slab of taken) releaseSlab(slab);
+  return taken;
 }
 
 describe("Output", () => {
@@ -234,18 +242,38 @@ describe("Output", () => {
     output.settle(0);
   });
 
-  it("leaves to the collector what a dead socket may still read", () => {
+  it("gives back what was not given to the socket when it is discarded, and the rest when that is closed", () => {
     const output = new Output();
     appendAll(output, Buffer.from("a"));
-    const lost = output.slab;
+    const given = output.slab;
     output.take();
     output.settle(1);
+    const held = acquireSlab();
     appendAll(output, Buffer.from("b"));
+    output.hold(held);
+    const last = output.slab;
     output.discard();
     expect([output.byteCount, output.take()]).toEqual([0, []]);
-    output.releaseWritten(0);
-    const pooled = Array.from({ length: 4 }, acquireSmallSlab);
-    expect(pooled).not.toContain(lost);
+    expect(output.slab.length).toBe(0);
+    // A part of the slab that is held may be under way.
+    expect(takenOut(acquireSmallSlab)).toContain(last);
+    expect(takenOut(acquireSmallSlab)).not.toContain(given);
+    expect(takenOut(acquireSlab)).not.toContain(held);
+    output.close();
+    expect(takenOut(acquireSmallSlab)).toContain(given);
+    expect(takenOut(acquireSlab)).toContain(held);
+  });
+
+  it("takes no slab of the pool for what comes after the close", () => {
+    const output = new Output();
+    output.close();
+    appendAll(output, Buffer.from("late"));
+    expect(output.slab.length).toBe(SMALL_SLAB_BYTES);
+    expect(output.slab.arenaStart).toBe(-1);
+    output.close();
+    output.reserve(SLAB_BYTES);
+    expect(output.slab.length).toBe(SLAB_BYTES);
+    expect(output.slab.arenaStart).toBe(-1);
   });
 });
 
@@ -254,7 +282,7 @@ describe("the slab pool", () => {
     [512, SLAB_BYTES, acquireSlab],
     [2_048, SMALL_SLAB_BYTES, acquireSmallSlab],
   ])("keeps at most %d slabs of %d bytes", (most, bytes, acquire) => {
-    const made = Array.from({ length: most + 50 }, () => Buffer.allocUnsafeSlow(bytes));
+    const made = Array.from({ length: most + 50 }, () => newSlab(bytes));
     for (const slab of made) releaseSlab(slab);
     const got = new Set(made.map(() => acquire()));
     expect(made.filter((slab) => got.has(slab)).length).toBeLessThanOrEqual(most);
@@ -285,6 +313,16 @@ describe("the slab pool", () => {
   it("keeps what is needed now and then", () => {
     expect(used(300, 9 * TRIM_EVERY).freeCount).toBe(300);
     expect(used(250, 20 * TRIM_EVERY).freeCount).toBeGreaterThanOrEqual(250);
+  });
+
+  it("gives out those of the arena first, and keeps all of them", () => {
+    const pool = new SlabPool(10, 0, 2);
+    const slabs = Array.from({ length: 3 }, () => pool.acquire());
+    expect(slabs.map(({ arenaStart }) => arenaStart >= 0)).toEqual([true, true, false]);
+    for (const slab of slabs) pool.release(slab);
+    expect(pool.acquire()).toBe(slabs[1]);
+    expect(pool.acquire()).toBe(slabs[0]);
+    expect(pool.freeCount).toBe(0);
   });
 
   it("gives up what has lain longest", () => {

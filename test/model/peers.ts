@@ -112,7 +112,7 @@ export class ModelStream implements Stream {
     wires.expect(role === "client" || this.headersSent, "DATA before the response headers");
     wires.expect(chunk.length > 0 || endStream, "DATA without bytes and without END_STREAM");
     this.finished = endStream;
-    for (let i = 0; i < chunk.length; i++) this.handed += String.fromCharCode(chunk[i]!);
+    for (let i = 0; i < chunk.length; i++) this.handed += String.fromCharCode(chunk.readUInt8(i));
     return this.#flush();
   }
 

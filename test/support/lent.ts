@@ -25,3 +25,9 @@ export function readLent(bytes: Uint8Array, use: (memory: Buffer, end: number) =
 export function lent(bytes: Uint8Array, use: (chunk: LentBytes) => void): void {
   readLent(bytes, (memory, end) => use(lend(memory, 0, end)));
 }
+
+/** Whether `piece` is a part of `memory`, or all of it. */
+export function liesIn(piece: Buffer, memory: Buffer): boolean {
+  const start = piece.byteOffset - memory.byteOffset;
+  return piece.buffer === memory.buffer && start >= 0 && start + piece.length <= memory.length;
+}

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { give, keep, lend, memoryStays } from "../../src/wire/lent-bytes.ts";
+import { carveSlab, newSlab, READ_BUFFER } from "../../src/wire/arena.ts";
+import { copyBytes, give, keep, lend, memoryStays } from "../../src/wire/lent-bytes.ts";
 
 /** Memory with `text` from its third octet on. */
 function memoryWith(text: string): Buffer {
@@ -25,13 +26,23 @@ describe("lent bytes", () => {
 
   it("can be read and copied as a Buffer can", () => {
     const chunk = lend(Buffer.from([9, 0, 1, 2, 3, 4, 9]), 1, 6);
-    expect([chunk.length, chunk[1], chunk.readUInt8(4), chunk.readUInt32BE(1)]).toEqual([
-      5, 1, 4, 0x01020304,
-    ]);
-    const target = Buffer.alloc(4, 7);
-    expect(chunk.copy(target, 1, 3, 5)).toBe(2);
-    expect([...target]).toEqual([7, 3, 4, 7]);
-    expect(() => chunk.readUInt32BE(2)).toThrow(RangeError);
+    expect([chunk.length, chunk.readUInt8(4), chunk.readUInt32BE(1)]).toEqual([5, 4, 0x01020304]);
+    expect(() => chunk.readUInt32BE(2)).toThrow("offset: expected 0 to 1, got 2");
+    expect(() => chunk.readUInt8(-1)).toThrow("offset: expected 0 to 4, got -1");
+  });
+
+  it.each([0, 1, 5, 37, 200, 3_000])("of %d bytes are copied into slabs", (length) => {
+    for (const slab of [newSlab(4_096), carveSlab(4_096)]) {
+      for (const memory of [READ_BUFFER, Buffer.allocUnsafeSlow(8_192)]) {
+        for (let i = 0; i < 8_192; i++) memory[i] = i % 251;
+        slab.fill(0xdb);
+        copyBytes(lend(memory, 100, 100 + length + 7), 3, 3 + length, slab, 50);
+        expect(slab.subarray(50, 50 + length).equals(memory.subarray(103, 103 + length))).toBe(
+          true,
+        );
+        expect([slab[49], slab[50 + length]]).toEqual([0xdb, 0xdb]);
+      }
+    }
   });
 
   it("are copied to keep them", () => {
@@ -40,6 +51,10 @@ describe("lent bytes", () => {
     memory.fill(0);
     expect([kept.toString(), memoryStays(kept)]).toEqual(["lent", true]);
   });
+});
+
+it("the arena says how much its slabs need when it is too small", () => {
+  expect(() => carveSlab(2_000_000)).toThrow(/^the slabs need \d+ bytes, the arena has 1114112$/);
 });
 
 it("a Buffer is kept as it is, whatever it is a part of", () => {

@@ -279,7 +279,7 @@ export abstract class SocketSession
     this.socketState = CLOSED;
     this.onSocketLost("closed the connection", undefined);
     this.connection.turn();
-    this.connection.output.discard();
+    this.connection.output.close();
     if (this.connection.ended !== undefined) this.tellClosed(this.connection.ended);
   }
 

@@ -2,16 +2,7 @@
 // they give memory of their own.
 
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
-
-/** The most that one read can give: this size stays in the cache of the core. */
-const READ_BUFFER_BYTES = 65_536;
-
-/**
- * The memory into which all plain sockets read. Reads are synchronous: the bytes of one read are
- * handled before the next read. New memory for every read would cost more than copies of the kept
- * bytes: it is cold, and thousands of reads are work for the collector.
- */
-const READ_BUFFER: Buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+import { READ_BUFFER } from "../../wire/arena.ts";
 
 const NOWHERE = { onSocketData(): void {} };
 

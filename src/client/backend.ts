@@ -8,7 +8,7 @@ import {
 import type { DialOptions } from "./dial-options.ts";
 import type { Address } from "./resolve/address-list.ts";
 import type { Resolver } from "./resolve/resolver.ts";
-import type { SessionSource } from "./subchannel/connector.ts";
+import type { SessionSource } from "./subchannel/session-source.ts";
 
 export interface Backend {
   /** For messages. */

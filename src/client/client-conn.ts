@@ -27,6 +27,7 @@ import { RetryThrottle } from "./retry-policy.ts";
 import { StateListeners } from "./state-listeners.ts";
 import type { StreamRequest } from "./stream-request.ts";
 import type { PingWaiter } from "./subchannel/attempts.ts";
+import { type AddressPast, ConnectHistory } from "./subchannel/connect-history.ts";
 import { type IdleOwner, IdleTimer } from "./subchannel/idle-timer.ts";
 import { Subchannel, type SubchannelOwner } from "./subchannel/subchannel.ts";
 import { IDLE, type SubchannelState } from "./subchannel/subchannel-state.ts";
@@ -115,7 +116,7 @@ export class ClientConn {
     const { clock, random, outlierDetection } = this.#options;
     return {
       ...{ target: this.target, clock, random, outlierDetection },
-      makeSubchannel: (address, owner) => this.#makeSubchannel(address, owner),
+      makeSubchannel: (address, owner, past) => this.#makeSubchannel(address, owner, past),
       isWanted: () => this.#waiters.isAny,
       whyConnect: () => this.#whyConnect ?? "it is one of those to keep connected",
       onChange: (member, reason, error) => this.#onChange(member, reason, error),
@@ -125,8 +126,17 @@ export class ClientConn {
     };
   }
 
-  #makeSubchannel(address: Address, owner: SubchannelOwner): Subchannel {
-    return new Subchannel(address.text, this.#backend.sourceOf(address), this.#options, owner);
+  /** @param known what is known of the address */
+  #makeSubchannel(
+    address: Address,
+    owner: SubchannelOwner,
+    known: AddressPast | undefined,
+  ): Subchannel {
+    const past = known ?? {
+      source: this.#backend.sourceOf(address),
+      history: new ConnectHistory(this.#options),
+    };
+    return new Subchannel(address.text, past, this.#options, owner);
   }
 
   #idleOwner(): IdleOwner {

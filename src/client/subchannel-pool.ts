@@ -10,8 +10,10 @@ import { Member, type MemberOwner } from "./member.ts";
 import { outcomeOf } from "./outlier/call-outcome.ts";
 import { type AddressRecord, OutlierDetection } from "./outlier/outlier-detection.ts";
 import type { OutlierDetectionOptions } from "./outlier/outlier-options.ts";
+import { PastAddresses } from "./past-addresses.ts";
 import type { Address } from "./resolve/address-list.ts";
 import type { PingWaiter } from "./subchannel/attempts.ts";
+import type { AddressPast } from "./subchannel/connect-history.ts";
 import type { Subchannel, SubchannelOwner } from "./subchannel/subchannel.ts";
 import type { SubchannelState } from "./subchannel/subchannel-state.ts";
 import type { CallEnd } from "./subchannel/watched-calls.ts";
@@ -23,7 +25,12 @@ export interface PoolOwner {
   readonly clock: Clock;
   readonly random: () => number;
   readonly outlierDetection: OutlierDetectionOptions | undefined;
-  makeSubchannel(address: Address, owner: SubchannelOwner): Subchannel;
+  /** @param past what is known of the address */
+  makeSubchannel(
+    address: Address,
+    owner: SubchannelOwner,
+    past: AddressPast | undefined,
+  ): Subchannel;
   /** Calls wait for a stream. */
   isWanted(): boolean;
   /** Why an address is connected now, for people. */
@@ -49,6 +56,7 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   readonly #memberOf = new Map<Subchannel, Member>();
   /** Subchannels that were shut down, and have sessions that have not ended. */
   readonly #draining = new Set<Subchannel>();
+  readonly #past: PastAddresses;
   /** The latest failure of all. */
   #lastError: GrpcError;
   /** Some address took calls after the latest change. */
@@ -63,6 +71,7 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
 
   constructor(owner: PoolOwner) {
     this.#owner = owner;
+    this.#past = new PastAddresses(owner.clock);
     this.#lastError = closedError(owner.target);
     const { outlierDetection, clock, random } = owner;
     if (outlierDetection === undefined) return;
@@ -148,6 +157,7 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
     });
     this.#views = this.#members.map(({ view }) => view);
     for (const member of leaving.values()) {
+      this.#past.keep(member.address, member.subchannel.past);
       this.#retire(member.subchannel, "the address has left the list");
     }
     this.#outliers?.onList();
@@ -155,7 +165,8 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   }
 
   #newMember(listed: Address): Member {
-    const subchannel = this.#owner.makeSubchannel(listed, this);
+    const past = this.#past.take(listed.text);
+    const subchannel = this.#owner.makeSubchannel(listed, this, past);
     const member = new Member(this, listed, subchannel);
     this.#memberOf.set(subchannel, member);
     return member;
@@ -188,9 +199,12 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   #letGo(member: Member, reason: string): void {
     const { subchannel } = member;
     if (subchannel.kind === "idle" || !this.#memberOf.has(subchannel)) return;
-    const before = member.replace((listed) => this.#owner.makeSubchannel(listed, this));
+    const { past } = subchannel;
+    const before = member.replace((listed) => this.#owner.makeSubchannel(listed, this, past));
     this.#memberOf.set(member.subchannel, member);
     this.#retire(before, reason);
+    // Waiting is given up. The next wait is longer all the same.
+    past.history.wait = undefined;
     this.#changed(member, reason, undefined);
   }
 

@@ -295,6 +295,7 @@ describe("Subchannel.capacity", () => {
     const owner = { isWanted: () => false } as never;
     const source = { reconnects: true, connect: () => undefined as never };
     const options = { maxConnectionsPerAddress: 3, maxInFlightPerAddress: 5 } as never;
-    expect(new Subchannel("a:1", source, options, owner).capacity).toBe(0);
+    const past = { source, history: undefined as never };
+    expect(new Subchannel("a:1", past, options, owner).capacity).toBe(0);
   });
 });

@@ -3,7 +3,7 @@
 import { ClientConn } from "../../src/client/client-conn.ts";
 import { dial } from "../../src/client/dial.ts";
 import { type DialOptions, resolveDialOptions } from "../../src/client/dial-options.ts";
-import type { SessionSource } from "../../src/client/subchannel/connector.ts";
+import type { SessionSource } from "../../src/client/subchannel/session-source.ts";
 import type { DialTarget } from "../../src/client/target.ts";
 import { formatAddress } from "../../src/transport/address.ts";
 import type {

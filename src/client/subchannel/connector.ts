@@ -6,29 +6,12 @@ import { currentScope, type Scope } from "../../observe/scope.ts";
 import type { Clock } from "../../time/clock.ts";
 import { Timer, type TimerOwner } from "../../time/timer-wheel.ts";
 import { errorText } from "../../transport/error-text.ts";
-import type {
-  ClientSession,
-  ClientSessionListener,
-  SessionEnd,
-} from "../../transport/transport.ts";
+import type { ClientSession, SessionEnd } from "../../transport/transport.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import { connectError } from "../errors/upstream-error.ts";
 import type { Attempt, Attempts, SessionAttempt } from "./attempts.ts";
-import { ConnectionBackoff, type ConnectionBackoffOptions } from "./connection-backoff.ts";
-import { GoAwayBackoff } from "./go-away-backoff.ts";
-
-/** Makes sessions. */
-export interface SessionSource {
-  connect(listener: ClientSessionListener): ClientSession;
-  /** The source can be asked again. */
-  readonly reconnects: boolean;
-}
-
-interface ConnectorOptions {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly backoff: ConnectionBackoffOptions;
-}
+import type { AddressPast, ConnectHistory } from "./connect-history.ts";
+import type { SessionSource } from "./session-source.ts";
 
 /** The owner of the sessions. */
 interface ConnectorOwner {
@@ -52,9 +35,8 @@ export class Connector implements TimerOwner {
   readonly #clock: Clock;
   /** The context in which this was made: the events of its sessions belong to no single call. */
   readonly #scope: Scope = currentScope();
-  readonly #backoff: ConnectionBackoff;
+  readonly #history: ConnectHistory;
   readonly #backoffTimer: Timer;
-  readonly #goAways: GoAwayBackoff;
   #connecting: Attempt | undefined;
   #failure: GrpcError | undefined;
   /** A backoff was cut short, and neither has one run out since, nor has the server worked. */
@@ -62,19 +44,13 @@ export class Connector implements TimerOwner {
   #wasAsked = false;
 
   /** @param attempts all sessions of the address; new ones are added */
-  constructor(
-    owner: ConnectorOwner,
-    attempts: Attempts,
-    source: SessionSource,
-    options: ConnectorOptions,
-  ) {
+  constructor(owner: ConnectorOwner, attempts: Attempts, past: AddressPast, clock: Clock) {
     this.#owner = owner;
     this.#attempts = attempts;
-    this.#source = source;
-    this.#clock = options.clock;
-    this.#backoff = new ConnectionBackoff(options.backoff, options.random);
+    this.#source = past.source;
+    this.#history = past.history;
+    this.#clock = clock;
     this.#backoffTimer = new Timer(this);
-    this.#goAways = new GoAwayBackoff(this.#clock, this.#backoff);
   }
 
   /** The attempt whose session is being made. */
@@ -98,7 +74,13 @@ export class Connector implements TimerOwner {
    * @param why for people, one line
    */
   begin(why: string): void {
-    const waitMs = this.#goAways.takeWaitMs();
+    const { wait, goAways } = this.#history;
+    const leftMs = wait === undefined ? 0 : wait.untilMs - this.#clock.nowMs();
+    if (wait !== undefined && leftMs > 0) {
+      this.#waitFor(leftMs, wait.error, wait.reason);
+      return;
+    }
+    const waitMs = goAways.takeWaitMs();
     if (waitMs > 0) {
       const reason = "the server went away before it answered a call";
       this.#failed(connectEnd(this.#owner.target, reason), waitMs);
@@ -132,8 +114,9 @@ export class Connector implements TimerOwner {
 
   /** The session of `connecting` takes calls. */
   succeeded(): void {
-    if (this.#goAways.isHealthy) {
-      this.#backoff.reset();
+    const { goAways, backoff } = this.#history;
+    if (goAways.isHealthy) {
+      backoff.reset();
       this.#wasCut = false;
     }
     this.#connecting = undefined;
@@ -147,14 +130,14 @@ export class Connector implements TimerOwner {
   cutBackoff(): boolean {
     if (this.#failure === undefined || this.#wasCut) return false;
     this.#wasCut = true;
-    this.#failure = undefined;
+    this.#endWait();
     this.#clock.cancel(this.#backoffTimer);
     return true;
   }
 
   /** The session of `connecting` is over. */
   failed(end: SessionEnd): void {
-    this.#failed(end, this.#backoff.nextMs());
+    this.#failed(end, this.#history.backoff.nextMs());
   }
 
   /**
@@ -167,15 +150,15 @@ export class Connector implements TimerOwner {
 
   /** The server sends GOAWAY on a session that took calls. */
   left(attempt: SessionAttempt): void {
-    this.#goAways.add(attempt);
+    this.#history.goAways.add(attempt);
   }
 
   /** A session that took calls was lost otherwise. */
   lost(): void {
-    this.#goAways.forgive();
+    this.#history.goAways.forgive();
   }
 
-  /** No more sessions are wanted. */
+  /** No more sessions are wanted. Who comes after it waits for the rest of a backoff. */
   stop(): void {
     this.#clock.cancel(this.#backoffTimer);
     this.#connecting = undefined;
@@ -184,16 +167,27 @@ export class Connector implements TimerOwner {
 
   #failed(end: SessionEnd, waitMs: number): void {
     const error = connectError(this.#owner.target, end);
+    const reason = end.reason ?? end.message;
     this.#connecting = undefined;
     if (this.#source.reconnects) {
-      this.#failure = error;
-      this.#clock.schedule(this.#backoffTimer, waitMs);
-    }
-    this.#owner.onConnectFailed(error, end.reason ?? end.message);
+      this.#history.wait = { untilMs: this.#clock.nowMs() + waitMs, error, reason };
+      this.#waitFor(waitMs, error, reason);
+    } else this.#owner.onConnectFailed(error, reason);
+  }
+
+  #waitFor(waitMs: number, error: GrpcError, reason: string): void {
+    this.#failure = error;
+    this.#clock.schedule(this.#backoffTimer, waitMs);
+    this.#owner.onConnectFailed(error, reason);
+  }
+
+  #endWait(): void {
+    this.#failure = undefined;
+    this.#history.wait = undefined;
   }
 
   onTimer(): void {
-    this.#failure = undefined;
+    this.#endWait();
     this.#wasCut = false;
     this.#owner.onBackoffOver();
   }

@@ -12,7 +12,7 @@ import type {
 } from "../../transport/transport.ts";
 import { ErrorCode } from "../../wire/error-code.ts";
 import { TOO_MANY_PINGS } from "../../wire/ping-strikes.ts";
-import type { SessionSource } from "./connector.ts";
+import type { SessionSource } from "./session-source.ts";
 
 /** Connects to one address, and remembers how often its server permits PING. */
 export class DialledSource implements SessionSource {

@@ -48,6 +48,11 @@ export class GoAwayBackoff {
     this.#unanswered = 0;
   }
 
+  /** Lets go of the session; a call on it may still be answered, which counts no more. */
+  settle(): void {
+    this.#latest = undefined;
+  }
+
   /**
    * A session that is gone before it has answered anything is a failure to connect: the wait counts
    * from when it was begun. The first of a row is none, for a server may be about to go at any

@@ -25,8 +25,9 @@ import {
   type PingWaiter,
   type SessionAttempt,
 } from "./attempts.ts";
+import type { AddressPast } from "./connect-history.ts";
 import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
-import { Connector, type SessionSource } from "./connector.ts";
+import { Connector } from "./connector.ts";
 import { ReadySessions } from "./ready-sessions.ts";
 import type { StreamOpener } from "./stream-opener.ts";
 import { IDLE, type SubchannelState, stateOf } from "./subchannel-state.ts";
@@ -117,6 +118,8 @@ export class Subchannel implements AttemptOwner {
 
   /** The address as text, for messages. */
   readonly target: string;
+  /** For the next subchannel of the address. */
+  readonly past: AddressPast;
   readonly #options: SubchannelOptions;
   readonly #owner: SubchannelOwner;
   readonly #reconnects: boolean;
@@ -130,23 +133,25 @@ export class Subchannel implements AttemptOwner {
   /**
    * It is idle at first.
    * @param target the address as text, for messages
+   * @param past that of the subchannel before, or a new one
    */
   constructor(
     target: string,
-    source: SessionSource,
+    past: AddressPast,
     options: SubchannelOptions,
     owner: SubchannelOwner,
   ) {
     this.target = target;
     this.#options = options;
     this.#owner = owner;
-    this.#reconnects = source.reconnects;
+    this.past = past;
+    this.#reconnects = past.source.reconnects;
     const { maxInFlightPerAddress } = options;
     const onEnd = owner.onCallEnd && ((end: CallEnd) => owner.onCallEnd?.(this, end));
     if (maxInFlightPerAddress !== Number.POSITIVE_INFINITY || onEnd !== undefined) {
       this.#watched = new WatchedCalls(maxInFlightPerAddress, () => this.#onRoom(), onEnd);
     }
-    this.#connector = new Connector(this, this.#attempts, source, options);
+    this.#connector = new Connector(this, this.#attempts, past, options.clock);
   }
 
   /** The subchannel that has made `session`, if one has. */

@@ -2,6 +2,7 @@
 
 import { expect, it } from "vitest";
 import { resolveDialOptions } from "../../../src/client/dial-options.ts";
+import { ConnectHistory } from "../../../src/client/subchannel/connect-history.ts";
 import type { StreamOpener } from "../../../src/client/subchannel/stream-opener.ts";
 import { Subchannel } from "../../../src/client/subchannel/subchannel.ts";
 import { FakeClock } from "../../support/clock.ts";
@@ -26,7 +27,8 @@ function stubSubchannel() {
     },
   };
   const options = resolveDialOptions({ clock: new FakeClock() });
-  const subchannel = new Subchannel("10.0.0.7:1", source, options, owner);
+  const past = { source, history: new ConnectHistory(options) };
+  const subchannel = new Subchannel("10.0.0.7:1", past, options, owner);
   return { subchannel, sessions, told };
 }
 

@@ -27,7 +27,7 @@ export class PastAddresses {
   /** `address` leaves the list. */
   keep(address: string, past: AddressPast): void {
     const leftMs = this.#clock.nowMs();
-    past.history.goAways.settle();
+    past.history.earlyEnds.settle();
     // The order of the map is that in which they left.
     this.#all.delete(address);
     this.#all.set(address, { past, leftMs });

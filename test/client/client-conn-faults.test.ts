@@ -82,7 +82,7 @@ describe("a conn", () => {
     expect(conn.openStreamCount).toBe(0);
   });
 
-  it("connects at once after GOAWAY on a session without calls, or one that stood for longer than the wait", async () => {
+  it("connects at once after GOAWAY on sessions that stood for longer than the wait, with calls or without", async () => {
     const { conn, sessions, clock } = stubConn();
     const open = (): StubSession => {
       conn.connect();
@@ -90,7 +90,11 @@ describe("a conn", () => {
       session.becomeReady();
       return session;
     };
-    for (let i = 0; i < 5; i++) open().listener.onGoAway(0, 0, "");
+    for (let i = 0; i < 5; i++) {
+      const session = open();
+      clock.advance(10_000);
+      session.listener.onGoAway(0, 0, "");
+    }
     expect([conn.state, sessions.length]).toEqual(["idle", 5]);
     for (let i = 0; i < 20; i++) {
       const session = open();
@@ -105,24 +109,47 @@ describe("a conn", () => {
     await conn.close();
   });
 
-  it("connects at once after a lost session, whatever went away unanswered before it", async () => {
-    const { conn, sessions } = stubConn();
-    const callOnNext = (): StubSession => {
-      conn
-        .newStream(PATH)
-        .trailer()
-        .catch(() => undefined);
-      const session = sessions.at(-1) as StubSession;
-      session.becomeReady();
-      return session;
-    };
-    callOnNext().listener.onGoAway(1, 0, "");
-    callOnNext().closed();
-    callOnNext().listener.onGoAway(1, 0, "");
-    conn.connect();
-    expect([conn.state, sessions.length]).toEqual(["connecting", 4]);
-    await conn.close();
-  });
+  it.each([
+    ["GOAWAY and loss", (at: number) => at % 2 === 0],
+    ["loss alone", () => false],
+    ["GOAWAY alone", () => true],
+  ])(
+    "does not connect in a loop to a server that ends each session after its SETTINGS: %s",
+    async (_, saysGoAway) => {
+      const { conn, sessions, clock } = stubConn({ balancing: "roundRobin" });
+      let served = 0;
+      /** The server ends all sessions that stand. */
+      const end = (): void => {
+        for (; served < sessions.length; served++) {
+          const session = sessions[served] as StubSession;
+          session.becomeReady();
+          if (saysGoAway(served)) session.listener.onGoAway(0, 0, "");
+          else session.closed();
+        }
+      };
+      conn.connect();
+      end();
+      expect([conn.state, sessions.length]).toEqual(["transientFailure", 2]);
+      for (const waitMs of [1_000, 1_600, 2_560]) {
+        clock.advance(waitMs - 16);
+        expect(conn.state).toBe("transientFailure");
+        clock.advance(20);
+        expect(conn.state).toBe("connecting");
+        end();
+      }
+      expect(sessions).toHaveLength(5);
+      clock.advance(4_104);
+      const worked = sessions[5] as StubSession;
+      worked.becomeReady();
+      worked.answered = true;
+      worked.closed();
+      expect([conn.state, sessions.length]).toEqual(["connecting", 7]);
+      sessions[6]?.closed();
+      clock.advance(1_004);
+      expect(sessions).toHaveLength(8);
+      await conn.close();
+    },
+  );
 
   it("counts the wait after sessions that went away unanswered from when the last was begun", async () => {
     const { conn, sessions, clock } = stubConn();

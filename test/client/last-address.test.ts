@@ -137,11 +137,16 @@ describe("the last address that is ready", () => {
     const all = scene([A, B]);
     const { at, count, call, clock } = all;
     call();
-    for (const address of [A, B]) at(address).becomeReady();
+    /** It works: it has answered a call. */
+    const work = (address: string): void => {
+      at(address).becomeReady();
+      at(address).answered = true;
+    };
+    for (const address of [A, B]) work(address);
     restart(all, A);
     const loseB = (): void => {
       at(B).closed();
-      at(B).becomeReady();
+      work(B);
     };
     loseB();
     expect(count(A)).toBe(3);
@@ -157,7 +162,7 @@ describe("the last address that is ready", () => {
     at(A).closed();
     loseB();
     expect(count(A)).toBe(5);
-    at(A).becomeReady();
+    work(A);
     restart(all, A);
     loseB();
     expect(count(A)).toBe(7);

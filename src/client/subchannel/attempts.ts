@@ -59,7 +59,7 @@ export type SessionAttempt = Attempt & { readonly session: ClientSession };
 /** One attempt at a session, from `connect` to its end. */
 export class Attempt implements ClientSessionListener {
   readonly startedMs: number;
-  /** When the backend sent GOAWAY. */
+  /** When the backend sent GOAWAY, or the session was lost. */
   goneMs = 0;
   /** The last stream that the backend takes, by its GOAWAY. */
   lastStreamId = 0;
@@ -72,7 +72,6 @@ export class Attempt implements ClientSessionListener {
   /** A call was begun on it since `lookBusyMs` was last asked. */
   isUsed = false;
   private readonly owner: AttemptOwner;
-  private wasUsed = false;
   private wasBusy = false;
   private busyMs = Number.NEGATIVE_INFINITY;
   private countedLimit: number | undefined = undefined;
@@ -84,11 +83,6 @@ export class Attempt implements ClientSessionListener {
     this.startedMs = clock.nowMs();
     this.resets = new ResetBudget(this.startedMs);
     this.lifetime = new Lifetime(this, clock);
-  }
-
-  /** A call was begun on the session, at any time. */
-  get everUsed(): boolean {
-    return this.isUsed || this.wasUsed;
   }
 
   get openStreamCount(): number {
@@ -124,7 +118,6 @@ export class Attempt implements ClientSessionListener {
   lookBusyMs(nowMs: number): number {
     const isBusy = this.openStreamCount > 0 || this.pings.size > 0;
     if (isBusy || this.wasBusy || this.isUsed) this.busyMs = nowMs;
-    this.wasUsed ||= this.isUsed;
     this.isUsed = false;
     this.wasBusy = isBusy;
     return this.busyMs;

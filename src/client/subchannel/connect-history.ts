@@ -3,7 +3,7 @@
 import type { GrpcError } from "../../grpc/error.ts";
 import type { Clock } from "../../time/clock.ts";
 import { ConnectionBackoff, type ConnectionBackoffOptions } from "./connection-backoff.ts";
-import { GoAwayBackoff } from "./go-away-backoff.ts";
+import { EarlyEndBackoff } from "./early-end-backoff.ts";
 import type { SessionSource } from "./session-source.ts";
 
 /** The address is not to be connected to before `untilMs`. */
@@ -17,7 +17,7 @@ interface ConnectWait {
 /** How attempts to connect to one address went. */
 export class ConnectHistory {
   readonly backoff: ConnectionBackoff;
-  readonly goAways: GoAwayBackoff;
+  readonly earlyEnds: EarlyEndBackoff;
   /** Since the latest failure, until it is over or given up. */
   wait: ConnectWait | undefined = undefined;
 
@@ -27,7 +27,7 @@ export class ConnectHistory {
     readonly backoff: ConnectionBackoffOptions;
   }) {
     this.backoff = new ConnectionBackoff(options.backoff, options.random);
-    this.goAways = new GoAwayBackoff(options.clock, this.backoff);
+    this.earlyEnds = new EarlyEndBackoff(options.clock, this.backoff);
   }
 }
 

@@ -74,13 +74,13 @@ export class Connector implements TimerOwner {
    * @param why for people, one line
    */
   begin(why: string): void {
-    const { wait, goAways } = this.#history;
+    const { wait, earlyEnds } = this.#history;
     const leftMs = wait === undefined ? 0 : wait.untilMs - this.#clock.nowMs();
     if (wait !== undefined && leftMs > 0) {
       this.#waitFor(leftMs, wait.error, wait.reason);
       return;
     }
-    const waitMs = goAways.takeWaitMs();
+    const waitMs = earlyEnds.takeWaitMs();
     if (waitMs > 0) {
       const reason = "the server went away before it answered a call";
       this.#failed(connectEnd(this.#owner.target, reason), waitMs);
@@ -114,8 +114,8 @@ export class Connector implements TimerOwner {
 
   /** The session of `connecting` takes calls. */
   succeeded(): void {
-    const { goAways, backoff } = this.#history;
-    if (goAways.isHealthy) {
+    const { earlyEnds, backoff } = this.#history;
+    if (earlyEnds.isHealthy) {
       backoff.reset();
       this.#wasCut = false;
     }
@@ -148,14 +148,9 @@ export class Connector implements TimerOwner {
     this.failed(connectEnd(this.#owner.target, reason));
   }
 
-  /** The server sends GOAWAY on a session that took calls. */
+  /** The server sends GOAWAY on a session that took calls, or such a session is lost. */
   left(attempt: SessionAttempt): void {
-    this.#history.goAways.add(attempt);
-  }
-
-  /** A session that took calls was lost otherwise. */
-  lost(): void {
-    this.#history.goAways.forgive();
+    this.#history.earlyEnds.add(attempt);
   }
 
   /** No more sessions are wanted. Who comes after it waits for the rest of a backoff. */

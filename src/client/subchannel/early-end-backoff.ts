@@ -1,5 +1,5 @@
-// The wait after GOAWAYs that come before an answered call: connecting to such a server in a loop
-// would help nobody.
+// The wait after sessions that the server ends, by GOAWAY or without, before it has answered a
+// call: connecting to such a server in a loop would help nobody.
 
 import type { Clock } from "../../time/clock.ts";
 import type { SessionAttempt } from "./attempts.ts";
@@ -15,10 +15,10 @@ const WORKING_CALLS = 16;
  * Decides how long to wait before the next connection to an address, by the end of the latest
  * session.
  */
-export class GoAwayBackoff {
+export class EarlyEndBackoff {
   readonly #clock: Clock;
   readonly #backoff: ConnectionBackoff;
-  /** The latest session that got GOAWAY. Its end is judged when the next session is made. */
+  /** The latest session that the server ended. It is judged when the next session is made. */
   #latest: SessionAttempt | undefined;
   /** How many sessions in a row were gone before they had answered a call. */
   #unanswered = 0;
@@ -28,14 +28,13 @@ export class GoAwayBackoff {
     this.#backoff = backoff;
   }
 
-  /** The latest session that went away had answered. */
+  /** The latest session that the server ended had worked. */
   get isHealthy(): boolean {
     return this.#unanswered === 0;
   }
 
-  /** The backend said GOAWAY to `attempt`. Without a call nothing is left behind. */
+  /** The server said GOAWAY to `attempt`, which took calls, or its session was lost. */
   add(attempt: SessionAttempt): void {
-    if (!attempt.everUsed) return;
     attempt.goneMs = this.#clock.nowMs();
     // Our stream ids are the odd ones (RFC 9113 §5.1.1).
     const idsTaken = (attempt.lastStreamId + 1) >>> 1;
@@ -43,14 +42,24 @@ export class GoAwayBackoff {
     this.#latest = attempt;
   }
 
-  /** A session that took calls was lost otherwise. That ends the row of GOAWAYs. */
-  forgive(): void {
-    this.#unanswered = 0;
+  /** Judges the latest session now, and keeps it no longer. */
+  settle(): void {
+    this.#judge();
   }
 
-  /** Lets go of the session; a call on it may still be answered, which counts no more. */
-  settle(): void {
+  /** @returns the latest session, if it has not been judged before */
+  #judge(): SessionAttempt | undefined {
+    const gone = this.#latest;
     this.#latest = undefined;
+    if (gone === undefined) return undefined;
+    if (gone.session.answered || gone.takenCount >= WORKING_CALLS) this.#worked();
+    else this.#unanswered++;
+    return gone;
+  }
+
+  #worked(): void {
+    this.#unanswered = 0;
+    this.#backoff.reset();
   }
 
   /**
@@ -61,16 +70,12 @@ export class GoAwayBackoff {
    * @returns milliseconds; 0 to connect now
    */
   takeWaitMs(): number {
-    const gone = this.#latest;
-    this.#latest = undefined;
-    if (gone === undefined) return 0;
-    const worked = gone.session.answered || gone.takenCount >= WORKING_CALLS;
-    this.#unanswered = worked ? 0 : this.#unanswered + 1;
-    if (this.#unanswered < 2) return 0;
+    const gone = this.#judge();
+    if (gone === undefined || this.#unanswered < 2) return 0;
     const waitMs = this.#backoff.nextMs();
     const { startedMs, goneMs } = gone;
     if (goneMs - startedMs < waitMs) return Math.max(0, startedMs + waitMs - this.#clock.nowMs());
-    this.#unanswered = 0;
+    this.#worked();
     return 0;
   }
 }

@@ -275,7 +275,8 @@ class ClientCall implements StreamRequest, TimerOwner {
   }
 
   private complete(trailers: HeaderList, endStream: boolean): void {
-    const error = grpcErrorFromTrailers(trailers);
+    // As in Go: what is cut is not OK, whatever the backend says.
+    const error = grpcErrorFromTrailers(trailers) ?? this.reader.cutError;
     this.end(error);
     if (error === undefined) {
       this.resolveStatus(Metadata.fromFields(forwardableResponseMetadata(trailers)));

@@ -131,6 +131,17 @@ export class MessageParser {
     return this.untakenBytes === 0;
   }
 
+  /** Whether the bytes pushed so far end within a message. One that cannot be read is no matter. */
+  get isCut(): boolean {
+    const counter = new MessageCounter();
+    let offset = this.offset;
+    for (const chunk of this.chunks) {
+      counter.push(chunk.subarray(offset));
+      offset = 0;
+    }
+    return !counter.atMessageBoundary;
+  }
+
   /** Takes the next bytes; by reference if their memory stays. */
   push(bytes: LentBytes): void {
     if (bytes.length === 0) return;

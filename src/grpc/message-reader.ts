@@ -60,6 +60,11 @@ export class MessageReader {
     this.settle();
   }
 
+  /** The error if the bytes so far end within a message, whether the others were read or not. */
+  get cutError(): GrpcError | undefined {
+    return this.parser.isCut ? truncatedMessage(this.source) : undefined;
+  }
+
   /** No more bytes come. */
   end(): void {
     this.ended = true;

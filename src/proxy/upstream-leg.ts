@@ -5,7 +5,7 @@ import { notGrpcError, upstreamError } from "../client/errors/upstream-error.ts"
 import type { StreamRequest } from "../client/stream-request.ts";
 import { ErrorReason, GrpcError } from "../grpc/error.ts";
 import { forwardableResponseMetadata } from "../grpc/header-filter.ts";
-import { MessageCounter } from "../grpc/message-parser.ts";
+import { MessageCounter, truncatedMessage } from "../grpc/message-parser.ts";
 import { Metadata } from "../grpc/metadata.ts";
 import type { ReceivedStatus } from "../grpc/received-status.ts";
 import {
@@ -347,6 +347,11 @@ export class UpstreamLeg
   private complete(fields: HeaderList, endStream: boolean): void {
     const trailers = asTrailersOnly(fields);
     const received = parseStatus(trailers);
+    if (received?.status === Status.OK && this.responseCounter?.atMessageBoundary === false) {
+      // The client would take a part for the whole, or wait for the rest.
+      this.fail(truncatedMessage("upstream"));
+      return;
+    }
     const error =
       received?.status === Status.OK ? undefined : grpcErrorFromTrailers(trailers, received);
     // The server has answered, so the rest of the client's request is not wanted (gRPC "Early

@@ -139,6 +139,21 @@ describe.each(transportCombos)("ClientStream on $client", (combo) => {
       await expect(call.sendMessage("late")).rejects.toBe(error);
     });
 
+    it.each([
+      ["of a message", 9],
+      ["of a prefix", 3],
+    ])("with INTERNAL when only a part %s came before trailers that say OK", async (_, bytes) => {
+      const { call, peer, streamId } = await start();
+      const part = message("second").subarray(0, bytes);
+      peer.send(frames.headers(streamId, response()), frames.data(streamId, message("first")));
+      peer.send(frames.data(streamId, part), frames.headers(streamId, trailers(0)).end());
+      await expect(call.trailer()).rejects.toMatchObject({
+        ...{ status: Status.INTERNAL, reason: "TRUNCATED_MESSAGE", source: "upstream" },
+      });
+      expect(`${(await call.recvMessage())!.payload}`).toBe("first");
+      await expect(call.recvMessage()).rejects.toMatchObject({ reason: "TRUNCATED_MESSAGE" });
+    });
+
     it("by Trailers-Only: the header is empty", async () => {
       const { call, peer, streamId } = await start();
       peer.send(frames.headers(streamId, trailersOnly(7, "no"), { endStream: true }));

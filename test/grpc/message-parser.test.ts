@@ -366,6 +366,19 @@ describe("MessageParser.drainAll", () => {
   });
 });
 
+it("a MessageParser knows where its bytes end, whatever was taken", () => {
+  for (let size = 0; size <= STREAM.length; size++) {
+    const counter = new MessageCounter();
+    counter.push(STREAM.subarray(0, size));
+    for (let taken = 0; taken <= counter.messageCount; taken++) {
+      const parser = new MessageParser();
+      for (let at = 0; at < size; at += 4) parser.push(STREAM.subarray(at, Math.min(size, at + 4)));
+      for (let i = 0; i < taken; i++) parser.next();
+      expect(parser.isCut).toBe(!counter.atMessageBoundary);
+    }
+  }
+});
+
 describe("truncatedMessage", () => {
   it("is INTERNAL and names whose stream it was", () => {
     expect(truncatedMessage("upstream")).toMatchObject({

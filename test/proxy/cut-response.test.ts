@@ -70,6 +70,38 @@ describe.each(transportCombos)(
       expect(statusOf(await client.expectTrailers(1))).toBe(Status.UNAVAILABLE);
     });
 
+    it.each([
+      ["within its first message", 0, HALF],
+      ["within a prefix", 0, HALF.subarray(0, 3)],
+      ["within its third message", 2, HALF],
+    ])(
+      "%s, with trailers that say OK, ends with INTERNAL, and with the status of any others",
+      async (_where, whole, rest) => {
+        for (const said of [Status.OK, Status.NOT_FOUND]) {
+          const results: CallResult[] = [];
+          const { client, backend, streamId } = await begun(
+            whole,
+            rest,
+            {},
+            {
+              director: (conn) => () =>
+                new StreamParameters({ conn }, [], (result) => void results.push(result)),
+            },
+          );
+          backend.send(frames.headers(streamId, trailers(said)).end());
+          const status = said === Status.OK ? Status.INTERNAL : said;
+          expect(statusOf(await client.expectTrailers(1))).toBe(status);
+          expect(results).toMatchObject([{ status, primary: { status } }]);
+        }
+      },
+    );
+
+    it("within its second message, with trailers that say OK, ends a call that may be unary by a reset", async () => {
+      const { client, backend, streamId } = await begun(1, HALF);
+      backend.send(frames.headers(streamId, trailers(0)).end());
+      await client.expectReset(1, ErrorCode.INTERNAL_ERROR);
+    });
+
     const ends = [
       ["whose connection is lost", undefined, ErrorCode.INTERNAL_ERROR],
       ["that is reset with INTERNAL_ERROR", ErrorCode.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR],

@@ -103,7 +103,8 @@ export function registerStreamHandlers(
  * promise rejects with the error. Messages that were read from the stream are not relayed. Give
  * them to destinations as `message`, which takes the place of all messages that were read, or of
  * the client's first message when none was read.
- * @throws {TypeError} when something was sent on the stream, or it is relayed already
+ * @throws {TypeError} when something was sent on the stream, it is relayed already, or its handler
+ *   has ended
  */
 export function handleStream(
   stream: ServerStream,

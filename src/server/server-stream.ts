@@ -37,6 +37,8 @@ class StreamCore {
   readonly call: ServerCall;
   readonly options: MessageCallOptions;
   answering: Answering = UNDECIDED;
+  /** The handler has returned or thrown, and no relay had taken the call. */
+  isOver = false;
 
   constructor(call: ServerCall, options: MessageCallOptions) {
     this.call = call;
@@ -167,6 +169,11 @@ export class ServerStream<Request = unknown, Response = unknown> {
         "handleStream: expected a stream that is not relayed yet, got one that is",
       );
     }
+    if (core.isOver) {
+      throw new TypeError(
+        "handleStream: expected a stream whose handler has not ended, got one whose handler has returned or thrown; a handler has to await what it does before",
+      );
+    }
     if (call.headersSent) {
       throw new TypeError(
         "handleStream: expected a stream without a response, got one whose headers were sent",
@@ -207,10 +214,12 @@ export class ServerStream<Request = unknown, Response = unknown> {
     const { answering, call } = core;
     switch (answering.kind) {
       case "undecided":
+        core.isOver = true;
         if (error === undefined) core.messageCall().finishOk();
         else call.finishError(error);
         return;
       case "messages":
+        core.isOver = true;
         if (error === undefined) answering.messages.finishOk();
         else answering.messages.finishError(error);
         return;

@@ -124,6 +124,7 @@ export class Server {
   readonly #transport: Transport;
   readonly #calls: OpenCalls;
   readonly #dispatcher: Dispatcher;
+  readonly #attached = new WeakSet<HandedOverServer>();
   readonly #connections: Connections;
   readonly #shutdown: Shutdown;
 
@@ -234,6 +235,7 @@ export class Server {
    * matches.
    * @throws {TypeError} for a server that does not speak HTTP/2, and on a `Server` that was made
    *   for another transport than `"node"`
+   * @throws {Error} when this `Server` is attached to it already
    */
   attach(http2Server: HandedOverServer, options: AttachOptions = {}): void {
     if (this.#shutdown.hasBegun) throw new Error("the server is closed");
@@ -245,6 +247,12 @@ export class Server {
         `attach: expected a Server without the option transport or with "node", because the requests of http2Server are read by node:http2, got ${JSON.stringify(this.#transport.name)}; listen takes a transport for one socket`,
       );
     }
+    if (this.#attached.has(http2Server)) {
+      throw new Error(
+        "attach: expected a server of node:http2 that this Server is not attached to, got one that it is attached to already; one attach takes all of its requests",
+      );
+    }
+    this.#attached.add(http2Server);
     const connections = this.#connections;
     const detach = attachServer(http2Server, this.#options, claim, {
       onSession: (session) => connections.onAttachedSession(session),

@@ -366,6 +366,15 @@ it.each([
   expect(() => new Server({ transport: "node" }).attach(createServer())).not.toThrow();
 });
 
+it("refuses a server that it is attached to already, and takes another one", () => {
+  const relay = new Server();
+  const http2Server = createServer();
+  relay.attach(http2Server);
+  expect(() => relay.attach(http2Server)).toThrow("attached to already");
+  new Server().attach(http2Server);
+  relay.attach(createServer());
+});
+
 it("a session that was connected before the relay was attached is taken with its first call", async () => {
   const http2Server = createServer();
   const address = await listening(http2Server);

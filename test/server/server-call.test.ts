@@ -222,6 +222,18 @@ describe("a ServerStream", () => {
     await expect(stream.recvMessage()).rejects.toThrow(relayed);
   });
 
+  it.each([
+    ["has read", (stream: ServerStream) => void stream.recvMessage().catch(() => undefined)],
+    ["has done nothing", () => {}],
+  ])("whose handler %s and ended is not taken over, with an error that says so", (_, handle) => {
+    for (const error of [undefined, new GrpcError(Status.ABORTED, "no")]) {
+      const stream = ServerStream.create(begin().call, OPTIONS);
+      handle(stream);
+      stream.finish(error, true);
+      expect(() => stream.takeOver()).toThrow("expected a stream whose handler has not ended");
+    }
+  });
+
   it("whose headers cannot be sent says so; a defect is not taken for that", () => {
     for (const [failure, expected] of [
       [UNSENDABLE, "the response headers cannot be sent: too large"],

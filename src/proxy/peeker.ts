@@ -7,6 +7,7 @@ import { Frame, PREFIX_BYTES, payloadBytesAt } from "../grpc/frame.ts";
 import { MessageParser } from "../grpc/message-parser.ts";
 import { tolerant } from "../grpc/message-writer.ts";
 import { Status } from "../grpc/status.ts";
+import { publishRefusal } from "../observe/channels.ts";
 import type { RequestTap, ServerCall } from "../server/server-call.ts";
 import { Timer, type TimerOwner } from "../time/timer-wheel.ts";
 
@@ -209,7 +210,15 @@ class PeekWindow implements RequestTap, TimerOwner {
   }
 
   onTimer(): void {
-    this.error ??= tooLate(this.peekTimeoutMs, this.seenBytes);
+    const error = tooLate(this.peekTimeoutMs, this.seenBytes);
+    const { peer, stream } = this.call;
+    publishRefusal("downstream", peer.remoteAddress, {
+      scope: "stream",
+      streamId: stream.id,
+      rule: error.details,
+      limit: { name: "peekTimeoutMs", value: this.peekTimeoutMs },
+    });
+    this.error ??= error;
     this.settle();
   }
 

@@ -2,9 +2,11 @@
 
 import { describe, expect, it } from "vitest";
 import { type GrpcError, Status, transparentHandler } from "../../src/index.ts";
+import { type RefusedEvent, refused } from "../../src/observe/channels.ts";
 import { StreamParameters } from "../../src/proxy/director.ts";
 import type { StreamPeeker } from "../../src/proxy/peeker.ts";
 import { fieldValue } from "../../src/wire/field.ts";
+import { closeAtEnd } from "../support/cleanup.ts";
 import { FakeClock } from "../support/clock.ts";
 import { transportCombos } from "../support/combos.ts";
 import { frames, message, request, trailersOnly } from "../support/frames.ts";
@@ -32,6 +34,8 @@ describe.each(transportCombos)("a peek on $server, to $client,", (combo) => {
 
   it("ends its call when the message has not come as a whole within a minute", async () => {
     const { clock, client, timerCount } = await start((peeker) => peeker.peek());
+    const events: RefusedEvent[] = [];
+    closeAtEnd(refused.subscribe((event) => events.push(event)));
     client.send(frames.data(1, message("abc").subarray(0, 6)));
     await client.sync();
     clock.advance(59_996);
@@ -43,6 +47,16 @@ describe.each(transportCombos)("a peek on $server, to $client,", (combo) => {
       "peek: expected a message within 60000 ms, got 6 bytes",
     );
     expect(clock.timerCount).toBe(timerCount);
+    expect(events).toEqual([
+      {
+        scope: "stream",
+        side: "downstream",
+        peer: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+        streamId: 1,
+        rule: "peek: expected a message within 60000 ms, got 6 bytes",
+        limit: { name: "peekTimeoutMs", value: 60_000 },
+      },
+    ]);
   });
 
   it("tells a director that can do without it, and the message is passed on when it comes", async () => {

@@ -88,7 +88,7 @@ describe("an option that is unknown", () => {
     [
       "of a Server, which does not either",
       () => new Server(any({ clocks: 5 })),
-      'settingsTimeoutMs, stallTimeoutMs, transport, tls, keepalive, handshakeTimeoutMs, codec, unknownServiceHandler, interceptors, maxRequestMessageBytes, onConnectionError, maxConnectionAgeMs, maxConnectionAgeGraceMs, maxConnectionIdleMs, maxConnections, maxConnectionsPerClientAddress, acceptConnection, got "clocks"',
+      'settingsTimeoutMs, stallTimeoutMs, streamStallTimeoutMs, transport, tls, keepalive, handshakeTimeoutMs, codec, unknownServiceHandler, interceptors, maxRequestMessageBytes, onConnectionError, maxConnectionAgeMs, maxConnectionAgeGraceMs, maxConnectionIdleMs, maxConnections, maxConnectionsPerClientAddress, acceptConnection, got "clocks"',
     ],
     [
       "of a policy",

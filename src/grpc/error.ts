@@ -49,6 +49,11 @@ export const ErrorReason = {
    */
   CLIENT_PROTOCOL: "CLIENT_PROTOCOL",
   /**
+   * The client gave no window to the response for `streamStallTimeoutMs`, and the stream was reset.
+   * RESOURCE_EXHAUSTED. The client has to read, or the limit to be raised.
+   */
+  CLIENT_STALLED: "CLIENT_STALLED",
+  /**
    * The upstream answered with a status other than OK. The call ends with that status. The cause is
    * between client and upstream.
    */
@@ -77,6 +82,11 @@ export const ErrorReason = {
    * follows from the HTTP status (`statusFromHttpStatus`). Check the target.
    */
   UPSTREAM_NOT_GRPC: "UPSTREAM_NOT_GRPC",
+  /**
+   * The upstream gave no window to the request for `streamStallTimeoutMs`, and the stream was
+   * reset. RESOURCE_EXHAUSTED. Look at the upstream, or raise the limit.
+   */
+  UPSTREAM_STALLED: "UPSTREAM_STALLED",
   /** The upstream broke HTTP/2 or gRPC on this stream. INTERNAL. The upstream is broken. */
   UPSTREAM_PROTOCOL: "UPSTREAM_PROTOCOL",
   /**

@@ -204,6 +204,10 @@ export class Connection<Owner>
     return this.headers.openStreamId || this.reader.openStreamId;
   }
 
+  starved(): H2Stream<Owner>[] {
+    return this.outbound.starved();
+  }
+
   // For the owner
 
   get openStreamCount(): number {

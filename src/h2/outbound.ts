@@ -226,6 +226,13 @@ export class Outbound<Owner> implements StreamHost<Owner>, ConnectionSendWindow 
     return this.ready.head !== undefined && this.windowBytes > 0;
   }
 
+  /** Streams on which DATA waits for a window that the peer does not give. */
+  starved(): H2Stream<Owner>[] {
+    return this.streams
+      .all()
+      .filter((stream) => stream.queuedBytes > 0 && sendableBytes(stream, this) <= 0);
+  }
+
   /**
    * Puts queued DATA into the output, stream by stream, within windows and budget, and tells the
    * owners.

@@ -9,9 +9,12 @@ import { OPEN, type StreamState } from "./stream-state.ts";
 import type { WindowShare } from "./window-budget.ts";
 import type { GrowingStream } from "./window-growth.ts";
 
-/** Why a stream ended early. `unprocessed`: the peer cannot have acted on it (RFC 9113 §8.7). */
+/**
+ * Why a stream ended early. `unprocessed`: the peer cannot have acted on it (RFC 9113 §8.7). Only
+ * the binding uses the last kind.
+ */
 export interface StreamEndInfo {
-  readonly kind: "reset" | "goaway" | "session" | "protocol";
+  readonly kind: "reset" | "goaway" | "session" | "protocol" | "stalled";
   readonly code: number;
   readonly unprocessed: boolean;
   /** Names the peer. */

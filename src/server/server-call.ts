@@ -372,15 +372,7 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
 
   onReset(end: StreamEnd): void {
     this.gone = true;
-    const byClient = end.kind === "reset" && end.code === ErrorCode.CANCEL;
-    this.cancel(
-      failure(Status.CANCELLED, byClient ? "client cancelled the call" : "client is gone", {
-        reason:
-          end.kind === "protocol" ? ErrorReason.CLIENT_PROTOCOL : ErrorReason.CLIENT_CANCELLED,
-        source: "downstream",
-        message: `client ${end.message}`,
-      }),
-    );
+    this.cancel(errorOf(end));
   }
 }
 
@@ -389,6 +381,21 @@ export class ServerCall implements StreamListener, TimerOwner, CallOrigin {
  * Then the stream is reset.
  */
 const UNREAD_RESPONSE_MS = 1_000;
+
+/** Why the stream of a client ended before its call. */
+function errorOf({ kind, code, message }: StreamEnd): GrpcError {
+  const options = { source: "downstream", message: `client ${message}` } as const;
+  if (kind === "stalled") {
+    return failure(Status.RESOURCE_EXHAUSTED, "client did not read the response", {
+      reason: ErrorReason.CLIENT_STALLED,
+      ...options,
+    });
+  }
+  const byClient = kind === "reset" && code === ErrorCode.CANCEL;
+  const reason = kind === "protocol" ? ErrorReason.CLIENT_PROTOCOL : ErrorReason.CLIENT_CANCELLED;
+  const details = byClient ? "client cancelled the call" : "client is gone";
+  return failure(Status.CANCELLED, details, { reason, ...options });
+}
 
 const EMPTY: Buffer = Buffer.alloc(0);
 const NO_FIELDS: HeaderList = [];

@@ -34,7 +34,8 @@ export function resolveSessionOptions(options: SessionOptions): ResolvedSessionO
     headerTableBytes: integer(options, "headerTableBytes", 4_096, 0, 0xffffffff),
     headerTimeoutMs: integer(options, "headerTimeoutMs", 10_000, 1, 0x7fffffff),
     settingsTimeoutMs: integer(options, "settingsTimeoutMs", 60_000, 1, 0x7fffffff),
-    stallTimeoutMs: stallTimeout(options),
+    stallTimeoutMs: timeoutOrNever(options, "stallTimeoutMs", 60_000),
+    streamStallTimeoutMs: timeoutOrNever(options, "streamStallTimeoutMs", Number.POSITIVE_INFINITY),
     clock,
   };
 }
@@ -51,9 +52,14 @@ export function resolveHandshakeTimeout(
 export const checkHandshakeTimeout: OptionCheck = (name, value) =>
   checkInteger(name, value, 1, 0x7fffffff);
 
-function stallTimeout({ stallTimeoutMs = 60_000 }: SessionOptions): number {
-  checkNumber("stallTimeoutMs", stallTimeoutMs, 1);
-  return stallTimeoutMs;
+function timeoutOrNever(
+  options: SessionOptions,
+  name: "stallTimeoutMs" | "streamStallTimeoutMs",
+  fallback: number,
+): number {
+  const { [name]: value = fallback } = options;
+  checkNumber(name, value, 1);
+  return value;
 }
 
 function integer(
@@ -89,5 +95,6 @@ export const SESSION_CHECKS: OptionChecks<SessionOptions> = {
   headerTimeoutMs: sessionOption,
   settingsTimeoutMs: sessionOption,
   stallTimeoutMs: sessionOption,
+  streamStallTimeoutMs: sessionOption,
   clock: sessionOption,
 };

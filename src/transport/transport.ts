@@ -21,8 +21,10 @@ import type { ClientTlsOptions, ServerTlsOptions, TlsInfo } from "./tls.ts";
  * - `"session"`: the connection died: socket reset, PING or SETTINGS timeout, `Session.destroy`.
  * - `"protocol"`: the peer broke the protocol on this stream, and the transport reset it with
  *   `code`.
+ * - `"stalled"`: the peer gave no room to DATA that waited, for `streamStallTimeoutMs`, and the
+ *   transport reset the stream with `code`.
  */
-type StreamEndKind = "reset" | "goaway" | "session" | "protocol";
+type StreamEndKind = "reset" | "goaway" | "session" | "protocol" | "stalled";
 
 export interface StreamEnd {
   readonly kind: StreamEndKind;
@@ -322,6 +324,18 @@ export interface SessionOptions {
    * @default 60_000
    */
   readonly stallTimeoutMs?: number;
+  /**
+   * How long nothing of a single stream may go out although DATA of it waits, because the peer
+   * gives no window to the stream or to the connection, in milliseconds; then the stream is reset
+   * with ENHANCE_YOUR_CALM, and others go on. Infinity for never. It may be an eighth more. A peer
+   * that takes ever so little is not stalled. By default nothing is bound: a reader may pause a
+   * stream for as long as it likes, as watchers do that work on what they have got, and no window
+   * is how it says so. What a paused stream costs is bounded: the receive window of its sender, and
+   * the deadline of its call. A bound is for servers whose clients are strangers. The node
+   * transport sees only what has gone out as a whole, and cannot tell a window from a socket.
+   * @default Infinity
+   */
+  readonly streamStallTimeoutMs?: number;
   /** @internal For tests. @default the clock of the process */
   readonly clock?: Clock;
 }

@@ -15,6 +15,7 @@ describe("resolveSessionOptions", () => {
       headerTimeoutMs: 10_000,
       settingsTimeoutMs: 60_000,
       stallTimeoutMs: 60_000,
+      streamStallTimeoutMs: Number.POSITIVE_INFINITY,
       clock: systemClock,
     });
   });
@@ -29,6 +30,7 @@ describe("resolveSessionOptions", () => {
       headerTimeoutMs: 1,
       settingsTimeoutMs: 1,
       stallTimeoutMs: Number.POSITIVE_INFINITY,
+      streamStallTimeoutMs: 1,
       clock: new FakeClock(),
     };
     expect(resolveSessionOptions(options)).toEqual(options);

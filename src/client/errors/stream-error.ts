@@ -27,6 +27,10 @@ export function errorFromStreamEnd(end: StreamEnd, target: string): GrpcError {
       const details = "is lost: the connection to it ended under the call";
       return upstreamError(target, Status.UNAVAILABLE, details, options, `is lost: ${said}`);
     }
+    case "stalled": {
+      const options = { reason: "UPSTREAM_STALLED", retry } as const;
+      return upstreamError(target, Status.RESOURCE_EXHAUSTED, said, options);
+    }
     case "protocol":
       return upstreamError(target, Status.INTERNAL, said, { reason: "UPSTREAM_PROTOCOL", retry });
   }

@@ -15,6 +15,7 @@ import { countRead } from "../count-read.ts";
 import type { ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
 import { StallWatch, TOOK_NOTHING } from "../stall-watch.ts";
+import { GAVE_NO_ROOM, StreamStalls } from "../stream-stalls.ts";
 import type {
   PeerInfo,
   ReachedLimit,
@@ -107,6 +108,8 @@ export abstract class SocketSession
   private readonly stallTimeoutMs: number;
   /** Made when the socket takes less than it is given for the first time. */
   private stallWatch: StallWatch | undefined;
+  private readonly streamStallTimeoutMs: number;
+  private readonly streamStalls: StreamStalls<H2Stream<Session>> | undefined;
   private readonly headerTimeoutMs: number;
   private headerTimer: Timer | undefined;
   /** The stream that `headerTimer` runs for; 0 while it does not. */
@@ -127,6 +130,8 @@ export abstract class SocketSession
     this.settingsTimeoutMs = options.settingsTimeoutMs;
     this.headerTimeoutMs = options.headerTimeoutMs;
     this.stallTimeoutMs = options.stallTimeoutMs;
+    this.streamStallTimeoutMs = options.streamStallTimeoutMs;
+    this.streamStalls = StreamStalls.of(options.streamStallTimeoutMs, this.clock, this);
     this.connection = new Connection<Session>(role, this, options, this, this.clock.nowMs());
     this.connection.peer = peer.remoteAddress;
   }
@@ -213,6 +218,7 @@ export abstract class SocketSession
   onClosed(): void {
     this.dropSettingsTimer();
     this.stallWatch?.stop();
+    this.streamStalls?.stop();
     if (this.drainTimer !== undefined) this.clock.cancel(this.drainTimer);
     if (this.headerTimer !== undefined) this.clock.cancel(this.headerTimer);
   }
@@ -235,6 +241,7 @@ export abstract class SocketSession
     this.settingsTimer = new Timer(this);
     this.awaitsClient = handshakeLeftMs !== undefined;
     this.clock.schedule(this.settingsTimer, handshakeLeftMs ?? this.settingsTimeoutMs);
+    this.streamStalls?.begin();
     this.connection.written(0, DATA_HIGH_WATER_BYTES);
     if (speaksFirst) this.connection.start();
     else this.connection.awaitClient();
@@ -336,6 +343,29 @@ export abstract class SocketSession
   onStalled(): void {
     const limit = { name: "stallTimeoutMs", value: this.stallTimeoutMs };
     this.refuseSlow(TOOK_NOTHING, limit, ErrorCode.ENHANCE_YOUR_CALM);
+  }
+
+  // What the watch of the streams sees
+
+  starved(): readonly H2Stream<Session>[] {
+    return this.connection.starved();
+  }
+
+  /** The write with which the stream sent DATA last. */
+  sentMark(stream: H2Stream<Session>): number {
+    return stream.shareWrite;
+  }
+
+  onStreamStalled(stream: H2Stream<Session>): void {
+    if (stream.queuedBytes === 0) return;
+    const { id: streamId, listener } = stream;
+    const limit = { name: "streamStallTimeoutMs", value: this.streamStallTimeoutMs };
+    this.onRefused({ scope: "stream", streamId, rule: GAVE_NO_ROOM, limit });
+    const code = ErrorCode.ENHANCE_YOUR_CALM;
+    stream.reset(code);
+    const reason = `${GAVE_NO_ROOM} on stream ${streamId}`;
+    const message = `${this.peer.remoteAddress} ${reason}`;
+    listener.onReset({ kind: "stalled", code, unprocessed: false, message, reason });
   }
 
   /** The socket has written one piece: slabs may be free, and DATA may flow again. */

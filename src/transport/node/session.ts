@@ -10,6 +10,7 @@ import { MAX_WINDOW_BYTES, type ResolvedSessionOptions } from "../defaults.ts";
 import { errorText } from "../error-text.ts";
 import type { WatchedSession } from "../session-keepalive.ts";
 import { StallWatch, TOOK_NOTHING } from "../stall-watch.ts";
+import { StreamStalls } from "../stream-stalls.ts";
 import type {
   PeerInfo,
   ReachedLimit,
@@ -78,6 +79,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   private readonly lingerTimer = new Timer(this);
   /** Of a connection that is ours alone. */
   private stallWatch: StallWatch | undefined;
+  private readonly streamStalls: StreamStalls<NodeStream> | undefined;
 
   constructor(
     node: Http2Session,
@@ -91,6 +93,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     this.remoteAddress = peer.remoteAddress;
     this.options = options;
     this.maxHeaderListBytes = options.maxHeaderListBytes;
+    this.streamStalls = StreamStalls.of(options.streamStallTimeoutMs, options.clock, this);
     // Half a window: nghttp2 sends WINDOW_UPDATE when half a window was consumed. Credit that is
     // held before that point prevents it.
     this.holdBytes = Math.max(1, options.streamWindowBytes >> 1);
@@ -139,6 +142,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     // SETTINGS cannot change the window of the connection (RFC 9113 §6.9.2).
     this.node.setLocalWindowSize(Math.min(this.options.connectionWindowBytes, MAX_WINDOW_BYTES));
     this.awaitSettingsAck();
+    this.streamStalls?.begin();
     if (SESSIONS_GO_DEAF) joinRounds(this);
   }
 
@@ -179,6 +183,20 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
   protected endSlow(rule: string, limit: ReachedLimit, code: number): void {
     this.refused({ scope: "connection", streamId: 0, rule, limit });
     this.end({ kind: "timeout", code, ...this.told(rule) });
+  }
+
+  // What the watch of the streams sees
+
+  starved(): readonly NodeStream[] {
+    return this.streams.toArray().filter((stream) => stream.unwrittenBytes > 0);
+  }
+
+  sentMark(stream: NodeStream): number {
+    return stream.writtenBytes;
+  }
+
+  onStreamStalled(stream: NodeStream): void {
+    stream.endStalled(this.options.streamStallTimeoutMs);
   }
 
   drain(): void {
@@ -396,6 +414,7 @@ export abstract class NodeSession implements StreamOwner, TimerOwner, RoundTaker
     clock.cancel(this.settingsTimer);
     clock.cancel(this.lingerTimer);
     this.stallWatch?.stop();
+    this.streamStalls?.stop();
     leaveRounds(this);
     this.cleanUp();
     const end = ownEnd ?? this.lossEnd(life.kind === "draining");

@@ -9,6 +9,7 @@ import type { HeaderList } from "../../wire/field.ts";
 import { keep, type LentBytes } from "../../wire/lent-bytes.ts";
 import { SENT } from "../../wire/message-rules.ts";
 import { countRead } from "../count-read.ts";
+import { GAVE_NO_ROOM } from "../stream-stalls.ts";
 import type {
   ReachedLimit,
   Refusal,
@@ -74,6 +75,7 @@ export abstract class NodeStream implements Stream {
   protected sendEnded = false;
   /** Nothing passes in either direction any more. */
   protected over = false;
+  private givenBytes = 0;
   private unacknowledgedBytes = 0;
   private isHoldingCredit = false;
   private onWritten: (() => void) | undefined;
@@ -112,6 +114,7 @@ export abstract class NodeStream implements Stream {
     let accepted = bytes;
     if (bytes > 0) {
       const kept = keep(chunk);
+      this.givenBytes += bytes;
       // Bytes that node:http2 holds below its mark count as accepted; the mark bounds them per
       // stream.
       if (this.queuedBytes === 0 && node.writableLength + bytes < node.writableHighWaterMark) {
@@ -130,6 +133,16 @@ export abstract class NodeStream implements Stream {
       node.end();
     }
     return accepted;
+  }
+
+  /** Bytes that nghttp2 has not sent as a whole. */
+  get unwrittenBytes(): number {
+    return this.over || this.node.destroyed ? 0 : this.node.writableLength;
+  }
+
+  /** Bytes that nghttp2 has sent, as far as node:http2 says. */
+  get writtenBytes(): number {
+    return this.givenBytes - this.node.writableLength;
   }
 
   private reportWritten(): void {
@@ -219,12 +232,25 @@ export abstract class NodeStream implements Stream {
     rule: string,
     limit: ReachedLimit | undefined,
   ): void {
-    const { id, session, node } = this;
+    const { id, session } = this;
     session.refused({ scope: "stream", streamId: id, rule, limit });
-    const reason = `${what} on stream ${id}: ${rule}`;
-    const message = `${session.remoteAddress} ${reason}`;
-    this.fail({ kind: "protocol", code, unprocessed: false, message, reason });
-    setImmediate(resetBare, node, code);
+    this.failByUs("protocol", code, `${what} on stream ${id}: ${rule}`);
+  }
+
+  /** The peer gave no room to what waits for it, for `timeoutMs`. */
+  endStalled(timeoutMs: number): void {
+    if (this.over) return;
+    const { id, session } = this;
+    const limit = { name: "streamStallTimeoutMs", value: timeoutMs };
+    session.refused({ scope: "stream", streamId: id, rule: GAVE_NO_ROOM, limit });
+    const code = ErrorCode.ENHANCE_YOUR_CALM;
+    this.failByUs("stalled", code, `${GAVE_NO_ROOM} on stream ${id}`);
+  }
+
+  private failByUs(kind: "protocol" | "stalled", code: number, reason: string): void {
+    const message = `${this.session.remoteAddress} ${reason}`;
+    this.fail({ kind, code, unprocessed: false, message, reason });
+    setImmediate(resetBare, this.node, code);
   }
 
   protected finish(): void {

@@ -70,6 +70,7 @@ describe("the error of a stream that ended before its trailers", () => {
     ["reset", "UPSTREAM_RESET", Status.UNAVAILABLE, "the backend said why"],
     ["goaway", "UPSTREAM_GOAWAY", Status.UNAVAILABLE, "the backend said why"],
     ["protocol", "UPSTREAM_PROTOCOL", Status.INTERNAL, "the backend said why"],
+    ["stalled", "UPSTREAM_STALLED", Status.RESOURCE_EXHAUSTED, "the backend said why"],
     [
       "session",
       "UPSTREAM_SESSION",

@@ -16,6 +16,8 @@ import {
 /** More than the system takes for a peer that does not read. */
 const MUCH = Buffer.alloc(24 * 1024 * 1024);
 const WINDOW = 0x7fffffff;
+/** Less than node:http2 takes unasked. */
+const MESSAGE = 1_000;
 const TIMEOUT_MS = 8_000;
 /** A little more than the time between two looks. */
 const LOOK_MS = 1_004;
@@ -43,6 +45,39 @@ export function stallCases(contract: Contract): void {
       const { stream } = await requestFromScript(end, frames.headers(1, request("/a/B")));
       stream.sendHeaders(fieldsOf(response()), false);
       return { clock, ...end, stream };
+    }
+
+    /**
+     * Either side, towards a script that gives streams this much window, and the connection no more
+     * than each has at first.
+     */
+    async function starving(side: string, window = 0) {
+      const streamStallTimeoutMs = TIMEOUT_MS;
+      const clock = new FakeClock();
+      const options = {
+        session: { clock, streamStallTimeoutMs },
+        connect: { keepalive: { timeoutMs: Number.POSITIVE_INFINITY } },
+        peer: { settings: { INITIAL_WINDOW_SIZE: window } },
+      };
+      if (side === "client") {
+        const end = await clientToScript(contract, options);
+        const stream = open(end);
+        await end.peer.expectRequest();
+        return { clock, ...end, stream };
+      }
+      const end = await scriptToServer(contract, options);
+      const stream = await requestFromScript(end, frames.headers(1, request("/a/B")));
+      stream.stream.sendHeaders(fieldsOf(response()), false);
+      await end.peer.expectHeaders(1);
+      return { clock, ...end, stream };
+    }
+
+    /** So many times between two looks go by. */
+    async function ticks(clock: FakeClock, count: number): Promise<void> {
+      for (let look = 0; look < count; look++) {
+        clock.advance(LOOK_MS);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
     }
 
     describe.each(["client", "server"])("towards a %s under test", (side) => {
@@ -85,6 +120,56 @@ export function stallCases(contract: Contract): void {
         }
         expect([events.end, events.refusals]).toEqual([undefined, []]);
         expect(session.openStreamCount).toBe(1);
+      });
+
+      it("gets no window for ever, unless streamStallTimeoutMs says otherwise", async () => {
+        const { clock, events, peer, session, stream } = await starving(side);
+        stream.stream.sendData(Buffer.alloc(MESSAGE), false);
+        await ticks(clock, 7);
+        expect(events.refusals).toEqual([]);
+        await ticks(clock, 3);
+        const code = ErrorCode.ENHANCE_YOUR_CALM;
+        const streamId = 1;
+        const reason = "gave no room to what waits for it on stream 1";
+        const end = { kind: "stalled", code, unprocessed: false, reason };
+        expect(await stream.untilReset()).toMatchObject(end);
+        const limit = { name: "streamStallTimeoutMs", value: TIMEOUT_MS };
+        const rule = "gave no room to what waits for it";
+        expect(events.refusals).toEqual([{ scope: "stream", streamId, rule, limit }]);
+        await peer.expectReset(1, code);
+        await peer.sync();
+        expect([events.end, session.openStreamCount]).toEqual([undefined, 0]);
+      });
+
+      it("gets no window of the connection for ever either", async () => {
+        const { clock, peer, stream } = await starving(side, WINDOW);
+        stream.stream.sendData(Buffer.alloc(65_535 + MESSAGE), false);
+        await ticks(clock, 11);
+        expect(await stream.untilReset()).toMatchObject({ kind: "stalled" });
+        await peer.expectReset(1, ErrorCode.ENHANCE_YOUR_CALM, { skip: ["DATA"] });
+      });
+
+      it("keeps a stream to which it gives a little window now and then", async () => {
+        const { clock, events, peer, session, stream } = await starving(side);
+        for (let given = 0; given < 3; given++) {
+          stream.stream.sendData(Buffer.alloc(MESSAGE), false);
+          await ticks(clock, 6);
+          peer.send(frames.windowUpdate(1, MESSAGE));
+          await peer.expectData(1);
+        }
+        // And one on which nothing waits.
+        await ticks(clock, 12);
+        expect([events.end, events.refusals]).toEqual([undefined, []]);
+        expect(session.openStreamCount).toBe(1);
+      });
+
+      it("leaves no watch behind when it goes", async () => {
+        const { clock, events, peer, stream } = await starving(side);
+        stream.stream.sendData(Buffer.alloc(MESSAGE), false);
+        await ticks(clock, 2);
+        peer.destroy();
+        await events.untilClosed();
+        expect(clock.timerCount).toBe(0);
       });
 
       it("is never left when stallTimeoutMs is Infinity", async () => {

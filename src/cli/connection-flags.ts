@@ -48,6 +48,16 @@ export const backendConnectionFlags: readonly Flag[] = [
     text: "how calls are spread over the addresses of a backend: roundRobin, leastRequest (the\nless busy of two) or pickFirst (default roundRobin)",
   },
   {
+    name: "connect-timeout-ms",
+    value: "MS",
+    text: "how long a backend may take for its socket, TLS handshake and SETTINGS together, in\nmilliseconds (default 20000)",
+  },
+  {
+    name: "idle-timeout-ms",
+    value: "MS",
+    text: "how long a connection to a backend may be without a call, in milliseconds (default\n1800000)",
+  },
+  {
     name: "keepalive-ms",
     value: "MS",
     text: "ask a backend by PING when nothing came from it for this long while calls are open,\nin milliseconds (default 310000, which every server permits)",
@@ -91,12 +101,16 @@ export function clientConnectionOptions(flags: GivenFlags): ClientConnectionOpti
 /** @throws {CommandError} usage, naming the flag */
 export function backendConnectionOptions(
   flags: GivenFlags,
-): Pick<DialOptions, "keepalive" | "balancing"> {
+): Pick<DialOptions, "keepalive" | "balancing" | "connectTimeoutMs" | "idleTimeoutMs"> {
   const keepalive = given({
     intervalMs: wholeNumber(flags, "keepalive-ms", 1_000, MAX_MS),
     timeoutMs: wholeNumber(flags, "keepalive-timeout-ms", 1, MAX_MS),
   });
-  return { keepalive, balancing: balancing(flags) };
+  const times = given({
+    connectTimeoutMs: wholeNumber(flags, "connect-timeout-ms", 1, MAX_MS),
+    idleTimeoutMs: wholeNumber(flags, "idle-timeout-ms", 1, MAX_MS),
+  });
+  return { ...times, keepalive, balancing: balancing(flags) };
 }
 
 function balancing(flags: GivenFlags): (typeof BALANCING)[number] {

@@ -63,6 +63,11 @@ export const serveFlags: readonly Flag[] = [
     text: "wait for the first request message (at most 4 MiB of it) before a call is passed\non, as a director that routes by payload does",
   },
   {
+    name: "peek-timeout-ms",
+    value: "MS",
+    text: "how long --peek waits for that message, in milliseconds (default 60000); then the\ncall is passed on without it",
+  },
+  {
     name: "transport",
     value: "NAME",
     text: "HTTP/2 implementation: engine or node (default engine)",
@@ -100,6 +105,7 @@ export async function serve(
   const routes = readRoutes(flags);
   const graceMs = wholeNumber(flags, "grace-ms", 0, MAX_MS) ?? DEFAULT_GRACE_MS;
   const maxCallMs = wholeNumber(flags, "max-call-ms", 1, MAX_MS);
+  const peekTimeoutMs = wholeNumber(flags, "peek-timeout-ms", 1, MAX_MS);
   const workers = wholeNumber(flags, "workers", 1, MAX_WORKERS);
   const transport = checkFlag("transport", () => transportName(flags.one("transport")));
   requireTransport(transport);
@@ -149,7 +155,10 @@ export async function serve(
       ...session,
       ...clientConnections,
       transport,
-      unknownServiceHandler: transparentHandler(director(table, flags.has("peek"))),
+      unknownServiceHandler: transparentHandler(
+        director(table, flags.has("peek")),
+        peekTimeoutMs === undefined ? {} : { peekTimeoutMs },
+      ),
       onConnectionError: refusals.onConnectionError,
       ...(tls === undefined ? {} : { tls: tls.options }),
     });

@@ -13,8 +13,10 @@ const WHOLE_NUMBER = /^[0-9]{1,10}$/;
 
 const OPTION_OF_FLAG: Readonly<Record<string, keyof SessionOptions>> = {
   "max-header-bytes": "maxHeaderListBytes",
+  "header-timeout-ms": "headerTimeoutMs",
   "settings-timeout-ms": "settingsTimeoutMs",
   "stall-timeout-ms": "stallTimeoutMs",
+  "stream-stall-timeout-ms": "streamStallTimeoutMs",
 };
 
 export const sessionFlags: readonly Flag[] = [
@@ -22,6 +24,11 @@ export const sessionFlags: readonly Flag[] = [
     name: "max-header-bytes",
     value: "BYTES",
     text: "largest headers or trailers to take, in bytes: name, value and 32 for each field\n(default 65536); a call with larger ones fails",
+  },
+  {
+    name: "header-timeout-ms",
+    value: "MS",
+    text: "how long headers or trailers that have begun may take to come as a whole, in\nmilliseconds (default 10000; only with --transport engine)",
   },
   {
     name: "settings-timeout-ms",
@@ -32,6 +39,11 @@ export const sessionFlags: readonly Flag[] = [
     name: "stall-timeout-ms",
     value: "MS",
     text: "how long the socket of a client or backend may take no byte of what waits for it,\nin milliseconds (default 60000); then the connection ends",
+  },
+  {
+    name: "stream-stall-timeout-ms",
+    value: "MS",
+    text: "how long a client or backend may give no room to a single stream for which\nsomething waits, in milliseconds (default no limit); then the stream is reset",
   },
 ];
 

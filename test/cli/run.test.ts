@@ -151,6 +151,13 @@ describe("grpc-relay", () => {
       ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--stall-timeout-ms", "0"],
       "--stall-timeout-ms: expected a number from 1 up, got 0",
     ],
+    ...["handshake", "header", "connect", "idle", "peek", "stream-stall"].map(
+      (name): [string, string[], string] => [
+        `no time for --${name}-timeout-ms`,
+        ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", `--${name}-timeout-ms`, "0"],
+        `--${name}-timeout-ms: expected `,
+      ],
+    ),
     [
       "a certificate without its key",
       ["serve", "--listen", "127.0.0.1:0", "--backend", "a:1", "--tls-cert", "c.pem"],

@@ -6,7 +6,18 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { type ClientConn, dial, Frame, GrpcError, Server, statusName } from "../src/index.ts";
+import { serveFlags } from "../src/cli/serve.ts";
+import {
+  type ClientConn,
+  dial,
+  ErrorReason,
+  Frame,
+  GrpcError,
+  Server,
+  Status,
+  statusName,
+} from "../src/index.ts";
+import { ErrorCode } from "../src/wire/error-code.ts";
 import { closeAtEnd } from "./support/cleanup.ts";
 
 // Starting processes and compilers takes long on a machine that is busy with other tests.
@@ -205,17 +216,82 @@ describe("the option table of the README", () => {
   });
 });
 
-describe("the option tables of the reference", () => {
-  /** `name` to the default that its comment states, `undefined` where it states none. */
-  function optionsOf(path: string, type: string): [string, string | undefined][] {
-    const text = readFileSync(path, "utf8");
-    const body =
-      new RegExp(`export interface ${type}\\b[^{]*{([\\s\\S]*?)\n}`).exec(text)?.[1] ?? "";
-    return [...body.matchAll(/(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?readonly (\w+)\??:/g)]
-      .filter(([, comment = ""]) => !comment.includes("@internal"))
-      .map(([, comment = "", name = ""]) => [name, /@default ([\d_.]+)/.exec(comment)?.[1]]);
-  }
+/** `name` to the default that its comment states, `undefined` where it states none. */
+function optionsOf(path: string, type: string): [string, string | undefined][] {
+  const text = readFileSync(path, "utf8");
+  const body = new RegExp(`export interface ${type}\\b[^{]*{([\\s\\S]*?)\n}`).exec(text)?.[1] ?? "";
+  return [...body.matchAll(/(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?readonly (\w+)\??:/g)]
+    .filter(([, comment = ""]) => !comment.includes("@internal"))
+    .map(([, comment = "", name = ""]) => [name, /@default ([\d_.]+)/.exec(comment)?.[1]]);
+}
 
+describe("the table of timeouts", () => {
+  const section = reference.slice(reference.indexOf("## Timeouts"));
+  const rows = rowsOf(section.slice(0, section.indexOf("## Observability"))).slice(1);
+  const isTimeout = (name: string): boolean =>
+    /^(?:timeout|\w+Timeout|maxConnection(?:Age|AgeGrace|Idle)|maxDetached)Ms$/.test(name);
+  const options = [
+    ["src/transport/transport.ts", "SessionOptions"],
+    ["src/transport/transport.ts", "ProxyProtocolOptions"],
+    ["src/transport/keepalive.ts", "KeepaliveOptions"],
+    ["src/transport/keepalive.ts", "ServerKeepaliveOptions"],
+    ["src/server/server.ts", "ServerOptions"],
+    ["src/server/connection-options.ts", "ServerConnectionOptions"],
+    ["src/client/dial-options.ts", "DialOptions"],
+    ["src/client/call-options.ts", "CallOptions"],
+    ["src/proxy/transparent-handler.ts", "TransparentHandlerOptions"],
+    ["src/proxy/director.ts", "Destination"],
+  ].flatMap(([path = "", type = ""]) => optionsOf(path, type).filter(([name]) => isTimeout(name)));
+  const nameOf = ([cell = ""]: readonly string[]): string => /(\w+)`/.exec(cell)?.[1] ?? "";
+
+  it("has each timeout that is an option, and no other", () => {
+    const names = new Set([...options.map(([name]) => name), "graceMs"]);
+    expect(new Set(rows.map(nameOf))).toEqual(names);
+  });
+
+  it("says of each the default of its comment", () => {
+    for (const [name, value] of options) {
+      const ofOption = rows.filter((row) => nameOf(row) === name);
+      if (value === undefined) continue;
+      const digits = value.replaceAll("_", "");
+      const said = ofOption.some(([, , cell = ""]) => cell.replaceAll(",", "") === digits);
+      expect(said, `default of ${name}: ${value}`).toBe(true);
+    }
+  });
+
+  it("names each flag for a time, and its default", () => {
+    const flags = rows.flatMap(([, cell = "", value = ""]) => {
+      const [, name] = /^`--([\w-]+)`$/.exec(cell) ?? [];
+      return name === undefined ? [] : [{ name, value }];
+    });
+    const known = serveFlags.filter(({ name }) => name.endsWith("-ms") && name !== "keepalive-ms");
+    expect(flags.map(({ name }) => name).sort()).toEqual(known.map(({ name }) => name).sort());
+    for (const { name, value } of flags) {
+      const text = serveFlags.find((flag) => flag.name === name)?.text.replaceAll("\n", " ");
+      const [digits = value] = value.replaceAll(",", "").match(/\d+$/) ?? [];
+      expect(text, name).toMatch(new RegExp(`milliseconds.*\\(default ${digits}\\b`));
+    }
+  });
+
+  it("ends what it ends by reasons, statuses, codes and on channels that there are", () => {
+    const known = new Set<string>([
+      ...Object.keys(ErrorReason),
+      ...Object.keys(Status),
+      ...Object.keys(ErrorCode),
+    ]);
+    for (const [name, , , , , end = "", channel = ""] of rows) {
+      const words = end.match(/\b[A-Z][A-Z_]{3,}\b/g) ?? [];
+      expect(
+        words.filter((word) => !known.has(word)),
+        name,
+      ).toEqual([]);
+      if (channel === "") continue;
+      expect(reference, name).toContain(`\n| ${channel} | `);
+    }
+  });
+});
+
+describe("the option tables of the reference", () => {
   it.each([
     ["src/transport/transport.ts", "SessionOptions"],
     ["src/server/server.ts", "ServerOptions"],

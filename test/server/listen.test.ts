@@ -6,6 +6,8 @@ import { connect as connectTls } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { Status } from "../../src/grpc/status.ts";
 import { Server } from "../../src/server/server.ts";
+import { formatAddress } from "../../src/transport/address.ts";
+import { bind } from "../../src/transport/bind.ts";
 import { DealtConnections } from "../../src/transport/dealt-connections.ts";
 import type { PeerInfo } from "../../src/transport/transport.ts";
 import { ErrorCode } from "../../src/wire/error-code.ts";
@@ -23,7 +25,7 @@ import {
 } from "../support/relay-fixture.ts";
 import { ResettingClient, resetBeforeAccepted } from "../support/reset-client.ts";
 import { ScriptedClient } from "../support/scripted-endpoints.ts";
-import type { ScriptedPeer } from "../support/scripted-peer.ts";
+import { ScriptedPeer } from "../support/scripted-peer.ts";
 
 /** All that a client says. */
 const CALL = frames.bytes(
@@ -183,6 +185,43 @@ describe.each(transportCombos)("Server.listen on $server", (combo) => {
     const { address } = await server.listen({ fd: 1_000_000 }, { source: dealt.source(0) });
     expect(address).toEqual({ path: "" });
     expect(dealt.isTaken(0)).toBe(true);
+  });
+
+  it.each<[string, { unix?: boolean; tls?: boolean; proxy?: boolean }]>([
+    ["plain, on a UNIX socket", { unix: true }],
+    ["TLS", { tls: true }],
+    ["plain, behind a balancer", { proxy: true }],
+    ["TLS, behind a balancer", { tls: true, proxy: true }],
+    ["plain, behind a balancer, on a UNIX socket", { unix: true, proxy: true }],
+  ])("serves connections that somebody else accepted: %s", async (_, { unix, tls, proxy }) => {
+    const dealt = new DealtConnections(() => {});
+    const acceptor = createServer((connection) => dealt.take(0, connection));
+    closeAtEnd(() => acceptor.close());
+    const where = unix === true ? { path: socketPath() } : { host: "127.0.0.1", port: 0 };
+    const address = await bind(acceptor, where, () => {});
+    const { cert, key } = makeCertificate();
+    const peers: PeerInfo[] = [];
+    const server = watchServer(new Server({ transport: combo.server }));
+    server.register("test.Service", {
+      Method: ({ context }) => void peers.push(context.peer),
+    });
+    await server.listen(address, {
+      source: dealt.source(0),
+      ...(tls === true ? { tls: { cert, key } } : {}),
+      ...(proxy === true ? { proxyProtocol: { from: ["127.0.0.1", "unix"] } } : {}),
+    });
+    const raw = connect(address).on("error", () => {});
+    closeAtEnd(() => raw.destroy());
+    if (proxy === true) raw.write("PROXY TCP4 192.0.2.1 192.0.2.2 4711 50051\r\n");
+    const over =
+      tls === true
+        ? connectTls({ socket: raw, ca: cert, servername: "localhost", ALPNProtocols: ["h2"] })
+        : raw;
+    await expectOk(new ScriptedPeer(over, "client", {}));
+    const localAddress = formatAddress(address);
+    const seen = proxy === true ? { remoteAddress: "192.0.2.1:4711" } : { localAddress };
+    expect(peers).toMatchObject([seen]);
+    expect(peers[0]?.tls !== undefined).toBe(tls === true);
   });
 
   it("rejects once the server is closed", async () => {

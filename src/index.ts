@@ -14,6 +14,7 @@ export { ClientConn } from "./client/client-conn.ts";
 export { ClientStream, type ClientStreamOptions } from "./client/client-stream.ts";
 export { dial } from "./client/dial.ts";
 export type { DialOptions } from "./client/dial-options.ts";
+export type { HealthCheckOptions } from "./client/health/health-options.ts";
 export type { AddressState } from "./client/member.ts";
 export type {
   ConsecutiveFailuresOptions,
@@ -43,6 +44,7 @@ export {
 } from "./grpc/metadata.ts";
 export { Status, statusName } from "./grpc/status.ts";
 export type {
+  AddressHealth,
   CallEndEvent,
   CallStartEvent,
   ConnState,

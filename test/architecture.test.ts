@@ -24,14 +24,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "transport/engine": ["check", "transport", "h2", "time", "wire"],
   "transport/node": ["check", "transport", "time", "wire"],
   client: [
-    ...["client/balance", "client/errors", "client/outlier", "client/resolve", "client/subchannel"],
-    ...["check", "transport", "grpc", "observe", "time", "wire"],
+    ...["client/balance", "client/errors", "client/health", "client/outlier", "client/resolve"],
+    ...["client/subchannel", "check", "transport", "grpc", "observe", "time", "wire"],
   ],
   "client/balance": ["grpc", "observe"],
   "client/resolve": ["check", "client/errors", "transport", "grpc", "observe", "time", "wire"],
   "client/subchannel": ["client/errors", "check", "transport", "grpc", "observe", "time", "wire"],
   "client/errors": ["transport", "grpc", "wire"],
   "client/outlier": ["client/subchannel", "check", "grpc", "time"],
+  "client/health": [
+    ...["client/errors", "client/subchannel", "check", "transport", "grpc", "observe", "time"],
+    "wire",
+  ],
   server: ["check", "transport", "grpc", "observe", "time", "wire"],
   proxy: [
     ...["check", "client", "client/errors", "server", "transport", "grpc", "observe", "time"],
@@ -40,8 +44,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Types only of the lowest: what users who bring a clock, a transport or a session of their own
   // have to name.
   "index.ts": [
-    ...["client/balance", "client/outlier", "client/resolve", "client/subchannel"],
-    ...["proxy", "client", "server", "transport", "grpc", "observe"],
+    ...["client/balance", "client/health", "client/outlier", "client/resolve"],
+    ...["client/subchannel", "proxy", "client", "server", "transport", "grpc", "observe"],
   ],
   cli: ["index.ts", "transport", "observe", "time"],
   "cli.ts": ["cli"],

@@ -83,7 +83,7 @@ describe("an option that is unknown", () => {
     [
       "of dial, which does not offer what is for tests",
       () => dial("a:1", any({ random_: 5 })),
-      'connectTimeoutMs, backoff, keepalive, maxWaitingCalls, maxConnectionsPerAddress, maxInFlightPerAddress, idleTimeoutMs, maxConnectionAgeMs, retryThrottling, balancing, outlierDetection, minResolveIntervalMs, got "random_"',
+      'connectTimeoutMs, backoff, keepalive, maxWaitingCalls, maxConnectionsPerAddress, maxInFlightPerAddress, idleTimeoutMs, maxConnectionAgeMs, retryThrottling, balancing, outlierDetection, healthCheck, minResolveIntervalMs, got "random_"',
     ],
     [
       "of a Server, which does not either",

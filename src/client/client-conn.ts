@@ -113,9 +113,13 @@ export class ClientConn {
   }
 
   #poolOwner(): PoolOwner {
-    const { clock, random, outlierDetection } = this.#options;
+    const { clock, random, backoff, outlierDetection, healthCheck } = this.#options;
+    const conn = this;
     return {
-      ...{ target: this.target, clock, random, outlierDetection },
+      ...{ target: this.target, clock, random, backoff, outlierDetection, healthCheck },
+      get origin(): RequestOrigin {
+        return conn.origin;
+      },
       makeSubchannel: (address, owner, past) => this.#makeSubchannel(address, owner, past),
       isWanted: () => this.#waiters.isAny,
       whyConnect: () => this.#whyConnect ?? "it is one of those to keep connected",

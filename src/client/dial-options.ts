@@ -10,6 +10,7 @@ import { CLIENT_TLS_OPTIONS, type ClientTlsOptions } from "../transport/tls.ts";
 import type { SessionOptions, Transport } from "../transport/transport.ts";
 import type { BalancerFactory } from "./balance/balancer.ts";
 import { BALANCERS, type BalancingName } from "./balance/built-in.ts";
+import { HEALTH_CHECK, type HealthCheckOptions } from "./health/health-options.ts";
 import { OUTLIER_DETECTION, type OutlierDetectionOptions } from "./outlier/outlier-options.ts";
 import { RETRY_THROTTLING, type RetryThrottlingOptions } from "./retry-policy.ts";
 import { BACKOFF_OPTIONS, type ConnectionBackoffOptions } from "./subchannel/connection-backoff.ts";
@@ -110,6 +111,19 @@ export interface DialOptions extends SessionOptions {
    */
   readonly outlierDetection?: OutlierDetectionOptions;
   /**
+   * Asks each connected address for its health, and leaves it out while it is not SERVING (gRFC
+   * A17). `{}` asks for the whole server.
+   *
+   * - All balancers leave such an address out, `"pickFirst"` too (in A17 it does not): it stays
+   *   connected until another one is ready. With one address, calls fail with UNAVAILABLE.
+   * - The watch is no call: it counts neither as an open stream nor for `outlierDetection`, and it
+   *   keeps no connection from being idle. But keepalive counts it, so a frozen backend is found.
+   * - A server that allows a single stream (MAX_CONCURRENT_STREAMS) is not watched, for calls need
+   *   that stream. Otherwise calls have one stream less.
+   * @default no address is asked
+   */
+  readonly healthCheck?: HealthCheckOptions;
+  /**
    * The least time between two answers of DNS, in milliseconds. A host name is looked up again when
    * a connection to one of its addresses fails or is lost.
    * @default 30_000
@@ -149,6 +163,7 @@ const DIAL_OPTIONS: OptionTable = optionTable<DialOptions>(
       if (typeof value !== "function") checkOneOf(name, value, Object.keys(BALANCERS));
     },
     outlierDetection: OUTLIER_DETECTION,
+    healthCheck: HEALTH_CHECK,
     minResolveIntervalMs: (name, value) => checkNumber(name, value, 0),
     random: checkFunction,
   },

@@ -1,11 +1,13 @@
 // One address of a connection: its subchannel, and what is kept of it beside that.
 
 import type { GrpcError } from "../grpc/error.ts";
-import type { ConnState } from "../observe/channels.ts";
+import type { AddressHealth, ConnState } from "../observe/channels.ts";
 import type { SubchannelView } from "./balance/balancer.ts";
+import type { HealthCheck, HealthHold } from "./health/health-check.ts";
 import { AddressRecord } from "./outlier/outlier-detection.ts";
 import type { Address } from "./resolve/address-list.ts";
 import type { Subchannel } from "./subchannel/subchannel.ts";
+import { CONNECTING, type SubchannelState } from "./subchannel/subchannel-state.ts";
 
 /** The state of one address of a `ClientConn`. */
 export interface AddressState {
@@ -25,16 +27,21 @@ export interface AddressState {
   readonly room: number;
   /**
    * A call to this address would wait for this: a connection, the end of the backoff, room under
-   * the backend's MAX_CONCURRENT_STREAMS, or the end of its ejection. `undefined` when the call
-   * would not wait.
+   * the backend's MAX_CONCURRENT_STREAMS, the end of its ejection, or an answer to the health
+   * check. `undefined` when the call would not wait.
    */
-  readonly waitsFor: "connection" | "backoff" | "room" | "ejection" | undefined;
+  readonly waitsFor: "connection" | "backoff" | "room" | "ejection" | "health" | undefined;
   /**
    * The address is ejected by `outlierDetection` for so many milliseconds from now, and up to an
    * interval longer; `undefined` when it is not. Its connections stay; while they could take calls,
    * `state` is `transientFailure`.
    */
   readonly ejectedForMs: number | undefined;
+  /**
+   * Its health by `healthCheck`; `undefined` without that option. While the address is connected
+   * and its health does not let it take calls, `state` is `connecting` or `transientFailure`.
+   */
+  readonly health: AddressHealth | undefined;
 }
 
 /** The owner of the listed addresses. */
@@ -53,6 +60,9 @@ interface Ejection {
   readonly error: GrpcError;
 }
 
+/** Makes the health check of an address. */
+type HealthCheckFactory = (member: Member) => HealthCheck | undefined;
+
 /** One listed address: its subchannel, and the facts that are kept of it. */
 export class Member {
   readonly address: string;
@@ -69,13 +79,21 @@ export class Member {
   readonly record: AddressRecord = new AddressRecord();
   /** Why it is ejected. */
   ejection: Ejection | undefined = undefined;
+  /** Asks it for its health, if that is wanted. */
+  readonly health: HealthCheck | undefined;
 
-  constructor(owner: MemberOwner, listed: Address, subchannel: Subchannel) {
+  constructor(
+    owner: MemberOwner,
+    listed: Address,
+    subchannel: Subchannel,
+    makeHealthCheck: HealthCheckFactory,
+  ) {
     this.owner = owner;
     this.address = listed.text;
     this.#listed = listed;
     this.#subchannel = subchannel;
     this.view = new View(this);
+    this.health = makeHealthCheck(this);
   }
 
   /** That of a view which a balancer was given; `undefined` for anything else. */
@@ -87,21 +105,40 @@ export class Member {
     return this.#subchannel;
   }
 
-  /** That of its subchannel; an address that is ejected is not ready, so balancers leave it out. */
-  get kind(): ConnState {
-    return this.#ejected === undefined ? this.#subchannel.kind : "transientFailure";
+  /**
+   * That of its subchannel. But an address that is ejected, or not healthy, is not ready: balancers
+   * leave it out.
+   */
+  get state(): SubchannelState {
+    const { state } = this.#subchannel;
+    const held = state.kind === "ready" ? this.#hold : undefined;
+    if (held === undefined) return state;
+    return held.error === undefined ? CONNECTING : { kind: "transientFailure", error: held.error };
   }
 
-  /** Why it is ejected, if its subchannel is ready but for that. */
-  get #ejected(): Ejection | undefined {
-    return this.ejection !== undefined && this.#subchannel.kind === "ready"
-      ? this.ejection
-      : undefined;
+  get kind(): ConnState {
+    return this.state.kind;
+  }
+
+  /** It gets no calls, whatever its subchannel could take. */
+  get isHeld(): boolean {
+    return this.#hold !== undefined;
+  }
+
+  /** Why it is held. */
+  get #hold(): Ejection | HealthHold | undefined {
+    return this.ejection ?? this.health?.hold;
   }
 
   /** It takes calls, and one can be sent now. */
   get hasRoom(): boolean {
-    return this.ejection === undefined && this.#subchannel.hasRoom;
+    return !this.isHeld && this.#subchannel.hasRoom;
+  }
+
+  /** A call waits for it. */
+  wantRoom(): void {
+    if (!this.isHeld) this.#subchannel.wantRoom();
+    this.health?.look();
   }
 
   get weight(): number {
@@ -121,21 +158,25 @@ export class Member {
   }
 
   toState(): AddressState {
-    const { address, kind, weight, subchannel } = this;
+    const { address, state, weight, subchannel } = this;
     const { sessionCount, openStreamCount, room } = subchannel;
-    const { reason, error } = this.#ejected ?? this;
-    const known = { address, state: kind, reason, error, weight };
+    const held = subchannel.kind === "ready" ? this.#hold : undefined;
+    const { reason } = held ?? this;
+    const error = held?.error ?? this.error;
+    const known = { address, state: state.kind, reason, error, weight };
     const waitsFor = this.#waitsFor(room);
     const ejectedForMs = this.owner.ejectedForMs(this);
-    return { ...known, sessionCount, openStreamCount, room, waitsFor, ejectedForMs };
+    const health = this.health?.health;
+    return { ...known, sessionCount, openStreamCount, room, waitsFor, ejectedForMs, health };
   }
 
   #waitsFor(room: number): AddressState["waitsFor"] {
-    switch (this.kind) {
+    switch (this.#subchannel.kind) {
       case "ready":
+        if (this.isHeld) return this.ejection === undefined ? "health" : "ejection";
         return room > 0 ? undefined : "room";
       case "transientFailure":
-        return this.#ejected === undefined ? "backoff" : "ejection";
+        return "backoff";
       default:
         return "connection";
     }

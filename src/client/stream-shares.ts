@@ -3,6 +3,7 @@
 
 import type { ClientSession, StreamListener, StreamWatcher } from "../transport/transport.ts";
 import { OWN_CALLS, reserveOf, shareOf } from "./fair-share.ts";
+import { NO_CALL } from "./subchannel/side-stream.ts";
 
 /** The sessions whose streams are shared. */
 interface SharedSessions {
@@ -10,6 +11,8 @@ interface SharedSessions {
   readonly capacity: number;
   /** Those that take calls; a new list. */
   readonly readySessions: readonly ClientSession[];
+  /** Calls under way on those. */
+  readonly readyStreamCount: number;
 }
 
 /**
@@ -80,12 +83,14 @@ export class StreamShares implements StreamWatcher {
 
   onStreamOpened(listener: StreamListener): void {
     const source = sourceOf(listener);
+    if (source === NO_CALL) return;
     this.#total++;
     this.#held.set(source, this.#heldBy(source) + 1);
   }
 
   onStreamEnded(listener: StreamListener): void {
     const source = sourceOf(listener);
+    if (source === NO_CALL) return;
     this.#total--;
     const left = this.#heldBy(source) - 1;
     if (left > 0) this.#held.set(source, left);
@@ -109,10 +114,9 @@ export class StreamShares implements StreamWatcher {
   #look(): Watch | undefined {
     this.#unwatch();
     this.#isStale = false;
-    const { capacity, readySessions: sessions } = this.#shared;
+    const { capacity, readySessions: sessions, readyStreamCount } = this.#shared;
     const reserve = reserveOf(capacity);
-    let spare = capacity - reserve;
-    for (const { openStreamCount } of sessions) spare -= openStreamCount;
+    const spare = capacity - reserve - readyStreamCount;
     // Where there is no capacity, there is nothing to share. What begins is not part of `spare`.
     if (spare > 0 || capacity === 0) {
       this.#spare = capacity === 0 ? MAX_SPARE : Math.min(spare - 1, MAX_SPARE);

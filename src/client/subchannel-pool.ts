@@ -2,10 +2,13 @@
 // the list, or were let go, stay until their last call has ended.
 
 import type { GrpcError } from "../grpc/error.ts";
+import type { RequestOrigin } from "../grpc/request-headers.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClientSession } from "../transport/transport.ts";
 import type { SubchannelView } from "./balance/balancer.ts";
 import { allFailedError, closedError, ejectedError } from "./errors/upstream-error.ts";
+import { HealthCheck } from "./health/health-check.ts";
+import type { HealthCheckOptions } from "./health/health-options.ts";
 import { Member, type MemberOwner } from "./member.ts";
 import { outcomeOf } from "./outlier/call-outcome.ts";
 import { type AddressRecord, OutlierDetection } from "./outlier/outlier-detection.ts";
@@ -14,6 +17,7 @@ import { PastAddresses } from "./past-addresses.ts";
 import type { Address } from "./resolve/address-list.ts";
 import type { PingWaiter } from "./subchannel/attempts.ts";
 import type { AddressPast } from "./subchannel/connect-history.ts";
+import type { ConnectionBackoffOptions } from "./subchannel/connection-backoff.ts";
 import type { Subchannel, SubchannelOwner } from "./subchannel/subchannel.ts";
 import type { SubchannelState } from "./subchannel/subchannel-state.ts";
 import type { CallEnd } from "./subchannel/watched-calls.ts";
@@ -24,7 +28,11 @@ export interface PoolOwner {
   readonly target: string;
   readonly clock: Clock;
   readonly random: () => number;
+  readonly backoff: ConnectionBackoffOptions;
   readonly outlierDetection: OutlierDetectionOptions | undefined;
+  readonly healthCheck: HealthCheckOptions | undefined;
+  /** The fields of requests that name the backend. */
+  readonly origin: RequestOrigin;
   /** @param past what is known of the address */
   makeSubchannel(
     address: Address,
@@ -130,9 +138,16 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
     return this.#usable().flatMap(({ subchannel }) => subchannel.readySessions);
   }
 
-  /** Those that are not ejected. */
+  /** Calls under way on `readySessions`. */
+  get readyStreamCount(): number {
+    let count = 0;
+    for (const { subchannel } of this.#usable()) count += subchannel.readyStreamCount;
+    return count;
+  }
+
+  /** Those that are not held. */
   #usable(): readonly Member[] {
-    return this.#members.filter(({ ejection }) => ejection === undefined);
+    return this.#members.filter(({ isHeld }) => !isHeld);
   }
 
   #sum(count: (subchannel: Subchannel) => number): number {
@@ -167,9 +182,24 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   #newMember(listed: Address): Member {
     const past = this.#past.take(listed.text);
     const subchannel = this.#owner.makeSubchannel(listed, this, past);
-    const member = new Member(this, listed, subchannel);
+    const member = new Member(this, listed, subchannel, (made) => this.#healthCheckOf(made));
     this.#memberOf.set(subchannel, member);
     return member;
+  }
+
+  #healthCheckOf(member: Member): HealthCheck | undefined {
+    const { clock, random, backoff, healthCheck } = this.#owner;
+    if (healthCheck === undefined) return undefined;
+    const owner = this.#owner;
+    return new HealthCheck(healthCheck, {
+      ...{ target: member.address, clock, random, backoff },
+      get origin(): RequestOrigin {
+        return owner.origin;
+      },
+      openBeside: (side) => member.subchannel.openBeside(side),
+      wantRoom: () => member.subchannel.wantRoom(),
+      onHealth: (reason, error) => this.#onHealth(member, reason, error),
+    });
   }
 
   connect(member: Member): void {
@@ -209,6 +239,7 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   }
 
   #retire(subchannel: Subchannel, reason: string): void {
+    this.#memberOf.get(subchannel)?.health?.stop();
     this.#memberOf.delete(subchannel);
     subchannel.shutDown(reason);
     if (subchannel.sessionCount > 0) this.#draining.add(subchannel);
@@ -235,7 +266,7 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   connectivity(): SubchannelState {
     const members = this.#members;
     const [first] = members;
-    if (members.length === 1 && first !== undefined) return first.subchannel.state;
+    if (members.length === 1 && first !== undefined) return first.state;
     let kind: "connecting" | "idle" | undefined;
     for (const member of members) {
       switch (member.kind) {
@@ -277,7 +308,7 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
 
   isWanted(subchannel: Subchannel): boolean {
     const member = this.#memberOf.get(subchannel);
-    return member !== undefined && member.ejection === undefined && this.#owner.isWanted();
+    return member !== undefined && !member.isHeld && this.#owner.isWanted();
   }
 
   onChange(
@@ -288,8 +319,9 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   ): void {
     const member = this.#memberOf.get(subchannel);
     if (member === undefined) return;
-    if (state.kind === "ready") member.hasFailed = false;
-    else if (state.kind === "transientFailure") {
+    if (state.kind === "ready") member.health?.start();
+    else member.health?.stop();
+    if (state.kind === "transientFailure") {
       member.hasFailed = true;
       this.#lastError = state.error;
     }
@@ -297,8 +329,10 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   }
 
   #changed(member: Member, reason: string, error: GrpcError | undefined): void {
+    const { kind } = member;
     member.reason = reason;
-    if (error !== undefined || member.kind === "ready") member.error = error;
+    if (error !== undefined || kind === "ready") member.error = error;
+    if (kind === "ready") member.hasFailed = false;
     if (this.#isCutting || this.#isAsleep) return;
     this.#cutBackoffs(member);
     this.#owner.onChange(member, reason, error);
@@ -341,12 +375,23 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
     if (member.subchannel.kind === "ready") this.#changed(member, reason, error);
   }
 
+  /** The health of a member that is connected. @param error given when it is not healthy */
+  #onHealth(member: Member, reason: string, error: GrpcError | undefined): void {
+    if (error !== undefined) {
+      member.hasFailed = true;
+      this.#lastError = error;
+    }
+    this.onCapacity();
+    this.#changed(member, reason, error);
+  }
+
   /** As `AddressState` has it. */
   ejectedForMs({ record }: Member): number | undefined {
     return this.#outliers?.ejectedForMs(record);
   }
 
-  onRoom(): void {
+  onRoom(subchannel: Subchannel): void {
+    if (this.#owner.healthCheck !== undefined) this.#memberOf.get(subchannel)?.health?.look();
     this.#owner.onRoom();
   }
 

@@ -128,12 +128,12 @@ export class WaitingCalls {
       if (this.#queue.remove(request)) request.onOpenFailed(picked);
       return "served";
     }
-    const { subchannel } = this.#memberFor(request, picked);
-    if (!subchannel.hasRoom) {
-      subchannel.wantRoom();
+    const member = this.#memberFor(request, picked);
+    if (!member.hasRoom) {
+      member.wantRoom();
       return "full";
     }
-    if (this.#queue.take(request)) subchannel.openStream(request);
+    if (this.#queue.take(request)) member.subchannel.openStream(request);
     return "served";
   }
 
@@ -141,7 +141,7 @@ export class WaitingCalls {
   #memberFor(request: StreamRequest, picked: Member): Member {
     const { refusedOn } = request;
     const hasRefused = refusedOn !== undefined && Subchannel.of(refusedOn) === picked.subchannel;
-    if (picked.subchannel.hasRoom && !hasRefused) return picked;
+    if (picked.hasRoom && !hasRefused) return picked;
     return this.#pool.withRoom(picked) ?? picked;
   }
 }

@@ -68,6 +68,11 @@ export const ErrorReason = {
    * UNAVAILABLE. Look at `cause`; safe to retry.
    */
   UPSTREAM_CONNECT: "UPSTREAM_CONNECT",
+  /**
+   * The upstream is connected, but its health check (`healthCheck`) does not say SERVING.
+   * UNAVAILABLE. Safe to retry.
+   */
+  UPSTREAM_UNHEALTHY: "UPSTREAM_UNHEALTHY",
   /** The connection died under the call. UNAVAILABLE. The upstream may have processed it. */
   UPSTREAM_SESSION: "UPSTREAM_SESSION",
   /** The upstream is going away and did not take the stream. UNAVAILABLE. Safe to retry. */

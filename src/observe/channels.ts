@@ -94,6 +94,18 @@ export interface DetachedEndEvent {
  */
 export type ConnState = "idle" | "connecting" | "ready" | "transientFailure" | "shutdown";
 
+/**
+ * The health of one address, by the dial option `healthCheck`.
+ *
+ * - `"unknown"`: it is not connected, or has not answered yet. Calls wait.
+ * - `"serving"`: the latest answer was SERVING. Only now, and when it is unchecked, calls go to it.
+ * - `"notServing"`: the latest answer was NOT_SERVING, SERVICE_UNKNOWN or another.
+ * - `"failed"`: it could not be asked. It is asked again after a backoff.
+ * - `"unchecked"`: it counts as healthy. The server has no health service, or allows one stream
+ *   only.
+ */
+export type AddressHealth = "unknown" | "serving" | "notServing" | "failed" | "unchecked";
+
 /** Published on `grpc-relay:conn:state` when a `ClientConn` changes its state. */
 export interface ConnStateEvent {
   readonly target: string;

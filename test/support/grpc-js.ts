@@ -32,7 +32,7 @@ export interface GrpcBackendHandlers {
 }
 
 /** A grpc-js server of `/test.Service/{Unary,ClientStream,ServerStream,Duplex}` on a free port. */
-export async function grpcBackend(
+export function grpcBackend(
   handlers: GrpcBackendHandlers,
   options: grpc.ServerOptions = {},
 ): Promise<string> {
@@ -54,6 +54,11 @@ export async function grpcBackend(
       Duplex: handlers.duplex ?? missing,
     },
   );
+  return bindBackend(server);
+}
+
+/** Has `server` listen on a free port until the end of the test. @returns its address */
+export async function bindBackend(server: grpc.Server): Promise<string> {
   closeAtEnd(() => server.forceShutdown());
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) => {

@@ -94,13 +94,12 @@ export class StubSession implements ClientSession {
     this.watcher?.onStreamOpened(listener);
     this.openStreamCount++;
     this.onOpenStream(this);
-    let isOpen = true;
     const reset = (): void => {
-      if (isOpen && this.openStreamCount > 0) this.openStreamCount--;
-      isOpen = false;
+      if (this.#open.has(listener) && this.openStreamCount > 0) this.openStreamCount--;
       this.#ended(listener);
     };
-    return { session: this, reset, queuedBytes: 0, sendData: () => 0 } as unknown as Stream;
+    const stream = { session: this, reset, queuedBytes: 0, sendData: () => 0, acknowledge() {} };
+    return stream as unknown as Stream;
   }
 
   drain(): void {

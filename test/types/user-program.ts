@@ -24,8 +24,9 @@ const failurePercentage: api.FailurePercentageOptions = { threshold: 85 };
 const outlierDetection: api.OutlierDetectionOptions = {
   ...{ consecutiveFailures, successRate, failurePercentage },
 };
+const healthCheck: api.HealthCheckOptions = { serviceName: "a.B", timeoutMs: 1_000 };
 const dialOptions: api.DialOptions = {
-  ...{ ...windows, ...connecting, retryThrottling, outlierDetection },
+  ...{ ...windows, ...connecting, retryThrottling, outlierDetection, healthCheck },
 };
 const conn: api.ClientConn = api.dial("127.0.0.1:1", dialOptions);
 const stop: () => void = conn.onState((state, error, reason) => {

@@ -71,6 +71,13 @@ export function ejectedError(target: string, reason: string): GrpcError {
   return upstreamError(target, Status.UNAVAILABLE, details, options, `is ${reason}`);
 }
 
+/** The health check of `target`, one address, has failed. @param reason for operators */
+export function unhealthyError(target: string, reason: string): GrpcError {
+  const options = { reason: "UPSTREAM_UNHEALTHY", retry: "safe" } as const;
+  const says = `is not healthy: ${reason}`;
+  return upstreamError(target, Status.UNAVAILABLE, "is not healthy", options, says);
+}
+
 /** The connection to `target` ended without having been asked to. */
 export function lostError(target: string, end: SessionEnd): GrpcError {
   const options = { reason: "UPSTREAM_SESSION", cause: end.cause } as const;

@@ -14,6 +14,7 @@ import { ErrorCode } from "../../wire/error-code.ts";
 import { goAwayReason, lostError } from "../errors/upstream-error.ts";
 import { Lifetime } from "./lifetime.ts";
 import { ResetBudget } from "./reset-budget.ts";
+import type { SideStream } from "./side-stream.ts";
 
 /**
  * How many sessions of one address may drain at a time. A backend that ends connections by age
@@ -71,6 +72,8 @@ export class Attempt implements ClientSessionListener {
   life: AttemptLife = "connecting";
   /** A call was begun on it since `lookBusyMs` was last asked. */
   isUsed = false;
+  /** The latest stream beside its calls. */
+  side: SideStream | undefined = undefined;
   private readonly owner: AttemptOwner;
   private wasBusy = false;
   private busyMs = Number.NEGATIVE_INFINITY;
@@ -85,8 +88,16 @@ export class Attempt implements ClientSessionListener {
     this.lifetime = new Lifetime(this, clock);
   }
 
+  /** Its calls under way. */
   get openStreamCount(): number {
-    return this.session?.openStreamCount ?? 0;
+    const count = this.session?.openStreamCount ?? 0;
+    // A session that ends may forget its streams before it tells them.
+    return this.side === undefined ? count : Math.max(0, count - this.sideCount);
+  }
+
+  /** Streams open beside its calls: one or none. */
+  get sideCount(): number {
+    return this.side?.isOpen === true ? 1 : 0;
   }
 
   get idleLimitMs(): number {
@@ -109,6 +120,7 @@ export class Attempt implements ClientSessionListener {
   leave(): void {
     this.life = "draining";
     this.lifetime.stop();
+    this.side?.onSessionLeft();
   }
 
   /**

@@ -23,10 +23,17 @@ export class ReadySessions {
     return room;
   }
 
-  /** How many streams may be open at a time, on all of them and on `more` such as the oldest. */
+  /** Calls under way on all of them. */
+  get openStreamCount(): number {
+    let count = 0;
+    for (const { openStreamCount } of this.#all) count += openStreamCount;
+    return count;
+  }
+
+  /** How many calls may be open at a time, on all of them and on `more` such as the oldest. */
   capacity(more: number): number {
     let capacity = 0;
-    for (const attempt of this.#all) capacity += attempt.countLimit();
+    for (const attempt of this.#all) capacity += attempt.countLimit() - attempt.sideCount;
     return capacity + more * (this.oldest?.session.streamLimit ?? 0);
   }
 
@@ -54,6 +61,21 @@ export class ReadySessions {
       refusing = attempt;
     }
     return refusing;
+  }
+
+  /**
+   * The oldest with room for a stream beside its calls. `"full"`: room has yet to come. `"never"`:
+   * the server allows one stream on each, which is for calls.
+   */
+  besideCalls(): SessionAttempt | "full" | "never" {
+    let otherwise: "full" | "never" = "never";
+    for (const attempt of this.#all) {
+      const { streamLimit, availableStreamCount } = attempt.session;
+      if (streamLimit < 2) continue;
+      if (availableStreamCount > 0) return attempt;
+      otherwise = "full";
+    }
+    return otherwise;
   }
 
   of(session: Session): SessionAttempt | undefined {

@@ -19,7 +19,7 @@ export type SubchannelState =
   | { readonly kind: "shutdown"; readonly error: GrpcError };
 
 export const IDLE: SubchannelState = { kind: "idle" };
-const CONNECTING: SubchannelState = { kind: "connecting" };
+export const CONNECTING: SubchannelState = { kind: "connecting" };
 const READY: SubchannelState = { kind: "ready" };
 
 /**

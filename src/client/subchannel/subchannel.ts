@@ -29,6 +29,7 @@ import type { AddressPast } from "./connect-history.ts";
 import type { ConnectionBackoffOptions } from "./connection-backoff.ts";
 import { Connector } from "./connector.ts";
 import { ReadySessions } from "./ready-sessions.ts";
+import type { SideStream } from "./side-stream.ts";
 import type { StreamOpener } from "./stream-opener.ts";
 import { IDLE, type SubchannelState, stateOf } from "./subchannel-state.ts";
 import { type CallEnd, WatchedCalls } from "./watched-calls.ts";
@@ -88,6 +89,7 @@ export interface SubchannelOwner {
 }
 
 const CALLS_WAIT = "calls wait for it";
+const IDS_USED_UP = "its stream ids are used up";
 const TOO_OLD = "the connection is as old as it may be";
 
 /**
@@ -204,7 +206,12 @@ export class Subchannel implements AttemptOwner {
     return this.#attempts.size;
   }
 
-  /** Streams open on all of its sessions. */
+  /** Calls under way on the sessions that take calls. */
+  get readyStreamCount(): number {
+    return this.#ready.openStreamCount;
+  }
+
+  /** Calls under way on all of its sessions. */
   get openStreamCount(): number {
     return this.#attempts.openStreamCount;
   }
@@ -261,8 +268,24 @@ export class Subchannel implements AttemptOwner {
     opener.onOpened(stream);
     // RFC 9113 §5.1.1: the next call takes another session. Whoever is told of that may end this
     // call, so the call has its stream before.
-    if (!session.accepting) this.#retire(attempt, "its stream ids are used up");
+    if (!session.accepting) this.#retire(attempt, IDS_USED_UP);
     return true;
+  }
+
+  /**
+   * Opens `side` beside the calls, on the oldest session with room. A server that allows one stream
+   * is left to the calls.
+   * @returns `"full"` if no session has room now; `"never"` if all are left to the calls
+   * @throws {HeaderError} as `ClientSession.openStream`
+   */
+  openBeside(side: SideStream): "open" | "full" | "never" {
+    const attempt = this.#ready.besideCalls();
+    if (typeof attempt === "string") return attempt;
+    attempt.side = side;
+    side.open(attempt.session);
+    this.#owner.onCapacity(this);
+    if (!attempt.session.accepting) this.#retire(attempt, IDS_USED_UP);
+    return "open";
   }
 
   #withRoom(refusedOn: Session | undefined): SessionAttempt | undefined {

@@ -426,6 +426,8 @@ export class Expectation {
     const isRelayed = this.director === "answered";
     const reported = outcome.status === Status.OK ? primary.outcome : outcome;
     if (isRelayed && reported !== undefined && reported.status !== Status.OK && this.strands()) {
+      // The client is told of the error even if `onError` has swallowed it.
+      this.callOutcome = reported;
       this.sent.push(`R${errorCodeFromStatus(reported.status as Status)}`);
       return;
     }

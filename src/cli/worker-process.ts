@@ -22,7 +22,11 @@ export interface Exit {
 
 /** `Worker` of node:cluster, as far as it is used. */
 interface ForkedWorker {
-  readonly process: { readonly pid?: number | undefined; kill(signal: NodeJS.Signals): unknown };
+  readonly process: {
+    readonly pid?: number | undefined;
+    kill(signal: NodeJS.Signals): unknown;
+    once(event: "close", listener: () => void): unknown;
+  };
   on(event: string, listener: (...args: never[]) => void): unknown;
   emit(event: "exit", code: number, signal: null): unknown;
   send(
@@ -42,7 +46,7 @@ interface WorkerEvents {
   onMessage(message: FromWorker): void;
   /** The process said or did something that an operator should know. */
   warn(text: string): void;
-  /** All of its messages have come. */
+  /** All of its messages have come. Maybe told twice, and after the exit. */
   onDisconnect(): void;
   onExit(exit: Exit): void;
 }
@@ -83,6 +87,9 @@ export class WorkerProcess implements Receiver {
     });
     this.begun = Promise.race([serving, this.exited]);
     worker.on("disconnect", () => events.onDisconnect());
+    // The process has ended, and its channel: Node does not tell "disconnect" of a worker that was
+    // killed before it had read all that was sent to it.
+    worker.process.once("close", () => events.onDisconnect());
     // Of a process that cannot be started, which has no other end, or of a message to a dying one.
     worker.on("error", (error: Error) => {
       events.warn(`worker ${number}: ${error.message}`);

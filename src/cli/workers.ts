@@ -22,8 +22,6 @@ const FIRST_RESTART_MS = 250;
 const LAST_RESTART_MS = 5_000;
 /** What a worker has beyond its grace to end; then it is killed. */
 const OVERDUE_MS = 5_000;
-/** How long messages of a worker that has ended may take to come, in milliseconds. */
-const LAST_WORDS_MS = 200;
 
 interface WorkersOptions {
   readonly count: number;
@@ -174,11 +172,11 @@ class Workers {
   #fork(number: number): WorkerProcess {
     const worker = new WorkerProcess(number, this.#options.fork ?? forkWorker, {
       onMessage: (message) => this.#onMessage(worker, message),
+      // Not at its exit, which may come before its last messages: a connection that it has taken
+      // would be dealt again.
       onDisconnect: () => this.#endHand(worker),
       onExit: (exit) => {
         this.#running.delete(worker);
-        // Its last messages may come after its exit.
-        setTimeout(() => this.#endHand(worker), LAST_WORDS_MS);
         this.#onExit(worker, exit);
       },
       warn: (text) => this.#terminal.warn(text),

@@ -9,7 +9,7 @@ import type { ToWorker } from "../../src/cli/worker-messages.ts";
 import type { Fork } from "../../src/cli/worker-process.ts";
 import { serveWithWorkers } from "../../src/cli/workers.ts";
 import { parseAddress } from "../../src/transport/address.ts";
-import { closeAtEnd } from "../support/cleanup.ts";
+import { closeAtEnd, within } from "../support/cleanup.ts";
 import { eventually } from "../support/relay-fixture.ts";
 import { listening } from "./serving.ts";
 import { FakeTerminal } from "./terminal.ts";
@@ -20,13 +20,13 @@ class FakeProcess extends EventEmitter {
   readonly told: ToWorker[] = [];
   readonly given: Socket[] = [];
   readonly kills: string[] = [];
-  readonly process = {
+  readonly process = Object.assign(new EventEmitter(), {
     pid: ++lastPid,
     kill: (signal: string): void => {
       this.kills.push(signal);
       this.end("SIGKILL");
     },
-  };
+  });
   #hasEnded = false;
 
   send(message: ToWorker, connection: Socket | undefined): void {
@@ -53,7 +53,7 @@ class FakeProcess extends EventEmitter {
   end(signal: string | null): void {
     if (this.#hasEnded) return;
     this.exits(signal);
-    this.emit("disconnect");
+    this.process.emit("close");
   }
 
   isConnected(): boolean {
@@ -152,5 +152,34 @@ describe("a connection", () => {
     forked[1]!.serves();
     await eventually("the connection", () => forked[1]!.given.length === 1);
     expect(forked[1]!.given[0]?.remotePort).toBe(client.localPort);
+  });
+
+  it("is dealt again when a killed worker has not taken it, once all of its words are heard", async () => {
+    const { forked, dial } = await begin(2);
+    await dial();
+    const has = (worker: FakeProcess): boolean => worker.given.length === 1;
+    await eventually("the connection", () => forked.some(has));
+    const [killed, other] = has(forked[0]!) ? forked : [...forked].reverse();
+    killed!.exits("SIGKILL");
+    vi.advanceTimersByTime(10_000);
+    expect(other!.given).toEqual([]);
+    killed!.process.emit("close");
+    expect(other!.given).toEqual(killed!.given);
+    other!.says({ closed: 0, taken: true });
+  });
+
+  it("stays with a worker whose word that it took it comes late after its exit", async () => {
+    const { forked, dial } = await begin(2);
+    const client = await dial();
+    const has = (worker: FakeProcess): boolean => worker.given.length === 1;
+    await eventually("the connection", () => forked.some(has));
+    const [killed, other] = has(forked[0]!) ? forked : [...forked].reverse();
+    killed!.exits("SIGKILL");
+    vi.advanceTimersByTime(10_000);
+    killed!.says({ closed: 0, taken: true });
+    killed!.process.emit("close");
+    expect(other!.given).toEqual([]);
+    // Nobody else holds it here, so that its client learns of the end.
+    await within("its end", once(client.resume(), "close"));
   });
 });

@@ -269,6 +269,11 @@ export class Expectation {
 
   onTrailers(leg: ExpectedLeg, outcome: Outcome): void {
     leg.hasHeaders = true;
+    if (outcome.status === Status.OK && leg.responseBytes % MESSAGE_BYTES !== 0) {
+      // The response was cut, whatever the backend says.
+      this.break(leg, own(Status.INTERNAL));
+      return;
+    }
     leg.resetCode = ErrorCode.NO_ERROR;
     leg.outcome = outcome;
     leg.phase = "answered";

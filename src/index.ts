@@ -45,6 +45,7 @@ export {
 export { Status, statusName } from "./grpc/status.ts";
 export type {
   AddressHealth,
+  AddressStateEvent,
   CallEndEvent,
   CallStartEvent,
   ConnState,

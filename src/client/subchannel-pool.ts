@@ -3,6 +3,8 @@
 
 import type { GrpcError } from "../grpc/error.ts";
 import type { RequestOrigin } from "../grpc/request-headers.ts";
+import { addressState } from "../observe/channels.ts";
+import { currentScope, type Scope } from "../observe/scope.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClientSession } from "../transport/transport.ts";
 import type { SubchannelView } from "./balance/balancer.ts";
@@ -67,6 +69,8 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
   readonly #past: PastAddresses;
   /** The latest failure of all. */
   #lastError: GrpcError;
+  /** The context in which this was made: changes belong to no single call. */
+  readonly #scope: Scope = currentScope();
   /** Some address took calls after the latest change. */
   #wasReady = false;
   /** Backoffs are being cut short: the owner is told of the change that caused it, and no other. */
@@ -171,9 +175,11 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
       return known;
     });
     this.#views = this.#members.map(({ view }) => view);
+    const reason = "the address has left the list";
     for (const member of leaving.values()) {
       this.#past.keep(member.address, member.subchannel.past);
-      this.#retire(member.subchannel, "the address has left the list");
+      this.#retire(member.subchannel, reason);
+      this.#tell(member, reason, undefined);
     }
     this.#outliers?.onList();
     this.#cutBackoffs();
@@ -298,7 +304,10 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
     const members = this.#members;
     this.#members = [];
     this.#views = [];
-    for (const { subchannel } of members) this.#retire(subchannel, reason);
+    for (const member of members) {
+      this.#retire(member.subchannel, reason);
+      this.#tell(member, reason, undefined);
+    }
   }
 
   /** Ends all sessions that drain, and the calls on them. */
@@ -333,7 +342,9 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
     member.reason = reason;
     if (error !== undefined || kind === "ready") member.error = error;
     if (kind === "ready") member.hasFailed = false;
-    if (this.#isCutting || this.#isAsleep) return;
+    this.#tell(member, reason, error);
+    // Whoever was told may have closed the connection.
+    if (this.#isCutting || this.#isAsleep || !this.#memberOf.has(member.subchannel)) return;
     this.#cutBackoffs(member);
     this.#owner.onChange(member, reason, error);
   }
@@ -373,6 +384,18 @@ export class SubchannelPool implements SubchannelOwner, MemberOwner {
     if (error !== undefined) this.#lastError = error;
     this.onCapacity();
     if (member.subchannel.kind === "ready") this.#changed(member, reason, error);
+    else this.#tell(member, reason, error);
+  }
+
+  /** Tells whoever listens that something about `member` is another. */
+  #tell(member: Member, reason: string, error: GrpcError | undefined): void {
+    if (!addressState.hasSubscribers) return;
+    const { target } = this.#owner;
+    const { address, kind: state, health } = member;
+    const ejectedForMs = this.ejectedForMs(member);
+    const change = { ...{ target, address, state, reason, error }, ejectedForMs };
+    const event = { ...change, health: health?.health };
+    this.#scope.runInAsyncScope(() => addressState.publish(event));
   }
 
   /** The health of a member that is connected. @param error given when it is not healthy */

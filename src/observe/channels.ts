@@ -119,6 +119,23 @@ export interface ConnStateEvent {
 }
 
 /**
+ * Published on `grpc-relay:address:state` when something about one address of a `ClientConn` has
+ * changed: its connection has come or gone, its health is another, it was ejected or has returned,
+ * it has left the list. Whether the state of the whole conn has changed is told on
+ * `grpc-relay:conn:state`.
+ */
+export interface AddressStateEvent extends ConnStateEvent {
+  /** As in `ClientConn.addresses`. */
+  readonly address: string;
+  /** Why the address has failed, was lost or takes no calls; at that change only. */
+  readonly error: Error | undefined;
+  /** Not `undefined` while it is ejected by `outlierDetection`. */
+  readonly ejectedForMs: number | undefined;
+  /** Its health by `healthCheck`; `undefined` without that option. */
+  readonly health: AddressHealth | undefined;
+}
+
+/**
  * Published on `grpc-relay:refused` when something from a peer is refused and does not become a
  * call: a malformed request, a request that is not gRPC (HTTP 415), a breach of HTTP/2 that ends a
  * stream or a connection, another protocol, a failed handshake, an exceeded bound of ours. Backends
@@ -150,6 +167,9 @@ export const detachedEnd: EventChannel<DetachedEndEvent> = new EventChannel(
   "grpc-relay:detached:end",
 );
 export const connState: EventChannel<ConnStateEvent> = new EventChannel("grpc-relay:conn:state");
+export const addressState: EventChannel<AddressStateEvent> = new EventChannel(
+  "grpc-relay:address:state",
+);
 export const refused: EventChannel<RefusedEvent> = new EventChannel("grpc-relay:refused");
 
 /** A refusal as a session reports it. */

@@ -1,7 +1,12 @@
 // Events that are published while a test runs, and warnings of the process.
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import type { CallEndEvent, ConnStateEvent, DetachedEndEvent } from "../../src/observe/channels.ts";
+import type {
+  AddressStateEvent,
+  CallEndEvent,
+  ConnStateEvent,
+  DetachedEndEvent,
+} from "../../src/observe/channels.ts";
 import { closeAtEnd } from "./cleanup.ts";
 
 function published<Event>(channel: string): Event[] {
@@ -29,6 +34,11 @@ export function detachedEnds(): DetachedEndEvent[] {
 /** The changes of connections from now on. */
 export function connStates(): ConnStateEvent[] {
   return published("grpc-relay:conn:state");
+}
+
+/** The changes of addresses from now on. */
+export function addressStates(): AddressStateEvent[] {
+  return published("grpc-relay:address:state");
 }
 
 /** The warnings of the process from now on. */

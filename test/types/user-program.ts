@@ -61,6 +61,7 @@ export const several: api.ClientConn[] = [
 ];
 const readyOptions: api.ReadyOptions = { signal: AbortSignal.timeout(5) };
 export const readyNow: Promise<void> = conn.ready(readyOptions);
+export const health: api.AddressHealth | undefined = conn.addresses[0]?.health;
 export const addressStates: readonly api.AddressState[] = conn.addresses;
 const session: api.HandedOverClientSession = connect("http://localhost");
 export const handedOver: api.ClientConn = api.ClientConn.fromSession(session);
@@ -177,6 +178,7 @@ type Event =
   | api.CallEndEvent
   | api.DetachedEndEvent
   | api.ConnStateEvent
+  | api.AddressStateEvent
   | api.RefusedEvent;
 subscribe("grpc-relay:conn:state", (message) => {
   const event = message as Event;

@@ -111,6 +111,41 @@ describe("an ejected address", () => {
     answer(B, Status.OK);
   });
 
+  it("gets no further connection for calls that wait", () => {
+    const { conn, connectAll, eject, call, at, sessions } = several([A, B], {
+      balancing: "roundRobin",
+    });
+    connectAll(A, B);
+    // Each has one call that lasts.
+    expect([call(), call()].sort()).toEqual([A, B]);
+    eject(A);
+    at(A).streamLimit = 1;
+    at(B).streamLimit = 1;
+    expect(call()).toBeUndefined();
+    expect(sessions.map(({ address }) => address)).toEqual([A, B, B]);
+    at(A).listener.onAvailable();
+    expect([conn.waitingCount, sessions.length]).toEqual([1, 3]);
+    at(B).becomeReady();
+    for (const session of sessions) session.closed();
+  });
+
+  it("is no part of the capacity that clients share", () => {
+    const { conn, connectAll, eject, call, at } = several([A, B], {
+      ...{ balancing: "roundRobin", maxConnectionsPerAddress: 1 },
+    });
+    connectAll(A, B);
+    eject(A);
+    at(B).streamLimit = 2;
+    at(B).listener.onAvailable();
+    // Of the two streams of B one is kept for somebody else.
+    expect(call({ fairnessKey: "a" })).toBe(B);
+    expect(call({ fairnessKey: "a" })).toBeUndefined();
+    expect(call({ fairnessKey: "b" })).toBe(B);
+    expect(conn.waitingCount).toBe(1);
+    at(A).closed();
+    at(B).closed();
+  });
+
   it("stays ejected when its connection is lost and made again", () => {
     const { conn, clock, connectAll, eject, at, ejected } = several([A, B], {
       balancing: "roundRobin",

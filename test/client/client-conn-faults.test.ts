@@ -109,6 +109,29 @@ describe("a conn", () => {
     await conn.close();
   });
 
+  it("connects at once after sessions that were lost with a call, whatever went away unanswered before", async () => {
+    const { conn, sessions, clock } = stubConn();
+    const callOnNext = (): StubSession => {
+      conn
+        .newStream(PATH)
+        .trailer()
+        .catch(() => undefined);
+      const session = sessions.at(-1) as StubSession;
+      session.becomeReady();
+      return session;
+    };
+    callOnNext().listener.onGoAway(1, 0, "");
+    for (let i = 0; i < 5; i++) callOnNext().closed();
+    // The look for idle sessions has seen that call.
+    const looked = callOnNext();
+    clock.advance(600_000);
+    looked.closed();
+    callOnNext().listener.onGoAway(1, 0, "");
+    conn.connect();
+    expect([conn.state, sessions.length]).toEqual(["connecting", 9]);
+    await conn.close();
+  });
+
   it.each([
     ["GOAWAY and loss", (at: number) => at % 2 === 0],
     ["loss alone", () => false],

@@ -100,6 +100,11 @@ export class Attempt implements ClientSessionListener {
     return this.side?.isOpen === true ? 1 : 0;
   }
 
+  /** A call was begun on it, at any time. */
+  get wasUsed(): boolean {
+    return this.isUsed || this.busyMs !== Number.NEGATIVE_INFINITY;
+  }
+
   get idleLimitMs(): number {
     return this.owner.idleLimitMs(this);
   }

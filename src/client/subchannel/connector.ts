@@ -148,9 +148,15 @@ export class Connector implements TimerOwner {
     this.failed(connectEnd(this.#owner.target, reason));
   }
 
-  /** The server sends GOAWAY on a session that took calls, or such a session is lost. */
+  /** The server sends GOAWAY on a session that could take calls. */
   left(attempt: SessionAttempt): void {
     this.#history.earlyEnds.add(attempt);
+  }
+
+  /** A session that could take calls is lost. */
+  lost(attempt: SessionAttempt): void {
+    if (attempt.wasUsed) this.#history.earlyEnds.forgive();
+    else this.#history.earlyEnds.add(attempt);
   }
 
   /** No more sessions are wanted. Who comes after it waits for the rest of a backoff. */

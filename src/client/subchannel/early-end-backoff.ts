@@ -1,5 +1,6 @@
-// The wait after sessions that the server ends, by GOAWAY or without, before it has answered a
-// call: connecting to such a server in a loop would help nobody.
+// The wait after sessions that the server ends before it has answered a call, by GOAWAY or before
+// there was one: connecting to such a server in a loop would help nobody. A session that is lost
+// with its calls has no such wait: the calls that end it bound the loop.
 
 import type { Clock } from "../../time/clock.ts";
 import type { SessionAttempt } from "./attempts.ts";
@@ -33,13 +34,19 @@ export class EarlyEndBackoff {
     return this.#unanswered === 0;
   }
 
-  /** The server said GOAWAY to `attempt`, which took calls, or its session was lost. */
+  /** The server said GOAWAY to `attempt`, or its session was lost before there was a call. */
   add(attempt: SessionAttempt): void {
     attempt.goneMs = this.#clock.nowMs();
     // Our stream ids are the odd ones (RFC 9113 §5.1.1).
     const idsTaken = (attempt.lastStreamId + 1) >>> 1;
     attempt.takenCount = Math.min(attempt.openStreamCount, idsTaken);
     this.#latest = attempt;
+  }
+
+  /** A session that had calls was lost. That ends the row. */
+  forgive(): void {
+    this.#latest = undefined;
+    this.#unanswered = 0;
   }
 
   /** Judges the latest session now, and keeps it no longer. */

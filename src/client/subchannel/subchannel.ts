@@ -444,7 +444,7 @@ export class Subchannel implements AttemptOwner {
   onSessionClosed(attempt: Attempt, end: SessionEnd): void {
     this.#attempts.delete(attempt, this.#options.clock.nowMs());
     if (attempt.isReady()) {
-      this.#connector.left(attempt);
+      this.#connector.lost(attempt);
       this.#leave(attempt, end.reason ?? end.message, lostError(this.target, end));
     } else if (this.#connector.connecting === attempt) this.#connector.failed(end);
     if (this.#attempts.size === 0) this.#owner.onEmpty(this);

@@ -7,6 +7,7 @@ import { Relay } from "../../src/proxy/relay.ts";
 import { UpstreamLeg } from "../../src/proxy/upstream-leg.ts";
 import { OpenCalls } from "../../src/server/open-calls.ts";
 import { ServerCall } from "../../src/server/server-call.ts";
+import { keep } from "../../src/wire/lent-bytes.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: the bugs are in members that are hidden
 type Hidden = any;
@@ -146,7 +147,7 @@ export const BUGS: readonly Bug[] = [
     "onLegData",
     (own) =>
       function (leg, chunk) {
-        const kept = Buffer.from(Uint8Array.prototype.slice.call(chunk));
+        const kept = Buffer.from(keep(chunk));
         setImmediate(() => own.call(this, leg, kept));
       },
   ),

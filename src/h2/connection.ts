@@ -44,8 +44,6 @@ export class Connection<Owner>
   ended: ConnectionEnd | undefined = undefined;
   /** Counts frames against floods. */
   readonly guard: FloodGuard;
-  /** Its work can be bounded. */
-  readonly reader: FrameReader;
 
   private readonly role: Role;
   private readonly owner: Owner;
@@ -56,6 +54,8 @@ export class Connection<Owner>
   private readonly headers: InboundHeaders<Owner>;
   private readonly data: InboundData<Owner>;
   private readonly inbound: Inbound<Owner>;
+  private readonly reader: FrameReader;
+
   private readonly opening: Opening;
   private readonly goAways: GoAways;
   /** Somebody may be waiting to open a stream. Only clients open streams. */
@@ -83,15 +83,16 @@ export class Connection<Owner>
     this.guard = new FloodGuard(options.limits, nowMs, options.minPingIntervalMs ?? 0);
     const { streams, guard } = this;
     this.outbound = new Outbound(role, streams, guard, events);
+    const { outbound } = this;
     this.headers = new InboundHeaders(role, options, this, streams, guard);
-    this.data = new InboundData(role, options.connectionWindowBytes, this.outbound, streams, guard);
-    this.inbound = new Inbound(role, this, this.headers, this.data, this.outbound, streams, guard);
+    this.data = new InboundData(role, options.connectionWindowBytes, outbound, streams, guard);
+    this.inbound = new Inbound(role, this, this.headers, this.data, outbound, streams, guard);
     const { windowBudget, streamWindowBytes } = options;
     if (windowBudget.limitBytes > 0) {
       streams.growth = new WindowGrowth(this, this.data, streamWindowBytes, windowBudget);
     }
-    this.goAways = new GoAways(role, this.outbound.writer);
-    this.reader = new FrameReader(this.inbound, role);
+    this.goAways = new GoAways(role, outbound.writer);
+    this.reader = new FrameReader(this.inbound);
   }
 
   // For the binding
@@ -122,12 +123,12 @@ export class Connection<Owner>
   }
 
   /**
-   * Takes the bytes of a socket: `chunk` up to `end`. The owners of streams get views of them.
+   * Takes the bytes that the socket gave: `chunk` up to `end`. The owners of streams get views of
+   * them.
    * @param isLent the memory will be read into again when this returns
-   * @returns where the bytes begin that are not taken, because the work that is allowed was done
    */
-  receive(chunk: Buffer, nowMs: number, end: number = chunk.length, isLent = false): number {
-    if (this.ended !== undefined) return end;
+  receive(chunk: Buffer, nowMs: number, end: number = chunk.length, isLent: boolean = false): void {
+    if (this.ended !== undefined) return;
     this.data.isLent = isLent;
     this.guard.nowMs = nowMs;
     this.reader.feed(this.opening.read(chunk, end));
@@ -140,7 +141,6 @@ export class Connection<Owner>
       }
     }
     if (this.wantsTurn()) this.events.onDirty();
-    return this.ended === undefined ? this.reader.position : end;
   }
 
   /**

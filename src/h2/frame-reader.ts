@@ -12,9 +12,7 @@ import {
   readLengthAndType,
   readUint31,
   TYPE_DATA,
-  TYPE_HEADERS,
 } from "./frame.ts";
-import type { Role } from "./settings.ts";
 
 /**
  * Gets the frames. A method may throw an `H2Error`; the reader then continues after the frame that
@@ -52,29 +50,12 @@ const HEAD_BYTES = FRAME_HEADER_BYTES + 1;
 
 const NOTHING: Buffer = Buffer.alloc(0);
 
-/**
- * What a frame costs beside one unit of work: a unit for each 64 octets of a payload that is
- * parsed. DATA is only passed on.
- */
-const PARSED_SHIFT = 6;
-
-/** HEADERS of a client become a call; those of a backend meet one. */
-const WORK_OF_HEADERS: Readonly<Record<Role, number>> = { server: 16, client: 6 };
-
-/** No bound; a small integer, so that counting it down costs little. */
-const UNBOUNDED_WORK = 0x3fffffff;
-
 export class FrameReader {
-  /** Frames may be read until this is used up: a unit for each frame, and more for costly ones. */
-  workLeft: number = UNBOUNDED_WORK;
-
   private readonly handler: FrameHandler;
-  private readonly workOfHeaders: number;
   private stopped = false;
   private mode = IN_HEADER;
 
-  /** In the current chunk: what lies before it has been read. */
-  position = 0;
+  private position = 0;
 
   /** A header that is cut by the end of a chunk, and how much of it has come. */
   private head: Buffer = NOTHING;
@@ -89,9 +70,8 @@ export class FrameReader {
   private dataLeft = 0;
   private paddingLeft = 0;
 
-  constructor(handler: FrameHandler, role: Role) {
+  constructor(handler: FrameHandler) {
     this.handler = handler;
-    this.workOfHeaders = WORK_OF_HEADERS[role];
   }
 
   /** The next chunk begins at `position`; `run` parses it. */
@@ -107,22 +87,16 @@ export class FrameReader {
   /** Stops: nothing is read any more. */
   stop(): void {
     this.stopped = true;
-    this.workLeft = 0;
     this.payload = NOTHING;
   }
 
-  /** Allows `work` units from now on. */
-  allow(work: number): void {
-    if (!this.stopped) this.workLeft = work;
-  }
-
   /**
-   * Parses the chunk, which ends at `end`, as far as the work is allowed. An error that the handler
-   * throws comes through; the next call goes on with the next frame.
+   * Parses the chunk, which ends at `end`. An error that the handler throws comes through; the next
+   * call goes on with the next frame.
    * @throws {H2Error} for a frame over the size that we announced
    */
   run(chunk: Buffer, end: number): void {
-    while (this.position < end && this.workLeft > 0) {
+    while (this.position < end && !this.stopped) {
       if (this.mode === IN_DATA) this.readData(chunk, end);
       else if (this.mode === IN_PAYLOAD) this.readPayload(chunk, end);
       else if (this.headBytes > 0 || end - this.position < HEAD_BYTES) this.readHead(chunk, end);
@@ -135,7 +109,7 @@ export class FrameReader {
     const handler = this.handler;
     let position = this.position;
     // One byte more than a header, so that the pad length of DATA is included.
-    while (end - position >= HEAD_BYTES && this.workLeft > 0) {
+    while (end - position >= HEAD_BYTES && !this.stopped) {
       const word = readLengthAndType(chunk, position);
       const length = word >>> 8;
       const type = word & 0xff;
@@ -149,9 +123,7 @@ export class FrameReader {
         return;
       }
       this.position = position;
-      this.workLeft--;
       if (type !== TYPE_DATA) {
-        this.count(type, length);
         handler.onFrame(type, flags, streamId, chunk, start, position);
       } else if ((flags & FLAG_PADDED) === 0) {
         handler.onWholeData(streamId, flags, chunk, start, position);
@@ -198,7 +170,6 @@ export class FrameReader {
       // SETTINGS at all.
       throw connectionError(ErrorCode.FRAME_SIZE_ERROR, `frame of ${length} bytes`);
     }
-    this.workLeft--;
     if (type === TYPE_DATA) {
       let dataBytes = length;
       this.paddingLeft = 0;
@@ -211,7 +182,6 @@ export class FrameReader {
       if (dataBytes + this.paddingLeft > 0) this.mode = IN_DATA;
       this.handler.onDataFrame(streamId, length, dataBytes, flags);
     } else if (length === 0) {
-      this.count(type, length);
       this.handler.onFrame(type, flags, streamId, NOTHING, 0, 0);
     } else {
       this.mode = IN_PAYLOAD;
@@ -232,7 +202,6 @@ export class FrameReader {
     if (this.payloadBytes < payload.length) return;
     this.mode = IN_HEADER;
     this.payload = NOTHING;
-    this.count(this.type, payload.length);
     this.handler.onFrame(this.type, this.flags, this.streamId, payload, 0, payload.length);
   }
 
@@ -251,12 +220,6 @@ export class FrameReader {
     this.position += skip;
     this.paddingLeft -= skip;
     if (this.paddingLeft === 0) this.mode = IN_HEADER;
-  }
-
-  /** The work of a frame other than DATA. */
-  private count(type: number, length: number): void {
-    this.workLeft -= length >>> PARSED_SHIFT;
-    if (type === TYPE_HEADERS) this.workLeft -= this.workOfHeaders;
   }
 
   /** The data bytes of a padded payload (§6.1): the payload without pad length and padding. */

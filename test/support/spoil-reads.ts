@@ -5,8 +5,7 @@ import { SocketReader } from "../../src/transport/engine/socket-reader.ts";
 
 const { read } = SocketReader.prototype;
 
-SocketReader.prototype.read = function (this: SocketReader, byteCount: number): boolean {
-  const goesOn = read.call(this, byteCount);
+SocketReader.prototype.read = function (this: SocketReader, byteCount: number): void {
+  read.call(this, byteCount);
   if (Buffer.isBuffer(this.onread.buffer)) this.onread.buffer.fill(0xdb, 0, byteCount);
-  return goesOn;
 };

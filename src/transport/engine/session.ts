@@ -24,7 +24,6 @@ import type {
   SessionEnd,
   StreamListener,
 } from "../transport.ts";
-import { awaitShare, type Laggard, WORK_PER_TURN } from "./leftover-reads.ts";
 import type { ByteSink, SocketReader } from "./socket-reader.ts";
 import { awaitRead, awaitTurn, endRead, hurry, type TurnTaker } from "./turn-queue.ts";
 
@@ -72,7 +71,6 @@ interface Lingering {
   backlogBytes: number;
 }
 
-const NOTHING: Buffer = Buffer.alloc(0);
 const CONNECTING: SocketState = { kind: "connecting" };
 const OPEN: SocketState = { kind: "open" };
 const CLOSED: SocketState = { kind: "closed" };
@@ -91,7 +89,7 @@ export interface EngineSessionOptions extends ResolvedSessionOptions, EngineBoun
  * up.
  */
 export abstract class SocketSession
-  implements Session, ConnectionEvents<Session>, TurnTaker, ByteSink, Laggard
+  implements Session, ConnectionEvents<Session>, TurnTaker, ByteSink
 {
   readonly clock: Clock;
   peer: PeerInfo;
@@ -117,8 +115,6 @@ export abstract class SocketSession
   /** The stream that `headerTimer` runs for; 0 while it does not. */
   private openHeaderId = 0;
   private socketState: SocketState = CONNECTING;
-  /** The rest of a read that was too much for one turn. The socket is not read meanwhile. */
-  private leftover: Buffer = NOTHING;
 
   constructor(
     role: Role,
@@ -239,9 +235,7 @@ export abstract class SocketSession
     if (reader !== undefined) {
       reader.sink = this;
     } else {
-      socket.on("data", (chunk: Buffer) => {
-        if (!this.onSocketData(chunk, chunk.length, false)) socket.pause();
-      });
+      socket.on("data", (chunk: Buffer) => this.onSocketData(chunk, chunk.length, false));
     }
     socket.on("end", () => this.onSocketLost("closed the connection", undefined));
     this.settingsTimer = new Timer(this);
@@ -249,7 +243,6 @@ export abstract class SocketSession
     this.clock.schedule(this.settingsTimer, handshakeLeftMs ?? this.settingsTimeoutMs);
     this.streamStalls?.begin();
     this.connection.written(0, DATA_HIGH_WATER_BYTES);
-    this.connection.reader.allow(WORK_PER_TURN);
     if (speaksFirst) this.connection.start();
     else this.connection.awaitClient();
   }
@@ -269,36 +262,15 @@ export abstract class SocketSession
   /** Everything that waited for the end of the turn is in the output. */
   protected onTurn(): void {}
 
-  onSocketData(chunk: Buffer, end: number, isLent: boolean): boolean {
-    countRead(end);
-    const start = this.receive(chunk, end, isLent);
-    if (start === end) return true;
-    const rest = chunk.subarray(start, end);
-    this.leftover = isLent ? Buffer.from(rest) : rest;
-    awaitShare(this);
-    return false;
-  }
-
-  takeShare(work: number): number {
-    const { leftover, connection, socket } = this;
-    connection.reader.allow(work);
-    const start = this.receive(leftover, leftover.length, this.reader !== undefined);
-    this.leftover = start < leftover.length ? leftover.subarray(start) : NOTHING;
-    if (this.leftover !== NOTHING) awaitShare(this);
-    else socket.resume();
-    return work - connection.reader.workLeft;
-  }
-
-  /** @returns where the bytes begin that the connection has not taken */
-  private receive(chunk: Buffer, end: number, isLent: boolean): number {
+  onSocketData(chunk: Buffer, end: number, isLent: boolean): void {
     const { connection } = this;
-    const start = connection.receive(chunk, this.clock.nowMs(), end, isLent);
+    countRead(end);
+    connection.receive(chunk, this.clock.nowMs(), end, isLent);
     if (this.settingsTimer !== undefined) this.lookForSettings(this.settingsTimer);
     const { openHeaderId } = connection;
     if (openHeaderId !== this.openHeaderId) this.watchHeader(openHeaderId);
     this.onRead();
     endRead();
-    return start;
   }
 
   protected onSocketLost(problem: string, cause: Error | undefined): void {
@@ -324,7 +296,6 @@ export abstract class SocketSession
 
   takeTurn(): void {
     this.isWaitingForTurn = false;
-    this.connection.reader.allow(WORK_PER_TURN);
     this.connection.turn();
     this.onTurn();
     if (this.socketState.kind !== "closed") this.write();

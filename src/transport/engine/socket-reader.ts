@@ -4,14 +4,14 @@
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
 import { READ_BUFFER } from "../../wire/arena.ts";
 
-const NOWHERE: ByteSink = { onSocketData: () => true };
+const NOWHERE = { onSocketData(): void {} };
 
 /**
  * Gets the bytes of a socket: `chunk` up to `end`. When `isLent`, the memory is read into again
- * after the call. The socket stops reading after `false`, until it is resumed.
+ * after the call.
  */
 export interface ByteSink {
-  onSocketData(chunk: Buffer, end: number, isLent: boolean): boolean;
+  onSocketData(chunk: Buffer, end: number, isLent: boolean): void;
 }
 
 export class SocketReader {
@@ -19,15 +19,15 @@ export class SocketReader {
   sink: ByteSink = NOWHERE;
   readonly onread: OnReadOpts = {
     buffer: READ_BUFFER,
-    callback: (byteCount: number): boolean => this.read(byteCount),
+    callback: (byteCount: number): boolean => {
+      this.read(byteCount);
+      return true;
+    },
   };
 
-  /**
-   * The socket has put `byteCount` bytes into the buffer.
-   * @returns whether it may go on reading
-   */
-  read(byteCount: number): boolean {
-    return this.sink.onSocketData(READ_BUFFER, byteCount, true);
+  /** The socket has put `byteCount` bytes into the buffer. */
+  read(byteCount: number): void {
+    this.sink.onSocketData(READ_BUFFER, byteCount, true);
   }
 }
 
